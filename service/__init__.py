@@ -1,0 +1,4 @@
+"""The serving process: HTTP in, calibrated predictions and Grad-CAM out.
+
+Never imports `training` or `export`; what it must know about a model travels in the bundle.
+"""

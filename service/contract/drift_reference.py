@@ -1,0 +1,132 @@
+"""What films and answers looked like at export: bins and their reference shares. The service counts into the same bins.
+
+Drift itself (population stability index, rates) is computed where counts add up over processes; nothing is compared here.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.contract.findings import FINDINGS, Finding
+
+FILM_FEATURES = ("mean", "contrast", "sharpness", "aspect_ratio", "resolution")
+CONFIDENCE = "confidence"
+NUMERIC_FEATURES = (*FILM_FEATURES, CONFIDENCE)
+PREDICTED_CLASS = "predicted_class"
+
+
+def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px: int) -> dict[str, float]:
+    """Measure one film: a value for each of `FILM_FEATURES`.
+
+    model_input: uint8 [S, S], what the model sees, so that the figures depend on the film and not on its file format.
+    width_px, height_px: size as stored in the file.
+
+    mean and contrast (standard deviation) are in grey levels, 0..255 (REPORT Table 5); sharpness is the variance of the
+    4-neighbour Laplacian (Table 6); aspect_ratio is width / height (Table 3); resolution is log10 of the pixel count.
+    """
+    grey = model_input.astype(np.float32)
+    inner = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4.0 * inner
+    return {
+        "mean": float(grey.mean()),
+        "contrast": float(grey.std()),
+        "sharpness": float(laplacian.var()),
+        "aspect_ratio": width_px / height_px,
+        "resolution": math.log10(width_px * height_px),
+    }
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NumericReference(_Frozen):
+    """How one number was distributed over the reference films.
+
+    edges: increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
+    shares: share of the reference films in each of the len(edges) + 1 bins, none of them zero.
+    minimum, maximum: the range seen, for out-of-range alerts (REPORT Table 29).
+    films: how many films it was measured on.
+    """
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    minimum: float
+    maximum: float
+    films: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _is_a_distribution(self) -> "NumericReference":
+        if list(self.edges) != sorted(set(self.edges)) or not all(map(math.isfinite, self.edges)):
+            raise ValueError(f"edges must be finite and increasing, found {self.edges}")
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError(f"{len(self.edges)} edges make {len(self.edges) + 1} bins, found {len(self.shares)} shares")
+        if min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"shares must be positive and sum to 1, found {self.shares}")
+        return self
+
+    @classmethod
+    def from_values(cls, values: npt.NDArray[Any], bins: int = 10) -> "NumericReference":
+        """Quantile bins of at least one finite number, float [N].
+
+        Values that repeat (half of all films may be square) make fewer bins than asked for, never an empty one: every edge
+        is itself one of the values, and the smallest value is no edge.
+        """
+        quantiles = np.quantile(values, np.arange(1, bins) / bins, method="higher")
+        edges = np.unique(quantiles[quantiles > values.min()])
+        counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+        return cls(
+            edges=tuple(edges.tolist()),
+            shares=tuple((counts / len(values)).tolist()),
+            minimum=float(values.min()),
+            maximum=float(values.max()),
+            films=len(values),
+        )
+
+    def bin_of(self, value: float) -> int:
+        """Index of the bin that holds `value`, 0 .. len(edges)."""
+        return int(np.searchsorted(self.edges, value, side="right"))
+
+    def in_range(self, value: float) -> bool:
+        """Whether a reference film had a value this small and one this large."""
+        return self.minimum <= value <= self.maximum
+
+
+class DriftReference(_Frozen):
+    """The reference of every monitored feature.
+
+    numeric: one entry for each of `NUMERIC_FEATURES`. predicted_class: share of each finding among the answers.
+    """
+
+    schema_version: Literal[1] = 1
+    numeric: dict[str, NumericReference]
+    predicted_class: dict[Finding, float]
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "DriftReference":
+        if set(self.numeric) != set(NUMERIC_FEATURES):
+            raise ValueError(f"numeric must have {', '.join(NUMERIC_FEATURES)}, found {', '.join(self.numeric)}")
+        if set(self.predicted_class) != set(FINDINGS) or abs(sum(self.predicted_class.values()) - 1) > 1e-6:
+            raise ValueError(f"predicted_class must hold a share of each finding and sum to 1, found {self.predicted_class}")
+        return self
+
+    def bins_of(self, statistics: Mapping[str, float], confidence: float, predicted: Finding) -> dict[str, str]:
+        """Name the bin of each feature for one answered film: feature -> bin label.
+
+        statistics: of `film_statistics`. confidence: the largest calibrated probability.
+        """
+        values = {**statistics, CONFIDENCE: confidence}
+        labels = {name: str(reference.bin_of(values[name])) for name, reference in self.numeric.items()}
+        return {**labels, PREDICTED_CLASS: predicted.value}
+
+    def shares(self) -> Iterator[tuple[str, str, float]]:
+        """Every (feature, bin label, reference share): what the service publishes beside its counts."""
+        for name, reference in self.numeric.items():
+            for index, share in enumerate(reference.shares):
+                yield name, str(index), share
+        for finding, share in self.predicted_class.items():
+            yield PREDICTED_CLASS, finding.value, share

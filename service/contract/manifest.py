@@ -1,0 +1,162 @@
+"""The bundle: a directory with everything a serving process needs, and a manifest that says what is in it.
+
+Opening verifies; a `ModelBundle` that exists has the files its manifest names, byte for byte.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.contract.errors import BundleNotFound, HashMismatch, ManifestInvalid
+from service.contract.findings import FINDINGS, Finding
+from service.contract.preprocessing import PreprocessSpec
+
+MANIFEST_NAME = "manifest.json"
+GRAPH_NAME = "model.onnx"
+HEAD_NAME = "head.safetensors"
+GOLDEN_NAME = "golden.npz"
+DRIFT_REFERENCE_NAME = "drift_reference.json"
+PARITY_NAME = "parity.json"
+MODEL_CARD_NAME = "MODEL_CARD.md"
+
+# Without these a process cannot serve; the other files of a bundle inform people and monitoring.
+REQUIRED_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HeadSpec(_Frozen):
+    """Shape of the classifier head, enough to rebuild it from head.safetensors.
+
+    The head is BatchNorm1d(features) -> Linear(features, hidden) -> ReLU -> BatchNorm1d(hidden) -> Linear(hidden, classes)
+    on globally average-pooled features; dropout is the identity when serving. Tensors carry the names of
+    `training.network.Head`: norm_in.*, hidden.*, norm_hidden.*, classifier.*
+    """
+
+    features: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+    classes: int = Field(gt=1)
+    norm_eps: float = Field(gt=0)
+
+
+class OperatingPoint(_Frozen):
+    """A decision rule over calibrated probabilities (REPORT Table 21).
+
+    Without thresholds: the most probable finding. With thresholds: of the diseases at or above their threshold, the one that
+    exceeds it most (ratio to the threshold); Normal if none is. Diseases without an entry cannot be called.
+    """
+
+    description: str
+    thresholds: dict[Finding, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _thresholds_are_probabilities_of_diseases(self) -> "OperatingPoint":
+        for finding, threshold in self.thresholds.items():
+            if finding is Finding.NORMAL or not 0.0 < threshold < 1.0:
+                raise ValueError(f"threshold {threshold} of {finding} must lie in (0, 1) and belong to a disease")
+        return self
+
+
+class ConformalSpec(_Frozen):
+    """Split conformal prediction sets (Angelopoulos & Bates, arXiv:2107.07511, least ambiguous classifiers).
+
+    The set holds each finding whose probability is at least 1 - quantile.
+    """
+
+    coverage: float = Field(gt=0, lt=1)
+    quantile: float = Field(ge=0, le=1)
+
+
+class ReviewSpec(_Frozen):
+    """When a person must look. low_confidence_below: review if the largest probability is below this."""
+
+    low_confidence_below: float = Field(ge=0, le=1)
+
+
+class ModelManifest(_Frozen):
+    """What a bundle is, where it came from, and how its outputs are to be read.
+
+    files: SHA-256 (hex) of every file of the bundle but the manifest.
+    test_metrics: figures of the exported bundle on the test split, as training.evaluation writes them; empty until evaluated.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    architecture: str
+    findings: tuple[Finding, ...]
+    preprocess: PreprocessSpec
+    head: HeadSpec
+    temperature: float = Field(gt=0)
+    operating_points: dict[str, OperatingPoint]
+    conformal: ConformalSpec
+    review: ReviewSpec
+    opset: int
+    created_at: str
+    git_commit: str
+    data_fingerprint: str
+    training_config: dict[str, Any]
+    versions: dict[str, str]
+    test_metrics: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "ModelManifest":
+        if self.findings != FINDINGS:
+            raise ValueError(f"findings must be {[f.value for f in FINDINGS]} in this order, found {list(self.findings)}")
+        if "balanced" not in self.operating_points:
+            raise ValueError("operating_points must contain 'balanced', the default")
+        missing = [name for name in REQUIRED_FILES if name not in self.files]
+        if missing:
+            raise ValueError(f"files lacks {', '.join(missing)}")
+        for name in self.files:
+            if Path(name).name != name or name == MANIFEST_NAME:
+                raise ValueError(f"file name {name!r} must be a plain name inside the bundle")
+        return self
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A verified bundle directory."""
+
+    path: Path
+    manifest: ModelManifest
+
+    @classmethod
+    def open(cls, path: Path) -> "ModelBundle":
+        """Read the manifest and verify every hash. Raises BundleNotFound, ManifestInvalid or HashMismatch."""
+        manifest_path = path / MANIFEST_NAME
+        if not path.is_dir() or not manifest_path.is_file():
+            raise BundleNotFound(
+                f"No bundle at {path}: it must be a folder with a {MANIFEST_NAME}, as export.export writes it."
+            )
+        try:
+            manifest = ModelManifest.model_validate(json.loads(manifest_path.read_text("utf-8")))
+        except (ValidationError, ValueError) as fault:
+            raise ManifestInvalid(f"{manifest_path} is not a valid manifest; export the model again. {fault}") from fault
+        for name, expected in manifest.files.items():
+            file = path / name
+            if not file.is_file():
+                raise HashMismatch(f"{file} is named in the manifest but missing; restore the bundle from its release.")
+            actual = sha256_of(file)
+            if actual != expected:
+                raise HashMismatch(
+                    f"{file} has SHA-256 {actual[:12]}, the manifest says {expected[:12]}; restore the bundle from its release."
+                )
+        return cls(path=path, manifest=manifest)
+
+    def file(self, name: str) -> Path:
+        """Path of one of the bundle's files."""
+        return self.path / name
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,177 @@
+"""Bytes -> Radiograph: one decoder for training, export and serving.
+
+Knows file formats, limits and polarity; knows nothing of models or HTTP.
+"""
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import BmpImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from service.contract import dicom
+from service.contract.errors import (
+    AspectRatioTooExtreme,
+    ImageTooLarge,
+    ImageTooSmall,
+    UnreadableImage,
+    UnsupportedFormat,
+    UnsupportedImage,
+)
+
+GreyPixels = npt.NDArray[np.uint8]
+
+READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP and DICOM"
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What is refused before any pixel is decoded (REPORT Table 4)."""
+
+    min_side_px: int = 100
+    max_pixels: int = 64_000_000  # a 14x17 inch plate at 0.05 mm pitch has about 61 million
+    max_aspect_ratio: float = 3.0
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """One film, decoded and validated.
+
+    pixels: uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), read-only.
+        JPEG films may be smaller than `width_px` x `height_px`: see `from_bytes`.
+    format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
+    width_px, height_px: size as stored in the file, upright.
+    """
+
+    pixels: GreyPixels
+    format: str
+    width_px: int
+    height_px: int
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, decode_side_px: int | None = None, limits: DecodeLimits | None = None) -> "Radiograph":
+        """Read one film whatever its declared type: the format is told by the magic bytes.
+
+        decode_side_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 scale (in the DCT domain) as long as both sides stay at
+            least this long; None decodes it whole.
+
+        Raises UnsupportedFormat, UnreadableImage, UnsupportedImage, UnsupportedDicom, ImageTooSmall, ImageTooLarge or
+        AspectRatioTooExtreme. Size limits are checked on the header, before pixels are decoded.
+        """
+        limits = limits or DecodeLimits()
+        format_name = sniff_format(data)
+        if format_name == "dicom":
+            header = dicom.read_header(data)
+            _check_size(header.width_px, header.height_px, limits)
+            return cls._of(dicom.decode_grey(header), format_name, header.width_px, header.height_px)
+        try:
+            image = _PLUGINS[format_name](io.BytesIO(data))
+            if getattr(image, "n_frames", 1) != 1:
+                raise UnsupportedImage(
+                    f"The {format_name.upper()} file holds {image.n_frames} frames or pages; send one film per file."
+                )
+            width_px, height_px = _upright_size(image)
+            _check_size(width_px, height_px, limits)
+            if format_name == "jpeg" and decode_side_px is not None:
+                image.draft("L", (decode_side_px, decode_side_px))
+            return cls._of(_to_grey(image), format_name, width_px, height_px)
+        except _DAMAGED as fault:
+            raise UnreadableImage(
+                f"The {format_name.upper()} file is damaged or truncated ({_short(fault)}); export the film again."
+            ) from fault
+
+    @classmethod
+    def _of(cls, pixels: GreyPixels, format_name: str, width_px: int, height_px: int) -> "Radiograph":
+        pixels.setflags(write=False)
+        return cls(pixels=pixels, format=format_name, width_px=width_px, height_px=height_px)
+
+
+# What Pillow's plugins raise on damaged files.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error)
+
+# The plugin classes are called directly: Image.open would try every format Pillow knows, among them ones we do not want
+# exposed to strangers' bytes, and its own pixel limit would compete with ours.
+_PLUGINS: dict[str, Any] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+
+
+def sniff_format(data: bytes) -> str:
+    """Name the format by its magic bytes. Raises UnsupportedFormat."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if data[128:132] == b"DICM":  # DICOM PS3.10, 7.1
+        return "dicom"
+    if data[:4] in (b"II*\x00", b"MM\x00*"):
+        return "tiff"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[:2] == b"BM":
+        return "bmp"
+    if not data:
+        raise UnsupportedFormat(f"The image is empty (0 bytes); send a {READABLE_FORMATS} file.")
+    raise UnsupportedFormat(
+        f"The first bytes ({data[:4].hex(' ')}) are not those of a format we read; send a {READABLE_FORMATS} file."
+    )
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height after EXIF orientation; orientations 5 to 8 exchange the axes (EXIF 2.3, tag 0x0112)."""
+    width_px, height_px = image.size
+    if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+        return height_px, width_px
+    return width_px, height_px
+
+
+def _check_size(width_px: int, height_px: int, limits: DecodeLimits) -> None:
+    shortest, longest = sorted((width_px, height_px))
+    if width_px * height_px > limits.max_pixels:
+        raise ImageTooLarge(
+            f"The image has {width_px} x {height_px} pixels, over the limit of {limits.max_pixels}; send a smaller copy."
+        )
+    if shortest < limits.min_side_px:
+        raise ImageTooSmall(
+            f"The image is {width_px} x {height_px} px; its shorter side must have at least {limits.min_side_px} px."
+        )
+    if longest > limits.max_aspect_ratio * shortest:
+        raise AspectRatioTooExtreme(
+            f"The image is {width_px} x {height_px} px, an aspect ratio of {longest / shortest:.2f}:1; "
+            f"crop it to the chest, at most {limits.max_aspect_ratio:g}:1."
+        )
+
+
+def _to_grey(image: Image.Image) -> GreyPixels:
+    """Decode to uint8 [H, W]. Colour is weighted by ITU-R BT.601, alpha is dropped, 16 bit is scaled to 8."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return scale_to_8_bit(np.asarray(image, dtype=np.int64))
+    if image.mode == "F":
+        raise UnsupportedImage("The image has floating-point pixels; export it with 8 or 16 bit grey values.")
+    if image.mode in ("RGBA", "LA", "PA", "P"):
+        image = image.convert("RGB")
+    return np.array(image.convert("L"), dtype=np.uint8)
+
+
+def scale_to_8_bit(values: npt.NDArray[np.integer[Any]]) -> GreyPixels:
+    """Grey values of unknown depth, int [H, W] >= 0 -> uint8 [H, W].
+
+    Detectors deliver 10, 12 or 14 bit in 16 bit files, and the file does not say which: the depth is taken to be the
+    smallest of 8, 10, 12, 14 and 16 bit that holds the largest value, so that a 12 bit film is not rendered black.
+    """
+    if int(values.min()) < 0 or int(values.max()) > 0xFFFF:
+        raise UnsupportedImage("The image has grey values outside 0 to 65535; export it with 8 or 16 bit grey values.")
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if int(values.max()) < 1 << bits)
+    return (values * (255.0 / ((1 << bits) - 1)) + 0.5).astype(np.uint8)
+
+
+def _short(fault: BaseException) -> str:
+    return (str(fault) or type(fault).__name__)[:120]
