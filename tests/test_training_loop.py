@@ -1,0 +1,133 @@
+"""Losses, mixing, accumulation, averaging, precision."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from service.contract.errors import ConfigError
+from training.averaging import WeightAverage
+from training.config import AugmentConfig, AveragingConfig, OptimiserConfig
+from training.devices import Processes, choose_device, choose_precision
+from training.loop import Stepper, mix, soft_cross_entropy, train_epoch
+from training.network import build_network
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0])])
+def test_soft_cross_entropy_equals_pytorchs_for_hard_targets(weights):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(16, 3), torch.randint(0, 3, (16,))
+    own = soft_cross_entropy(logits, torch.nn.functional.one_hot(labels, 3).float(), weights)
+    torch.testing.assert_close(own, torch.nn.functional.cross_entropy(logits, labels, weights))
+
+
+def test_label_smoothing_equals_pytorchs():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(16, 3), torch.randint(0, 3, (16,))
+    smooth = torch.nn.functional.one_hot(labels, 3).float() * 0.9 + 0.1 / 3
+    torch.testing.assert_close(
+        soft_cross_entropy(logits, smooth, None), torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    )
+
+
+def test_mixing_is_off_by_default_and_keeps_images_as_they_are():
+    images, targets = torch.randint(0, 256, (4, 8, 8), dtype=torch.uint8), torch.eye(4)[:, :3]
+    assert mix(images, targets, AugmentConfig())[0] is images
+
+
+def test_mixup_mixes_pixels_and_targets_by_the_same_share():
+    torch.manual_seed(3)
+    images = torch.stack([torch.full((8, 8), 200, dtype=torch.uint8), torch.zeros(8, 8, dtype=torch.uint8)])
+    mixed, targets = mix(images, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), AugmentConfig(mixup_alpha=1.0))
+    torch.testing.assert_close(mixed[:, 0, 0] / 200.0, targets[:, 0])
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(2))
+
+
+def test_cutmix_pastes_a_box_whose_area_is_the_targets_share():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        images = torch.stack([torch.full((32, 32), 200, dtype=torch.uint8), torch.zeros(32, 32, dtype=torch.uint8)])
+        mixed, targets = mix(images, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), AugmentConfig(cutmix_alpha=1.0))
+        torch.testing.assert_close((mixed == 200).float().mean(dim=(1, 2)), targets[:, 0])
+
+
+class _Linear(torch.nn.Module):
+    """A network small enough to compute by hand: logits are linear in the mean grey value."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([0.1, -0.2, 0.3]))
+
+    def forward(self, images):
+        return (images.float().mean(dim=(1, 2)) / 255.0).unsqueeze(1) * self.weight
+
+
+def one_epoch(batch_size, accumulation_steps):
+    torch.manual_seed(0)
+    images, labels = torch.randint(0, 256, (12, 4, 4), dtype=torch.uint8), torch.arange(12) % 3
+    loader = [(images[i : i + batch_size], labels[i : i + batch_size]) for i in range(0, 12, batch_size)]
+    network, device = _Linear(), torch.device("cpu")
+    optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
+    steps = []
+    optimiser.register_step_post_hook(lambda *_: steps.append(1))
+    precision = choose_precision("off", device)
+    stepper = Stepper(
+        network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
+        WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps, clip_norm=100.0),
+    )  # fmt: skip
+    train_epoch(network, stepper, loader, None, 0.0, AugmentConfig(), precision, device, Processes(), "test")
+    return network.weight.detach(), len(steps)
+
+
+def test_accumulated_small_batches_equal_one_large_batch():
+    torch.testing.assert_close(one_epoch(12, 1)[0], one_epoch(3, 4)[0])
+
+
+def test_a_short_last_accumulation_group_still_makes_a_step():
+    assert one_epoch(3, 3)[1] == 2
+
+
+def test_ema_follows_steps_and_swa_follows_epochs():
+    network = torch.nn.Linear(1, 1, bias=False)
+    for kind, expected in (("ema", 0.5 * 1.0 + 0.5 * 3.0), ("swa", (1.0 + 3.0) / 2)):
+        average = WeightAverage(network, AveragingConfig(kind=kind, decay=0.5, start_epoch=2))
+        average.begin_epoch(1)
+        assert average.judged is network
+        average.begin_epoch(2)
+        for value in (1.0, 3.0):
+            torch.nn.init.constant_(network.weight, value)
+            average.after_step()
+            average.after_epoch()
+        assert average.judged.weight.item() == pytest.approx(expected)
+        restored = WeightAverage(network, AveragingConfig(kind=kind, decay=0.5, start_epoch=2))
+        restored.load_state_dict(average.state_dict())
+        restored.begin_epoch(3)
+        assert restored.judged.weight.item() == pytest.approx(expected)
+
+
+def test_automatic_precision_is_full_on_the_cpu_and_fp16_elsewhere():
+    assert choose_precision("auto", torch.device("cpu")).dtype is None
+    assert choose_precision("bf16", torch.device("cpu")).dtype is torch.bfloat16
+    cuda, mps = (choose_precision("auto", SimpleNamespace(type=kind)) for kind in ("cuda", "mps"))
+    assert (cuda.dtype, cuda.scales_gradients) == (torch.float16, True)
+    assert (mps.dtype, mps.scales_gradients) == (torch.float16, False)
+    with pytest.raises(ConfigError, match="bf16"):
+        choose_precision("fp16", torch.device("cpu"))
+
+
+def test_a_missing_device_is_refused_by_name():
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(ConfigError, match="available"):
+        choose_device("tpu")
+
+
+@pytest.mark.parametrize("architecture", ["efficientnet_b0", "tf_efficientnet_lite0", "resnet50", "densenet121"])
+def test_the_head_is_the_reports_on_every_backbone(architecture):
+    network = build_network(architecture)
+    assert [type(layer).__name__ for layer in network.head.children()] == [
+        "BatchNorm1d", "Dropout", "Linear", "BatchNorm1d", "Dropout", "Linear",
+    ]  # fmt: skip
+    assert (network.head.dropout_in.p, network.head.dropout_hidden.p) == (0.3, 0.15)
+    assert network.head.spec.features == network.head.norm_in.num_features
+    if architecture.startswith("efficientnet"):
+        assert sum(p.numel() for p in network.head.parameters()) == pytest.approx(330_000, rel=0.01)  # Table 11

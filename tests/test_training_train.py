@@ -1,0 +1,195 @@
+"""Whole training runs on phantom films: files, resuming after a kill, several processes, errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.contract.errors import CheckpointInvalid
+from service.contract.findings import FINDINGS
+from service.contract.preprocessing import PreprocessSpec
+from training.checkpoint import BEST_NAME, LATEST_NAME, REQUIRED_KEYS, load_checkpoint, save_checkpoint
+from training.config import config_from_dict
+from training.dataset import EvaluationFilms, FilmStore, batches
+from training.devices import Processes, choose_precision
+from training.folder import scan_folder
+from training.loop import evaluate_epoch
+from training.network import build_network
+from training.train import main
+
+ROOT = Path(__file__).parent.parent
+CONFIG = """
+[data]
+image_size_px = 64
+workers = 0
+near_duplicate_bits = 3
+balance = "class_source"
+[augment]
+resize_px = 72
+[model]
+architecture = "mobilenetv3_small_050"
+hidden = 16
+weights = "none"
+[optimiser]
+batch_size = 8
+[schedule]
+epochs = 3
+warmup_epochs = 1
+frozen_epochs = 1
+[averaging]
+kind = "ema"
+decay = 0.5
+start_epoch = 2
+[run]
+device = "cpu"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def data(phantom_dataset):
+    return phantom_dataset(films_per_class={"train": 8, "val": 4}, manifest=True)
+
+
+@pytest.fixture(scope="module")
+def config_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished_run(data, config_path, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), "--version", "1.2.3"]) == 0
+    return out
+
+
+def figures(out):
+    """History without wall times, which differ between runs."""
+    history = json.loads((out / "training_history.json").read_text())["history"]
+    return {name: column for name, column in history.items() if name != "seconds"}
+
+
+def command(config_path, data, out, *more):
+    return [sys.executable, "-m", "training.train", "--config", config_path, "--data", data, "--out", out, *more]
+
+
+def test_a_run_leaves_what_the_report_lists(finished_run):
+    names = {path.name for path in finished_run.iterdir()}
+    assert {
+        BEST_NAME,
+        LATEST_NAME,
+        "training_history.json",
+        "training_curves.png",
+        "validation_report.json",
+        "validation_report.md",
+    } <= names
+    assert any(name.startswith("mobilenetv3_small_050_v1.2.3_") and name.endswith(".pt") for name in names)
+    document = json.loads((finished_run / "training_history.json").read_text())
+    assert document["outcome"]["finished"] is True and document["history"]["epoch"] == [1, 2, 3]
+    assert document["history"]["backbone_frozen"] == [True, False, False]
+    assert (finished_run / "training_curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_checkpoints_hold_what_section_7_2_lists_and_load_without_pickle(finished_run):
+    for name in (BEST_NAME, LATEST_NAME):
+        checkpoint = load_checkpoint(finished_run / name)
+        assert set(REQUIRED_KEYS) <= set(checkpoint)
+        assert checkpoint["class_names"] == [finding.value for finding in FINDINGS]
+        assert config_from_dict(checkpoint["config"]).model.architecture == "mobilenetv3_small_050"
+        assert len(checkpoint["history"]["val_f1"]) == checkpoint["epoch"]
+    history = json.loads((finished_run / "training_history.json").read_text())
+    assert load_checkpoint(finished_run / BEST_NAME)["epoch"] == history["outcome"]["best_epoch"]
+
+
+def test_a_checkpoint_with_code_inside_is_refused(tmp_path, finished_run):
+    path = tmp_path / "evil.pt"
+    save_checkpoint(path, load_checkpoint(finished_run / BEST_NAME) | {"epoch": Path("/")})
+    with pytest.raises(CheckpointInvalid, match="plain values"):
+        load_checkpoint(path)
+
+
+def test_an_incomplete_or_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(CheckpointInvalid, match="No checkpoint"):
+        load_checkpoint(tmp_path / "absent.pt")
+    save_checkpoint(tmp_path / "short.pt", {"epoch": 1})
+    with pytest.raises(CheckpointInvalid, match="lacks model_state_dict"):
+        load_checkpoint(tmp_path / "short.pt")
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_history_and_weights(finished_run, data, config_path, tmp_path):
+    out = tmp_path / "run"
+    with subprocess.Popen(command(config_path, data, out), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("epoch   1/3"):
+                process.send_signal(signal.SIGKILL)
+    assert len(load_checkpoint(out / LATEST_NAME)["history"]["epoch"]) < 3
+    again = subprocess.run(command(config_path, data, out, "--resume"), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "Resumed after epoch" in again.stdout
+    assert figures(out) == figures(finished_run)
+    resumed, straight = (load_checkpoint(path / LATEST_NAME) for path in (out, finished_run))
+    for name, tensor in straight["model_state_dict"].items():
+        torch.testing.assert_close(resumed["model_state_dict"][name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_judge_every_validation_film(data, config_path, tmp_path):
+    out = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.train"]
+    arguments = ["--config", config_path, "--data", data, "--out", out, "--set", "optimiser.accumulation_steps=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("epoch   1/3") == 1, "only the main process prints"
+    checkpoint = load_checkpoint(out / BEST_NAME)
+    network = build_network("mobilenetv3_small_050", hidden=16)
+    network.load_state_dict(checkpoint["model_state_dict"])
+    films = [film for film in scan_folder(data) if film.split == "val"]
+    store = FilmStore(films, PreprocessSpec(image_size_px=64), 64, cache=False)
+    loader = batches(EvaluationFilms(store, range(len(films))), batch_size=5, workers=0, drop_last=False, pin_memory=False)
+    device = torch.device("cpu")
+    alone = evaluate_epoch(network, loader, None, 0.1, choose_precision("off", device), device, Processes(), "val")
+    best = checkpoint["epoch"] - 1
+    assert alone.accuracy == pytest.approx(checkpoint["history"]["val_accuracy"][best])
+    assert alone.auc == pytest.approx(checkpoint["history"]["val_auc"][best], abs=1e-6)
+
+
+def test_a_finished_folder_is_not_overwritten(finished_run, data, config_path, capsys):
+    before = (finished_run / LATEST_NAME).read_bytes()
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(finished_run)]) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert (finished_run / LATEST_NAME).read_bytes() == before
+
+
+def test_resuming_with_another_config_is_refused(finished_run, data, config_path, capsys):
+    arguments = ["--config", str(config_path), "--data", str(data), "--out", str(finished_run), "--resume"]
+    assert main([*arguments, "--set", "optimiser.learning_rate=0.1"]) == 1
+    assert "another config" in capsys.readouterr().err
+
+
+def test_leakage_between_splits_stops_the_run_and_names_the_files(phantom_dataset, config_path, tmp_path, capsys):
+    data = phantom_dataset(films_per_class={"train": 4, "val": 2})
+    film = next((data / "train" / "Normal").iterdir())
+    (data / "val" / "Normal" / "copy.png").write_bytes(film.read_bytes())
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(tmp_path / "run")]) == 1
+    message = capsys.readouterr().err
+    assert "SplitLeakage" in message and film.name in message and "copy.png" in message
+    assert not (tmp_path / "run" / LATEST_NAME).exists()
+
+
+def test_mixing_and_swa_train_without_error(data, config_path, tmp_path):
+    for number, mixing in enumerate(("mixup_alpha", "cutmix_alpha")):
+        options = ["--set", f"augment.{mixing}=0.4", "--set", 'averaging.kind="swa"', "--set", "schedule.epochs=2"]
+        out = tmp_path / str(number)
+        assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), *options]) == 0
+        assert figures(out)["epoch"] == [1, 2]

@@ -1,0 +1,55 @@
+"""Averages of the weights over training: EMA per step or SWA per epoch (Izmailov et al., arXiv:1803.05407)."""
+
+from typing import Any
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from training.config import AveragingConfig
+
+
+class WeightAverage:
+    """Follows a network from `start_epoch` on. With kind "none" it follows nothing and `judged` is the network itself.
+
+    BatchNorm statistics are averaged like weights, which spares SWA's extra pass over the data.
+    """
+
+    def __init__(self, network: nn.Module, config: AveragingConfig) -> None:
+        self._network, self._config, self._epoch = network, config, 0
+        self._model: AveragedModel | None = None
+        if config.kind == "ema":
+            self._model = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.decay), use_buffers=True)
+        elif config.kind == "swa":
+            self._model = AveragedModel(network, use_buffers=True)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Tell which epoch runs; epochs count from 1."""
+        self._epoch = epoch
+
+    def after_step(self) -> None:
+        """EMA: take in the weights of this optimiser step."""
+        if self._model is not None and self._config.kind == "ema" and self._has_begun:
+            self._model.update_parameters(self._network)
+
+    def after_epoch(self) -> None:
+        """SWA: take in the weights of this epoch."""
+        if self._model is not None and self._config.kind == "swa" and self._has_begun:
+            self._model.update_parameters(self._network)
+
+    @property
+    def judged(self) -> nn.Module:
+        """What validation judges and best_model.pt holds: the average once it has begun, else the network."""
+        return self._model.module if self._model is not None and self._has_begun else self._network
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._epoch >= self._config.start_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty when nothing is averaged."""
+        return self._model.state_dict() if self._model is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        if self._model is not None:
+            self._model.load_state_dict(state)

@@ -1,0 +1,46 @@
+"""Save and load checkpoints: contents of REPORT 7.2, names of REPORT 7.3.
+
+A checkpoint holds tensors and plain values only, so that it loads with weights_only=True: no pickle runs.
+"""
+
+import pickle
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from service.contract.errors import CheckpointInvalid
+
+LATEST_NAME = "latest_checkpoint.pt"
+BEST_NAME = "best_model.pt"
+
+REQUIRED_KEYS = (
+    "epoch", "model_state_dict", "optimizer_state_dict", "scheduler_state_dict", "val_f1", "config", "class_names", "history",
+)  # fmt: skip
+
+
+def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write atomically: a run killed while writing leaves the previous checkpoint whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(checkpoint, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU. Raises CheckpointInvalid if it is missing, unsafe or incomplete."""
+    if not path.is_file():
+        raise CheckpointInvalid(f"No checkpoint at {path}; train first: python -m training.train --help.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as fault:
+        raise CheckpointInvalid(f"{path} is damaged or holds more than tensors and plain values: {fault}") from fault
+    missing = [key for key in REQUIRED_KEYS if key not in checkpoint]
+    if missing:
+        raise CheckpointInvalid(f"{path} lacks {', '.join(missing)}; it was not written by training.train.")
+    return checkpoint
+
+
+def versioned_name(architecture: str, version: str, day: date) -> str:
+    """REPORT Table 27: {model}_v{major}.{minor}.{patch}_{date}.pt."""
+    return f"{architecture}_v{version}_{day:%Y%m%d}.pt"

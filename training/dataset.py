@@ -1,0 +1,136 @@
+"""Validated films -> batches: decoding, drawing order, augmentation, class weights.
+
+Every draw is a function of (seed, epoch, position): a resumed epoch sees the same films in the same order, changed the
+same way, whatever the number of loader workers.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from service.contract.findings import FINDINGS
+from service.contract.preprocessing import PreprocessSpec, decode, resize_stretched, to_model_input
+from training.augment import augment
+from training.config import AugmentConfig, DataConfig
+from training.devices import Processes
+from training.folder import FilmFile
+
+Image = npt.NDArray[np.uint8]
+
+
+def film_weights(films: Sequence[FilmFile], config: DataConfig) -> npt.NDArray[np.float64]:
+    """Probability of each film to be drawn, float64 [N], summing to 1.
+
+    With balance "class_source" a class has probability 1 / C, and within it a source of n films has a share
+    proportional to n ** (1 - source_flattening).
+    """
+    cells = Counter((film.finding, film.source) for film in films)
+    classes = Counter(film.finding for film in films)
+    if config.balance == "none":
+        return np.full(len(films), 1.0 / len(films))
+    if config.balance == "class":
+        weights = np.array([1.0 / classes[film.finding] for film in films])
+    else:
+        power = 1.0 - config.source_flattening
+        totals = {finding: sum(n**power for (of, _), n in cells.items() if of == finding) for finding in classes}
+        share = {cell: n**power / totals[cell[0]] / n for cell, n in cells.items()}
+        weights = np.array([share[(film.finding, film.source)] for film in films])
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def class_weights(films: Sequence[FilmFile], config: DataConfig) -> Tensor:
+    """REPORT Table 12: w_c = N / (C n_c), with n_c as the sampler draws the classes. float32 [C]."""
+    drawn = film_weights(films, config)
+    shares = [sum(p for p, film in zip(drawn, films, strict=True) if film.finding == finding) for finding in FINDINGS]
+    return torch.tensor([1.0 / (len(FINDINGS) * share) for share in shares], dtype=torch.float32)
+
+
+def epoch_order(weights: npt.NDArray[np.float64], *, balanced: bool, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Indices of one epoch, int64 [N]: a permutation, or N draws with replacement when classes or sources are balanced."""
+    rng = np.random.default_rng([seed, epoch])
+    if not balanced:
+        return rng.permutation(len(weights))
+    return np.asarray(rng.choice(len(weights), size=len(weights), replace=True, p=weights), dtype=np.int64)
+
+
+class FilmStore:
+    """Decodes films, once if told to keep them. Training films are kept before cropping, others as model input."""
+
+    def __init__(self, films: Sequence[FilmFile], spec: PreprocessSpec, side_px: int, *, cache: bool) -> None:
+        self.films = films
+        self._spec = spec
+        self._side_px = side_px
+        self._kept: list[Image | None] | None = [None] * len(films) if cache else None
+
+    def __getitem__(self, index: int) -> Image:
+        kept = self._kept[index] if self._kept is not None else None
+        if kept is not None:
+            return kept
+        radiograph = decode(self.films[index].path.read_bytes(), self._spec)
+        if self._side_px == self._spec.image_size_px:
+            image = to_model_input(radiograph, self._spec)
+        else:
+            image = resize_stretched(radiograph.pixels, self._side_px)
+        if self._kept is not None:
+            self._kept[index] = image
+        return image
+
+    def label(self, index: int) -> int:
+        """Position of the film's finding in FINDINGS."""
+        return FINDINGS.index(self.films[index].finding)
+
+    def warm(self, indices: Sequence[int]) -> None:
+        """Decode the given films now, before loader workers fork, so that all of them share one copy."""
+        if self._kept is not None:
+            for index in indices:
+                self[index]
+
+
+class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):
+    """One epoch of augmented films: item -> (uint8 [S, S], label)."""
+
+    def __init__(
+        self, store: FilmStore, order: npt.NDArray[np.int64], config: AugmentConfig, size_px: int, seed: list[int]
+    ) -> None:
+        self._store, self._order, self._config, self._size_px, self._seed = store, order, config, size_px, seed
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        index = int(self._order[position])
+        rng = np.random.default_rng([*self._seed, position])
+        image = augment(self._store[index], self._config, self._size_px, rng)
+        return torch.from_numpy(image), torch.tensor(self._store.label(index))
+
+
+class EvaluationFilms(Dataset[tuple[Tensor, Tensor]]):
+    """Films exactly as the service sees them: item -> (uint8 [S, S], label)."""
+
+    def __init__(self, store: FilmStore, indices: Sequence[int]) -> None:
+        self._store, self._indices = store, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        index = self._indices[position]
+        return torch.from_numpy(np.array(self._store[index])), torch.tensor(self._store.label(index))
+
+
+def batches(
+    dataset: Dataset[tuple[Tensor, Tensor]], *, batch_size: int, workers: int, drop_last: bool, pin_memory: bool
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Loader in the dataset's own order. Batches are (uint8 [B, S, S], int64 [B])."""
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, drop_last=drop_last, pin_memory=pin_memory)
+
+
+def own_share(order: npt.NDArray[np.int64], processes: Processes) -> npt.NDArray[np.int64]:
+    """This process's part of an epoch; all parts are equally long, so that no process waits for a missing batch."""
+    usable = len(order) - len(order) % processes.count
+    return order[:usable][processes.rank :: processes.count]

