@@ -58,11 +58,19 @@ def test_a_frozen_backbone_keeps_weights_and_batch_statistics():
 def history(f1s, *, frozen=0, gap=0.0, losses=None, train_losses=None):
     return [
         EpochRecord(
-            epoch=i + 1, backbone_frozen=i < frozen, learning_rate=1e-3, train_f1=f1 + gap, val_f1=f1,
-            val_accuracy=f1, val_auc=f1, train_loss=train_losses[i] if train_losses else 1.0 / (i + 1), val_loss=losses[i] if losses else 1.0, seconds=1.0,
+            epoch=i + 1,
+            backbone_frozen=i < frozen,
+            learning_rate=1e-3,
+            train_loss=train_losses[i] if train_losses else 1.0 / (i + 1),
+            train_f1=f1 + gap,
+            val_loss=losses[i] if losses else 1.0,
+            val_f1=f1,
+            val_accuracy=f1,
+            val_auc=f1,
+            seconds=1.0,
         )
         for i, f1 in enumerate(f1s)
-    ]  # fmt: skip
+    ]
 
 
 CONFIG = StoppingConfig(patience=3)

@@ -43,7 +43,7 @@ def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
     f1.fill_between(epochs, columns["train_f1"], columns["val_f1"], color="grey", alpha=0.2, label="gap")
     f1.set(title="Macro F1", ylabel="F1", ylim=(0, 1))
     rate.plot(epochs, columns["learning_rate"], color="#2ca02c", label="head")
-    rate.set(title="Learning rate at the end of the epoch", ylabel="learning rate", yscale="log")
+    rate.set(title="Learning rate at the start of the epoch", ylabel="learning rate", yscale="log")
     frozen = [epoch for epoch, held in zip(epochs, columns["backbone_frozen"], strict=True) if held]
     for axes in (loss, f1, rate):
         if frozen:

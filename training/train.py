@@ -154,13 +154,14 @@ class _Run:
         seed_epoch(config.run, number, self.processes.rank)
         self.stepper.average.begin_epoch(number)
         frozen = is_backbone_frozen(number, config.schedule)
+        rate = float(self.stepper.optimiser.param_groups[-1]["lr"])
         trained = self._train(number, frozen=frozen)
         self.stepper.average.after_epoch()
         validated = self._validate(number)
         return EpochRecord(
             epoch=number,
             backbone_frozen=frozen,
-            learning_rate=float(self.stepper.optimiser.param_groups[-1]["lr"]),
+            learning_rate=rate,
             train_loss=trained.loss,
             train_f1=trained.f1,
             val_loss=validated.loss,

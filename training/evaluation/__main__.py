@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one evaluation. Returns 0, or 1 with a message on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parse(words)
-    command = shlex.join(["python", "-m", "training.evaluation", *words])
+    # The command is published with the figures, so it must not tell where folders lie on this machine.
+    published = [Path(word).name if Path(word).is_absolute() else word for word in words]
+    command = shlex.join(["python", "-m", "training.evaluation", *published])
     try:
         out = evaluate(arguments, command)
     except (ChestXrayError, OSError) as fault:

@@ -1,0 +1,138 @@
+"""Writes bundles: atomically, with a hash of every file; registers them in BentoML's model store; attaches an evaluation.
+
+Knows what files a bundle has, not how their contents came about.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import save_file
+
+from service.contract.errors import ExportError
+from service.contract.manifest import (
+    MANIFEST_NAME,
+    MODEL_CARD_NAME,
+    ModelBundle,
+    ModelManifest,
+    sha256_of,
+)
+from service.predictor import Predictor
+from training.network import Head
+
+# What golden.npz records; features are left out, being 48 times larger than all others and checked through their mean.
+GOLDEN_OUTPUTS = ("probabilities", "logits", "embedding")
+
+
+@contextmanager
+def staged(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A new empty folder beside `target` that becomes `target` when the block ends, or vanishes if it raises.
+
+    replace: whether an existing `target` may be replaced; it stays whole until the new one is. Raises ExportError if not.
+    """
+    if target.exists() and not replace:
+        raise ExportError(f"{target} exists; raise the version, or pass --replace to overwrite it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside, because a rename is atomic only within one file system.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        staging, retired = Path(scratch, "new"), Path(scratch, "old")
+        staging.mkdir()
+        yield staging
+        if target.exists():
+            target.rename(retired)
+        try:
+            staging.rename(target)
+        except OSError:
+            if retired.exists():
+                retired.rename(target)
+            raise
+
+
+def write_head(path: Path, head: Head) -> None:
+    """Save the classifier head under the tensor names of `HeadSpec`."""
+    # BatchNorm's batch counter serves training only.
+    tensors = {
+        name: tensor.contiguous() for name, tensor in head.state_dict().items() if not name.endswith("num_batches_tracked")
+    }
+    save_file(tensors, path)
+    path.chmod(0o644)  # safetensors writes for the owner only; a server runs as another user
+
+
+def write_golden(path: Path, predictor: Predictor, images: npt.NDArray[np.uint8]) -> None:
+    """Record the predictor's outputs for synthetic images, uint8 [K, S, S]."""
+    np.savez_compressed(path, allow_pickle=False, images=images, **predictor.predict(images, GOLDEN_OUTPUTS))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented, so that a person can read it; not-a-number raises ValueError, because JSON has none."""
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def seal(folder: Path, manifest: ModelManifest) -> ModelBundle:
+    """Hash every file, write the manifest, and open the result as a server would."""
+    files = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST_NAME}
+    sealed = ModelManifest.model_validate({**manifest.model_dump(), "files": files})
+    write_json(folder / MANIFEST_NAME, sealed.model_dump(mode="json"))
+    return ModelBundle.open(folder)
+
+
+def attach_evaluation(bundle_path: Path, metrics: dict[str, Any], card: str) -> ModelBundle:
+    """Put figures of the test split and a model card into an existing bundle, which is replaced as a whole.
+
+    metrics: plain values, for manifest.test_metrics. card: Markdown, for MODEL_CARD.md. The graph stays, byte for byte, and so
+    does the version: figures do not change what the model answers. Raises BundleError if the bundle cannot be trusted, and
+    ExportError if the metrics hold a not-a-number.
+    """
+    try:
+        json.dumps(metrics, allow_nan=False)
+    except ValueError as fault:
+        # Checked here, because pydantic would write null for it without a word.
+        raise ExportError(
+            f"The metrics of {bundle_path} cannot be written as JSON ({fault}); give null for what is undefined."
+        ) from fault
+    bundle = ModelBundle.open(bundle_path)
+    manifest = bundle.manifest.model_copy(update={"test_metrics": metrics})
+    with staged(bundle_path, replace=True) as staging:
+        for name in bundle.manifest.files:
+            shutil.copy2(bundle.file(name), staging / name)
+        (staging / MODEL_CARD_NAME).write_text(card, encoding="utf-8")
+        seal(staging, manifest)
+    return ModelBundle.open(bundle_path)
+
+
+def store_tag(name: str, version: str) -> str:
+    """The bundle's name in BentoML's model store."""
+    return f"{name}:{version}"
+
+
+def is_registered(tag: str) -> bool:
+    """Whether BentoML's model store holds this tag."""
+    import bentoml  # takes two seconds, and configures logging
+
+    return any(str(model.tag) == tag for model in bentoml.models.list())
+
+
+def register(bundle: ModelBundle, *, replace: bool = False) -> str:
+    """Copy a bundle into BentoML's model store and return its tag, name:version.
+
+    Raises ExportError if the store holds that version and `replace` is not set.
+    """
+    import bentoml
+
+    manifest = bundle.manifest
+    tag = store_tag(manifest.name, manifest.version)
+    if is_registered(tag):
+        if not replace:
+            raise ExportError(f"BentoML's model store holds {tag}; raise the version, or pass --replace to overwrite it.")
+        bentoml.models.delete(tag)
+    labels = {"architecture": manifest.architecture, "data-fingerprint": manifest.data_fingerprint[:16]}
+    with bentoml.models.create(tag, labels=labels) as model:
+        for name in (MANIFEST_NAME, *manifest.files):
+            shutil.copy2(bundle.file(name), Path(model.path) / name)
+    return tag

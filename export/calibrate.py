@@ -1,0 +1,136 @@
+"""Fits what turns logits into decisions: temperature, TB threshold, conformal quantile, review threshold.
+
+Arrays in, numbers out; only ever given the validation split. Knows neither films nor the network.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from service.contract.errors import ExportError
+from service.contract.findings import FINDINGS, Finding
+
+Floats = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.int64]
+
+# WHO target product profile for a TB triage test: at least 90 % sensitivity.
+TB_SENSITIVITY = 0.90
+
+CONFORMAL_COVERAGE = 0.90
+
+# Share of films like those of the validation split that a person sees again because the model is unsure of them.
+REVIEW_SHARE = 0.10
+
+# What a network needs lies within: label smoothing asks for about 0.5 to 1, an overconfident network for 1 to 3. A fit that
+# ends at a bound has found no minimum: on those films the network is never wrong (lower) or no better than chance (upper).
+TEMPERATURE_BOUNDS = (0.2, 10.0)
+
+# Thresholds are rounded down to this, so that another machine's last bit cannot drop the very film that defines one.
+THRESHOLD_STEP = 1e-4
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted.
+
+    temperature: logits are divided by it. tb_threshold, review_threshold: calibrated probabilities.
+    conformal_quantile: see `ConformalSpec`. nll_before, nll_after: mean negative log-likelihood in nats at temperature 1 and
+    at the fitted one. films: how many were fitted on.
+    """
+
+    temperature: float
+    tb_threshold: float
+    conformal_quantile: float
+    review_threshold: float
+    nll_before: float
+    nll_after: float
+    films: int
+
+
+def calibrate(logits: Floats, labels: Labels) -> Calibration:
+    """Fit everything on validation logits [N, 3] and labels [N]. Raises ExportError if they cannot be calibrated."""
+    if not np.isfinite(logits).all():
+        raise ExportError(
+            "The network gives logits that are not finite on validation films; it cannot be calibrated, train it again."
+        )
+    temperature = fit_temperature(logits, labels)
+    # float32, as the graph computes them: thresholds are compared with the graph's probabilities.
+    probabilities = softmax(logits / np.float32(temperature), axis=1).astype(np.float32)
+    tuberculosis = FINDINGS.index(Finding.TUBERCULOSIS)
+    return Calibration(
+        temperature=temperature,
+        tb_threshold=screening_threshold(probabilities[:, tuberculosis], labels == tuberculosis, TB_SENSITIVITY),
+        conformal_quantile=conformal_quantile(probabilities, labels, CONFORMAL_COVERAGE),
+        review_threshold=review_threshold(probabilities, REVIEW_SHARE),
+        nll_before=negative_log_likelihood(logits, labels, 1.0),
+        nll_after=negative_log_likelihood(logits, labels, temperature),
+        films=len(labels),
+    )
+
+
+def negative_log_likelihood(logits: Floats, labels: Labels, temperature: float) -> float:
+    """Mean over films, in nats, of logits [N, C] divided by a temperature."""
+    log_probabilities = log_softmax(logits.astype(np.float64) / temperature, axis=1)
+    return -float(log_probabilities[np.arange(len(labels)), labels].mean())
+
+
+def fit_temperature(logits: Floats, labels: Labels) -> float:
+    """The temperature of least negative log-likelihood within `TEMPERATURE_BOUNDS` (Guo et al. 2017, arXiv:1706.04599)."""
+    # On the logarithm the search is as fine below 1 as above it.
+    found = minimize_scalar(
+        lambda log_temperature: negative_log_likelihood(logits, labels, math.exp(log_temperature)),
+        bounds=np.log(TEMPERATURE_BOUNDS),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
+    return math.exp(found.x)
+
+
+def found_no_minimum(temperature: float) -> bool:
+    """Whether a fitted temperature ended at a bound."""
+    return any(math.isclose(temperature, bound, rel_tol=1e-3) for bound in TEMPERATURE_BOUNDS)
+
+
+def screening_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: float) -> float:
+    """The highest threshold (to 1e-4) at which at least `sensitivity` of the positives score as much or more.
+
+    scores: probability of the disease [N]. positive: whether the film has it [N], at least one has.
+    Raises ExportError if only a threshold of zero would do.
+    """
+    descending = np.sort(scores[positive].astype(np.float64))[::-1]
+    needed = math.ceil(sensitivity * len(descending) - 1e-9)  # 0.9 * 10 must not become 9.000000000000002
+    threshold = math.floor(descending[needed - 1] / THRESHOLD_STEP) * THRESHOLD_STEP
+    if threshold <= 0:
+        raise ExportError(
+            f"{needed} of {len(descending)} diseased validation films do not reach a probability of {THRESHOLD_STEP}: "
+            f"no threshold has a sensitivity of {sensitivity:.0%}; train the network again."
+        )
+    return round(threshold, 4)
+
+
+def conformal_quantile(probabilities: Floats, labels: Labels, coverage: float) -> float:
+    """Quantile of the scores 1 - p(true finding), with the finite-sample correction of split conformal prediction.
+
+    Angelopoulos & Bates, arXiv:2107.07511, section 1: a new film's set {c: 1 - p_c <= quantile} holds the true finding with at
+    least this probability, if it is exchangeable with the calibration films. 1 (every finding) if they are too few.
+    The temperature was fitted on the same films; one parameter for hundreds of films shifts the coverage by less than the
+    correction itself.
+    """
+    scores = np.sort(1.0 - probabilities[np.arange(len(labels)), labels].astype(np.float64))
+    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
+    return float(scores[rank - 1]) if rank <= len(scores) else 1.0
+
+
+def review_threshold(probabilities: Floats, share: float) -> float:
+    """The confidence (to 1e-4) below which the `share` least confident films lie.
+
+    A share, not an accuracy: what it costs in reading time is known beforehand, and it rests on all films instead of on the
+    few that are wrong. Films that two findings compete for are caught by the conformal set whatever their share.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    return round(math.floor(float(np.quantile(confidence, share)) / THRESHOLD_STEP) * THRESHOLD_STEP, 4)

@@ -1,0 +1,85 @@
+"""A trained network as one ONNX graph: grey bytes in, calibrated probabilities out. Knows neither films nor folders."""
+
+import onnx
+import torch
+from onnx import ModelProto, numpy_helper
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import Tensor, nn
+
+from service.contract.errors import ExportError
+from service.predictor import INPUT_NAME, OUTPUT_NAMES
+from training.network import ChestXrayNetwork
+
+# The set that PyTorch's exporter writes without a conversion afterwards; ONNX Runtime reads it since 1.14.
+OPSET = 18
+
+TEMPERATURE_NAME = "temperature"
+
+# Holds the place of the temperature until it has been fitted. Not 1: the exporter would fold a division by one away, and the
+# fitted value would have nowhere to go.
+PLACEHOLDER_TEMPERATURE = 2.0
+
+
+class ServingGraph(nn.Module):
+    """Everything between a grey image and the four outputs, so that no caller can normalise or calibrate differently.
+
+    Until `set_temperature` has been called, its probabilities mean nothing.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, network: ChestXrayNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer(TEMPERATURE_NAME, torch.tensor(PLACEHOLDER_TEMPERATURE))
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """uint8 [N, S, S] -> probabilities [N, 3], logits [N, 3], embedding [N, C], features [N, C, h, w]."""
+        features = self.network.features(self.network.normalise(image))
+        embedding = features.mean(dim=(2, 3))
+        logits = self.network.head(embedding)
+        return torch.softmax(logits / self.temperature, dim=1), logits, embedding, features
+
+
+def to_onnx(graph: ServingGraph, image_size_px: int) -> ModelProto:
+    """Convert and check. The batch is dynamic, the image size fixed; the temperature stays an initializer of its own name.
+
+    Raises ExportError if the converted graph is not valid ONNX.
+    """
+    # Two images: a batch of one would be taken for a constant.
+    example = torch.zeros(2, image_size_px, image_size_px, dtype=torch.uint8)
+    program = torch.onnx.export(
+        graph,
+        (example,),
+        dynamo=True,
+        input_names=[INPUT_NAME],
+        output_names=list(OUTPUT_NAMES),
+        dynamic_shapes={INPUT_NAME: {0: torch.export.Dim("batch")}},
+        opset_version=OPSET,
+        verbose=False,
+    )
+    if program is None:
+        raise ExportError("torch.onnx.export returned no program; this version of PyTorch has no dynamo exporter.")
+    # The exporter notes a stack trace beside every node: paths and source lines of the machine that exported.
+    ClearMetadataAndDocStringPass()(program.model)
+    model = program.model_proto
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
+        raise ExportError(f"The converted graph is not valid ONNX: {fault}") from fault
+    return model
+
+
+def set_temperature(graph: ServingGraph, model: ModelProto, temperature: float) -> None:
+    """Write the fitted temperature into both forms of the graph.
+
+    Patching the one scalar, instead of converting a second time, keeps every other byte of the graph that the temperature
+    was fitted on. Raises ExportError if the converted graph has no such scalar.
+    """
+    graph.temperature.fill_(temperature)
+    for initializer in model.graph.initializer:
+        if initializer.name == TEMPERATURE_NAME:
+            initializer.CopyFrom(numpy_helper.from_array(graph.temperature.numpy(), TEMPERATURE_NAME))
+            return
+    raise ExportError(f"The converted graph has no initializer {TEMPERATURE_NAME!r}: the exporter has folded it away.")

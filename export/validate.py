@@ -1,0 +1,123 @@
+"""Holds the converted graph to the network it came from: PyTorch against the service's own predictor, output by output."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from tqdm import tqdm
+
+from export.graph import ServingGraph
+from service.contract.errors import ParityFailed
+from service.predictor import OUTPUT_NAMES, Predictor
+
+# One, a few, an odd one, and more than a cache of activations holds: a batch that was baked into the graph shows at once.
+BATCH_SIZES = (1, 2, 7, 16)
+
+# Largest gap of probabilities. Thresholds are rounded to 1e-4, so that a smaller gap changes no decision for good. A trained
+# EfficientNet-Lite0 leaves 3e-6 over films, random weights of four architectures up to 1e-5.
+PROBABILITY_TOLERANCE = 1e-4
+
+# Largest gap of the other outputs for values up to 1 in size, and in proportion for larger ones: ten times what summing in
+# another order leaves on the same networks (3e-5). A lost normalisation or another pooling leaves more than 1e-2.
+ACTIVATION_TOLERANCE = 3e-4
+
+TOLERANCES = {
+    "probabilities": PROBABILITY_TOLERANCE,
+    "logits": ACTIVATION_TOLERANCE,
+    "embedding": ACTIVATION_TOLERANCE,
+    "features": ACTIVATION_TOLERANCE,
+}
+
+
+@dataclass(frozen=True)
+class OutputParity:
+    """One output. max_gap: largest absolute difference; magnitude: largest absolute value of PyTorch's; allowed: tolerance."""
+
+    max_gap: float
+    magnitude: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the gap is within the tolerance; not-a-number is not."""
+        return self.max_gap <= self.allowed
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What was compared, and how far apart the two runtimes are. Written to parity.json as it is.
+
+    real: per output, over films; random: over noise, which drives activations where films do not. images: of each kind.
+    """
+
+    real: dict[str, OutputParity]
+    random: dict[str, OutputParity]
+    batch_sizes: tuple[int, ...]
+    images: int
+    torch: str
+    onnxruntime: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def check_parity(
+    graph: ServingGraph,
+    predictor: Predictor,
+    films: npt.NDArray[np.uint8],
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    seed: int = 0,
+) -> ParityReport:
+    """Compare all outputs over real and random images at every batch size. Raises ParityFailed.
+
+    films: real model inputs, uint8 [N, S, S]; each batch takes the next ones, starting over at the end.
+    """
+    count = sum(batch_sizes)
+    real = films[np.arange(count) % len(films)]
+    random = np.random.default_rng(seed).integers(0, 256, real.shape, dtype=np.uint8)
+    parity = {
+        kind: _compare(graph, predictor, np.split(images, np.cumsum(batch_sizes)[:-1]), kind)
+        for kind, images in (("real", real), ("random", random))
+    }
+    failed = [
+        f"{name} of {kind} images by {output.max_gap:.2e} (allowed {output.allowed:.2e})"
+        for kind, outputs in parity.items()
+        for name, output in outputs.items()
+        if not output.holds
+    ]
+    if failed:
+        raise ParityFailed(
+            f"ONNX Runtime {onnxruntime.__version__} differs from PyTorch {torch.__version__} in {', '.join(failed)}; "
+            "the graph must not ship: try another version of the exporter, and report the operator that differs."
+        )
+    return ParityReport(
+        real=parity["real"],
+        random=parity["random"],
+        batch_sizes=tuple(batch_sizes),
+        images=count,
+        torch=str(torch.__version__),
+        onnxruntime=onnxruntime.__version__,
+    )
+
+
+def _compare(
+    graph: ServingGraph, predictor: Predictor, batches: Sequence[npt.NDArray[np.uint8]], kind: str
+) -> dict[str, OutputParity]:
+    gaps = dict.fromkeys(OUTPUT_NAMES, 0.0)
+    magnitudes = dict.fromkeys(OUTPUT_NAMES, 0.0)
+    for images in tqdm(batches, desc=f"comparing PyTorch with ONNX Runtime, {kind} images", unit="batch"):
+        with torch.inference_mode():
+            expected = [output.numpy() for output in graph(torch.from_numpy(images))]
+        actual = predictor.predict(images, OUTPUT_NAMES)
+        for name, reference in zip(OUTPUT_NAMES, expected, strict=True):
+            # np.maximum keeps a not-a-number, which Python's max may drop.
+            gaps[name] = float(np.maximum(gaps[name], np.abs(actual[name] - reference).max()))
+            magnitudes[name] = float(np.maximum(magnitudes[name], np.abs(reference).max()))
+    return {
+        name: OutputParity(gaps[name], magnitudes[name], TOLERANCES[name] * max(1.0, magnitudes[name])) for name in OUTPUT_NAMES
+    }

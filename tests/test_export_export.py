@@ -1,0 +1,207 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import export.export as export_module
+from export.export import export_bundle, main, rebuild_network, without_paths
+from export.films import read_films
+from export.graph import ServingGraph
+from service.contract.drift_reference import DriftReference
+from service.contract.errors import CheckpointInvalid, DatasetNotFound, EmptyClass, ExportError, ParityFailed
+from service.contract.findings import FINDINGS, Finding
+from service.contract.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME, ModelBundle
+from service.contract.preprocessing import PreprocessSpec
+from service.predictor import OUTPUT_NAMES, Predictor
+from training.checkpoint import load_checkpoint, save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def validation_answers(bundle: ModelBundle, export_data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities [30, 3] of the shipped bundle for the films it was calibrated on, and their labels [30]."""
+    films = read_films(export_data, "val", bundle.manifest.preprocess)
+    return Predictor.from_bundle(bundle).predict(films.images)["probabilities"], films.labels
+
+
+def test_the_bundle_answers_as_the_checkpoint_does(bundle: ModelBundle, tiny_checkpoint: Path, export_data: Path) -> None:
+    network, spec = rebuild_network(load_checkpoint(tiny_checkpoint))
+    films = read_films(export_data, "test", spec)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(films.images))
+    expected = torch.softmax(logits / bundle.manifest.temperature, dim=1).numpy()
+    np.testing.assert_allclose(Predictor.from_bundle(bundle).predict(films.images)["probabilities"], expected, atol=1e-4)
+
+
+def test_the_shipped_screening_threshold_reaches_its_sensitivity(
+    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    probabilities, labels = validation_answers
+    tuberculosis = FINDINGS.index(Finding.TUBERCULOSIS)
+    threshold = bundle.manifest.operating_points["tb_screening"].thresholds[Finding.TUBERCULOSIS]
+    assert (probabilities[labels == tuberculosis, tuberculosis] >= threshold).mean() >= 0.9
+
+
+def test_the_shipped_conformal_sets_hold_the_true_finding(
+    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    probabilities, labels = validation_answers
+    held = 1.0 - probabilities[np.arange(len(labels)), labels].astype(float) <= bundle.manifest.conformal.quantile + 1e-5
+    assert held.mean() >= bundle.manifest.conformal.coverage
+
+
+def test_the_operating_points_are_those_of_the_contract(bundle: ModelBundle) -> None:
+    points = bundle.manifest.operating_points
+    assert set(points) == {"balanced", "high_sensitivity", "high_specificity", "tb_screening"}
+    assert points["balanced"].thresholds == {}
+    assert points["high_sensitivity"].thresholds == {Finding.PNEUMONIA: 0.3, Finding.TUBERCULOSIS: 0.3}
+    assert points["high_specificity"].thresholds == {Finding.PNEUMONIA: 0.7, Finding.TUBERCULOSIS: 0.7}
+
+
+def test_the_drift_reference_describes_training_films_and_validation_answers(
+    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    reference = DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_text("utf-8"))
+    probabilities, _ = validation_answers
+    assert reference.numeric["mean"].films == 24
+    assert reference.numeric["confidence"].films == 30
+    assert reference.numeric["aspect_ratio"].maximum == pytest.approx(152 / 128)
+    assert reference.numeric["confidence"].maximum == pytest.approx(probabilities.max(), abs=1e-5)
+    shares = np.bincount(probabilities.argmax(axis=1), minlength=3) / len(probabilities)
+    assert [reference.predicted_class[finding] for finding in FINDINGS] == pytest.approx(shares)
+
+
+def test_parity_is_recorded_for_every_output(bundle: ModelBundle) -> None:
+    parity = json.loads(bundle.file(PARITY_NAME).read_text("utf-8"))
+    for kind in ("real", "random"):
+        assert set(parity[kind]) == set(OUTPUT_NAMES)
+        assert all(0 < output["max_gap"] <= output["allowed"] for output in parity[kind].values())
+    assert parity["batch_sizes"] == [1, 2, 7, 16]
+    assert parity["images"] == 26
+
+
+def test_the_manifest_says_where_the_bundle_came_from(bundle: ModelBundle) -> None:
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version, manifest.architecture) == ("chest-xray", "1.0.0", "tf_efficientnet_lite0")
+    assert manifest.data_fingerprint == "0" * 64 and manifest.git_commit == "0" * 40
+    assert manifest.training_config["model"]["weights_file"] == "imagenet.pt"
+    assert {"torch", "onnxruntime", "timm"} <= set(manifest.versions)
+    assert manifest.test_metrics == {}
+
+
+def test_the_card_states_figures_use_and_limits(bundle: ModelBundle) -> None:
+    card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
+    for part in (
+        "For research use only",
+        f"| Temperature | {bundle.manifest.temperature:.4f}",
+        "30 validation films",
+        "## Limits",
+    ):
+        assert part in card
+
+
+def test_an_existing_version_is_refused_before_any_work(bundle_path: Path, export_data: Path) -> None:
+    with pytest.raises(ExportError, match="raise the version"):
+        export_bundle(bundle_path / "absent.pt", export_data, version="1.0.0", out=bundle_path.parent)
+
+
+def test_a_parity_failure_leaves_nothing_on_disk(
+    tiny_checkpoint: Path, export_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exporter that loses part of the head: here its real result, with one bias moved."""
+    convert = export_module.to_onnx
+
+    def convert_wrongly(graph: ServingGraph, image_size_px: int) -> onnx.ModelProto:
+        model = convert(graph, image_size_px)
+        (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "network.head.classifier.bias")
+        moved = onnx.numpy_helper.to_array(bias) + np.float32([0.05, 0, 0])
+        bias.CopyFrom(onnx.numpy_helper.from_array(moved, bias.name))
+        return model
+
+    monkeypatch.setattr(export_module, "to_onnx", convert_wrongly)
+    with pytest.raises(ParityFailed, match="logits of real images by"):
+        export_bundle(tiny_checkpoint, export_data, version="1.0.0", out=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def altered(path: Path, folder: Path, **changes: Any) -> Path:
+    checkpoint = {**torch.load(path, weights_only=True), **changes}
+    save_checkpoint(folder / "altered.pt", {key: value for key, value in checkpoint.items() if value is not None})
+    return folder / "altered.pt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"class_names": ["Tuberculosis", "Pneumonia", "Normal"]}, "classes are"),
+        (
+            {"config": {"model": {"architecture": "no_such_network", "hidden": 64, "dropout": 0.3}}},
+            "does not describe a network",
+        ),
+        ({"config": {"model": {}}}, "does not describe a network"),
+        ({"model_state_dict": {}}, "weights are not those of tf_efficientnet_lite0"),
+        ({"history": None}, "lacks history"),
+    ],
+)
+def test_a_checkpoint_that_is_not_ours_is_refused(
+    changes: dict[str, Any], complaint: str, tiny_checkpoint: Path, export_data: Path, tmp_path: Path
+) -> None:
+    checkpoint = altered(tiny_checkpoint, tmp_path, **changes)
+    with pytest.raises(CheckpointInvalid, match=complaint):
+        export_bundle(checkpoint, export_data, version="1.0.0", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
+
+
+def test_the_command_reports_a_fault_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--checkpoint", str(tmp_path / "none.pt"), "--data", str(tmp_path), "--version", "1.0.0", "--no-register"]
+    assert main([*options, "--out", str(tmp_path / "models")]) == 1
+    fault = capsys.readouterr().err
+    assert fault.startswith("CheckpointInvalid: No checkpoint at") and "Traceback" not in fault
+
+
+def test_the_summary_names_the_bundle_and_the_next_command(bundle: ModelBundle) -> None:
+    summary = export_module._summary(bundle, registered_as="chest-xray:1.0.0")
+    for part in (str(bundle.path), f"{bundle.manifest.temperature:.4f}", "features ", "chest-xray:1.0.0", "next: python -m"):
+        assert part in summary
+
+
+def test_absolute_paths_are_reduced_to_their_last_part() -> None:
+    config = {"a": "/data/films", "b": {"c": ["C:\\weights\\w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
+    assert without_paths(config) == {"a": "films", "b": {"c": ["w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
+
+
+def test_films_are_read_as_the_service_reads_them_and_unusable_ones_are_counted(phantom_dataset: Any) -> None:
+    data = phantom_dataset(films_per_class={"train": 1, "val": 2})
+    (data / "val" / "Normal" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    films = read_films(data, "val", PreprocessSpec())
+    assert films.images.shape == (6, 224, 224) and films.images.dtype == np.uint8
+    assert films.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert films.sizes_px.tolist()[:2] == [[128, 128], [136, 128]]
+    assert films.skipped == 1
+
+
+def test_a_subsample_is_the_same_every_time(export_data: Path) -> None:
+    first, again = (read_films(export_data, "val", PreprocessSpec(), limit=12) for _ in range(2))
+    assert len(first.labels) == 12
+    np.testing.assert_array_equal(first.images, again.images)
+
+
+def test_data_without_a_class_or_without_a_folder_is_refused(phantom_dataset: Any, tmp_path: Path) -> None:
+    data = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    for film in (data / "val" / "Tuberculosis").iterdir():
+        film.unlink()
+    with pytest.raises(EmptyClass, match="Tuberculosis"):
+        read_films(data, "val", PreprocessSpec())
+    with pytest.raises(DatasetNotFound):
+        read_films(tmp_path / "absent", "val", PreprocessSpec())
+
+
+def test_importing_export_opens_nothing() -> None:
+    """Neither BentoML nor a logging configuration comes with the import."""
+    code = "import sys, logging, export.export; assert 'bentoml' not in sys.modules; assert not logging.getLogger().handlers"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
