@@ -8,8 +8,11 @@ from training.config import StoppingConfig
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Figures of one epoch. Losses are label-smoothed cross-entropies; F1 is macro, 0..1; learning_rate is the
-    head's at the start of the epoch; seconds are wall time."""
+    """Figures of one epoch.
+
+    Losses are label-smoothed cross-entropies. F1 is macro, 0..1. learning_rate: the head's, at the start of the epoch.
+    seconds: wall time.
+    """
 
     epoch: int
     backbone_frozen: bool

@@ -73,8 +73,9 @@ class Radiograph:
                 raise UnsupportedImage(
                     f"The {format_name.upper()} file holds {image.n_frames} frames or pages; send one film per file."
                 )
+            # Before anything else is asked of the image: PNG's EXIF, for one, is read by decoding all of it.
+            _check_size(*image.size, limits)
             width_px, height_px = _upright_size(image)
-            _check_size(width_px, height_px, limits)
             if format_name == "jpeg" and decode_side_px is not None:
                 image.draft("L", (decode_side_px, decode_side_px))
             return cls._of(_to_grey(image), format_name, width_px, height_px)

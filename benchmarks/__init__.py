@@ -1,0 +1,1 @@
+"""Speed and size of the service, as ratios within one run: `python -m benchmarks`."""

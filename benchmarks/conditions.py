@@ -1,0 +1,66 @@
+"""Under what conditions a run measured: the model, the kind of machine, the versions. Never which machine, or its folders."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from service.contract.manifest import ModelManifest
+
+# What can change a figure, on either side of a ratio.
+PACKAGES = (
+    "bentoml",
+    "onnxruntime",
+    "opencv-python-headless",
+    "pillow",
+    "numpy",
+    "starlette",
+    "uvicorn",
+    "fastapi",
+    "torch",
+    "torchvision",
+    "timm",
+)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """model: name, version and architecture. cores: that this process may use. load_average: of the minute before the run."""
+
+    model: str
+    cpu: str
+    cores: int
+    memory_gigabytes: float
+    system: str
+    python: str
+    versions: Mapping[str, str]
+    load_average: float
+
+
+def read_conditions(manifest: ModelManifest) -> Conditions:
+    """Look around."""
+    return Conditions(
+        model=f"{manifest.name} {manifest.version} ({manifest.architecture})",
+        cpu=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_gigabytes=round(psutil.virtual_memory().total / 1e9, 1),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        versions={name: version(name) for name in PACKAGES},
+        load_average=round(os.getloadavg()[0], 2),
+    )
+
+
+def _cpu_model() -> str:
+    """As the system names it; Linux tells it in /proc/cpuinfo only."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text("utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,197 @@
+"""What was measured, and what follows from it: summaries, ratios and targets. Pure; measures nothing itself.
+
+Machines are noisy, so everything is measured in short rounds that take turns. A ratio is taken within each round, where both
+its sides met the same noise, and the median over the rounds is what counts.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.inprocess import StageCost
+from benchmarks.server import Memory
+
+SERVICE = "service"
+BASELINE = "baseline"
+BASELINE_TUNED = "baseline, one thread a run"
+
+PREDICT = "/predict"
+EXPLAIN = "/predict/explain"
+
+RAW = "raw"
+MULTIPART = "multipart"
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of load. server: SERVICE or one of the baselines. body: RAW or MULTIPART. clients: at once."""
+
+    server: str
+    route: str
+    body: str
+    clients: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One cell in one round. latencies_ms: one for each request. CPU seconds: of the server's and of the client's processes."""
+
+    latencies_ms: tuple[float, ...]
+    seconds: float
+    server_cpu_seconds: float
+    client_cpu_seconds: float
+
+    @property
+    def requests_per_second(self) -> float:
+        """Throughput."""
+        return len(self.latencies_ms) / self.seconds
+
+    @property
+    def cpu_seconds_per_request(self) -> float:
+        """Of the server."""
+        return self.server_cpu_seconds / len(self.latencies_ms)
+
+    @property
+    def p50_ms(self) -> float:
+        """Median latency."""
+        return statistics.median(self.latencies_ms)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What the rounds measured. in_process_cpu_seconds: per film, one for each round. cells: one sample for each round."""
+
+    in_process_cpu_seconds: tuple[float, ...]
+    cells: dict[Cell, tuple[Sample, ...]]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything that one run measured.
+
+    stages: size of the films in pixels -> stage -> cost. start_seconds: of each start of the service, to ready.
+    memory: of the service, by when: before_explain, after_explain, after_all.
+    """
+
+    stages: dict[int, dict[str, StageCost]]
+    start_seconds: tuple[float, ...]
+    memory: dict[str, Memory]
+    rounds: Rounds
+
+
+@dataclass(frozen=True)
+class CellFigures:
+    """Summary of a cell. Percentiles are over the requests of all rounds, the other figures medians over the rounds.
+
+    cpu_ratio: CPU seconds of the server per request, divided by those in-process per film.
+    """
+
+    server: str
+    route: str
+    body: str
+    clients: int
+    requests: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    requests_per_second: float
+    server_cpu_ms_per_request: float
+    client_cpu_ms_per_request: float
+    cpu_ratio: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure and its bound, both in `unit` ("x" for a ratio). at_least: whether the bound is the smallest good value."""
+
+    name: str
+    unit: str
+    bound: float
+    measured: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the measured figure is within its bound."""
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Median over the rounds of the ratio within a round."""
+    return statistics.median(over / under for over, under in zip(numerators, denominators, strict=True))
+
+
+def summarise(rounds: Rounds) -> list[CellFigures]:
+    """One summary for each cell, in the order measured."""
+    summaries = []
+    for cell, samples in rounds.cells.items():
+        latencies_ms = [latency for sample in samples for latency in sample.latencies_ms]
+        p50_ms, p95_ms, p99_ms = (float(value) for value in np.percentile(latencies_ms, (50, 95, 99)))
+        cpu_seconds = [sample.cpu_seconds_per_request for sample in samples]
+        client_cpu_seconds = [sample.client_cpu_seconds / len(sample.latencies_ms) for sample in samples]
+        summaries.append(
+            CellFigures(
+                server=cell.server,
+                route=cell.route,
+                body=cell.body,
+                clients=cell.clients,
+                requests=len(latencies_ms),
+                p50_ms=p50_ms,
+                p95_ms=p95_ms,
+                p99_ms=p99_ms,
+                requests_per_second=statistics.median(sample.requests_per_second for sample in samples),
+                server_cpu_ms_per_request=1000 * statistics.median(cpu_seconds),
+                client_cpu_ms_per_request=1000 * statistics.median(client_cpu_seconds),
+                cpu_ratio=median_ratio(cpu_seconds, rounds.in_process_cpu_seconds),
+            )
+        )
+    return summaries
+
+
+def judge(measurements: Measurements) -> list[Target]:
+    """The targets of the service against what was measured."""
+    rounds, memory = measurements.rounds, measurements.memory
+
+    def samples(server: str, route: str, body: str, clients: int) -> tuple[Sample, ...]:
+        return rounds.cells[Cell(server, route, body, clients)]
+
+    def cpu_ratio(body: str, clients: int) -> float:
+        cpu_seconds = [sample.cpu_seconds_per_request for sample in samples(SERVICE, PREDICT, body, clients)]
+        return median_ratio(cpu_seconds, rounds.in_process_cpu_seconds)
+
+    def gain(server: str) -> float:
+        ours, theirs = (
+            [sample.requests_per_second for sample in samples(name, PREDICT, MULTIPART, 16)] for name in (SERVICE, server)
+        )
+        return median_ratio(ours, theirs)
+
+    explain, predict = ([sample.p50_ms for sample in samples(SERVICE, route, RAW, 1)] for route in (EXPLAIN, PREDICT))
+    return [
+        *(
+            Target(f"CPU per {PREDICT} request / in-process, {body}, {_counted(clients)}", "x", 1.25, cpu_ratio(body, clients))
+            for body in (RAW, MULTIPART)
+            for clients in (1, 16)
+        ),
+        Target(f"Throughput / {BASELINE}, 16 clients", "x", 2.5, gain(BASELINE), at_least=True),
+        Target(f"p50 of {EXPLAIN} / {PREDICT}, 1 client", "x", 1.5, median_ratio(explain, predict)),
+        Target("Start to ready", "s", 6.0, statistics.median(measurements.start_seconds)),
+        Target("Resident memory before the first explanation", "MB", 400.0, memory["before_explain"].rss_bytes / MEGABYTE),
+        Target("Resident memory after the first explanations", "MB", 1000.0, memory["after_explain"].rss_bytes / MEGABYTE),
+    ]
+
+
+def tuned_gain(rounds: Rounds) -> float:
+    """Throughput at 16 clients over that of the baseline whose model runs take one thread each."""
+    ours, theirs = (
+        [sample.requests_per_second for sample in rounds.cells[Cell(server, PREDICT, MULTIPART, 16)]]
+        for server in (SERVICE, BASELINE_TUNED)
+    )
+    return median_ratio(ours, theirs)
+
+
+def _counted(clients: int) -> str:
+    return "1 client" if clients == 1 else f"{clients} clients"

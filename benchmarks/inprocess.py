@@ -1,0 +1,72 @@
+"""What the work itself costs: decode, preprocess and infer by the service's own functions, without any HTTP."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter, process_time
+
+import cv2
+
+from service.contract.manifest import ModelBundle
+from service.contract.preprocessing import decode, to_model_input
+from service.predictor import Predictor
+
+STAGES = ("decode", "preprocess", "infer")
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Medians over films, in milliseconds: time on the clock, and CPU time of the whole process."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+class InProcess:
+    """A bundle run in this process, one film after the other, on one thread."""
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        # As the service does: one film, one core.
+        cv2.setNumThreads(1)
+        self._spec = bundle.manifest.preprocess
+        self._predictor = Predictor.from_bundle(bundle, threads=1)
+
+    def stage_costs(self, films: Sequence[bytes], runs: int) -> dict[str, StageCost]:
+        """Cost of each of STAGES and their `total`; the films take turns, `runs` in all, after one turn that is not counted."""
+        self.cpu_seconds_per_film(films, len(films))
+        costs: dict[str, list[tuple[float, float]]] = {stage: [] for stage in (*STAGES, "total")}
+        for run in range(runs):
+            data = films[run % len(films)]
+            moments = [_now()]
+            film = decode(data, self._spec)
+            moments.append(_now())
+            image = to_model_input(film, self._spec)
+            moments.append(_now())
+            self._predictor.predict(image[None])
+            moments.append(_now())
+            for stage, start, end in zip(STAGES, moments[:-1], moments[1:], strict=True):
+                costs[stage].append((end[0] - start[0], end[1] - start[1]))
+            costs["total"].append((moments[-1][0] - moments[0][0], moments[-1][1] - moments[0][1]))
+        return {
+            stage: StageCost(
+                wall_ms=1000 * statistics.median(wall for wall, _ in times),
+                cpu_ms=1000 * statistics.median(cpu for _, cpu in times),
+            )
+            for stage, times in costs.items()
+        }
+
+    def cpu_seconds_per_film(self, films: Sequence[bytes], runs: int) -> float:
+        """Mean CPU seconds from bytes to probabilities; the films take turns, `runs` in all.
+
+        A mean, because CPU seconds per request of a server are one too.
+        """
+        start = process_time()
+        for run in range(runs):
+            film = decode(films[run % len(films)], self._spec)
+            self._predictor.predict(to_model_input(film, self._spec)[None])
+        return (process_time() - start) / runs
+
+
+def _now() -> tuple[float, float]:
+    """Seconds on the clock, and of CPU that this process has used."""
+    return perf_counter(), process_time()

@@ -1,0 +1,170 @@
+"""Measurements as a file for machines (JSON) and one for readers (Markdown, also printed)."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.conditions import Conditions
+from benchmarks.figures import MEGABYTE, CellFigures, Measurements, Target, judge, summarise, tuned_gain
+from benchmarks.inprocess import StageCost
+from benchmarks.server import Memory
+from training.evaluation.tables import markdown_table
+
+_MOMENTS = {
+    "before_explain": "after predictions, before the first explanation",
+    "after_explain": "after the first explanations",
+    "after_all": "after all rounds",
+}
+
+_INTRODUCTION = (
+    "Measured by `python -m benchmarks`. Compare ratios, not milliseconds: everything was measured in short rounds that take "
+    "turns on one machine, each ratio is taken within a round, and the median over the rounds is shown. Client and servers "
+    "share the machine's cores. The baseline is FastAPI, uvicorn and eager PyTorch with the same architecture and random "
+    "weights, `benchmarks/baseline_fastapi.py`."
+)
+
+
+def render_json(conditions: Conditions, measurements: Measurements) -> str:
+    """Conditions, targets, and the figures that they were judged by, with those of each round."""
+    rounds = measurements.rounds
+    document: dict[str, Any] = {
+        "conditions": asdict(conditions),
+        "targets": [asdict(target) | {"met": target.met} for target in judge(measurements)],
+        "throughput_over_tuned_baseline": tuned_gain(rounds),
+        "stages": {
+            str(size_px): {stage: asdict(cost) for stage, cost in costs.items()}
+            for size_px, costs in measurements.stages.items()
+        },
+        "start_seconds": measurements.start_seconds,
+        "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
+        "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],
+        "cells": [
+            asdict(figures)
+            | {
+                "requests_per_second_per_round": [sample.requests_per_second for sample in samples],
+                "server_cpu_ms_per_request_per_round": [1000 * sample.cpu_seconds_per_request for sample in samples],
+                "p50_ms_per_round": [sample.p50_ms for sample in samples],
+            }
+            for figures, samples in zip(summarise(rounds), rounds.cells.values(), strict=True)
+        ],
+    }
+    return json.dumps(_rounded(document), indent=2) + "\n"
+
+
+def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
+    """The report."""
+    versions = ", ".join(f"{name} {version}" for name, version in conditions.versions.items())
+    return (
+        "\n\n".join(
+            [
+                "# Speed and size",
+                _INTRODUCTION,
+                f"{conditions.model} on {conditions.cores} cores of {conditions.cpu}, {conditions.memory_gigabytes:g} GB, "
+                f"{conditions.system}, Python {conditions.python}; load average at the start {conditions.load_average:g}.",
+                "## Targets",
+                _targets_table(judge(measurements)),
+                f"Against a baseline whose model runs take one thread each, {tuned_gain(measurements.rounds):.2f} times its "
+                "throughput at 16 clients.",
+                "## In-process, one thread",
+                "Medians per film, JPEG, in milliseconds on the clock / of CPU.",
+                _stages_table(measurements.stages),
+                "## HTTP",
+                "Latencies in ms. CPU ratio: server CPU per request over the in-process CPU of the same films.",
+                _cells_table(summarise(measurements.rounds)),
+                "## Start and memory",
+                f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}. "
+                "Memory in MB, summed over all processes: RSS counts shared pages once for each process, PSS counts them once.",
+                _memory_table(measurements.memory),
+                "## Versions",
+                f"{versions}.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def write(path: Path, conditions: Conditions, measurements: Measurements) -> None:
+    """Write the JSON to `path`, and the Markdown beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_json(conditions, measurements), "utf-8")
+    path.with_suffix(".md").write_text(render_markdown(conditions, measurements), "utf-8")
+
+
+def _targets_table(targets: Iterable[Target]) -> str:
+    rows = (
+        [
+            target.name,
+            f"{'at least' if target.at_least else 'at most'} {target.bound:g} {target.unit}",
+            f"{target.measured:.0f} {target.unit}" if target.unit == "MB" else f"{target.measured:.2f} {target.unit}",
+            "yes" if target.met else "**no**",
+        ]
+        for target in targets
+    )
+    return markdown_table(["What", "Target", "Measured", "Met"], rows)
+
+
+def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:
+    header = ["Film", *next(iter(stages.values()))]
+    rows = (
+        [f"{size_px} x {size_px} px", *(f"{cost.wall_ms:.2f} / {cost.cpu_ms:.2f}" for cost in costs.values())]
+        for size_px, costs in stages.items()
+    )
+    return markdown_table(header, rows)
+
+
+def _cells_table(cells: Iterable[CellFigures]) -> str:
+    header = [
+        "Server",
+        "Path",
+        "Body",
+        "Clients",
+        "p50",
+        "p95",
+        "p99",
+        "Requests/s",
+        "Server CPU ms",
+        "CPU ratio",
+        "Client CPU ms",
+    ]
+    rows = (
+        [
+            cell.server,
+            cell.route,
+            cell.body,
+            str(cell.clients),
+            f"{cell.p50_ms:.1f}",
+            f"{cell.p95_ms:.1f}",
+            f"{cell.p99_ms:.1f}",
+            f"{cell.requests_per_second:.1f}",
+            f"{cell.server_cpu_ms_per_request:.2f}",
+            f"{cell.cpu_ratio:.2f}",
+            f"{cell.client_cpu_ms_per_request:.2f}",
+        ]
+        for cell in cells
+    )
+    return markdown_table(header, rows)
+
+
+def _memory_table(memory: dict[str, Memory]) -> str:
+    rows = (
+        [_MOMENTS[moment], str(taken.processes), *map(_megabytes, (taken.rss_bytes, taken.pss_bytes, taken.uss_bytes))]
+        for moment, taken in memory.items()
+    )
+    return markdown_table(["When", "Processes", "RSS", "PSS", "USS"], rows)
+
+
+def _megabytes(size_bytes: int | None) -> str:
+    return "-" if size_bytes is None else f"{size_bytes / MEGABYTE:.0f}"
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with four significant digits: more would be noise, and make two runs hard to compare."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""The wire: request bodies in, JSON answers and problems out. Knows no model."""

@@ -1,0 +1,147 @@
+"""The JSON that clients get, as models: they serialise the answers and describe them in OpenAPI."""
+
+import base64
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.contract.errors import InputError
+from service.contract.findings import FINDINGS, Finding
+from service.decision import ReviewReason
+from service.http.problems import problem_of
+from service.http.request_id import current_request_id
+from service.pipeline import Explanation, Prediction
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class Review(_Answer):
+    """Whether a person must look, and why."""
+
+    required: bool
+    reasons: tuple[ReviewReason, ...]
+
+
+class ImageFacts(_Answer):
+    """The film as it was sent."""
+
+    format: str
+    width_px: int
+    height_px: int
+
+
+class FilmAnswer(_Answer):
+    """What is said of one film. confidence: the calibrated probability of `prediction`."""
+
+    prediction: Finding
+    confidence: float = Field(ge=0, le=1)
+    probabilities: dict[Finding, float]
+    operating_point: str
+    prediction_set: tuple[Finding, ...] = Field(description="The conformal set at the model's coverage, most probable first.")
+    review: Review
+    image: ImageFacts
+    inference_time_ms: float = Field(description="Time of the model run alone.")
+
+
+class Envelope(_Answer):
+    """Which request was answered, and by which model."""
+
+    request_id: str
+    model_version: str
+
+
+# Fields are listed from the last base to the first, so that an answer opens with what identifies it.
+class PredictionAnswer(FilmAnswer, Envelope):
+    """Answer of /predict."""
+
+
+class ExplanationFacts(_Answer):
+    """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64."""
+
+    method: Literal["grad-cam"] = "grad-cam"
+    target: Finding
+    grid: tuple[tuple[float, ...], ...]
+    zones: dict[str, float]
+    heatmap_png: str
+    overlay_png: str
+
+
+class ExplainAnswer(PredictionAnswer):
+    """Answer of /predict/explain."""
+
+    explanation: ExplanationFacts
+
+
+class ProblemFacts(_Answer):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class BatchPrediction(FilmAnswer):
+    """A film of a batch that was judged. index: its place in the request, from 0."""
+
+    index: int
+
+
+class BatchProblem(_Answer):
+    """A film of a batch that was refused."""
+
+    index: int
+    error: ProblemFacts
+
+
+class BatchAnswer(Envelope):
+    """Answer of /predict/batch: one result for each film, in the order sent; a refused film has `error` instead."""
+
+    results: tuple[BatchPrediction | BatchProblem, ...]
+
+
+def prediction_answer(prediction: Prediction, model_version: str) -> PredictionAnswer:
+    """Domain -> wire."""
+    return PredictionAnswer(request_id=current_request_id(), model_version=model_version, **_film_members(prediction))
+
+
+def explain_answer(prediction: Prediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
+    """Domain -> wire."""
+    facts = ExplanationFacts(
+        target=explanation.target,
+        grid=explanation.grid.tolist(),
+        zones=explanation.zones,
+        heatmap_png=base64.b64encode(explanation.heatmap_png).decode("ascii"),
+        overlay_png=base64.b64encode(explanation.overlay_png).decode("ascii"),
+    )
+    return ExplainAnswer(
+        request_id=current_request_id(), model_version=model_version, explanation=facts, **_film_members(prediction)
+    )
+
+
+def batch_answer(results: list[Prediction | InputError], model_version: str) -> BatchAnswer:
+    """Domain -> wire."""
+    items = tuple(
+        BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
+        if isinstance(result, InputError)
+        else BatchPrediction(index=index, **_film_members(result))
+        for index, result in enumerate(results)
+    )
+    return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
+
+
+def _film_members(prediction: Prediction) -> dict[str, Any]:
+    decision = prediction.decision
+    return {
+        "prediction": decision.finding,
+        "confidence": decision.confidence,
+        "probabilities": dict(zip(FINDINGS, prediction.probabilities, strict=True)),
+        "operating_point": prediction.operating_point,
+        "prediction_set": decision.prediction_set,
+        "review": Review(required=bool(decision.review_reasons), reasons=decision.review_reasons),
+        "image": ImageFacts(format=prediction.format, width_px=prediction.width_px, height_px=prediction.height_px),
+        "inference_time_ms": round(prediction.inference_seconds * 1000, 2),
+    }

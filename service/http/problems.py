@@ -1,0 +1,150 @@
+"""Errors as RFC 9457 problem details: the one table from error class to status, and the middleware behind it."""
+
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.contract import errors
+from service.http.request_id import current_request_id
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+# Answers of /health, which report a fault without being one.
+HEALTH_MEDIA_TYPE = "application/health+json"
+
+STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
+    errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
+    errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
+    errors.UnknownOperatingPoint: HTTPStatus.BAD_REQUEST,
+    errors.UnknownFinding: HTTPStatus.BAD_REQUEST,
+    errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedDicom: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ImageTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.AspectRatioTooExtreme: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+# A full queue drains within about a second; a model does not come back by itself.
+RETRY_AFTER_SECONDS: dict[type[errors.ChestXrayError], int] = {errors.Overloaded: 1, errors.ModelUnavailable: 30}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One RFC 9457 problem. type: a URN of ours, or about:blank where the status says it all."""
+
+    status: HTTPStatus
+    detail: str
+    type: str = "about:blank"
+    title: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def members(self) -> dict[str, Any]:
+        """The members of the JSON object, with the request's identifier."""
+        return {
+            "type": self.type,
+            "title": self.title or self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            "request_id": current_request_id(),
+        }
+
+    def response(self) -> Response:
+        """The whole answer."""
+        content = json.dumps(self.members(), ensure_ascii=False)
+        return Response(content, status_code=self.status.value, media_type=MEDIA_TYPE, headers=self.headers)
+
+
+def problem_of(error: errors.ChestXrayError) -> Problem:
+    """The problem that tells a client of an error in STATUS_OF. Raises KeyError for any other: those are our own faults."""
+    kind = type(error)
+    retry_after_seconds = RETRY_AFTER_SECONDS.get(kind)
+    return Problem(
+        status=STATUS_OF[kind],
+        detail=str(error),
+        type=f"urn:chest-xray:problem:{kebab_case(kind.__name__)}",
+        title=sentence_case(kind.__name__),
+        headers={} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)},
+    )
+
+
+def kebab_case(class_name: str) -> str:
+    """ImageTooSmall -> image-too-small."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
+
+
+def sentence_case(class_name: str) -> str:
+    """ImageTooSmall -> Image too small."""
+    return kebab_case(class_name).replace("-", " ").capitalize()
+
+
+class ProblemMiddleware:
+    """Gives every error answer the one shape, whoever made it; an error that escapes becomes a bare 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+        replacement: Response | None = None
+
+        async def send_normalised(message: Message) -> None:
+            nonlocal started, replacement
+            if message["type"] == "http.response.start":
+                started = True
+                replacement = _replacement(scope, message)
+            if replacement is None:
+                await send(message)
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                await replacement(scope, receive, send)
+
+        try:
+            await self._app(scope, receive, send_normalised)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            await _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, scope).response()(scope, receive, send)
+
+
+# What the server says about itself goes on; what described the replaced body does not.
+_HEADERS_OF_BODY = ("content-length", "content-type", "content-encoding")
+
+
+def _replacement(scope: Scope, start: Message) -> Response | None:
+    headers = Headers(raw=start["headers"])
+    media_type = headers.get("content-type", "").partition(";")[0]
+    if start["status"] < 400 or media_type in (MEDIA_TYPE, HEALTH_MEDIA_TYPE):
+        return None
+    response = _plain_problem(HTTPStatus(start["status"]), scope).response()
+    for name, value in headers.items():
+        if name not in _HEADERS_OF_BODY:
+            response.headers[name] = value
+    return response
+
+
+def _plain_problem(status: HTTPStatus, scope: Scope) -> Problem:
+    details = {
+        HTTPStatus.NOT_FOUND: "There is nothing at this path; /docs lists what there is.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"This path does not answer {scope['method']}; /docs lists what it does.",
+        HTTPStatus.SERVICE_UNAVAILABLE: "The service is not ready; /health says why.",
+        HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log has the details under this request_id.",
+    }
+    return Problem(status, details.get(status, f"{status.description or status.phrase}."))

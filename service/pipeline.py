@@ -1,0 +1,102 @@
+"""Bytes of a film -> prediction and explanation, stage by stage. HTTP-free; called by several threads at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from service.contract.findings import Finding
+from service.contract.manifest import ModelBundle
+from service.contract.preprocessing import decode, to_model_input
+from service.contract.radiograph import DecodeLimits, Radiograph
+from service.decision import Decision, decide
+from service.explain import GradCam, Grid, zone_shares
+from service.heatmap import heatmap_png, overlay_png
+from service.monitoring import stage_timer
+from service.predictor import Outputs, Predictor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model and the decision rules say of one film.
+
+    probabilities: calibrated, order of `FINDINGS`. inference_seconds: the model run alone, without decoding.
+    format, width_px, height_px: of the film as sent.
+    """
+
+    probabilities: tuple[float, ...]
+    decision: Decision
+    operating_point: str
+    format: str
+    width_px: int
+    height_px: int
+    inference_seconds: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a film speaks for the target: the map, float32 [h, w] in 0..1, its shares by zone, and the pictures."""
+
+    target: Finding
+    grid: Grid
+    zones: dict[str, float]
+    heatmap_png: bytes
+    overlay_png: bytes
+
+
+class Pipeline:
+    """One model with the limits it is served under. bundle: where the predictor came from."""
+
+    def __init__(self, bundle: ModelBundle, predictor: Predictor, limits: DecodeLimits) -> None:
+        self._predictor = predictor
+        self._limits = limits
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+
+    def predict(self, data: bytes, operating_point: str) -> Prediction:
+        """Judge one film. Raises InputError."""
+        film = self._decode(data)
+        return self._judge(film, operating_point, ("probabilities",))[0]
+
+    def explain(
+        self, data: bytes, operating_point: str, target: Finding | None, grad_cam: GradCam
+    ) -> tuple[Prediction, Explanation]:
+        """Judge one film and explain it from the same model run. target: None explains the predicted finding.
+
+        Raises InputError.
+        """
+        film = self._decode(data)
+        prediction, outputs = self._judge(film, operating_point, ("probabilities", "features"))
+        target = target or prediction.decision.finding
+        with stage_timer("explain"):
+            grid = grad_cam.grid(outputs["features"][0], target)
+            explanation = Explanation(
+                target=target,
+                grid=grid,
+                zones=zone_shares(grid),
+                heatmap_png=heatmap_png(grid, *film.pixels.shape),
+                overlay_png=overlay_png(film.pixels, grid),
+            )
+        return prediction, explanation
+
+    def _decode(self, data: bytes) -> Radiograph:
+        with stage_timer("decode"):
+            return decode(data, self.manifest.preprocess, self._limits)
+
+    def _judge(self, film: Radiograph, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
+        with stage_timer("preprocess"):
+            images = to_model_input(film, self.manifest.preprocess)[None]
+        start = perf_counter()
+        with stage_timer("infer"):
+            values = self._predictor.predict(images, outputs)
+        inference_seconds = perf_counter() - start
+        probabilities = tuple(float(value) for value in values["probabilities"][0])
+        prediction = Prediction(
+            probabilities=probabilities,
+            decision=decide(probabilities, self.manifest, operating_point),
+            operating_point=operating_point,
+            format=film.format,
+            width_px=film.width_px,
+            height_px=film.height_px,
+            inference_seconds=inference_seconds,
+        )
+        return prediction, values

@@ -1,0 +1,128 @@
+"""Statistics of the benchmark, on invented measurements."""
+
+import pytest
+
+from benchmarks.figures import (
+    BASELINE,
+    BASELINE_TUNED,
+    EXPLAIN,
+    MULTIPART,
+    PREDICT,
+    RAW,
+    SERVICE,
+    Cell,
+    Measurements,
+    Rounds,
+    Sample,
+    Target,
+    judge,
+    median_ratio,
+    summarise,
+    tuned_gain,
+)
+from benchmarks.inprocess import StageCost
+from benchmarks.rounds import CELLS
+from benchmarks.server import Memory
+
+
+def sample(latency_ms: float = 10.0, seconds: float = 1.0, server_cpu_seconds: float = 0.1, requests: int = 10) -> Sample:
+    return Sample((latency_ms,) * requests, seconds, server_cpu_seconds, client_cpu_seconds=0.01)
+
+
+def measurements(**of_cells: Sample) -> Measurements:
+    """Two equal rounds; in-process 10 ms of CPU a film. of_cells: samples that differ, as in predict_raw_1."""
+    cells = {}
+    for cell in CELLS:
+        route = "explain" if cell.route == EXPLAIN else "predict"
+        name = (
+            f"{cell.server.split(',')[0]}_{'tuned_' if cell.server == BASELINE_TUNED else ''}{route}_{cell.body}_{cell.clients}"
+        )
+        cells[cell] = (of_cells.get(name, sample()),) * 2
+    return Measurements(
+        stages={512: {"infer": StageCost(9.0, 8.9), "total": StageCost(10.0, 9.9)}},
+        start_seconds=(4.0, 9.0, 5.0),
+        memory={
+            "before_explain": Memory(3, 300_000_000, 250_000_000, 200_000_000),
+            "after_explain": Memory(3, 1_200_000_000, 700_000_000, 600_000_000),
+        },
+        rounds=Rounds(in_process_cpu_seconds=(0.010, 0.010), cells=cells),
+    )
+
+
+def target(name_part: str, measured: Measurements) -> Target:
+    [found] = [target for target in judge(measured) if name_part in target.name]
+    return found
+
+
+def test_a_ratio_is_taken_within_each_round_and_the_median_over_rounds_counts():
+    # The second round ran on a machine twice as slow: both sides doubled, and the ratio is untouched.
+    assert median_ratio([12, 24, 13], [10, 20, 10]) == pytest.approx(1.2)
+
+
+def test_rounds_that_do_not_match_are_refused():
+    with pytest.raises(ValueError, match="zip"):
+        median_ratio([1.0, 2.0], [1.0])
+
+
+def test_percentiles_are_over_the_requests_of_all_rounds():
+    cell = Cell(SERVICE, PREDICT, RAW, 1)
+    rounds = Rounds((0.01, 0.01), {cell: (sample(10.0, requests=97), sample(100.0, requests=3))})
+    [figures] = summarise(rounds)
+    assert figures.requests == 100
+    assert (figures.p50_ms, figures.p95_ms) == (10.0, 10.0)
+    assert figures.p99_ms == pytest.approx(100.0)
+
+
+def test_cpu_ratio_divides_server_cpu_per_request_by_in_process_cpu_per_film():
+    measured = measurements(service_predict_raw_1=sample(server_cpu_seconds=0.12))
+    [figures] = [
+        figures
+        for figures in summarise(measured.rounds)
+        if (figures.server, figures.route, figures.body, figures.clients) == (SERVICE, PREDICT, RAW, 1)
+    ]
+    assert figures.server_cpu_ms_per_request == pytest.approx(12.0)
+    assert figures.cpu_ratio == pytest.approx(1.2)
+    assert target("CPU per /predict request / in-process, raw, 1 client", measured).measured == pytest.approx(1.2)
+
+
+def test_throughput_is_compared_for_the_same_form_body_at_16_clients():
+    measured = measurements(
+        service_predict_multipart_16=sample(seconds=0.1),
+        baseline_predict_multipart_16=sample(seconds=0.3),
+        baseline_tuned_predict_multipart_16=sample(seconds=0.2),
+    )
+    gain = target("Throughput", measured)
+    assert gain.measured == pytest.approx(3.0)
+    assert gain.met
+    assert tuned_gain(measured.rounds) == pytest.approx(2.0)
+
+
+def test_explanations_are_compared_with_predictions_of_one_client():
+    measured = measurements(service_explain_raw_1=sample(16.0))
+    slow = target("/predict/explain", measured)
+    assert slow.measured == pytest.approx(1.6)
+    assert not slow.met
+
+
+def test_start_is_the_median_of_the_starts():
+    assert target("Start", measurements()).measured == 5.0
+
+
+def test_memory_is_judged_by_the_resident_memory_of_all_processes():
+    before, after = target("before the first", measurements()), target("after the first", measurements())
+    assert (before.measured, before.met) == (300.0, True)
+    assert (after.measured, after.met) == (1200.0, False)
+
+
+@pytest.mark.parametrize(
+    ("measured", "at_least", "met"), [(2.5, True, True), (2.4, True, False), (2.5, False, True), (2.6, False, False)]
+)
+def test_a_bound_belongs_to_the_good_side(measured, at_least, met):
+    assert Target("gain", "x", 2.5, measured, at_least).met is met
+
+
+def test_every_cell_that_a_target_needs_is_measured():
+    assert {cell.server for cell in CELLS} == {SERVICE, BASELINE, BASELINE_TUNED}
+    assert {cell.clients for cell in CELLS if cell.server == SERVICE} == {1, 4, 16}
+    assert Cell(BASELINE, PREDICT, MULTIPART, 16) in CELLS
+    assert len(judge(measurements())) == 9

@@ -1,0 +1,424 @@
+import base64
+import json
+import os
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from service.contract.findings import FINDINGS
+from service.contract.manifest import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle, sha256_of
+from service.contract.preprocessing import decode, to_model_input
+from service.predictor import Predictor
+from tests.encoded_films import dicom_file, encode, film, png_claiming
+from tests.serving import serving
+
+pytestmark = pytest.mark.slow
+
+FILM = film(384)
+PNG = encode(FILM, "PNG")
+FILES = {
+    "jpeg": encode(FILM, "JPEG", quality=95),
+    "png": PNG,
+    "tiff": encode(FILM, "TIFF"),
+    "bmp": encode(FILM, "BMP"),
+    "webp": encode(FILM, "WEBP", lossless=True),
+    "dicom": dicom_file(FILM),
+}
+MAX_UPLOAD_BYTES = 2_000_000
+PREDICTION_MEMBERS = {
+    "request_id", "model_version", "prediction", "confidence", "probabilities", "operating_point", "prediction_set", "review",
+    "image", "inference_time_ms",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def address(bundle_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    settings = {
+        "CXR_BUNDLE": str(bundle_path),
+        "CXR_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
+        "CXR_MAX_PIXELS": "1000000",
+        "CXR_TIMEOUT_SECONDS": "115",  # a busy machine may take long to import PyTorch
+    }
+    with serving(environment | settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    with httpx.Client(base_url=address, timeout=120) as client:
+        yield client
+
+
+def as_form(data, **options):
+    return {"files": {"image": ("film", data)}, "data": options}
+
+
+def assert_problem(response, status, kind=None):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["X-Request-ID"]
+    assert "Traceback" not in response.text
+    if kind is not None:
+        assert problem["type"] == f"urn:chest-xray:problem:{kind}"
+    return problem
+
+
+@pytest.mark.parametrize("format_name", FILES)
+@pytest.mark.parametrize("way", ["form", "raw"])
+def test_every_format_is_judged_as_a_form_and_as_the_whole_body(client, bundle_path, format_name, way):
+    data = FILES[format_name]
+    response = client.post("/predict", **(as_form(data) if way == "form" else {"content": data}))
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert set(answer) == PREDICTION_MEMBERS
+    assert answer["image"] == {"format": format_name, "width_px": 384, "height_px": 384}
+
+    bundle = ModelBundle.open(bundle_path)
+    spec = bundle.manifest.preprocess
+    image = to_model_input(decode(data, spec), spec)
+    expected = Predictor.from_bundle(bundle).predict(image[None])["probabilities"][0]
+    assert list(answer["probabilities"]) == [finding.value for finding in FINDINGS]
+    assert np.allclose(list(answer["probabilities"].values()), expected, atol=1e-6)
+
+
+def test_an_answer_is_consistent_with_itself(client):
+    answer = client.post("/predict", content=PNG).json()
+    probabilities = answer["probabilities"]
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer["prediction"] == max(probabilities, key=probabilities.get)
+    assert answer["confidence"] == probabilities[answer["prediction"]]
+    assert (answer["operating_point"], answer["model_version"]) == ("balanced", "1.0.0")
+    assert answer["review"]["required"] == bool(answer["review"]["reasons"])
+    assert answer["inference_time_ms"] > 0
+
+
+@pytest.mark.parametrize("content_type", ["image/jpg", "text/plain", "application/json", "multipart/form-data", ""])
+def test_a_raw_body_is_read_whatever_type_is_declared(client, content_type):
+    assert client.post("/predict", content=PNG, headers={"Content-Type": content_type}).status_code == 200
+
+
+def test_the_operating_point_comes_from_the_query_or_the_form(client):
+    by_query = client.post("/predict?operating_point=tb_screening", content=PNG)
+    by_form = client.post("/predict", **as_form(PNG, operating_point="tb_screening"))
+    both = client.post("/predict?operating_point=tb_screening", **as_form(PNG, operating_point="tb_screening"))
+    for response in (by_query, by_form, both):
+        assert response.json()["operating_point"] == "tb_screening"
+    contradicting = client.post("/predict?operating_point=balanced", **as_form(PNG, operating_point="tb_screening"))
+    assert_problem(contradicting, 400, "malformed-request")
+
+
+REFUSED = {
+    "unsupported-format": (415, b"GIF89a and so on"),
+    "unreadable-image": (400, PNG[: len(PNG) // 2]),
+    "image-too-small": (422, encode(FILM[:99, :150], "PNG")),
+    "aspect-ratio-too-extreme": (422, encode(FILM[:110, :], "PNG")),
+    "image-too-large": (413, png_claiming(100_000, 100_000)),
+    "unsupported-dicom": (422, dicom_file(FILM, NumberOfFrames=2)),
+    "unsupported-image": (422, encode(FILM.astype(np.float32), "TIFF")),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("path", ["/predict", "/predict/explain"])
+def test_a_film_that_cannot_be_judged_is_the_clients_problem(client, path, kind):
+    status, data = REFUSED[kind]
+    assert_problem(client.post(path, content=data), status, kind)
+    assert_problem(client.post(path, **as_form(data)), status, kind)
+
+
+def test_an_empty_body_is_an_unsupported_format(client):
+    assert_problem(client.post("/predict"), 415, "unsupported-format")
+
+
+def test_unknown_options_are_refused(client):
+    problem = assert_problem(client.post("/predict?operating_point=best", content=PNG), 400, "unknown-operating-point")
+    assert "tb_screening" in problem["detail"]
+    assert_problem(client.post("/predict/explain?target=Cancer", content=PNG), 400, "unknown-finding")
+
+
+def test_a_web_address_in_place_of_a_file_is_never_fetched(client):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/film.png"
+        form = {"image": (None, url)}
+        problem = assert_problem(client.post("/predict", files=form), 400, "malformed-request")
+        assert "never fetched" in problem["detail"]
+        assert_problem(client.post("/predict", json={"image": url}), 415, "unsupported-format")
+        assert_problem(client.post("/predict", data={"image": url}), 415, "unsupported-format")
+        listener.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [[("other", PNG)], [("image", PNG), ("image", PNG)], [("images", PNG)]],
+    ids=["no image", "two images", "field of the batch"],
+)
+def test_a_form_without_exactly_one_image_is_malformed(client, files):
+    assert_problem(client.post("/predict", files=files), 400, "malformed-request")
+
+
+@pytest.mark.parametrize("body", [b"", b"--b\r\nbroken", b"no boundary in sight", b"--b\r\n\r\n--b--\r\n"])
+def test_a_broken_form_is_malformed(client, body):
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert_problem(client.post("/predict", content=body, headers=headers), 400, "malformed-request")
+
+
+def test_a_declared_length_over_the_limit_is_refused_without_reading(address):
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_UPLOAD_BYTES + 1}\r\n\r\n".encode())
+        answer = connection.recv(65536)
+    assert b" 413 " in answer.split(b"\r\n")[0]
+    assert b"application/problem+json" in answer
+
+
+def test_a_chunked_body_is_cut_off_at_the_limit(address):
+    parts = urlsplit(address)
+    chunk = b"%x\r\n" % 500_000 + b"x" * 500_000 + b"\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(MAX_UPLOAD_BYTES // 500_000 + 1):
+            connection.sendall(chunk)
+        answer = connection.recv(65536)  # the body never ended
+    assert b" 413 " in answer.split(b"\r\n")[0]
+
+
+def test_a_batch_answers_in_order_and_a_bad_film_fails_alone(client):
+    films = [PNG, b"not a film", FILES["dicom"], REFUSED["image-too-small"][1]]
+    response = client.post("/predict/batch", files=[("images", data) for data in films])
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert set(answer) == {"request_id", "model_version", "results"}
+    results = answer["results"]
+    assert [result["index"] for result in results] == [0, 1, 2, 3]
+    assert [result.get("image", {}).get("format") for result in results] == ["png", None, "dicom", None]
+    assert [results[place]["error"]["status"] for place in (1, 3)] == [415, 422]
+    assert results[1]["error"]["request_id"] == response.headers["X-Request-ID"]
+    alone = client.post("/predict", content=PNG).json()
+    assert results[0]["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_batch_takes_one_to_ten_films(client, count):
+    response = client.post("/predict/batch?operating_point=high_sensitivity", files=[("images", PNG)] * count)
+    results = response.json()["results"]
+    assert len(results) == count
+    assert {result["operating_point"] for result in results} == {"high_sensitivity"}
+
+
+def test_a_batch_of_none_or_eleven_is_malformed(client):
+    assert_problem(client.post("/predict/batch", files=[("other", PNG)]), 400, "malformed-request")
+    assert_problem(client.post("/predict/batch", files=[("images", PNG)] * 11), 400, "malformed-request")
+    assert_problem(client.post("/predict/batch", content=PNG), 400, "malformed-request")
+    assert_problem(client.post("/predict/batch?operating_point=x", files=[("images", PNG)]), 400, "unknown-operating-point")
+
+
+def test_an_explanation_has_map_zones_and_pictures(client):
+    wide = encode(FILM[:256], "PNG")
+    answer = client.post("/predict/explain", **as_form(wide)).json()
+    assert set(answer) == PREDICTION_MEMBERS | {"explanation"}
+    explanation = answer["explanation"]
+    assert (explanation["method"], explanation["target"]) == ("grad-cam", answer["prediction"])
+    grid = np.array(explanation["grid"])
+    assert grid.shape == (7, 7)
+    assert grid.min() >= 0
+    assert grid.max() == pytest.approx(1) or not grid.any()
+    assert set(explanation["zones"]) == {
+        f"{side}_{level}" for side in ("right", "left") for level in ("upper", "middle", "lower")
+    }
+    assert sum(explanation["zones"].values()) == pytest.approx(1)
+    for name, channels in (("heatmap_png", 2), ("overlay_png", 3)):
+        picture = cv2.imdecode(np.frombuffer(base64.b64decode(explanation[name]), np.uint8), cv2.IMREAD_UNCHANGED)
+        assert picture.ndim == channels
+        assert picture.shape[1] / picture.shape[0] == pytest.approx(1.5, abs=0.02)
+    plain = client.post("/predict", content=wide).json()
+    assert plain["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-6)
+
+
+def test_an_explanation_of_another_target_is_given_on_request(client):
+    explanations = {
+        finding: client.post("/predict/explain", params={"target": finding.value}, content=PNG).json()["explanation"]
+        for finding in FINDINGS
+    }
+    assert all(explanation["target"] == finding for finding, explanation in explanations.items())
+    assert len({json.dumps(explanation["grid"]) for explanation in explanations.values()}) > 1
+
+
+def test_who_accepts_png_gets_the_overlay_itself(client):
+    response = client.post("/predict/explain", content=PNG, headers={"Accept": "image/png"})
+    assert response.headers["content-type"] == "image/png"
+    overlay = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert overlay.shape[2] == 3
+    assert response.headers["X-Request-ID"]
+
+
+def test_many_clients_get_the_answers_to_their_own_films(client):
+    films = [encode(film(256, seed), "PNG") for seed in range(6)]
+    alone = [client.post("/predict", content=data).json()["probabilities"] for data in films]
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda data: client.post("/predict", content=data).json()["probabilities"], films * 2))
+    for one, other in zip(alone * 2, together, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_model_info_is_the_manifest_without_the_training_configuration(client, bundle_path):
+    info = client.get("/model/info").json()
+    manifest = json.loads((bundle_path / MANIFEST_NAME).read_text("utf-8"))
+    assert "training_config" not in info
+    assert info["version"] == "1.0.0"
+    assert info["files"] == manifest["files"]
+    assert set(info["operating_points"]) == set(manifest["operating_points"])
+
+
+def test_health_names_the_model(client):
+    assert client.get("/health").json() == {"status": "ok", "model_version": "1.0.0", "fallback_in_use": False}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("POST", "/predict/nowhere", 404), ("GET", "/predict", 405), ("POST", "/health", 405)],
+)
+def test_wrong_paths_and_methods_are_problems(client, method, path, status):
+    assert_problem(client.request(method, path), status)
+
+
+def test_bentomls_own_refusals_are_problems(client):
+    headers = {"Content-Type": "application/vnd.bentoml+pickle"}
+    assert_problem(client.post("/predict", content=PNG, headers=headers), 415)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics", "/health", "/docs", "/docs.json", "/nowhere"])
+def test_every_answer_carries_the_clients_request_id(client, path):
+    assert client.get(path, headers={"X-Request-ID": "my-id.1"}).headers["X-Request-ID"] == "my-id.1"
+    assert len(client.get(path).headers["X-Request-ID"]) == 36
+
+
+def test_the_request_id_is_also_in_the_body(client):
+    response = client.post("/predict", content=PNG, headers={"X-Request-ID": "my-id.2"})
+    assert response.json()["request_id"] == response.headers["X-Request-ID"] == "my-id.2"
+
+
+def test_metrics_show_our_stages_beside_bentomls_requests(client):
+    client.post("/predict/explain", content=PNG)
+    client.post("/predict", content=b"not a film")
+    metrics = client.get("/metrics").text
+    for stage in ("read", "decode", "preprocess", "infer", "explain"):
+        assert f'cxr_stage_seconds_bucket{{le="0.0005",stage="{stage}"}}' in metrics
+    assert 'cxr_rejections_total{problem="unsupported-format"}' in metrics
+    [bound] = {
+        line.split('le="')[1].split('"')[0]
+        for line in metrics.splitlines()
+        if 'le="0.03"' in line and "request_duration" in line
+    }
+    assert bound == "0.03"
+
+
+def test_openapi_describes_every_route(client):
+    document = client.get("/docs.json").json()
+    assert {"/predict", "/predict/batch", "/predict/explain", "/model/info", "/health"} <= set(document["paths"])
+    predict = document["paths"]["/predict"]["post"]
+    assert set(predict["requestBody"]["content"]) == {"multipart/form-data", "application/octet-stream"}
+    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["image"]["format"] == "binary"
+    assert [parameter["name"] for parameter in document["paths"]["/predict/explain"]["post"]["parameters"]] == [
+        "operating_point",
+        "target",
+    ]
+    assert {"200", "400", "413", "415", "422", "503", "504"} == set(predict["responses"])
+    assert set(predict["responses"]["200"]["content"]["application/json"]["schema"]["properties"]) == PREDICTION_MEMBERS
+
+
+def test_every_reference_in_the_openapi_document_resolves(client):
+    document = client.get("/docs.json").json()
+
+    def references(node):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield from [value] if key == "$ref" else references(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    for reference in set(references(document)):
+        node = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+
+
+def test_the_documentation_page_loads_from_this_server_alone(client):
+    page = client.get("/docs").text
+    assert "http" not in page.replace("https://", "http").split("<body>")[1]
+    assert "googletagmanager" not in page
+    for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"):
+        assert f"./static_content/{asset}" in page
+        assert client.get(f"/static_content/{asset}").status_code == 200
+    assert client.get("/", follow_redirects=True).text == page
+
+
+@pytest.mark.parametrize("fault", ["golden-mismatch", "hash-mismatch"])
+def test_a_bundle_that_cannot_be_trusted_keeps_the_service_alive_but_not_ready(bundle_path, tmp_path, fault):
+    path = tmp_path / "tampered"
+    shutil.copytree(bundle_path, path)
+    if fault == "golden-mismatch":
+        with np.load(path / GOLDEN_NAME) as arrays:
+            golden = {name: arrays[name] for name in arrays.files}
+        golden["probabilities"] = golden["probabilities"][:, ::-1]
+        np.savez(path / GOLDEN_NAME, **golden)
+        manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+        manifest["files"][GOLDEN_NAME] = sha256_of(path / GOLDEN_NAME)
+        (path / MANIFEST_NAME).write_text(json.dumps(manifest), "utf-8")
+    else:
+        (path / HEAD_NAME).write_bytes(b"other weights")
+    with (
+        serving(os.environ | {"CXR_BUNDLE": str(path)}, wait_for="/livez") as address,
+        httpx.Client(base_url=address) as client,
+    ):
+        assert_problem(client.get("/readyz"), 503)
+        health = client.get("/health")
+        assert health.status_code == 503
+        assert health.json()["status"] == "unavailable"
+        assert health.json()["reason"] == fault
+        assert str(path) not in health.text
+        for response in (client.post("/predict", content=PNG), client.post("/predict/explain", content=PNG)):
+            assert_problem(response, 503, "model-unavailable")
+            assert response.headers["Retry-After"] == "30"
+        assert_problem(client.get("/model/info"), 503, "model-unavailable")
+
+
+@pytest.fixture(scope="module")
+def narrow_address(bundle_path):
+    settings = {"CXR_BUNDLE": str(bundle_path), "CXR_THREADS": "1", "CXR_QUEUE_LIMIT": "10", "CXR_TIMEOUT_SECONDS": "5"}
+    with serving(os.environ | settings) as address:
+        yield address
+
+
+def test_what_does_not_fit_in_the_queue_is_told_to_come_back(narrow_address):
+    slow = encode(np.zeros((7000, 7000), np.uint8), "PNG")  # fifty kilobytes that take a tenth of a second to decode
+    batch = {"files": [("images", slow)] * 10}
+    with httpx.Client(base_url=narrow_address, timeout=90) as client, ThreadPoolExecutor(4) as threads:
+        responses = list(threads.map(lambda _: client.post("/predict/batch", **batch), range(4)))
+    refused = [response for response in responses if response.status_code == 503]
+    assert refused
+    for response in refused:
+        assert_problem(response, 503, "overloaded")
+        assert response.headers["Retry-After"] == "1"
+
+
+def test_a_body_that_never_comes_is_out_of_time(narrow_address):
+    parts = urlsplit(narrow_address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        answer = connection.recv(65536)
+    assert b" 504 " in answer.split(b"\r\n")[0]
+    assert b"application/problem+json" in answer

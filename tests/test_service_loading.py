@@ -1,0 +1,51 @@
+import shutil
+
+import bentoml
+import pytest
+
+from service.contract.errors import BundleNotFound
+from service.contract.manifest import MANIFEST_NAME, ModelBundle
+from service.loading import load_predictor, locate_bundle, newest_release
+from tests.manifests import write_bundle
+
+
+def test_the_newest_release_is_told_by_version_not_by_name(tmp_path):
+    for version in ("1.9.0", "1.10.0", "0.99.99"):
+        write_bundle(tmp_path / f"chest-xray-{version}")
+    assert newest_release(tmp_path).name == "chest-xray-1.10.0"
+
+
+def test_folders_that_are_not_releases_are_passed_over(tmp_path):
+    write_bundle(tmp_path / "chest-xray-1.0.0")
+    write_bundle(tmp_path / "chest-xray-2.0.0rc")
+    (tmp_path / "chest-xray-3.0.0").mkdir()
+    assert newest_release(tmp_path).name == "chest-xray-1.0.0"
+
+
+def test_no_release_says_what_to_do(tmp_path):
+    with pytest.raises(BundleNotFound, match="CXR_BUNDLE"):
+        locate_bundle(None, tmp_path)
+
+
+def test_a_path_is_taken_as_it_is(tmp_path):
+    assert locate_bundle(str(tmp_path)) == tmp_path
+    with pytest.raises(BundleNotFound, match="folder"):
+        locate_bundle(str(tmp_path / "nowhere"))
+
+
+def test_a_tag_is_looked_up_in_the_model_store(tmp_path):
+    source = write_bundle(tmp_path / "bundle")
+    tag = "chest-xray-loading-test:1.2.3"
+    with bentoml.models.create(tag) as model:
+        shutil.copytree(source, model.path, dirs_exist_ok=True)
+    try:
+        located = locate_bundle(tag)
+        assert (located / MANIFEST_NAME).read_bytes() == (source / MANIFEST_NAME).read_bytes()
+    finally:
+        bentoml.models.delete(tag)
+    with pytest.raises(BundleNotFound, match="model store"):
+        locate_bundle(tag)
+
+
+def test_a_real_bundle_is_opened_and_proven(bundle_path):
+    assert load_predictor(ModelBundle.open(bundle_path), threads=1).manifest.version == "1.0.0"

@@ -1,0 +1,55 @@
+import asyncio
+import threading
+
+import pytest
+
+from service.contract.errors import Overloaded
+from service.workers import WorkerPool
+
+
+@pytest.fixture
+def pool():
+    pool = WorkerPool(threads=2, queue_limit=1)
+    yield pool
+    pool.shut_down()
+
+
+def test_results_and_errors_come_in_the_order_of_the_calls(pool):
+    def fails():
+        raise ValueError("one")
+
+    first, second, third = asyncio.run(pool.run([lambda: 1, fails, lambda: 3]))
+    assert (first, third) == (1, 3)
+    assert isinstance(second, ValueError)
+
+
+def test_what_does_not_fit_is_refused_whole(pool):
+    ran = []
+    with pytest.raises(Overloaded, match="4 more do not fit"):
+        asyncio.run(pool.run([lambda: ran.append(1)] * 4))
+    assert ran == []
+
+
+def test_calls_run_at_once(pool):
+    meeting = threading.Barrier(2, timeout=10)
+    assert len(asyncio.run(pool.run([meeting.wait, meeting.wait]))) == 2
+
+
+def test_a_call_whose_caller_gave_up_keeps_its_place_until_it_ends(pool):
+    release, waiting = threading.Event(), []
+
+    async def scenario():
+        task = asyncio.create_task(pool.run([release.wait, release.wait, lambda: waiting.append(1)]))
+        await asyncio.sleep(0)  # let it submit
+        with pytest.raises(Overloaded):
+            pool.check_room()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        pool.check_room(1)  # the one that only waited has left the queue
+        with pytest.raises(Overloaded):
+            pool.check_room(2)
+        release.set()
+
+    asyncio.run(scenario())
+    assert waiting == []
