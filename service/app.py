@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -59,6 +60,9 @@ class ChestXray:
             # The process stays, so that /health can say why; /readyz keeps traffic away from it.
             logger.exception("No model is served")
             self._model = fault
+        # What start-up built lives as long as the process; collections during requests need not walk through it each time.
+        gc.collect()
+        gc.freeze()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:

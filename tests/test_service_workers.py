@@ -38,8 +38,11 @@ def test_calls_run_at_once(pool):
 def test_a_call_whose_caller_gave_up_keeps_its_place_until_it_ends(pool):
     release, waiting = threading.Event(), []
 
+    def waits():
+        release.wait(10)
+
     async def scenario():
-        task = asyncio.create_task(pool.run([release.wait, release.wait, lambda: waiting.append(1)]))
+        task = asyncio.create_task(pool.run([waits, waits, lambda: waiting.append(1)]))
         await asyncio.sleep(0)  # let it submit
         with pytest.raises(Overloaded):
             pool.check_room()

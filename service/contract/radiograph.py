@@ -24,7 +24,7 @@ from service.contract.errors import (
 
 GreyPixels = npt.NDArray[np.uint8]
 
-READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP and DICOM"
+READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP or DICOM"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Radiograph:
                     f"The {format_name.upper()} file holds {image.n_frames} frames or pages; send one film per file."
                 )
             # Before anything else is asked of the image: PNG's EXIF, for one, is read by decoding all of it.
-            _check_size(*image.size, limits)
+            stored_width_px, stored_height_px = image.size
+            _check_size(stored_width_px, stored_height_px, limits)
             width_px, height_px = _upright_size(image)
             if format_name == "jpeg" and decode_side_px is not None:
                 image.draft("L", (decode_side_px, decode_side_px))
