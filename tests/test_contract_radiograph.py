@@ -68,7 +68,7 @@ def test_noise_in_a_file_gives_a_film_or_an_input_error_and_nothing_else(format_
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a" + b"\0" * 200, b"%PDF-1.7", b"http://127.0.0.1/film.png", b"\x89PNG"])
 def test_other_bytes_are_an_unsupported_format(data):
-    with pytest.raises(UnsupportedFormat, match="JPEG, PNG, TIFF, BMP, WebP and DICOM"):
+    with pytest.raises(UnsupportedFormat, match="JPEG, PNG, TIFF, BMP, WebP or DICOM"):
         Radiograph.from_bytes(data)
 
 
