@@ -1,6 +1,7 @@
 """A bounded pool of threads for the work of a request: so much at once, so much waiting, and no more."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -22,14 +23,15 @@ class WorkerPool:
     def __init__(self, threads: int, queue_limit: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cxr")
         self._capacity = threads + queue_limit
-        self._unfinished: set[Future[object]] = set()
+        self._unfinished = 0
+        self._counting = threading.Lock()
 
     def check_room(self, calls: int = 1) -> None:
         """Raise Overloaded if so many further calls would not fit."""
-        self._unfinished = {future for future in self._unfinished if not future.done()}
-        if len(self._unfinished) + calls > self._capacity:
+        unfinished = self._unfinished
+        if unfinished + calls > self._capacity:
             raise Overloaded(
-                f"{len(self._unfinished)} films are being worked on or waiting and {calls} more do not fit; try again shortly."
+                f"{unfinished} films are being worked on or waiting and {calls} more do not fit; try again shortly."
             )
 
     async def run(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
@@ -38,9 +40,26 @@ class WorkerPool:
         Cancelling takes calls that have not started out of the queue.
         """
         self.check_room(len(calls))
-        futures = [self._executor.submit(call) for call in calls]
-        self._unfinished.update(futures)  # type: ignore[arg-type]
-        return await asyncio.gather(*(asyncio.wrap_future(future) for future in futures), return_exceptions=True)
+        waiting = [asyncio.wrap_future(self._submit(call)) for call in calls]
+        if len(waiting) > 1:
+            return await asyncio.gather(*waiting, return_exceptions=True)
+        # The usual single film goes without gather's bookkeeping.
+        try:
+            return [await future for future in waiting]
+        except Exception as error:
+            return [error]
+
+    def _submit(self, call: Callable[[], T]) -> "Future[T]":
+        future = self._executor.submit(call)
+        with self._counting:
+            self._unfinished += 1
+        # Called on the thread that ends the call, before whoever waits for it is told.
+        future.add_done_callback(self._leave)
+        return future
+
+    def _leave(self, _: "Future[T]") -> None:
+        with self._counting:
+            self._unfinished -= 1
 
     def shut_down(self) -> None:
         """Drop what waits and let what runs end."""
