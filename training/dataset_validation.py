@@ -21,7 +21,7 @@ from tqdm import tqdm
 from service.contract.errors import AspectRatioTooExtreme, ConfigError, DatasetError, ImageTooLarge, ImageTooSmall, InputError
 from service.contract.radiograph import Radiograph
 from training.difference_hash import Hash, close_pairs, difference_hash, thumbnail
-from training.folder import FilmFile, scan_folder
+from training.folder import FilmFile, fingerprint, scan_folder
 from training.validation_report import ExcludedFilm, FilmPair, Link, Reason, ValidationLimits, ValidationReport
 
 __all__ = ["ValidationLimits", "ValidationReport", "main", "validate_dataset"]
@@ -79,7 +79,7 @@ def validate_dataset(films: Sequence[FilmFile], *, workers: int, limits: Validat
         excluded=tuple(sorted([*(r.excluded for r in refused), *duplicates], key=lambda entry: entry.film.relative)),
         pairs=tuple(pairs),
         flat=tuple(entry.film for entry in kept if entry.picture is None),
-        data_fingerprint=_fingerprint(digests),
+        data_fingerprint=fingerprint(digests),
         limits=limits,
     )
 
@@ -99,13 +99,6 @@ def _inspect(film: FilmFile, limits: ValidationLimits) -> _Decoded | _Refused:
     small = thumbnail(pixels)
     is_flat = float(small.std()) < limits.flat_grey_levels
     return _Decoded(film, sha256, None if is_flat else difference_hash(small))
-
-
-def _fingerprint(digests: Iterable[tuple[str, str]]) -> str:
-    whole = hashlib.sha256()
-    for relative, sha256 in sorted(digests):
-        whole.update(f"{relative}\0{sha256}\n".encode())
-    return whole.hexdigest()
 
 
 def _copies_by_split(decoded: Iterable[_Decoded]) -> Iterator[list[FilmFile]]:

@@ -1,7 +1,8 @@
 """A data folder -> film files: which picture belongs to which split, finding, source and patient. Opens no picture."""
 
 import csv
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,14 @@ class _Row:
     label: str
     source: str
     group: str | None
+
+
+def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
+    """Identity of a set of films: SHA-256 (hex) over the relative path and SHA-256 of each, whatever their order."""
+    whole = hashlib.sha256()
+    for relative, sha256 in sorted(digests):
+        whole.update(f"{relative}\0{sha256}\n".encode())
+    return whole.hexdigest()
 
 
 def scan_folder(root: Path) -> tuple[FilmFile, ...]:

@@ -38,6 +38,7 @@ from training.dataset import (
 )
 from training.dataset_validation import ValidationLimits, ValidationReport, validate_dataset
 from training.devices import (
+    Precision,
     Processes,
     choose_device,
     choose_precision,
@@ -108,6 +109,7 @@ class _Run:
     training: FilmStore
     validation: FilmStore
     weights: Tensor | None
+    precision: Precision
     device: torch.device
     processes: Processes
     data_fingerprint: str
@@ -143,6 +145,7 @@ class _Run:
             training=FilmStore(films["train"], spec, config.augment.resize_px, cache=config.data.cache),
             validation=FilmStore(films["val"], spec, spec.image_size_px, cache=config.data.cache),
             weights=weights,
+            precision=precision,
             device=device,
             processes=processes,
             data_fingerprint=report.data_fingerprint,
@@ -191,7 +194,7 @@ class _Run:
         model: nn.Module = self.network if self.processes.count == 1 else DistributedDataParallel(self.network)
         return train_epoch(
             model, self.stepper, loader, self.weights, config.loss.label_smoothing, config.augment,
-            choose_precision(config.run.amp, self.device), self.device, self.processes,
+            self.precision, self.device, self.processes,
             f"epoch {number}/{config.schedule.epochs} train",
         )  # fmt: skip
 
@@ -205,7 +208,7 @@ class _Run:
         )  # fmt: skip
         return evaluate_epoch(
             self.stepper.average.judged, loader, self.weights, config.loss.label_smoothing,
-            choose_precision(config.run.amp, self.device), self.device, self.processes,
+            self.precision, self.device, self.processes,
             f"epoch {number}/{config.schedule.epochs} val",
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from service.contract.preprocessing import decode, to_model_input
 from service.predictor import Predictor
 from training.evaluation.confusion import Floats
 from training.evaluation.metrics import Judgements
-from training.folder import FilmFile
+from training.folder import FilmFile, fingerprint
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int) -> J
         raise EmptyClass(
             f"All {len(films)} films of the split were refused, {first.film.relative} as {first.reason}; check the folder."
         )
-    return JudgedSplit(judged, refused, _fingerprint(films, [digest for _, digest in seen]))
+    return JudgedSplit(
+        judged, refused, fingerprint((film.relative, digest) for film, (_, digest) in zip(films, seen, strict=True))
+    )
 
 
 def _judge_one(predictor: Predictor, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:
@@ -88,8 +90,3 @@ def _judge_one(predictor: Predictor, film: FilmFile) -> tuple[JudgedFilm | Refus
     except InputError as fault:
         return RefusedFilm(film, type(fault).__name__), digest
     return JudgedFilm(film, predictor.predict(image[None])["probabilities"][0].astype(np.float64)), digest
-
-
-def _fingerprint(films: Sequence[FilmFile], digests: Sequence[str]) -> str:
-    lines = (f"{film.relative}\0{digest}\n" for film, digest in zip(films, digests, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
