@@ -63,10 +63,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What the rounds measured. in_process_cpu_seconds: per film, one for each round. cells: one sample for each round."""
+    """What the rounds measured. in_process_cpu_seconds: per film, one for each round. cells: one sample for each round.
+
+    awake: the same again for AWAKE_CELLS, with all cores kept from going to sleep; None where the system cannot.
+    """
 
     in_process_cpu_seconds: tuple[float, ...]
     cells: dict[Cell, tuple[Sample, ...]]
+    awake: "Rounds | None" = None
 
 
 @dataclass(frozen=True)
@@ -159,10 +163,6 @@ def judge(measurements: Measurements) -> list[Target]:
     def samples(server: str, route: str, body: str, clients: int) -> tuple[Sample, ...]:
         return rounds.cells[Cell(server, route, body, clients)]
 
-    def cpu_ratio(body: str, clients: int) -> float:
-        cpu_seconds = [sample.cpu_seconds_per_request for sample in samples(SERVICE, PREDICT, body, clients)]
-        return median_ratio(cpu_seconds, rounds.in_process_cpu_seconds)
-
     def gain(server: str) -> float:
         ours, theirs = (
             [sample.requests_per_second for sample in samples(name, PREDICT, MULTIPART, 16)] for name in (SERVICE, server)
@@ -172,7 +172,12 @@ def judge(measurements: Measurements) -> list[Target]:
     explain, predict = ([sample.p50_ms for sample in samples(SERVICE, route, RAW, 1)] for route in (EXPLAIN, PREDICT))
     return [
         *(
-            Target(f"CPU per {PREDICT} request / in-process, {body}, {_counted(clients)}", "x", 1.25, cpu_ratio(body, clients))
+            Target(
+                f"CPU per {PREDICT} request / in-process, {body}, {_counted(clients)}",
+                "x",
+                1.25,
+                cpu_ratio(rounds, body, clients),
+            )
             for body in (RAW, MULTIPART)
             for clients in (1, 16)
         ),
@@ -182,6 +187,12 @@ def judge(measurements: Measurements) -> list[Target]:
         Target("Resident memory before the first explanation", "MB", 400.0, memory["before_explain"].rss_bytes / MEGABYTE),
         Target("Resident memory after the first explanations", "MB", 1000.0, memory["after_explain"].rss_bytes / MEGABYTE),
     ]
+
+
+def cpu_ratio(rounds: Rounds, body: str, clients: int) -> float:
+    """CPU of the service per /predict request over that of the same films in-process."""
+    cpu_seconds = [sample.cpu_seconds_per_request for sample in rounds.cells[Cell(SERVICE, PREDICT, body, clients)]]
+    return median_ratio(cpu_seconds, rounds.in_process_cpu_seconds)
 
 
 def tuned_gain(rounds: Rounds) -> float:

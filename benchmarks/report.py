@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.conditions import Conditions
-from benchmarks.figures import MEGABYTE, CellFigures, Measurements, Target, judge, summarise, tuned_gain
+from benchmarks.figures import (
+    MEGABYTE,
+    MULTIPART,
+    RAW,
+    CellFigures,
+    Measurements,
+    Rounds,
+    Target,
+    cpu_ratio,
+    judge,
+    summarise,
+    tuned_gain,
+)
 from benchmarks.inprocess import StageCost
 from benchmarks.server import Memory
 from training.evaluation.tables import markdown_table
@@ -32,6 +44,7 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
     document: dict[str, Any] = {
         "conditions": asdict(conditions),
         "targets": [asdict(target) | {"met": target.met} for target in judge(measurements)],
+        "cpu_ratios_awake": _awake_ratios(rounds.awake),
         "throughput_over_tuned_baseline": tuned_gain(rounds),
         "stages": {
             str(size_px): {stage: asdict(cost) for stage, cost in costs.items()}
@@ -67,6 +80,7 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 _targets_table(judge(measurements)),
                 f"Against a baseline whose model runs take one thread each, {tuned_gain(measurements.rounds):.2f} times its "
                 "throughput at 16 clients.",
+                _awake_sentence(measurements.rounds.awake),
                 "## In-process, one thread",
                 "Medians per film, JPEG, in milliseconds on the clock / of CPU.",
                 _stages_table(measurements.stages),
@@ -103,6 +117,21 @@ def _targets_table(targets: Iterable[Target]) -> str:
         for target in targets
     )
     return markdown_table(["What", "Target", "Measured", "Met"], rows)
+
+
+def _awake_ratios(awake: Rounds | None) -> dict[str, float] | None:
+    return None if awake is None else {body: cpu_ratio(awake, body, 1) for body in (RAW, MULTIPART)}
+
+
+def _awake_sentence(awake: Rounds | None) -> str:
+    ratios = _awake_ratios(awake)
+    if ratios is None:
+        return "What waking the cores costs a single client could not be measured on this system."
+    measured = " and ".join(f"{ratio:.2f} x ({body})" for body, ratio in ratios.items())
+    return (
+        "A single client leaves the cores idle between requests, and waking them, with cold caches, is charged to the server: "
+        f"with a loop of the lowest priority that keeps each core awake, the CPU ratio at 1 client is {measured}."
+    )
 
 
 def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
+from benchmarks.awake import can_keep_awake, cores_kept_awake
 from benchmarks.figures import (
     BASELINE,
     BASELINE_TUNED,
@@ -29,6 +30,8 @@ CELLS = (
     *(Cell(server, PREDICT, MULTIPART, clients) for server in (BASELINE, BASELINE_TUNED) for clients in (1, 16)),
 )
 
+AWAKE_CELLS = tuple(Cell(SERVICE, PREDICT, body, 1) for body in (RAW, MULTIPART))
+
 _CONTENT_TYPES = {RAW: RAW_TYPE, MULTIPART: MULTIPART_TYPE}
 
 
@@ -45,19 +48,28 @@ def measure_rounds(
 
     requests: of one cell in one round, and films in-process. bodies: RAW and MULTIPART -> files with the bodies of `films`.
     """
-    in_process_cpu_seconds: list[float] = []
+    films_cpu_seconds: list[float] = []
     samples: dict[Cell, list[Sample]] = {cell: [] for cell in CELLS}
-    with tqdm(total=rounds * (len(CELLS) + 1), unit="cell", desc="rounds") as progress:
-        for _ in range(rounds):
-            in_process_cpu_seconds.append(in_process.cpu_seconds_per_film(films, requests))
-            progress.update()
-            for cell in CELLS:
-                samples[cell].append(measure(cell, requests, servers[cell.server], bodies[cell.body], client))
+    awake_films_cpu_seconds: list[float] = []
+    awake_samples: dict[Cell, list[Sample]] = {cell: [] for cell in AWAKE_CELLS if can_keep_awake()}
+    with tqdm(total=rounds * (len(samples) + len(awake_samples)), unit="cell", desc="rounds") as progress:
+
+        def measure_round(into: dict[Cell, list[Sample]], films_into: list[float]) -> None:
+            films_into.append(in_process.cpu_seconds_per_film(films, requests))
+            for cell, taken in into.items():
+                taken.append(measure(cell, requests, servers[cell.server], bodies[cell.body], client))
                 progress.update()
-    return Rounds(
-        in_process_cpu_seconds=tuple(in_process_cpu_seconds),
-        cells={cell: tuple(measured) for cell, measured in samples.items()},
-    )
+
+        for _ in range(rounds):
+            measure_round(samples, films_cpu_seconds)
+            if awake_samples:
+                with cores_kept_awake():
+                    measure_round(awake_samples, awake_films_cpu_seconds)
+    return _rounds(films_cpu_seconds, samples, _rounds(awake_films_cpu_seconds, awake_samples) if awake_samples else None)
+
+
+def _rounds(films_cpu_seconds: list[float], samples: dict[Cell, list[Sample]], awake: Rounds | None = None) -> Rounds:
+    return Rounds(tuple(films_cpu_seconds), {cell: tuple(taken) for cell, taken in samples.items()}, awake)
 
 
 def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], client: LoadClient) -> Sample:

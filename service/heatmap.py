@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 # Enough to read zones at a glance, and small enough that both pictures take about 2 ms.
-OVERLAY_SIDE_PX = 256
+OVERLAY_SIDE_PX = 224
 
 # The strongest cell hides this share of the film under it; a cold cell hides nothing.
 STRONGEST_OPACITY = 0.5

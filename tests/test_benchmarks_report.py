@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+from dataclasses import replace
 from email import message_from_bytes
 from pathlib import Path
 
@@ -30,6 +31,15 @@ def test_markdown_shows_each_target_with_its_bound_and_whether_it_is_met():
     assert [cell.strip() for cell in met.strip("|").split("|")] == ["Start to ready", "at most 6 s", "5.00 s", "yes"]
     [missed] = [line for line in text.splitlines() if line.startswith("| p50 of /predict/explain")]
     assert [cell.strip() for cell in missed.strip("|").split("|")][1:] == ["at most 1.5 x", "1.60 x", "**no**"]
+
+
+def test_what_waking_the_cores_costs_is_told_or_said_to_be_unknown():
+    measured = measurements()
+    assert "could not be measured" in report.render_markdown(CONDITIONS, measured)
+    awake = replace(measured.rounds, in_process_cpu_seconds=(0.008, 0.008))
+    told = replace(measured, rounds=replace(measured.rounds, awake=awake))
+    assert "1.25 x (raw) and 1.25 x (multipart)" in report.render_markdown(CONDITIONS, told)
+    assert json.loads(report.render_json(CONDITIONS, told))["cpu_ratios_awake"] == {"raw": 1.25, "multipart": 1.25}
 
 
 def test_markdown_has_a_row_for_every_cell():

@@ -121,4 +121,4 @@ def test_cold_cells_show_the_film_and_hot_ones_colour_it():
     flat = np.full((256, 256), 100, np.uint8)
     overlay = cv2.imdecode(np.frombuffer(overlay_png(flat, grid), np.uint8), cv2.IMREAD_UNCHANGED).astype(int)
     assert np.all(overlay[:, :100] == 100)
-    assert np.ptp(overlay[128, 250]) > 40
+    assert np.ptp(overlay[OVERLAY_SIDE_PX // 2, -6]) > 40
