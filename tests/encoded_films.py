@@ -34,12 +34,49 @@ def encode_image(image: Image.Image, format_name: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def _png(header: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    every = ((b"IHDR", header), *chunks, (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in every
+    )
+
+
+def png_16_bit(samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """uint16 [H, W] or [H, W, 2 (grey, alpha), 3 (RGB) or 4 (RGBA)]; Pillow cannot write these. chunks: before the pixels."""
+    height, width = samples.shape[:2]
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[samples[0, 0].size]
+    rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
+    body = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # a filter byte of 0 (none) before each row
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    return _png(header, *chunks, (b"IDAT", zlib.compress(body)))
+
+
+def png_of_chunks(count: int) -> bytes:
+    """An 8-bit PNG of 100 x 100 px with so many empty IDAT chunks before its pixels."""
+    body = zlib.compress(bytes(100 * 101))
+    return _png(struct.pack(">IIBBBBB", 100, 100, 8, 0, 0, 0, 0), *[(b"IDAT", b"")] * count, (b"IDAT", body))
+
+
+def tiff_file(
+    samples: np.ndarray, photometric: int = 1, byte_order: str = "<", *, deflated: bool = False, **tags: int | None
+) -> bytes:
+    """A TIFF of one strip with the tags that Pillow cannot write. tags: tag_<number>=value, None leaves one out."""
+    data = samples.astype(samples.dtype.newbyteorder(byte_order)).tobytes()
+    data = zlib.compress(data) if deflated else data
+    values: dict[int, int | None] = {256: samples.shape[1], 257: samples.shape[0], 258: samples.dtype.itemsize * 8}
+    values |= {259: 8 if deflated else 1, 262: photometric, 273: 8, 277: samples[0, 0].size, 278: samples.shape[0]}
+    values |= {279: len(data)} | {int(name.removeprefix("tag_")): value for name, value in tags.items()}
+    present = sorted((tag, value) for tag, value in values.items() if value is not None)
+    directory = struct.pack(byte_order + "H", len(present))
+    directory += b"".join(struct.pack(byte_order + "HHII", tag, 4, 1, value) for tag, value in present) + bytes(4)
+    data += b"\0" * (len(data) % 2)
+    order, version = {"<": (b"II", b"*\0"), ">": (b"MM", b"\0*")}[byte_order]
+    return order + version + struct.pack(byte_order + "I", 8 + len(data)) + data + directory
+
+
 def png_claiming(width_px: int, height_px: int) -> bytes:
     """A PNG of under 100 bytes whose header is valid and claims this size."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width_px, height_px, 8, 0, 0, 0, 0)
-    ihdr = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    body = b"IDAT" + zlib.compress(b"")
-    return b"\x89PNG\r\n\x1a\n" + ihdr + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return _png(struct.pack(">IIBBBBB", width_px, height_px, 8, 0, 0, 0, 0), (b"IDAT", zlib.compress(b"")))
 
 
 def dicom_dataset(pixels: np.ndarray, **attributes: Any) -> Dataset:

@@ -1,5 +1,9 @@
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from service.contract import dicom
@@ -36,6 +40,90 @@ def test_the_window_is_applied():
     assert np.all(pixels[FULL_RANGE >= 126] == 255)
     between = pixels[FULL_RANGE == 100]
     assert between.size and np.all((between > 110) & (between < 145))
+
+
+FAINT = (50 + FULL_RANGE.astype(int) * 100 // 255).astype(np.uint8)  # 50 to 150, far from filling the display
+
+
+def voi_lut(first: int, bits: int, entries: np.ndarray) -> list[Dataset]:
+    """A VOILUTSequence of one table."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(entries), first, bits])
+    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
+    return [item]
+
+
+def test_a_window_wider_than_the_film_leaves_the_film_faint():
+    pixels = Radiograph.from_bytes(dicom_file(FAINT, WindowCenter=128, WindowWidth=256)).pixels
+    assert np.array_equal(pixels, FAINT)
+
+
+def test_without_a_window_the_range_present_is_shown():
+    pixels = Radiograph.from_bytes(dicom_file(FAINT)).pixels
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_a_voi_lut_is_shown_by_its_own_output_range():
+    table = np.arange(256) * 16  # 12 bit
+    plain = Radiograph.from_bytes(dicom_file(FAINT, VOILUTSequence=voi_lut(0, 12, table))).pixels
+    assert np.array_equal(plain, np.floor(table[FAINT] * (255 / 4095) + 0.5))
+    inverted = Radiograph.from_bytes(
+        dicom_file(FAINT, PhotometricInterpretation="MONOCHROME1", VOILUTSequence=voi_lut(0, 12, table))
+    )
+    assert np.array_equal(inverted.pixels, 255 - plain)
+
+
+def test_a_voi_lut_goes_before_a_window():
+    data = dicom_file(FAINT, VOILUTSequence=voi_lut(0, 8, np.arange(256)), WindowCenter=10, WindowWidth=2)
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, FAINT)
+
+
+def test_a_negative_rescale_slope_is_shown_as_the_window_of_the_rescaled_values():
+    data = dicom_file(FULL_RANGE, RescaleSlope=-1, RescaleIntercept=255, WindowCenter=128, WindowWidth=256)
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, 255 - FULL_RANGE)
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 40, "WindowWidth": 900}], ids=["range present", "window"])
+@pytest.mark.parametrize("rescale", [{}, {"RescaleSlope": 0.5, "RescaleIntercept": -7}], ids=["as stored", "rescaled"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_film_is_shown_alike_whatever_the_width_of_its_samples(signed, rescale, window):
+    values = FULL_RANGE.astype(np.int64) * 11 - (1400 if signed else 0)
+    narrow, wide = (np.int16, np.int32) if signed else (np.uint16, np.uint32)
+    by_table = Radiograph.from_bytes(dicom_file(values.astype(narrow), **rescale, **window)).pixels
+    by_band = Radiograph.from_bytes(dicom_file(values.astype(wide), **rescale, **window)).pixels
+    assert np.array_equal(by_table, by_band)
+
+
+def test_a_modality_lut_is_applied_to_the_values_that_occur():
+    modality = voi_lut(0, 16, np.arange(256)[::-1] * 100)
+    modality[0].ModalityLUTType = "US"
+    assert np.array_equal(Radiograph.from_bytes(dicom_file(FULL_RANGE, ModalityLUTSequence=modality)).pixels, 255 - FULL_RANGE)
+
+
+def test_a_rescale_slope_that_overflows_is_unreadable():
+    with pytest.raises(UnreadableImage, match="again"):
+        Radiograph.from_bytes(dicom_file(FULL_RANGE, RescaleSlope="1e400", RescaleIntercept=0))
+
+
+@pytest.mark.parametrize(
+    "attributes", [{}, {"WindowCenter": 500, "WindowWidth": 300}, {"RescaleSlope": 2, "RescaleIntercept": -3}]
+)
+def test_a_deep_film_is_not_widened_to_be_shown(attributes):
+    side_px = 1000
+    data = dicom_file(np.arange(side_px * side_px, dtype=np.uint16).reshape(side_px, -1), **attributes)
+    tracemalloc.start()
+    try:
+        Radiograph.from_bytes(data)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    stored, decoded, shown, tables = 2, 2, 1, 3  # bytes a pixel; the tables are of fixed size
+    assert peak_bytes < (stored + decoded + shown + tables) * side_px * side_px
+
+
+def test_a_window_without_width_is_refused_by_name_not_as_damage():
+    with pytest.raises(UnsupportedDicom, match="window 100/0 is not valid"):
+        Radiograph.from_bytes(dicom_file(FULL_RANGE, WindowCenter=100, WindowWidth=0))
 
 
 def test_of_several_windows_the_first_is_applied():
@@ -101,6 +189,58 @@ def test_a_deflated_data_set_is_refused_without_inflating_it():
     for sent in (data, data[:400] + b"not a deflate stream"):
         with pytest.raises(UnsupportedDicom, match="deflated"):
             Radiograph.from_bytes(sent)
+
+
+def test_a_deflated_data_set_is_refused_however_late_its_name_comes():
+    dataset = dicom_dataset(np.zeros((1000, 1000), np.uint8))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.file_meta.FileMetaInformationVersion = b"\0\1" + bytes(20_000)
+    data = dicom_bytes(dataset)
+    assert data.index(DeflatedExplicitVRLittleEndian.encode()) > 20_000
+    with pytest.raises(UnsupportedDicom, match="deflated"):
+        Radiograph.from_bytes(data)
+
+
+def implicit_with(attributes: bytes, before: int) -> bytes:
+    """An Implicit VR film with these encoded attributes before a tag."""
+    dataset = dicom_dataset(FULL_RANGE)
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    data = dicom_bytes(dataset)
+    place = data.index(struct.pack("<HH", before >> 16, before & 0xFFFF))
+    return data[:place] + attributes + data[place:]
+
+
+ROWS, PIXEL_DATA, VOI_LUT_SEQUENCE = 0x00280010, 0x7FE00010, (0x0028, 0x3010)
+EMPTY_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+
+
+@pytest.mark.parametrize("count", [100, dicom.MAX_READS])
+def test_attributes_up_to_a_limit_are_read_and_no_more(count):
+    private = struct.pack("<HHI", 0x0019, 0x1001, 0)
+    data = implicit_with(private * count, ROWS)
+    if count < dicom.MAX_READS:
+        assert np.array_equal(Radiograph.from_bytes(data).pixels, FULL_RANGE)
+    else:
+        with pytest.raises(UnsupportedDicom, match="too many attributes"):
+            Radiograph.from_bytes(data)
+
+
+def test_items_of_a_sequence_count_as_attributes():
+    undefined = struct.pack("<HHI", *VOI_LUT_SEQUENCE, 0xFFFFFFFF) + EMPTY_ITEM * dicom.MAX_READS
+    with pytest.raises(UnsupportedDicom, match="too many attributes"):
+        Radiograph.from_bytes(implicit_with(undefined, PIXEL_DATA))
+
+
+def test_tables_up_to_a_limit_are_taken_apart_and_no_longer():
+    fitting = dicom.MAX_TABLE_BYTES // len(EMPTY_ITEM)
+    for items in (fitting, fitting + 1):
+        sequence = struct.pack("<HHI", *VOI_LUT_SEQUENCE, items * len(EMPTY_ITEM)) + EMPTY_ITEM * items
+        data = implicit_with(sequence, PIXEL_DATA)
+        if items == fitting:
+            assert dicom.read_header(data).width_px == FILM.shape[1]
+        else:
+            with pytest.raises(UnsupportedDicom, match="lookup tables take"):
+                dicom.read_header(data)
 
 
 def test_pixels_that_contradict_the_header_are_unreadable():

@@ -52,6 +52,14 @@ def test_a_file_without_loss_gives_the_same_input_in_every_format():
     assert np.array_equal(inputs[0], inputs[2])
 
 
+def test_a_spec_that_would_enlarge_a_reduced_film_is_refused():
+    assert PreprocessSpec(image_size_px=320, decode_side_px=320).decode_side_px == 320
+    with pytest.raises(
+        ValidationError, match=r"decode_side_px 256 is below image_size_px 320.*set decode_side_px to 320 or more"
+    ):
+        PreprocessSpec(image_size_px=320)
+
+
 @pytest.mark.parametrize("change", [{"version": 2}, {"resize": "crop"}, {"image_size_px": 8}, {"mean": 0.5}])
 def test_a_spec_that_this_code_does_not_know_is_refused(change):
     with pytest.raises(ValidationError):

@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from service.contract.errors import (
     UnsupportedFormat,
     UnsupportedImage,
 )
-from service.contract.radiograph import DecodeLimits, Radiograph, scale_to_8_bit, sniff_format
-from tests.encoded_films import dicom_file, encode, encode_image, film, png_claiming
+from service.contract.radiograph import DecodeLimits, Radiograph, sniff_format
+from tests.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, png_claiming, tiff_file
 
 FILM = film()
 
@@ -49,11 +50,19 @@ def test_a_truncated_file_is_unreadable_in_every_format(format_name, kept):
         Radiograph.from_bytes(data[: max(160, int(len(data) * kept))])
 
 
+DEEP = FILM.astype(np.uint16) * 257
+DEEP_FILES = {
+    "colour png": png_16_bit(np.dstack([DEEP] * 3)),
+    "grey tiff": tiff_file(DEEP, 0, ">"),
+    "deflated tiff": tiff_file(DEEP, deflated=True),
+    "signed dicom": dicom_file(DEEP.astype(np.int16), RescaleSlope=2, RescaleIntercept=-3, WindowCenter=9, WindowWidth=99),
+}
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("format_name", FILES)
-def test_noise_in_a_file_gives_a_film_or_an_input_error_and_nothing_else(format_name):
+@pytest.mark.parametrize("clean", [pytest.param(data, id=name) for name, data in (FILES | DEEP_FILES).items()])
+def test_noise_in_a_file_gives_a_film_or_an_input_error_and_nothing_else(clean):
     rng = np.random.default_rng(3)
-    clean = FILES[format_name]
     for _ in range(60):
         data = bytearray(clean)
         for place in rng.integers(0, min(len(data), 600), size=4):
@@ -91,8 +100,71 @@ def test_deep_grey_is_scaled_by_its_own_depth(bits, format_name):
     assert pixels[0, 0] == 255
 
 
-def test_a_12_bit_film_in_a_16_bit_file_is_not_rendered_black():
-    assert scale_to_8_bit(np.full((100, 100), 4095)).min() == 255
+@pytest.mark.parametrize("deflated", [False, True])
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1], ids=["white is zero", "black is zero"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_tiff_gives_the_same_film_whatever_its_polarity_depth_and_byte_order(bits, photometric, byte_order, deflated):
+    full_range = FILM.copy()
+    full_range[0, :2] = 0, 255  # so that the depth shows
+    deep = np.rint(full_range / 255 * ((1 << bits) - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    stored = (1 << bits) - 1 - deep if photometric == 0 else deep
+    pixels = Radiograph.from_bytes(tiff_file(stored, photometric, byte_order, deflated=deflated)).pixels
+    assert np.abs(pixels.astype(int) - full_range).max() <= 1
+
+
+def test_a_tiff_without_the_photometric_tag_is_read_alike_at_every_depth():
+    eight = Radiograph.from_bytes(tiff_file(FILM, tag_262=None)).pixels
+    sixteen = Radiograph.from_bytes(tiff_file(DEEP, tag_262=None)).pixels
+    assert np.array_equal(sixteen, eight)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("planes", ["grey, alpha", "RGB", "RGBA"])
+def test_16_bit_colour_or_alpha_gives_the_same_film_as_16_bit_grey(planes, bits):
+    deep = DEEP >> (16 - bits)
+    stacked = {"grey, alpha": [deep, deep * 0], "RGB": [deep] * 3, "RGBA": [deep] * 3 + [deep * 0]}[planes]
+    of_grey = Radiograph.from_bytes(png_16_bit(deep))
+    of_colour = Radiograph.from_bytes(png_16_bit(np.dstack(stacked)))
+    assert np.array_equal(of_colour.pixels, of_grey.pixels)
+    assert np.abs(of_colour.pixels.astype(int) - FILM).max() <= 1
+    assert (of_colour.format, of_colour.width_px, of_colour.height_px) == ("png", 256, 256)
+
+
+def test_16_bit_colour_is_weighted_as_8_bit_colour_is():
+    colour = np.random.default_rng(1).integers(0, 256, (120, 130, 3), dtype=np.uint8)
+    of_16_bit = Radiograph.from_bytes(png_16_bit(colour.astype(np.uint16) * 257)).pixels
+    of_8_bit = Radiograph.from_bytes(encode(colour, "PNG")).pixels
+    assert np.abs(of_16_bit.astype(int) - of_8_bit).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_16_bit_colour_film_is_turned_upright_as_an_8_bit_one_is(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    narrow = FILM[:, :150]
+    deep = np.dstack([narrow.astype(np.uint16) * 257] * 3)
+    of_16_bit = Radiograph.from_bytes(png_16_bit(deep, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))))
+    of_8_bit = Radiograph.from_bytes(encode(narrow, "PNG", exif=exif))
+    assert np.abs(of_16_bit.pixels.astype(int) - of_8_bit.pixels).max() <= 1
+    assert (of_16_bit.width_px, of_16_bit.height_px) == (of_8_bit.width_px, of_8_bit.height_px)
+
+
+def test_16_bit_colour_in_a_tiff_is_refused_not_read_by_its_high_byte():
+    with pytest.raises(UnsupportedImage, match="16-bit grey TIFF"):
+        Radiograph.from_bytes(tiff_file(np.dstack([DEEP >> 4] * 3), photometric=2))
+
+
+def test_a_deep_film_is_not_widened_to_be_scaled():
+    side_px = 2000
+    data = png_16_bit(np.full((side_px, side_px), 4000, np.uint16))
+    tracemalloc.start()  # counts NumPy's arrays, not Pillow's own two bytes a pixel
+    try:
+        assert Radiograph.from_bytes(data).pixels.max() == 249
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * side_px * side_px
 
 
 def test_grey_values_beyond_16_bit_are_refused():
@@ -138,6 +210,22 @@ def test_exif_orientation_is_undone(decode_side_px):
     assert radiograph.pixels[-height // 20 :, : width // 20].mean() < 150
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF", "WEBP"])
+def test_every_orientation_is_undone(format_name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = FILM[:, :150]
+    as_stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.T, 6: np.rot90(upright), 7: upright[::-1, ::-1].T, 8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    options = {"lossless": True} if format_name == "WEBP" else {}
+    radiograph = Radiograph.from_bytes(encode(as_stored, format_name, exif=exif, **options))
+    assert np.abs(radiograph.pixels.astype(int) - upright).max() <= 1
+    assert (radiograph.width_px, radiograph.height_px) == (150, 256)
+
+
 def test_a_jpeg_is_reduced_while_decoding_but_never_below_the_side_asked_for():
     data = encode(film(1024), "JPEG", quality=95)
     radiograph = Radiograph.from_bytes(data, decode_side_px=256)
@@ -179,5 +267,5 @@ def test_limits_include_their_bound():
 def test_several_frames_or_pages_are_refused(format_name):
     pages = [Image.fromarray(FILM), Image.fromarray(255 - FILM)]
     data = encode_image(pages[0], format_name, save_all=True, append_images=pages[1:])
-    with pytest.raises(UnsupportedImage, match="2 frames or pages"):
+    with pytest.raises(UnsupportedImage, match="more than one frame or page"):
         Radiograph.from_bytes(data)

@@ -1,19 +1,21 @@
 """DICOM -> grey pixels. Reads the header first, pixels second, and keeps no patient tag.
 
-Sources: DICOM PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LUT), PS3.5 A (transfer syntaxes).
+Sources: DICOM PS3.3 C.7.6.3 (image pixel), PS3.5 A (transfer syntaxes).
 """
 
 import io
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from service.contract.display import Display
 from service.contract.errors import UnreadableImage, UnsupportedDicom
+from service.contract.grey import GreyPixels
+from service.contract.voi import read_voi
 
 # Attributes that decide how pixels are read; everything else in the file, patient tags first, is never parsed into memory.
 _PIXEL_KEYWORDS = [
@@ -22,8 +24,12 @@ _PIXEL_KEYWORDS = [
     "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
 ]  # fmt: skip
 
-# The file meta group (PS3.10, 7.1) that names the transfer syntax comes first and is far shorter than this.
-_META_HEADER_BYTES = 8192
+# pydicom spends microseconds on each, in sequences even tens of them; a film's header needs some hundred.
+MAX_READS = 50_000
+
+# Tables that pydicom takes apart when they are first asked for: one of 65536 entries takes 128 KiB.
+_TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
+MAX_TABLE_BYTES = 512 * 1024
 
 # Whatever pydicom raises on files that lie about themselves.
 _DAMAGED = (Exception,)
@@ -40,19 +46,26 @@ class DicomHeader:
 
 def read_header(data: bytes) -> DicomHeader:
     """Parse and judge the header. Raises UnreadableImage or UnsupportedDicom."""
-    # Refused before parsing: inflating is part of parsing, and a small file can inflate to gigabytes.
-    if DeflatedExplicitVRLittleEndian.encode() in data[:_META_HEADER_BYTES]:
+    # Refused before parsing: inflating is part of parsing, and a small file can inflate to gigabytes. The file meta group
+    # that names the transfer syntax (PS3.10, 7.1) may be of any length, so the name is looked for everywhere.
+    if DeflatedExplicitVRLittleEndian.encode() in data:
         raise UnsupportedDicom(
             "The DICOM data set is deflated; send an uncompressed one, for example Explicit VR Little Endian."
         )
+    file = _RationedFile(data)
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data), specific_tags=list(_PIXEL_KEYWORDS))
+        dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
         syntax = dataset.file_meta.TransferSyntaxUID
         has_pixels = "PixelData" in dataset
         samples, frames = int(dataset.get("SamplesPerPixel", 1)), int(dataset.get("NumberOfFrames", 1) or 1)
         photometric = str(dataset.get("PhotometricInterpretation", ""))
         width_px, height_px = int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0))
+        longest_table = max(_unparsed_bytes(dataset, keyword) for keyword in _TABLE_KEYWORDS)
     except _DAMAGED as fault:
+        if file.reads > MAX_READS:
+            raise UnsupportedDicom(
+                "The DICOM file has too many attributes; send one that holds a single film and its header."
+            ) from fault
         raise UnreadableImage(
             f"The DICOM file cannot be parsed ({type(fault).__name__}); export it again as DICOM Part 10."
         ) from fault
@@ -60,8 +73,8 @@ def read_header(data: bytes) -> DicomHeader:
         raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise UnsupportedDicom(
-            f"The DICOM image is {photometric or 'of unknown photometric interpretation'} with {samples} samples per "
-            "pixel; send a grey image (MONOCHROME1 or MONOCHROME2)."
+            f"The DICOM image has the photometric interpretation {photometric[:16]!r} and {samples} samples per pixel; "
+            "send a grey image (MONOCHROME1 or MONOCHROME2)."
         )
     if frames != 1:
         raise UnsupportedDicom(f"The DICOM file holds {frames} frames; send a single-frame radiograph.")
@@ -72,24 +85,44 @@ def read_header(data: bytes) -> DicomHeader:
             f"The DICOM pixels are compressed ({syntax.name}); send an uncompressed transfer syntax, "
             "for example Explicit VR Little Endian."
         )
+    if longest_table > MAX_TABLE_BYTES:
+        raise UnsupportedDicom(
+            f"The DICOM file's lookup tables take {longest_table} bytes, over the limit of {MAX_TABLE_BYTES}; "
+            "send it with one VOI LUT or a window."
+        )
     return DicomHeader(dataset, width_px, height_px)
 
 
-def decode_grey(header: DicomHeader) -> npt.NDArray[np.uint8]:
+class _RationedFile(io.BytesIO):
+    """A file that can be read only so many times; each attribute and each item of a sequence takes at least one."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise OSError(f"more than {MAX_READS} reads")
+        return super().read(size)
+
+
+def _unparsed_bytes(dataset: FileDataset, keyword: str) -> int:
+    element = dataset.get_item(keyword)
+    return len(element.value or b"") if isinstance(element, RawDataElement) else 0
+
+
+def decode_grey(header: DicomHeader) -> GreyPixels:
     """Pixels as a display shows them: modality LUT, VOI LUT or window, then MONOCHROME2 polarity. uint8 [H, W].
 
-    Without a VOI LUT the full range of values present is shown. Raises UnreadableImage.
+    A VOI LUT or window spreads its own output range from black to white (PS3.3 C.11.2), whatever the film holds of it.
+    Without one the full range of values present is shown. Raises UnreadableImage or UnsupportedDicom.
     """
     dataset = header.dataset
     try:
-        values = apply_modality_lut(dataset.pixel_array, dataset)
-        shown = np.asarray(apply_voi_lut(values, dataset, index=0), dtype=np.float64)
+        pixels = Display(dataset, read_voi(dataset)).show(dataset.pixel_array)
+    except UnsupportedDicom:
+        raise
     except _DAMAGED as fault:
         raise UnreadableImage(
             f"The DICOM pixels cannot be read ({type(fault).__name__}): the data do not match the header; export it again."
         ) from fault
-    darkest, brightest = shown.min(), shown.max()
-    span = brightest - darkest
-    grey = (shown - darkest) * (255.0 / span) + 0.5 if span > 0 else np.zeros_like(shown)
-    pixels = grey.astype(np.uint8)
-    return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
+    return np.subtract(255, pixels, out=pixels) if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels

@@ -124,5 +124,9 @@ class ConfigError(ChestXrayError):
     """A configuration value is unknown or out of range."""
 
 
+class TrainingDiverged(ChestXrayError):
+    """The loss is no longer a number; training on would only spoil the checkpoints."""
+
+
 class WeightsUnavailable(ChestXrayError):
     """Pretrained weights could not be had."""

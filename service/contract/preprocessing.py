@@ -5,7 +5,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.contract.radiograph import DecodeLimits, Radiograph
 
@@ -14,8 +14,8 @@ class PreprocessSpec(BaseModel):
     """How a film becomes the model's input. Travels in the manifest, so that an old bundle keeps its old path.
 
     image_size_px: side of the square that the model sees.
-    decode_side_px: shortest side to which a JPEG may be reduced while decoding; above image_size_px, so that the training
-        crop needs no enlargement of a reduced film.
+    decode_side_px: shortest side to which a JPEG may be reduced while decoding; at least image_size_px, so that no reduced
+        film is enlarged again. Training resizes to a larger side before its random crop and sets this to that side or above.
     resize: "stretch" maps the whole film to the square (REPORT Table 7): nothing is cut off and no border is added.
     """
 
@@ -25,6 +25,15 @@ class PreprocessSpec(BaseModel):
     image_size_px: int = Field(default=224, ge=32, le=1024)
     decode_side_px: int = Field(default=256, ge=32, le=2048)
     resize: Literal["stretch"] = "stretch"
+
+    @model_validator(mode="after")
+    def _a_reduced_film_is_not_enlarged_again(self) -> "PreprocessSpec":
+        if self.decode_side_px < self.image_size_px:
+            raise ValueError(
+                f"decode_side_px {self.decode_side_px} is below image_size_px {self.image_size_px}: a film would be reduced "
+                f"while decoding and then enlarged; set decode_side_px to {self.image_size_px} or more"
+            )
+        return self
 
 
 def decode(data: bytes, spec: PreprocessSpec, limits: DecodeLimits | None = None) -> Radiograph:

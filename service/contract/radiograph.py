@@ -8,11 +8,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import BmpImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from service.contract import dicom
+from service.contract import dicom, grey, jpeg, png, tiff
 from service.contract.errors import (
     AspectRatioTooExtreme,
     ImageTooLarge,
@@ -22,9 +20,12 @@ from service.contract.errors import (
     UnsupportedImage,
 )
 
-GreyPixels = npt.NDArray[np.uint8]
+GreyPixels = grey.GreyPixels
 
 READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP or DICOM"
+
+_ORIENTATION = 0x0112  # EXIF 2.3
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that exchange the axes
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,16 @@ class Radiograph:
             _check_size(header.width_px, header.height_px, limits)
             return cls._of(dicom.decode_grey(header), format_name, header.width_px, header.height_px)
         try:
-            image = _PLUGINS[format_name](io.BytesIO(data))
-            if getattr(image, "n_frames", 1) != 1:
-                raise UnsupportedImage(
-                    f"The {format_name.upper()} file holds {image.n_frames} frames or pages; send one film per file."
-                )
-            # Before anything else is asked of the image: PNG's EXIF, for one, is read by decoding all of it.
-            stored_width_px, stored_height_px = image.size
-            _check_size(stored_width_px, stored_height_px, limits)
-            width_px, height_px = _upright_size(image)
+            image = _open(data, format_name, limits)
+            width_px, height_px = image.size
             if format_name == "jpeg" and decode_side_px is not None:
                 image.draft("L", (decode_side_px, decode_side_px))
-            return cls._of(_to_grey(image), format_name, width_px, height_px)
+            image.load()
+            # Not before: PNG's EXIF is read by decoding all of it. TIFF is upright by now, and no longer says otherwise.
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            if orientation in _ON_ITS_SIDE:
+                width_px, height_px = height_px, width_px
+            return cls._of(grey.upright(_to_grey(image, data, format_name), orientation), format_name, width_px, height_px)
         except _DAMAGED as fault:
             raise UnreadableImage(
                 f"The {format_name.upper()} file is damaged or truncated ({_short(fault)}); export the film again."
@@ -126,12 +125,24 @@ def sniff_format(data: bytes) -> str:
     )
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after EXIF orientation; orientations 5 to 8 exchange the axes (EXIF 2.3, tag 0x0112)."""
+def _open(data: bytes, format_name: str, limits: DecodeLimits) -> Any:
+    """A Pillow image that has been judged and not yet decoded."""
+    if format_name == "jpeg":
+        jpeg.check_segments(data)
+    elif format_name == "png":
+        png.check_chunks(data)
+    elif format_name == "tiff":
+        tiff.check_directory(data)
+    image = _PLUGINS[format_name](io.BytesIO(data))
     width_px, height_px = image.size
-    if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
-        return height_px, width_px
-    return width_px, height_px
+    _check_size(width_px, height_px, limits)
+    # Not n_frames: counting a TIFF's pages reads them all.
+    if getattr(image, "is_animated", False):
+        raise UnsupportedImage(f"The {format_name.upper()} file holds more than one frame or page; send one film per file.")
+    if format_name == "tiff":
+        tiff.check_layout(image, limits.max_pixels)
+        tiff.skip_subdirectories(image)
+    return image
 
 
 def _check_size(width_px: int, height_px: int, limits: DecodeLimits) -> None:
@@ -151,28 +162,15 @@ def _check_size(width_px: int, height_px: int, limits: DecodeLimits) -> None:
         )
 
 
-def _to_grey(image: Image.Image) -> GreyPixels:
-    """Decode to uint8 [H, W]. Colour is weighted by ITU-R BT.601, alpha is dropped, 16 bit is scaled to 8."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return scale_to_8_bit(np.asarray(image, dtype=np.int64))
-    if image.mode == "F":
-        raise UnsupportedImage("The image has floating-point pixels; export it with 8 or 16 bit grey values.")
-    if image.mode in ("RGBA", "LA", "PA", "P"):
-        image = image.convert("RGB")
-    return np.array(image.convert("L"), dtype=np.uint8)
-
-
-def scale_to_8_bit(values: npt.NDArray[np.integer[Any]]) -> GreyPixels:
-    """Grey values of unknown depth, int [H, W] >= 0 -> uint8 [H, W].
-
-    Detectors deliver 10, 12 or 14 bit in 16 bit files, and the file does not say which: the depth is taken to be the
-    smallest of 8, 10, 12, 14 and 16 bit that holds the largest value, so that a 12 bit film is not rendered black.
-    """
-    if int(values.min()) < 0 or int(values.max()) > 0xFFFF:
-        raise UnsupportedImage("The image has grey values outside 0 to 65535; export it with 8 or 16 bit grey values.")
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if int(values.max()) < 1 << bits)
-    return (values * (255.0 / ((1 << bits) - 1)) + 0.5).astype(np.uint8)
+def _to_grey(image: Any, data: bytes, format_name: str) -> GreyPixels:
+    if format_name == "png" and png.has_deep_colour(data):
+        width_px, height_px = image.size
+        image.close()  # frees its pixels before the deeper ones are decoded
+        return grey.scale_to_8_bit(png.decode_deep_colour(data, width_px, height_px))
+    pixels = grey.from_image(image)
+    if format_name == "tiff" and grey.is_deep(image) and tiff.is_negative(image):
+        return 255 - pixels
+    return pixels
 
 
 def _short(fault: BaseException) -> str:

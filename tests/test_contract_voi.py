@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_voi_lut
+
+from service.contract.errors import UnsupportedDicom
+from service.contract.voi import Window, read_voi
+from tests.encoded_films import dicom_dataset
+
+STORED = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def dataset_with(**attributes: object) -> Dataset:
+    return dicom_dataset(STORED, **attributes)
+
+
+def table(first: int, bits: int, data: bytes, count: int) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [count, first, bits])
+    item.add_new("LUTData", "OW", data)
+    return dataset_with(VOILUTSequence=[item])
+
+
+def shown(dataset: Dataset, values: list[float]) -> list[float]:
+    voi = read_voi(dataset)
+    assert voi is not None
+    return voi(np.array(values)).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", None, "", "sigmoid"])
+@pytest.mark.parametrize(("center", "width"), [(128, 256), (100, 50), (40.5, 1), (-20, 90), (300, 3000)])
+def test_windows_agree_with_pydicom(function, center, width):
+    attributes = {} if function is None else {"VOILUTFunction": function}
+    dataset = dataset_with(WindowCenter=center, WindowWidth=width, **attributes)
+    voi = read_voi(dataset)
+    if function == "":  # which pydicom refuses
+        del dataset.VOILUTFunction
+    expected = apply_voi_lut(STORED, dataset) / 255  # of which 0 to 255 is the output range
+    assert np.allclose(voi(STORED.astype(np.float64)), expected, atol=1e-9)
+
+
+def test_the_bounds_of_a_linear_window_are_those_of_the_standard():
+    assert Window(2048, 4096, "LINEAR")(np.array([-1.0, 0.0, 2047.5, 4095.0, 5000.0])).tolist() == [0, 0, 0.5, 1, 1]
+    assert Window(2048, 4096, "LINEAR_EXACT")(np.array([0.0, 2048.0, 4096.0])).tolist() == [0, 0.5, 1]
+    assert Window(2048, 1, "LINEAR")(np.array([2047.5, 2047.6])).tolist() == [0, 1]
+
+
+def test_a_sigmoid_does_not_overflow_far_from_its_centre():
+    with np.errstate(all="raise"):
+        assert Window(0, 1, "SIGMOID")(np.array([-1e6, 1e6])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"WindowCenter": 5},
+        {"WindowWidth": 5},
+        {"WindowCenter": "", "WindowWidth": ""},
+        {"WindowCenter": None, "WindowWidth": 3},
+    ],
+)
+def test_half_a_window_is_none(attributes):
+    dataset = dataset_with()
+    for name, value in attributes.items():
+        setattr(dataset, name, value)
+    assert read_voi(dataset) is None
+
+
+def test_of_several_windows_the_first_counts():
+    assert read_voi(dataset_with(WindowCenter=[10, 20], WindowWidth=[3, 4])) == Window(10, 3, "LINEAR")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"WindowWidth": 0}, "not valid"),
+        ({"WindowWidth": 0.5}, "not valid"),
+        ({"WindowWidth": 0, "VOILUTFunction": "SIGMOID"}, "not valid"),
+        ({"WindowWidth": "1e400"}, "not valid"),
+        ({"WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "'CUBIC' is not one of LINEAR"),
+    ],
+)
+def test_a_window_that_the_standard_does_not_know_is_refused(attributes, message):
+    with pytest.raises(UnsupportedDicom, match=message):
+        read_voi(dataset_with(WindowCenter=1, **attributes))
+
+
+def test_a_window_narrower_than_1_is_valid_if_exact():
+    assert read_voi(dataset_with(WindowCenter=1, WindowWidth=0.5, VOILUTFunction="LINEAR_EXACT")) is not None
+
+
+def test_values_beyond_a_table_take_the_entry_at_its_end():
+    dataset = table(10, 16, np.array([0, 65535, 13107], "<u2").tobytes(), 3)
+    assert shown(dataset, [-5, 9, 10, 11, 12, 13, 1e9]) == [0, 0, 0, 1, 0.2, 0.2, 0.2]
+
+
+def test_values_between_entries_take_the_nearest():
+    assert shown(table(0, 8, np.array([0, 51, 255], "<u2").tobytes(), 3), [0.9999999, 1.4, 1.6]) == [0.2, 0.2, 1]
+
+
+def test_a_table_may_begin_below_zero():
+    assert shown(table(-2, 8, np.array([0, 255], "<u2").tobytes(), 2), [-2, -1]) == [0, 1]
+
+
+def test_eight_bit_entries_serve_more_than_256_values():
+    entries = np.arange(4096) // 16
+    for data in (entries.astype("<u2").tobytes(), entries.astype(np.uint8).tobytes()):
+        assert shown(table(0, 8, data, 4096), [0, 300, 4095]) == [0, 18 / 255, 1]
+
+
+def test_a_count_of_zero_means_65536():
+    assert shown(table(0, 16, np.arange(1 << 16).astype("<u2").tobytes(), 0), [0, 65535]) == [0, 1]
+
+
+@pytest.mark.parametrize(("bits", "count", "message"), [(17, 2, "17 bits"), (0, 2, "0 bits")])
+def test_a_table_of_unknown_depth_is_refused(bits, count, message):
+    with pytest.raises(UnsupportedDicom, match=message):
+        read_voi(table(0, bits, bytes(4), count))
+
+
+def test_a_table_that_lacks_entries_is_refused():
+    dataset = table(0, 8, b"", 3)
+    dataset.VOILUTSequence[0].add_new("LUTData", "US", [1, 2])
+    with pytest.raises(UnsupportedDicom, match="2 entries instead of 3"):
+        read_voi(dataset)
