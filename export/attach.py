@@ -1,7 +1,7 @@
 """Put an evaluation into its bundle: python -m export.attach BUNDLE --metrics METRICS.json --card MODEL_CARD.md.
 
-Reads what training.evaluation wrote, checks that it was measured on this very graph, and keeps the figures that readers of a
-manifest need. Measures nothing itself.
+Reads what training.evaluation wrote, checks that it was measured on the test split and on this very graph, and keeps the
+figures that readers of a manifest need. Measures nothing itself.
 """
 
 import argparse
@@ -14,6 +14,9 @@ from typing import Any
 from export.bundle import attach_evaluation, register
 from service.contract.errors import ChestXrayError, ExportError
 from service.contract.manifest import GRAPH_NAME, ModelBundle
+
+# Figures of the films that the model and its thresholds were chosen on would look better than the model is.
+TEST_SPLIT = "test"
 
 # Of metrics.json; what is left out (counts and licences of the data, refused films) stands in the model card.
 ATTACHED = (
@@ -36,14 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
-    print(f"{bundle.path}: figures of the {bundle.manifest.test_metrics['split']} split attached{registered}")
+    print(f"{bundle.path}: figures of the {TEST_SPLIT} split attached{registered}")
     return 0
 
 
 def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundle:
     """Replace the bundle's test metrics and model card by those of an evaluation of it.
 
-    Raises BundleError if the bundle cannot be trusted, and ExportError if the figures are incomplete or another graph's.
+    Raises BundleError if the bundle cannot be trusted, and ExportError if the figures are incomplete, or those of another graph
+    or of another split than test.
     """
     bundle = ModelBundle.open(bundle_path)
     metrics = read_metrics(metrics_path)
@@ -52,6 +56,11 @@ def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundl
         raise ExportError(
             f"{metrics_path} was measured on a graph with SHA-256 {measured[:12]}, {bundle_path} holds {shipped[:12]}; "
             "evaluate this bundle: python -m training.evaluation."
+        )
+    if metrics["split"] != TEST_SPLIT:
+        raise ExportError(
+            f"{metrics_path} was measured on the {metrics['split']} split, a bundle takes figures of the {TEST_SPLIT} split; "
+            f"evaluate again with --split {TEST_SPLIT}."
         )
     return attach_evaluation(bundle_path, {name: metrics[name] for name in ATTACHED}, card_path.read_text("utf-8"))
 

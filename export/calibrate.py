@@ -53,7 +53,10 @@ class Calibration:
 
 
 def calibrate(logits: Floats, labels: Labels) -> Calibration:
-    """Fit everything on validation logits [N, 3] and labels [N]. Raises ExportError if they cannot be calibrated."""
+    """Fit everything on validation logits [N, 3] and labels [N], which hold every finding.
+
+    Raises ExportError if they cannot be calibrated.
+    """
     if not np.isfinite(logits).all():
         raise ExportError(
             "The network gives logits that are not finite on validation films; it cannot be calibrated, train it again."
@@ -97,14 +100,15 @@ def found_no_minimum(temperature: float) -> bool:
 
 
 def screening_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensitivity: float) -> float:
-    """The highest threshold (to 1e-4) at which at least `sensitivity` of the positives score as much or more.
+    """The highest threshold below 1 (to 1e-4) at which at least `sensitivity` of the positives score as much or more.
 
     scores: probability of the disease [N]. positive: whether the film has it [N], at least one has.
     Raises ExportError if only a threshold of zero would do.
     """
     descending = np.sort(scores[positive].astype(np.float64))[::-1]
     needed = math.ceil(sensitivity * len(descending) - 1e-9)  # 0.9 * 10 must not become 9.000000000000002
-    threshold = math.floor(descending[needed - 1] / THRESHOLD_STEP) * THRESHOLD_STEP
+    # On films that it never gets wrong a network's probabilities round to 1, which no operating point takes as a threshold.
+    threshold = min(math.floor(descending[needed - 1] / THRESHOLD_STEP) * THRESHOLD_STEP, 1 - THRESHOLD_STEP)
     if threshold <= 0:
         raise ExportError(
             f"{needed} of {len(descending)} diseased validation films do not reach a probability of {THRESHOLD_STEP}: "

@@ -1,6 +1,6 @@
 """Checkpoint -> bundle: `python -m export.export --checkpoint runs/x/best_model.pt --data DATA --version 1.0.0 --out models/`.
 
-The order of the steps is the story: convert, calibrate on what was converted, compare, record, seal.
+The order of the steps is the story: check the data, convert, calibrate on what was converted, compare, record, seal.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from tqdm import tqdm
 from export.bundle import is_registered, register, seal, staged, store_tag, write_golden, write_head, write_json
 from export.calibrate import CONFORMAL_COVERAGE, TB_SENSITIVITY, Calibration, calibrate, found_no_minimum
 from export.card import TB_SCREENING, render_card, validation_figures
-from export.films import read_films
+from export.films import read_films, usable_films
 from export.graph import OPSET, ServingGraph, set_temperature, to_onnx
 from export.phantom import phantom_film
 from export.reference import build_reference
 from export.validate import check_parity
-from service.contract.errors import CheckpointInvalid, ChestXrayError, ExportError
+from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError, ExportError
 from service.contract.findings import DISEASES, FINDINGS, Finding
 from service.contract.manifest import (
     DRIFT_REFERENCE_NAME,
@@ -44,7 +44,10 @@ from service.contract.manifest import (
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
 from service.predictor import OUTPUT_NAMES, Predictor
 from training.checkpoint import load_checkpoint
+from training.config import TrainConfig, config_from_dict
+from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
+from training.validation_report import ValidationLimits
 
 DEFAULT_NAME = "chest-xray"
 
@@ -101,21 +104,26 @@ def export_bundle(
 ) -> ModelBundle:
     """Write `out`/`name`-`version` and return it, opened and verified. A failure leaves nothing on disk.
 
-    checkpoint_path: as training.train writes it. data: the folder it was trained on; its validation split is calibrated on and
-        its training split gives the drift reference; the test split is not read.
+    checkpoint_path: as training.train writes it. data: the folder it was trained on, file by file; its validation split is
+        calibrated on and its training split gives the drift reference, both without the films that training excluded. Of the
+        test split nothing but the bytes counts, which are part of the folder's fingerprint.
 
     Raises ExportError (among them CheckpointInvalid and ParityFailed), DatasetError or BundleError.
     """
     with staged(out / f"{name}-{version}", replace=replace) as folder:
         checkpoint = load_checkpoint(checkpoint_path)
-        network, spec = rebuild_network(checkpoint)
+        config = read_config(checkpoint)
+        network, spec = rebuild_network(checkpoint, config)
+        draft = ModelBundle(folder, _uncalibrated_manifest(checkpoint, config, network, spec, name, version))
+        limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
+        films = usable_films(data, draft.manifest.data_fingerprint, limits)
+
         graph = ServingGraph(network)
         model = to_onnx(graph, spec.image_size_px)
         onnx.save_model(model, folder / GRAPH_NAME)
         write_head(folder / HEAD_NAME, network.head)
 
-        draft = ModelBundle(folder, _uncalibrated_manifest(checkpoint, network, spec, name, version))
-        validation = read_films(data, "val", spec)
+        validation = read_films(films["val"], spec)
         logits = _predict(Predictor.from_bundle(draft), validation.images, "logits")
         calibration = calibrate(logits, validation.labels)
         manifest = _calibrated(draft.manifest, calibration)
@@ -127,7 +135,7 @@ def export_bundle(
         write_json(folder / PARITY_NAME, parity.as_dict())
 
         probabilities = _predict(predictor, validation.images, "probabilities")
-        reference = build_reference(read_films(data, "train", spec, limit=REFERENCE_FILMS), probabilities)
+        reference = build_reference(read_films(films["train"], spec, limit=REFERENCE_FILMS), probabilities)
         write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
 
         write_golden(folder / GOLDEN_NAME, predictor, _golden_images(spec))
@@ -138,20 +146,28 @@ def export_bundle(
     return ModelBundle.open(out / f"{name}-{version}")
 
 
-def rebuild_network(checkpoint: dict[str, Any]) -> tuple[ChestXrayNetwork, PreprocessSpec]:
+def read_config(checkpoint: dict[str, Any]) -> TrainConfig:
+    """The configuration of the run. Raises CheckpointInvalid."""
+    try:
+        return config_from_dict(checkpoint["config"])
+    except (ConfigError, AttributeError) as fault:
+        raise CheckpointInvalid(f"The checkpoint's config is not one that this code reads ({fault}); train again.") from fault
+
+
+def rebuild_network(checkpoint: dict[str, Any], config: TrainConfig) -> tuple[ChestXrayNetwork, PreprocessSpec]:
     """The trained network in evaluation mode, and how its input is prepared. Raises CheckpointInvalid."""
     if checkpoint["class_names"] != [finding.value for finding in FINDINGS]:
         raise CheckpointInvalid(f"The checkpoint's classes are {checkpoint['class_names']}, not {[f.value for f in FINDINGS]}.")
+    model = config.model
     try:
-        model, data = checkpoint["config"]["model"], checkpoint["config"]["data"]
-        network = build_network(model["architecture"], hidden=model["hidden"], dropout=model["dropout"], classes=len(FINDINGS))
-        spec = PreprocessSpec(image_size_px=data["image_size_px"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as fault:
-        raise CheckpointInvalid(f"The checkpoint's config does not describe a network ({fault!r}); train again.") from fault
+        network = build_network(model.architecture, hidden=model.hidden, dropout=model.dropout, classes=len(FINDINGS))
+        spec = preprocess_spec(config)
+    except (ConfigError, RuntimeError) as fault:
+        raise CheckpointInvalid(f"The checkpoint's config does not describe a network ({fault}); train again.") from fault
     try:
         network.load_state_dict(checkpoint["model_state_dict"])
     except RuntimeError as fault:
-        raise CheckpointInvalid(f"The checkpoint's weights are not those of {model['architecture']}: {fault}") from fault
+        raise CheckpointInvalid(f"The checkpoint's weights are not those of {model.architecture}: {fault}") from fault
     return network.eval(), spec
 
 
@@ -169,14 +185,19 @@ def without_paths(value: Any) -> Any:
 
 
 def _uncalibrated_manifest(
-    checkpoint: dict[str, Any], network: ChestXrayNetwork, spec: PreprocessSpec, name: str, version: str
+    checkpoint: dict[str, Any],
+    config: TrainConfig,
+    network: ChestXrayNetwork,
+    spec: PreprocessSpec,
+    name: str,
+    version: str,
 ) -> ModelManifest:
     """What is known before calibration; the rest claims nothing: no temperature, every finding in every conformal set."""
     try:
         return ModelManifest(
             name=name,
             version=version,
-            architecture=checkpoint["config"]["model"]["architecture"],
+            architecture=config.model.architecture,
             findings=FINDINGS,
             preprocess=spec,
             head=network.head.spec,

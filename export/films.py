@@ -1,5 +1,7 @@
-"""The films of a split as model inputs, decoded by the service's own code. Knows neither networks nor bundles."""
+"""The films that a checkpoint was trained on, as model inputs, decoded by the service's own code. Knows nothing of networks."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,49 +9,57 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from service.contract.errors import EmptyClass, InputError
+from service.contract.errors import DatasetError
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
-from training.folder import scan_folder
+from training.dataset_validation import validate_dataset
+from training.folder import FilmFile, scan_folder
+from training.validation_report import ValidationLimits
 
 
 @dataclass(frozen=True)
 class Films:
-    """Films of one split.
+    """Decoded films.
 
     images: uint8 [N, S, S]. labels: int64 [N], index into `FINDINGS`. sizes_px: int64 [N, 2], width and height as stored.
-    skipped: films that the service would refuse; training excludes them as well.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     sizes_px: npt.NDArray[np.int64]
-    skipped: int
 
 
-def read_films(data: Path, split: str, spec: PreprocessSpec, limit: int | None = None, seed: int = 0) -> Films:
-    """Decode `data`/`split`, all of it or a subsample of `limit` films that depends on `seed` and the file names only.
+def usable_films(data: Path, data_fingerprint: str, limits: ValidationLimits) -> dict[str, list[FilmFile]]:
+    """Split -> the films of `data` that training used: its own validation pass, which reads every file once.
 
-    Raises DatasetNotFound or DatasetError for a folder that is not a data set, and EmptyClass if a finding has no readable
-    film among those read.
+    data_fingerprint, limits: of the run whose films these must be. Raises DatasetNotFound or DatasetError for a folder that is
+    not a data set, is not that run's, or must not be trained on.
     """
-    files = [film for film in scan_folder(data) if film.split == split]
+    report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
+    if report.data_fingerprint != data_fingerprint:
+        raise DatasetError(
+            f"{data} has the fingerprint {report.data_fingerprint[:12]}, but the checkpoint was trained on a folder with "
+            f"{data_fingerprint[:12]}; give that folder, with every file as it was, or train again on this one."
+        )
+    report.require_trainable()
+    films: dict[str, list[FilmFile]] = {}
+    for film in report.usable:
+        films.setdefault(film.split, []).append(film)
+    return films
+
+
+def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | None = None, seed: int = 0) -> Films:
+    """Decode at least one film: all of them, or a subsample of `limit` that depends on `seed` and their number only.
+
+    Raises InputError for a film that validation would have excluded.
+    """
     if limit is not None and len(files) > limit:
         chosen = np.random.default_rng(seed).choice(len(files), size=limit, replace=False)
         files = [files[index] for index in sorted(chosen)]
-    images, labels, sizes_px, skipped = [], [], [], 0
-    for file in tqdm(files, desc=f"reading {split} films", unit="film"):
-        try:
-            radiograph = decode(file.path.read_bytes(), spec)
-        except InputError:
-            skipped += 1
-            continue
+    images, sizes_px = [], []
+    for file in tqdm(files, desc=f"reading {files[0].split} films", unit="film"):
+        radiograph = decode(file.path.read_bytes(), spec)
         images.append(to_model_input(radiograph, spec))
-        labels.append(FINDINGS.index(file.finding))
         sizes_px.append((radiograph.width_px, radiograph.height_px))
-    missing = [finding for index, finding in enumerate(FINDINGS) if index not in labels]
-    if missing:
-        raise EmptyClass(
-            f"{data / split} has no readable film of {', '.join(missing)}; calibration needs some of each finding."
-        )
-    return Films(np.stack(images), np.array(labels, np.int64), np.array(sizes_px, np.int64), skipped)
+    labels = [FINDINGS.index(file.finding) for file in files]
+    return Films(np.stack(images), np.array(labels, np.int64), np.array(sizes_px, np.int64))

@@ -112,8 +112,12 @@ def settled_network() -> SettledNetwork:
 
 @pytest.fixture(scope="session")
 def export_data(phantom_dataset: PhantomDataset) -> Path:
-    """The folder that the shared bundle is exported with: 30 validation films."""
-    return phantom_dataset(films_per_class={"train": 8, "val": 10, "test": 4}, manifest=True)
+    """The folder that the shared bundle is exported with: 30 validation films, and two that training excludes."""
+    root = phantom_dataset(films_per_class={"train": 8, "val": 10, "test": 4}, manifest=True)
+    normal = root / "val" / "Normal"
+    (normal / "zz_copy.png").write_bytes(min(normal.iterdir()).read_bytes())
+    (normal / "zz_damaged.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -129,11 +133,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, settled_network: S
     from service.contract.preprocessing import PreprocessSpec
     from training.checkpoint import BEST_NAME, save_checkpoint
     from training.config import config_from_dict
+    from training.dataset_validation import validate_dataset
+    from training.folder import scan_folder
 
     network = settled_network(TINY_ARCHITECTURE)
     optimizer = torch.optim.AdamW(network.head.parameters(), lr=3e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10)
-    films = read_films(export_data, "val", PreprocessSpec())
+    report = validate_dataset(scan_folder(export_data), workers=2)
+    films = read_films([film for film in report.usable if film.split == "val"], PreprocessSpec())
     known = np.arange(len(films.labels)) % 3 != 0
     labels = torch.from_numpy(films.labels[known])
     with torch.no_grad():
@@ -145,7 +152,10 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, settled_network: S
     path = tmp_path_factory.mktemp("checkpoint") / BEST_NAME
     weights_file = str(path.parent / "imagenet.pt")  # an absolute path, as a config may hold: the bundle must not repeat it
     config = config_from_dict(
-        {"model": {"architecture": TINY_ARCHITECTURE, "hidden": 64, "weights": "file", "weights_file": weights_file}}
+        {
+            "model": {"architecture": TINY_ARCHITECTURE, "hidden": 64, "weights": "file", "weights_file": weights_file},
+            "data": {"near_duplicate_bits": 3},  # phantoms of one finding resemble each other more than patients do
+        }
     )
     save_checkpoint(
         path,
@@ -158,7 +168,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, settled_network: S
             "config": config.as_dict(),
             "class_names": [finding.value for finding in FINDINGS],
             "history": {"train_loss": [1.0], "val_loss": [1.0], "train_f1": [0.5], "val_f1": [0.5]},
-            "data_fingerprint": "0" * 64,
+            "data_fingerprint": report.data_fingerprint,
             "git_commit": "0" * 40,
         },
     )

@@ -58,6 +58,11 @@ def test_the_screening_threshold_is_the_highest_that_reaches_the_sensitivity(pos
     assert (scores[positive] >= threshold + 2e-4).mean() < 0.9
 
 
+def test_the_screening_threshold_of_a_network_that_is_sure_and_right_stays_below_one() -> None:
+    labels = np.arange(30) % 3
+    assert calibrate(np.eye(3)[labels] * 4, labels).tb_threshold == 0.9999
+
+
 def test_no_screening_threshold_when_the_diseased_films_score_nothing() -> None:
     with pytest.raises(ExportError, match="no threshold has a sensitivity of 90%"):
         screening_threshold(np.full(20, 1e-6), np.ones(20, bool), 0.9)

@@ -10,28 +10,55 @@ import pytest
 import torch
 
 import export.export as export_module
-from export.export import export_bundle, main, rebuild_network, without_paths
-from export.films import read_films
+from export.calibrate import calibrate
+from export.export import export_bundle, main, read_config, rebuild_network, without_paths
+from export.films import read_films, usable_films
 from export.graph import ServingGraph
 from service.contract.drift_reference import DriftReference
-from service.contract.errors import CheckpointInvalid, DatasetNotFound, EmptyClass, ExportError, ParityFailed
+from service.contract.errors import (
+    CheckpointInvalid,
+    DatasetError,
+    DatasetNotFound,
+    EmptyClass,
+    ExportError,
+    ParityFailed,
+    SplitLeakage,
+)
 from service.contract.findings import FINDINGS, Finding
 from service.contract.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME, ModelBundle
 from service.contract.preprocessing import PreprocessSpec
 from service.predictor import OUTPUT_NAMES, Predictor
+from tests.manifests import make_manifest
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.config import config_from_dict
+from training.dataset_validation import validate_dataset
+from training.folder import FilmFile, scan_folder
+from training.validation_report import ValidationLimits
+
+# Phantoms of one finding resemble each other more than patients do.
+LIMITS = ValidationLimits(near_duplicate_bits=3)
+
+
+def films_of(data: Path, split: str) -> list[FilmFile]:
+    """The usable films of a split, by training's own validation."""
+    return [film for film in validate_dataset(scan_folder(data), workers=2, limits=LIMITS).usable if film.split == split]
+
+
+def fingerprint_of(data: Path) -> str:
+    return validate_dataset(scan_folder(data), workers=2).data_fingerprint
 
 
 @pytest.fixture(scope="module")
 def validation_answers(bundle: ModelBundle, export_data: Path) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [30, 3] of the shipped bundle for the films it was calibrated on, and their labels [30]."""
-    films = read_films(export_data, "val", bundle.manifest.preprocess)
+    films = read_films(films_of(export_data, "val"), bundle.manifest.preprocess)
     return Predictor.from_bundle(bundle).predict(films.images)["probabilities"], films.labels
 
 
 def test_the_bundle_answers_as_the_checkpoint_does(bundle: ModelBundle, tiny_checkpoint: Path, export_data: Path) -> None:
-    network, spec = rebuild_network(load_checkpoint(tiny_checkpoint))
-    films = read_films(export_data, "test", spec)
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    network, spec = rebuild_network(checkpoint, read_config(checkpoint))
+    films = read_films(films_of(export_data, "test"), spec)
     with torch.no_grad():
         logits = network(torch.from_numpy(films.images))
     expected = torch.softmax(logits / bundle.manifest.temperature, dim=1).numpy()
@@ -63,6 +90,12 @@ def test_the_operating_points_are_those_of_the_contract(bundle: ModelBundle) -> 
     assert points["high_specificity"].thresholds == {Finding.PNEUMONIA: 0.7, Finding.TUBERCULOSIS: 0.7}
 
 
+def test_a_network_that_is_never_wrong_gets_operating_points_all_the_same() -> None:
+    labels = np.arange(30) % 3
+    manifest = export_module._calibrated(make_manifest(), calibrate(np.eye(3)[labels] * 4, labels))
+    assert manifest.operating_points["tb_screening"].thresholds == {Finding.TUBERCULOSIS: 0.9999}
+
+
 def test_the_drift_reference_describes_training_films_and_validation_answers(
     bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -85,10 +118,10 @@ def test_parity_is_recorded_for_every_output(bundle: ModelBundle) -> None:
     assert parity["images"] == 26
 
 
-def test_the_manifest_says_where_the_bundle_came_from(bundle: ModelBundle) -> None:
+def test_the_manifest_says_where_the_bundle_came_from(bundle: ModelBundle, export_data: Path) -> None:
     manifest = bundle.manifest
     assert (manifest.name, manifest.version, manifest.architecture) == ("chest-xray", "1.0.0", "tf_efficientnet_lite0")
-    assert manifest.data_fingerprint == "0" * 64 and manifest.git_commit == "0" * 40
+    assert manifest.data_fingerprint == fingerprint_of(export_data) and manifest.git_commit == "0" * 40
     assert manifest.training_config["model"]["weights_file"] == "imagenet.pt"
     assert {"torch", "onnxruntime", "timm"} <= set(manifest.versions)
     assert manifest.test_metrics == {}
@@ -143,7 +176,8 @@ def altered(path: Path, folder: Path, **changes: Any) -> Path:
             {"config": {"model": {"architecture": "no_such_network", "hidden": 64, "dropout": 0.3}}},
             "does not describe a network",
         ),
-        ({"config": {"model": {}}}, "does not describe a network"),
+        ({"config": {"model": {"hidden": "many"}}}, "config is not one that this code reads .model.hidden"),
+        ({"config": 3}, "config is not one that this code reads"),
         ({"model_state_dict": {}}, "weights are not those of tf_efficientnet_lite0"),
         ({"history": None}, "lacks history"),
     ],
@@ -175,30 +209,63 @@ def test_absolute_paths_are_reduced_to_their_last_part() -> None:
     assert without_paths(config) == {"a": "films", "b": {"c": ["w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
 
 
-def test_films_are_read_as_the_service_reads_them_and_unusable_ones_are_counted(phantom_dataset: Any) -> None:
-    data = phantom_dataset(films_per_class={"train": 1, "val": 2})
-    (data / "val" / "Normal" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    films = read_films(data, "val", PreprocessSpec())
+@pytest.mark.parametrize(("resize_px", "decode_side_px"), [(246, 256), (300, 300)])
+def test_films_are_decoded_no_smaller_than_training_decoded_them(
+    resize_px: int, decode_side_px: int, tiny_checkpoint: Path
+) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    config = config_from_dict({**checkpoint["config"], "augment": {"resize_px": resize_px}})
+    assert rebuild_network(checkpoint, config)[1] == PreprocessSpec(image_size_px=224, decode_side_px=decode_side_px)
+
+
+def test_films_are_read_as_the_service_reads_them(phantom_dataset: Any) -> None:
+    films = read_films(films_of(phantom_dataset(films_per_class={"train": 1, "val": 2}), "val"), PreprocessSpec())
     assert films.images.shape == (6, 224, 224) and films.images.dtype == np.uint8
     assert films.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert films.sizes_px.tolist()[:2] == [[128, 128], [136, 128]]
-    assert films.skipped == 1
 
 
-def test_a_subsample_is_the_same_every_time(export_data: Path) -> None:
-    first, again = (read_films(export_data, "val", PreprocessSpec(), limit=12) for _ in range(2))
-    assert len(first.labels) == 12
+def test_a_subsample_is_the_same_every_time_and_may_miss_a_finding(export_data: Path) -> None:
+    files = films_of(export_data, "train")
+    first, again = (read_films(files, PreprocessSpec(), limit=2) for _ in range(2))
+    assert len(first.labels) == 2
     np.testing.assert_array_equal(first.images, again.images)
 
 
-def test_data_without_a_class_or_without_a_folder_is_refused(phantom_dataset: Any, tmp_path: Path) -> None:
+def test_films_that_training_excluded_are_not_used(phantom_dataset: Any) -> None:
+    data = phantom_dataset(films_per_class={"train": 2, "val": 3})
+    before = usable_films(data, fingerprint_of(data), LIMITS)
+    normal = data / "val" / "Normal"
+    first, second, _ = sorted(normal.iterdir())
+    (normal / "zz_damaged.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (normal / "zz_copy.png").write_bytes(first.read_bytes())
+    (data / "val" / "Pneumonia" / "contradiction.png").write_bytes(second.read_bytes())
+    after = usable_films(data, fingerprint_of(data), LIMITS)
+    assert after["train"] == before["train"]
+    assert after["val"] == [film for film in before["val"] if film.path != second]
+
+
+def test_another_folder_than_the_one_trained_on_is_refused_before_any_work(
+    tiny_checkpoint: Path, phantom_dataset: Any, tmp_path: Path
+) -> None:
     data = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    trained_on = load_checkpoint(tiny_checkpoint)["data_fingerprint"]
+    complaint = f"has the fingerprint {fingerprint_of(data)[:12]}, but .* with {trained_on[:12]}; give that folder"
+    with pytest.raises(DatasetError, match=complaint):
+        export_bundle(tiny_checkpoint, data, version="1.0.0", out=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_data_that_must_not_be_trained_on_are_not_exported_with(phantom_dataset: Any, tmp_path: Path) -> None:
+    data = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    with pytest.raises(SplitLeakage):
+        usable_films(data, fingerprint_of(data), ValidationLimits(near_duplicate_bits=200))
     for film in (data / "val" / "Tuberculosis").iterdir():
         film.unlink()
     with pytest.raises(EmptyClass, match="Tuberculosis"):
-        read_films(data, "val", PreprocessSpec())
+        usable_films(data, fingerprint_of(data), LIMITS)
     with pytest.raises(DatasetNotFound):
-        read_films(tmp_path / "absent", "val", PreprocessSpec())
+        usable_films(tmp_path / "absent", "0" * 64, LIMITS)
 
 
 def test_importing_export_opens_nothing() -> None:

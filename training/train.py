@@ -22,7 +22,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError
 from service.contract.findings import FINDINGS
-from service.contract.preprocessing import PreprocessSpec
 from training.averaging import WeightAverage
 from training.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, save_checkpoint, versioned_name
 from training.config import TrainConfig, load_config
@@ -51,6 +50,7 @@ from training.devices import (
 from training.folder import scan_folder
 from training.history import as_columns, draw_curves, from_columns, write_history
 from training.loop import EpochFigures, Stepper, evaluate_epoch, train_epoch
+from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
 from training.pretrained import load_backbone_weights
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             train(config, arguments.data, arguments.out, device, processes, version=arguments.version, resume=arguments.resume)
         finally:
             leave_processes(processes)
-    except ChestXrayError as fault:
+    except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
     return 0
@@ -118,7 +118,7 @@ class _Run:
     def build(cls, config: TrainConfig, report: ValidationReport, device: torch.device, processes: Processes) -> "_Run":
         """Network, optimiser and film stores. Raises WeightsUnavailable or EmptyClass."""
         films = {split: [film for film in report.usable if film.split == split] for split in ("train", "val")}
-        spec = PreprocessSpec(image_size_px=config.data.image_size_px)
+        spec = preprocess_spec(config)
         network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
         load_backbone_weights(network, config.model)
         network.to(device)
