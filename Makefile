@@ -3,11 +3,9 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
 
-DATA ?= ../data/cxr
 CONFIG ?= training/configs/release.toml
 VERSION ?= 0.1.0
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
-BUNDLE ?= $(lastword $(sort $(wildcard models/*-*.*.*)))
 
 SERVE_ENV := .venv-serve
 DEV_ENV := .venv
@@ -18,6 +16,14 @@ export BENTOML_DO_NOT_TRACK := True
 # Freed tensors stay with the process instead of going back to the kernel: on virtual machines that hand freed pages to
 # their host, giving them back and asking for them again costs more than the training itself.
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184
+
+# Asked here, not in the recipes: those would first install the environment.
+ifneq ($(filter train export evaluate,$(MAKECMDGOALS)),)
+ifndef DATA
+$(error DATA is not given: make $(MAKECMDGOALS) DATA=folder. The folder holds train/, val/ and test/, each with the folders \
+Normal/, Pneumonia/ and Tuberculosis/ full of films, and optionally manifest.csv; README.md, "Training your own", says more)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check format train export evaluate bench smoke clean
@@ -47,11 +53,11 @@ train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DAT
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
 	$(RUN_IN) export.export --checkpoint $(RUN)/best_model.pt --data $(DATA) --version $(VERSION) --out models
 
-evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: BUNDLE=models/… DATA=folder
+evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split: DATA=folder BUNDLE=models/…
 	$(RUN_IN) training.evaluation $(BUNDLE) --data $(DATA) --split test
 
-bench: $(DEV_ENV)/.installed ## Measure the released service against its parts and a plain baseline
-	$(RUN_IN) benchmarks
+bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
+	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle $(BUNDLE))
 
 smoke: $(SERVE_ENV)/.installed ## Serve from the serving environment alone and run the README's calls as they stand
 	PORT=$(PORT) tests/readme_calls.sh
@@ -60,12 +66,14 @@ clean: ## Remove environments and caches; runs/ and reports/ stay
 	rm -rf $(SERVE_ENV) $(DEV_ENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(SERVE_ENV)/.installed: requirements-serve.txt
+	@echo "Installing what serving needs into $(SERVE_ENV)/, once: about 6 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(SERVE_ENV)
-	$(SERVE_ENV)/bin/pip install --disable-pip-version-check --quiet -r requirements-serve.txt
+	$(SERVE_ENV)/bin/pip install --disable-pip-version-check -r requirements-serve.txt
 	touch $@
 
 $(DEV_ENV)/.installed: requirements-serve.txt requirements-train.txt tests/requirements.txt benchmarks/requirements.txt
+	@echo "Installing what development needs into $(DEV_ENV)/, once: about 6.5 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(DEV_ENV)
-	$(DEV_ENV)/bin/pip install --disable-pip-version-check --quiet \
+	$(DEV_ENV)/bin/pip install --disable-pip-version-check \
 		-r requirements-train.txt -r tests/requirements.txt -r benchmarks/requirements.txt
 	touch $@

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import bentoml
-from bentoml.exceptions import BentoMLException
-
 from service.contract.errors import BundleNotFound
 from service.contract.manifest import MANIFEST_NAME, ModelBundle
 from service.predictor import Predictor
@@ -32,6 +29,10 @@ def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
         return path
     if ":" not in setting:
         raise BundleNotFound(f"No bundle folder at {path}; give a folder or a tag of BentoML's model store, name:version.")
+    # Not at import: it takes two seconds and configures logging, and evaluation only asks for the newest release.
+    import bentoml
+    from bentoml.exceptions import BentoMLException
+
     try:
         return Path(bentoml.models.get(setting).path)
     except (BentoMLException, ValueError) as fault:

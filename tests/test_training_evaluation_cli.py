@@ -4,6 +4,7 @@ import copy
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,9 @@ from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass
 from service.contract.findings import FINDINGS, Finding
 from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
 from service.contract.preprocessing import decode, to_model_input
+from service.loading import locate_bundle
 from service.predictor import Predictor
+from training.evaluation import __main__ as evaluation
 from training.evaluation.__main__ import main
 from training.evaluation.card import render_model_card
 from training.evaluation.judging import judge
@@ -125,7 +128,18 @@ def test_the_summary_is_printed(bundle_path, data, tmp_path, capsys):
     assert "val split, 6 films" in printed
     assert "| Macro AUC" in printed
     assert "| source1" in printed
+    assert "export.attach" not in printed, "a bundle takes figures of the test split only"
     assert "too good" in (tmp_path / MODEL_CARD_NAME).read_text()
+
+
+def test_without_a_bundle_the_newest_release_is_judged_as_it_would_be_served(bundle_path, data, tmp_path, monkeypatch, capsys):
+    for version in ("1.9.0", "1.10.0"):
+        shutil.copytree(bundle_path, tmp_path / "models" / f"chest-xray-{version}")
+    monkeypatch.setattr(evaluation, "locate_bundle", partial(locate_bundle, models_dir=tmp_path / "models"))
+    assert main(["--data", str(data), "--out", str(tmp_path / "out"), "--resamples", "20"]) == 0
+    assert f"export.attach {tmp_path / 'models' / 'chest-xray-1.10.0'}" in capsys.readouterr().out
+    command = json.loads((tmp_path / "out" / "metrics.json").read_text())["command"]
+    assert command.startswith("python -m training.evaluation chest-xray-1.10.0 --data ")
 
 
 def test_the_fingerprint_names_the_content_of_the_split(bundle_path, phantom_dataset):
@@ -144,7 +158,7 @@ def test_the_fingerprint_names_the_content_of_the_split(bundle_path, phantom_dat
 
 def test_what_cannot_be_judged_is_refused_with_a_remedy(bundle_path, data, tmp_path, capsys):
     assert main([str(tmp_path / "absent"), "--data", str(data)]) == 1
-    assert "BundleNotFound: No bundle at" in capsys.readouterr().err
+    assert "BundleNotFound: No bundle folder at" in capsys.readouterr().err
     assert main([str(bundle_path), "--data", str(tmp_path / "absent")]) == 1
     assert "DatasetNotFound" in capsys.readouterr().err
     predictor = Predictor.from_bundle(ModelBundle.open(bundle_path))
@@ -215,12 +229,13 @@ def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(ev
     assert {name for name in before.files if before.files[name] != after.manifest.files[name]} == {MODEL_CARD_NAME}
 
 
-def test_figures_of_another_graph_are_not_attached(evaluated, metrics, bundle_path, tmp_path, capsys):
+def test_figures_of_another_graph_or_split_are_not_attached(evaluated, metrics, bundle_path, tmp_path, capsys):
     bundle_copy = shutil.copytree(bundle_path, tmp_path / "bundle")
     foreign = {**metrics, "bundle": {**metrics["bundle"], "model_sha256": "0" * 64}}
     card = str(evaluated / MODEL_CARD_NAME)
     for content, fault in (
         (json.dumps(foreign), "measured on a graph with SHA-256 000000000000"),
+        (json.dumps({**metrics, "split": "val"}), "measured on the val split, a bundle takes figures of the test split"),
         ("{}", "lacks command, split"),
         ("[]", "lacks command, split"),
         ("not json", "is not JSON"),

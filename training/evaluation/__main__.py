@@ -1,4 +1,4 @@
-"""Judge a bundle on labelled films: python -m training.evaluation BUNDLE --data DIR --split test.
+"""Judge a bundle on labelled films: python -m training.evaluation [BUNDLE] --data DIR --split test.
 
 main() is the table of contents: open, judge, measure, write, print. `python -m export.attach` puts the result into the bundle.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from service.contract.errors import ChestXrayError
 from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
+from service.loading import locate_bundle
 from service.predictor import Predictor
 from training.evaluation.card import render_model_card
 from training.evaluation.decisions import measure_operating_points, measure_prediction_sets
@@ -38,25 +39,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one evaluation. Returns 0, or 1 with a message on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parse(words)
-    # The command is published with the figures, so it must not tell where folders lie on this machine.
-    published = [Path(word).name if Path(word).is_absolute() else word for word in words]
-    command = shlex.join(["python", "-m", "training.evaluation", *published])
     try:
-        out = evaluate(arguments, command)
+        bundle_path = locate_bundle(arguments.bundle)
+        named = words if arguments.bundle else [str(bundle_path), *words]
+        # The command is published with the figures, so it must not tell where folders lie on this machine.
+        published = [Path(word).name if Path(word).is_absolute() else word for word in named]
+        out = evaluate(bundle_path, arguments, shlex.join(["python", "-m", "training.evaluation", *published]))
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
     print(f"\nWritten to {out}: {METRICS_NAME}, {PREDICTIONS_NAME}, {REPORT_NAME}, {MODEL_CARD_NAME}, {FIGURES_FOLDER}/")
-    attach = ["--metrics", str(out / METRICS_NAME), "--card", str(out / MODEL_CARD_NAME)]
-    print(
-        f"To put the figures into the bundle: {shlex.join(['python', '-m', 'export.attach', str(arguments.bundle), *attach])}"
-    )
+    if arguments.split == "test":
+        attach = [str(bundle_path), "--metrics", str(out / METRICS_NAME), "--card", str(out / MODEL_CARD_NAME)]
+        print(f"To put the figures into the bundle: {shlex.join(['python', '-m', 'export.attach', *attach])}")
     return 0
 
 
-def evaluate(arguments: argparse.Namespace, command: str) -> Path:
-    """Judge, measure, write and print; returns the folder of the results. Raises ChestXrayError or OSError."""
-    bundle = ModelBundle.open(arguments.bundle)
+def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> Path:
+    """Judge, measure, write and print; returns the folder of the results. Raises ChestXrayError or OSError.
+
+    command: what stands in the results as the command that made them.
+    """
+    bundle = ModelBundle.open(bundle_path)
     films = scan_folder(arguments.data)
     predictor = Predictor.from_bundle(bundle)
     split = judge(predictor, [film for film in films if film.split == arguments.split], threads=arguments.threads)
@@ -86,7 +90,9 @@ def evaluate(arguments: argparse.Namespace, command: str) -> Path:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluation", description="Judge a bundle on labelled films.")
-    parser.add_argument("bundle", type=Path, help="bundle folder, for example models/chest-xray-1.0.0")
+    parser.add_argument(
+        "bundle", nargs="?", help="folder of a bundle, or a tag of BentoML's model store; default: the newest release"
+    )
     parser.add_argument("--data", type=Path, required=True, help="data folder with train/, val/ and test/")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--out", type=Path, help="folder of the results (default: reports/<bundle>-<split>)")
