@@ -1,5 +1,6 @@
 """What is drawn, how often, and in which order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from export.phantom import phantom_film
+from service.contract.errors import ConfigError
 from service.contract.findings import FINDINGS, Finding
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from training.config import AugmentConfig, DataConfig
@@ -22,7 +24,7 @@ from training.dataset import (
     own_share,
 )
 from training.devices import Processes
-from training.folder import FilmFile
+from training.folder import UNKNOWN_SOURCE, FilmFile
 
 SPEC = PreprocessSpec()
 
@@ -122,3 +124,9 @@ def test_cached_films_equal_uncached_ones(real_films):
     assert cached[0].shape == (246, 246)
     with pytest.raises(FileNotFoundError):
         plain[0]
+
+
+def test_balancing_sources_that_no_manifest_names_is_refused():
+    nameless = [replace(film, source=UNKNOWN_SOURCE) for film in SKEWED]
+    with pytest.raises(ConfigError, match="source"):
+        film_weights(nameless, DataConfig(balance="class_source"))

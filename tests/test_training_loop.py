@@ -1,16 +1,22 @@
 """Losses, mixing, accumulation, averaging, precision."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from service.contract.errors import ConfigError
+from service.contract.errors import ConfigError, TrainingDiverged
 from training.averaging import WeightAverage
-from training.config import AugmentConfig, AveragingConfig, OptimiserConfig
-from training.devices import Processes, choose_device, choose_precision
-from training.loop import Stepper, mix, soft_cross_entropy, train_epoch
+from training.config import AugmentConfig, AveragingConfig, OptimiserConfig, RunConfig
+from training.devices import Processes, choose_device, choose_precision, join_processes, seed_everything
+from training.loop import Stepper, evaluate_epoch, loss_terms, mix, train_epoch
 from training.network import build_network
+
+
+def soft_cross_entropy(logits, targets, weights):
+    terms = loss_terms(logits, targets, weights)
+    return terms.summed / terms.weight
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0])])
@@ -131,3 +137,90 @@ def test_the_head_is_the_reports_on_every_backbone(architecture):
     assert network.head.spec.features == network.head.norm_in.num_features
     if architecture.startswith("efficientnet"):
         assert sum(p.numel() for p in network.head.parameters()) == pytest.approx(330_000, rel=0.01)  # Table 11
+
+
+CPU = torch.device("cpu")
+
+
+def test_the_reported_loss_is_the_weighted_mean_over_films_however_they_are_batched():
+    # Sorted by class, as validation films are: each batch's own weighted mean would cancel the class weights.
+    images, labels = torch.arange(12, dtype=torch.uint8).repeat_interleave(16).view(12, 4, 4) * 20, torch.arange(12) // 4
+    weights = torch.tensor([0.2, 1.0, 5.0])
+
+    def loss(batch_size):
+        loader = [(images[i : i + batch_size], labels[i : i + batch_size]) for i in range(0, 12, batch_size)]
+        return evaluate_epoch(_Linear(), loader, weights, 0.0, choose_precision("off", CPU), CPU, Processes(), "val").loss
+
+    assert loss(4) == pytest.approx(loss(12), rel=1e-5)
+    expected = torch.nn.functional.cross_entropy(_Linear()(images), labels, weights)
+    assert loss(3) == pytest.approx(expected.item(), rel=1e-5)
+
+
+def train_once(network, mixing, labels):
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.0)
+    precision = choose_precision("off", CPU)
+    stepper = Stepper(
+        network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
+        WeightAverage(network, AveragingConfig()), OptimiserConfig(),
+    )  # fmt: skip
+    images = (labels[:, None, None] * 100).to(torch.uint8).expand(-1, 4, 4).contiguous()
+    return train_epoch(network, stepper, [(images, labels)], None, 0.0, mixing, precision, CPU, Processes(), "epoch 3")
+
+
+class _Nearest(torch.nn.Module):
+    """Calls the class whose grey value (0, 100, 200) is nearest."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, images):
+        grey = images.float().mean(dim=(1, 2))
+        return -self.weight * (grey[:, None] - torch.tensor([0.0, 100.0, 200.0])).abs()
+
+
+def test_mixed_films_are_scored_against_the_finding_with_the_larger_share():
+    torch.manual_seed(1)
+    # A tenth of the batch's partner at most: the dominant label is what the nearest grey value says.
+    figures = train_once(_Nearest(), AugmentConfig(mixup_alpha=0.05), torch.arange(30) % 3)
+    assert figures.accuracy == 1.0
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_batch_and_remedy():
+    network = _Linear()
+    network.weight.data[0] = float("nan")
+    with pytest.raises(TrainingDiverged, match=r"batch 1 of epoch 3.*learning_rate"):
+        train_once(network, AugmentConfig(), torch.arange(6) % 3)
+
+
+def test_swa_is_the_mean_over_epochs_integer_counters_included():
+    network = torch.nn.BatchNorm1d(2)
+    average = WeightAverage(network, AveragingConfig(kind="swa", start_epoch=1))
+    for epoch, value in enumerate((1.0, 2.0, 6.0), start=1):
+        average.begin_epoch(epoch)
+        network.weight.data.fill_(value)
+        network.num_batches_tracked.fill_(epoch)
+        average.after_epoch()
+    torch.testing.assert_close(average.judged.weight, torch.full((2,), 3.0))
+    assert average.judged.num_batches_tracked.dtype == torch.int64
+
+
+def test_a_cuda_process_gathers_on_its_own_device(monkeypatch):
+    chosen = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *, backend: chosen.append(backend))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    assert join_processes(torch.device("cuda:1")) == Processes(1, 2)
+    assert chosen == [torch.device("cuda:1"), "nccl"]
+
+
+def test_determinism_reaches_cublas(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    was = torch.are_deterministic_algorithms_enabled()
+    try:
+        seed_everything(RunConfig(deterministic=True))
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(was)

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,3 +64,18 @@ def test_none_leaves_the_random_weights_alone():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     load_backbone_weights(network, ModelConfig(weights="none"))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
+def test_a_damaged_weights_file_is_named_with_what_it_must_be(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"not weights at all, but long enough to be read as a header")
+    with pytest.raises(WeightsUnavailable, match=rf"{name} cannot be read as weights"):
+        load_backbone_weights(build_network("tf_efficientnet_lite0"), ModelConfig(weights="file", weights_file=str(path)))
+
+
+def test_a_weights_file_with_code_inside_is_refused(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": Path}, path)
+    with pytest.raises(WeightsUnavailable, match="without any other objects"):
+        load_backbone_weights(build_network("tf_efficientnet_lite0"), ModelConfig(weights="file", weights_file=str(path)))

@@ -123,14 +123,21 @@ def test_an_incomplete_or_missing_checkpoint_is_named(tmp_path):
         load_checkpoint(tmp_path / "short.pt")
 
 
+def test_a_folder_that_cannot_be_written_is_named(data, config_path, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(tmp_path / "file" / "run")]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_history_and_weights(finished_run, data, config_path, tmp_path):
     out = tmp_path / "run"
     with subprocess.Popen(command(config_path, data, out), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
-            if line.startswith("epoch   1/3"):
+            if line.startswith("epoch   2/3"):
                 process.send_signal(signal.SIGKILL)
-    assert len(load_checkpoint(out / LATEST_NAME)["history"]["epoch"]) < 3
+    # Killed after epoch 2, where the running average has begun.
+    assert len(load_checkpoint(out / LATEST_NAME)["history"]["epoch"]) == 2
     again = subprocess.run(command(config_path, data, out, "--resume"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "Resumed after epoch" in again.stdout
@@ -190,6 +197,7 @@ def test_leakage_between_splits_stops_the_run_and_names_the_files(phantom_datase
 def test_mixing_and_swa_train_without_error(data, config_path, tmp_path):
     for number, mixing in enumerate(("mixup_alpha", "cutmix_alpha")):
         options = ["--set", f"augment.{mixing}=0.4", "--set", 'averaging.kind="swa"', "--set", "schedule.epochs=2"]
+        options += ["--set", "averaging.start_epoch=1"]
         out = tmp_path / str(number)
         assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), *options]) == 0
         assert figures(out)["epoch"] == [1, 2]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_avg_fn
 
 from training.config import AveragingConfig
 
@@ -20,7 +20,8 @@ class WeightAverage:
         if config.kind == "ema":
             self._model = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.decay), use_buffers=True)
         elif config.kind == "swa":
-            self._model = AveragedModel(network, use_buffers=True)
+            # Named, because the default on CUDA works on all tensors at once and cannot divide BatchNorm's integer counters.
+            self._model = AveragedModel(network, avg_fn=get_swa_avg_fn(), use_buffers=True)
 
     def begin_epoch(self, epoch: int) -> None:
         """Tell which epoch runs; epochs count from 1."""

@@ -4,21 +4,24 @@ Every draw is a function of (seed, epoch, position): a resumed epoch sees the sa
 same way, whatever the number of loader workers.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
+from service.contract.errors import ConfigError
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec, decode, resize_stretched, to_model_input
 from training.augment import augment
 from training.config import AugmentConfig, DataConfig
 from training.devices import Processes
-from training.folder import FilmFile
+from training.folder import UNKNOWN_SOURCE, FilmFile
 
 Image = npt.NDArray[np.uint8]
 
@@ -27,8 +30,13 @@ def film_weights(films: Sequence[FilmFile], config: DataConfig) -> npt.NDArray[n
     """Probability of each film to be drawn, float64 [N], summing to 1.
 
     With balance "class_source" a class has probability 1 / C, and within it a source of n films has a share
-    proportional to n ** (1 - source_flattening).
+    proportional to n ** (1 - source_flattening). Raises ConfigError if that is asked for and no film has a source.
     """
+    if config.balance == "class_source" and all(film.source == UNKNOWN_SOURCE for film in films):
+        raise ConfigError(
+            'data.balance = "class_source" needs sources, and no film has one: give the data folder a manifest.csv with a '
+            'column source, or set data.balance = "class".'
+        )
     cells = Counter((film.finding, film.source) for film in films)
     classes = Counter(film.finding for film in films)
     if config.balance == "none":
@@ -85,10 +93,14 @@ class FilmStore:
         return FINDINGS.index(self.films[index].finding)
 
     def warm(self, indices: Sequence[int]) -> None:
-        """Decode the given films now, before loader workers fork, so that all of them share one copy."""
-        if self._kept is not None:
-            for index in indices:
-                self[index]
+        """Decode the given films now, before loader workers fork, so that all of them share one copy; shows its progress."""
+        if self._kept is None:
+            return
+        missing = [index for index in indices if self._kept[index] is None]
+        # Decoders let go of the interpreter's lock, so that threads use all cores.
+        with ThreadPoolExecutor() as pool:
+            films = tqdm(pool.map(self.__getitem__, missing), total=len(missing), desc="decoding", unit="film", leave=False)
+            deque(films, maxlen=0)
 
 
 class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):

@@ -31,6 +31,9 @@ def join_processes(device: torch.device) -> Processes:
     """Join the process group if torchrun set one up: nccl on CUDA, gloo elsewhere."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
+    if device.type == "cuda":
+        # NCCL gathers on the current device, which is the first one for every process unless it says otherwise.
+        torch.cuda.set_device(device)
     dist.init_process_group(backend="nccl" if device.type == "cuda" else "gloo")
     return Processes(rank=dist.get_rank(), count=dist.get_world_size())
 
@@ -97,6 +100,9 @@ def seed_everything(config: RunConfig) -> None:
     torch.cuda.manual_seed_all(config.seed)
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
+    if config.deterministic:
+        # Read when CUDA starts: without it, cuBLAS adds up in an order of its own.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     if config.threads:
         torch.set_num_threads(config.threads)

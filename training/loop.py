@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
+from service.contract.errors import TrainingDiverged
 from service.contract.findings import FINDINGS
 from training.averaging import WeightAverage
 from training.config import AugmentConfig, OptimiserConfig
@@ -23,7 +24,10 @@ from training.devices import Precision, Processes
 
 @dataclass(frozen=True)
 class EpochFigures:
-    """loss: mean cross-entropy; f1: macro, 0..1; auc: macro one-vs-rest, nan if a class is absent."""
+    """loss: cross-entropy, class-weighted mean over all films; f1: macro, 0..1; auc: macro one-vs-rest, nan without a class.
+
+    Of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth.
+    """
 
     loss: float
     f1: float
@@ -77,13 +81,19 @@ def train_epoch(
         with _no_sync(model) if not closes_step else nullcontext():
             with precision.autocast():
                 logits = model(images).float()
-                loss = soft_cross_entropy(logits, targets, weights)
+                terms = loss_terms(logits, targets, weights)
+                loss = terms.summed / terms.weight
+            if not torch.isfinite(loss):
+                raise TrainingDiverged(
+                    f"The loss is {loss.item()} in batch {number} of {label}; what was saved before stays. Start again with a "
+                    'lower optimiser.learning_rate, or with run.amp = "off".'
+                )
             # The last group of an epoch may be shorter; dividing by its own length keeps each step a mean.
             group = accumulation if number <= total - total % accumulation else total % accumulation
             stepper.scaler.scale(loss / group).backward()
         if closes_step:
             stepper.step()
-        outcomes.add(loss, logits, labels)
+        outcomes.add(terms, logits, targets.argmax(dim=1))
     return outcomes.figures(processes)
 
 
@@ -105,16 +115,28 @@ def evaluate_epoch(
         images, labels = batch_images.to(device, non_blocking=True), batch_labels.to(device, non_blocking=True)
         with precision.autocast():
             logits = network(images).float()
-            loss = soft_cross_entropy(logits, _one_hot(labels, smoothing), weights)
-        outcomes.add(loss, logits, labels)
+            terms = loss_terms(logits, _one_hot(labels, smoothing), weights)
+        if not torch.isfinite(terms.summed):
+            raise TrainingDiverged(f"The loss is {terms.summed.item()} in {label}; lower optimiser.learning_rate.")
+        outcomes.add(terms, logits, labels)
     return outcomes.figures(processes)
 
 
-def soft_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-    """Cross-entropy with target distributions [B, C] and class weights [C]; equals torch's weighted mean for hard targets."""
+@dataclass(frozen=True)
+class LossTerms:
+    """Class-weighted cross-entropy of a batch before it is divided: summed over its films, and the weight to divide by.
+
+    Kept apart, because a mean of batch means is not the mean over the films when batches weigh differently.
+    """
+
+    summed: Tensor
+    weight: Tensor
+
+
+def loss_terms(logits: Tensor, targets: Tensor, weights: Tensor | None) -> LossTerms:
+    """With target distributions [B, C] and class weights [C]; summed / weight equals torch's weighted mean for hard targets."""
     weighted = targets if weights is None else targets * weights
-    losses = -(weighted * F.log_softmax(logits, dim=1)).sum(dim=1)
-    return losses.sum() / weighted.sum()
+    return LossTerms(summed=-(weighted * F.log_softmax(logits, dim=1)).sum(), weight=weighted.sum())
 
 
 def mix(images: Tensor, targets: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:
@@ -157,12 +179,12 @@ class _Outcomes:
     """Losses, probabilities and labels of an epoch, gathered over processes at the end."""
 
     def __init__(self) -> None:
-        self._losses: list[float] = []
+        self._losses: list[tuple[float, float]] = []
         self._probabilities: list[np.ndarray[Any, Any]] = []
         self._labels: list[np.ndarray[Any, Any]] = []
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        self._losses.append(float(loss.detach()))
+    def add(self, terms: LossTerms, logits: Tensor, labels: Tensor) -> None:
+        self._losses.append((float(terms.summed.detach()), float(terms.weight)))
         self._probabilities.append(torch.softmax(logits.detach(), dim=1).cpu().numpy())
         self._labels.append(labels.cpu().numpy())
 
@@ -172,13 +194,13 @@ class _Outcomes:
         if processes.count > 1:
             parts = [None] * processes.count
             dist.all_gather_object(parts, own)
-        losses = [loss for part in parts for loss in part[0]]
+        summed, weight = np.sum([terms for part in parts for terms in part[0]], axis=0)
         probabilities = np.concatenate([block for part in parts for block in part[1]])
         labels = np.concatenate([block for part in parts for block in part[2]])
         called = probabilities.argmax(axis=1)
         complete = len(np.unique(labels)) == len(FINDINGS)
         return EpochFigures(
-            loss=float(np.mean(losses)),
+            loss=float(summed / weight),
             f1=float(f1_score(labels, called, average="macro", labels=range(len(FINDINGS)), zero_division=0.0)),
             accuracy=float(accuracy_score(labels, called)),
             auc=float(roc_auc_score(labels, probabilities, multi_class="ovr")) if complete else float("nan"),

@@ -7,6 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from service.contract.errors import ConfigError
 from service.contract.manifest import HeadSpec
 
 
@@ -96,8 +97,13 @@ def build_network(architecture: str, *, hidden: int = 256, dropout: float = 0.3,
     """Build a network with random weights; `training.pretrained` fills the backbone.
 
     architecture: any timm name whose forward_features ends in a map [N, C, H, W]: efficientnet_b0, tf_efficientnet_lite0,
-        resnet50, densenet121 and others. Raises RuntimeError (timm) for an unknown name.
+        resnet50, densenet121 and others. Raises ConfigError for any other name; timm's hub and folder addresses are refused,
+        because a checkpoint names its architecture, and may come from others.
     """
+    if ":" in architecture or not timm.is_model(architecture):
+        raise ConfigError(
+            f"timm knows no architecture {architecture!r}; timm.list_models() lists them, such as efficientnet_b0."
+        )
     model: Any = timm.create_model(architecture, pretrained=False, num_classes=0)
     config = model.pretrained_cfg
     head = Head(model.num_features, hidden, classes, dropout)

