@@ -5,16 +5,18 @@ import functools
 import gc
 import logging
 import os
+import warnings
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any, TypeVar
 
 import bentoml
 import cv2
+from bentoml.exceptions import BentoMLConfigException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.contract.errors import BundleError, ChestXrayError, InputError, ModelUnavailable, OutOfTime
+from service.contract.errors import BundleError, ChestXrayError, ConfigError, InputError, ModelUnavailable, OutOfTime
 from service.contract.manifest import ModelBundle, ModelManifest
 from service.contract.radiograph import DecodeLimits
 from service.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
@@ -49,6 +51,7 @@ class ChestXray:
 
     def __init__(self) -> None:
         self._settings = read_settings(os.environ)
+        _silence_decoders()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
         self._pool = WorkerPool(self._settings.threads, self._settings.queue_limit)
@@ -65,6 +68,16 @@ class ChestXray:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000)
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check_settings() -> None:
+        """End `bentoml serve` on a wrong setting before it starts a worker: one that ends is started again, for ever."""
+        try:
+            read_settings(os.environ)
+        except ConfigError as fault:
+            # What BentoML's command line prints as one line.
+            raise BentoMLConfigException(str(fault)) from fault
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
@@ -185,6 +198,14 @@ class ChestXray:
             loop = asyncio.get_running_loop()
             self._grad_cam = loop.run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
         return self._grad_cam
+
+
+def _silence_decoders() -> None:
+    """Drop what the decoding libraries say of a film: it repeats text of the file, whose line breaks would forge log lines."""
+    for library in ("PIL", "pydicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+        # Shown once and remembered for good is the default: every new text would also take memory for ever.
+        warnings.filterwarnings("ignore", module=rf"{library}\.")
 
 
 def _load(settings: Settings) -> Pipeline:

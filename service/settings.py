@@ -1,4 +1,7 @@
-"""What an operator may set, from environment variables with the prefix CXR_. Read once, when the service is built."""
+"""What an operator may set, from environment variables with the prefix CXR_.
+
+Checked before `bentoml serve` starts a worker, and read by the worker when the service is built.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,6 +13,8 @@ from service.contract.errors import ConfigError
 from service.contract.radiograph import DecodeLimits
 
 PREFIX = "CXR_"
+# What the tests are told through the environment is no setting: a shell that runs them can start the service as well.
+TEST_PREFIX = "CXR_TEST_"
 
 # BentoML ends a request after this long by itself, with an answer that is not ours; our own limit must come first.
 BENTOML_TIMEOUT_SECONDS = 120.0
@@ -54,10 +59,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     environment: the names to check for unknown ones, os.environ outside tests.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+    given = {name for name in environment if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)}
+    unknown = sorted(name for name in given if name.upper() not in known)
     if unknown:
         raise ConfigError(f"Unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}.")
     try:
         return Settings()
     except ValidationError as fault:
-        raise ConfigError(f"A setting is out of range: {fault}") from fault
+        faults = (f"{PREFIX}{str(error['loc'][0]).upper()} is {error['input']!r}: {error['msg']}" for error in fault.errors())
+        raise ConfigError(f"A setting is out of range. {'; '.join(faults)}.") from fault

@@ -1,14 +1,31 @@
 """A bounded pool of threads for the work of a request: so much at once, so much waiting, and no more."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from service.contract.errors import Overloaded
 
 T = TypeVar("T")
+
+
+class _Work(Generic[T]):
+    """A call as the executor's queue holds it: the queue keeps cancelled ones until a thread comes by, but not their film."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call: Callable[[], T] | None = call
+
+    def __call__(self) -> T:
+        if self._call is None:
+            raise RuntimeError("a call that was let go of cannot be run")
+        return self._call()
+
+    def let_go(self) -> None:
+        """Forget the call, and with it the film that it holds."""
+        self._call = None
 
 
 class WorkerPool:
@@ -50,14 +67,16 @@ class WorkerPool:
             return [error]
 
     def _submit(self, call: Callable[[], T]) -> "Future[T]":
-        future = self._executor.submit(call)
+        work = _Work(call)
+        future = self._executor.submit(work)
         with self._counting:
             self._unfinished += 1
         # Called on the thread that ends the call, before whoever waits for it is told.
-        future.add_done_callback(self._leave)
+        future.add_done_callback(functools.partial(self._leave, work))
         return future
 
-    def _leave(self, _: "Future[T]") -> None:
+    def _leave(self, work: "_Work[T]", _: "Future[T]") -> None:
+        work.let_go()
         with self._counting:
             self._unfinished -= 1
 

@@ -6,6 +6,12 @@ port="${PORT:-3217}"
 log="$(mktemp)"
 work="$(mktemp -d)"
 
+# Whoever answers already would answer the calls below as well, and nothing of what was started would have been tried.
+if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    echo "Port $port is taken by another process; end it, or choose a free port: PORT=3218 tests/readme_calls.sh."
+    exit 1
+fi
+
 setsid make serve PORT="$port" >"$log" 2>&1 &
 server=$!
 trap 'kill -TERM -- "-$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
@@ -16,6 +22,7 @@ for _ in $(seq 240); do
     sleep 0.25
 done
 curl --silent --show-error --fail --output /dev/null "http://127.0.0.1:$port/readyz" || { cat "$log"; exit 1; }
+kill -0 "$server" 2>/dev/null || { echo "Port $port answers, but make serve has ended:"; cat "$log"; exit 1; }
 
 calls="$(grep -E '^curl ' README.md | sed "s/localhost:3000/127.0.0.1:$port/; s#-o \([a-z.]*\)#-o $work/\1#")"
 [ "$(wc -l <<<"$calls")" -ge 2 ] || { echo "README.md shows fewer than two curl commands"; exit 1; }

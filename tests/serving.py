@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -25,23 +26,10 @@ STOP_LIMIT_SECONDS = 20
 @contextmanager
 def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz") -> Iterator[str]:
     """Run the service with this environment; yields its address once `wait_for` answers 200."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable,
-        "-m",
-        "bentoml",
-        "serve",
-        "service.app:ChestXrayService",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
     with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, cwd=ROOT, env=dict(environment), stdout=log, stderr=log, start_new_session=True)
+        server = _start(port, environment, log)
         try:
             _wait(server, address + wait_for, log)
             yield address
@@ -49,7 +37,33 @@ def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/ready
             _stop(server)
 
 
-def _wait(server: "subprocess.Popen[bytes]", url: str, log: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+def failed_start(environment: Mapping[str, str]) -> tuple[int, str]:
+    """Exit status and output of a start that ends by itself; raises TimeoutExpired if it does not."""
+    with tempfile.TemporaryFile() as log:
+        server = _start(free_port(), environment, log)
+        try:
+            status = server.wait(START_LIMIT_SECONDS)
+        finally:
+            _stop(server)
+        log.seek(0)
+        return status, log.read().decode(errors="replace")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _start(port: int, environment: Mapping[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", "127.0.0.1"]
+    return subprocess.Popen(
+        [*command, "--port", str(port)], cwd=ROOT, env=dict(environment), stdout=log, stderr=log, start_new_session=True
+    )
+
+
+def _wait(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_LIMIT_SECONDS
     between_attempts = threading.Event()
     while time.monotonic() < deadline and server.poll() is None:

@@ -33,6 +33,10 @@ def test_an_unknown_variable_raises_and_names_the_known_ones(environment):
         read_settings(environment(CXR_THREAD="3"))
 
 
+def test_what_is_meant_for_the_tests_is_no_setting(environment):
+    assert read_settings(environment(CXR_TEST_FILMS="a folder")) == read_settings({})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -44,7 +48,7 @@ def test_an_unknown_variable_raises_and_names_the_known_ones(environment):
     ],
 )
 def test_a_value_out_of_range_raises(environment, name, value):
-    with pytest.raises(ConfigError, match="out of range"):
+    with pytest.raises(ConfigError, match=rf"out of range\. {name} is '{value}': Input should be .*\.$"):
         read_settings(environment(**{name: value}))
 
 

@@ -1,5 +1,8 @@
 import asyncio
+import functools
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -56,3 +59,27 @@ def test_a_call_whose_caller_gave_up_keeps_its_place_until_it_ends(pool):
 
     asyncio.run(scenario())
     assert waiting == []
+
+
+def test_a_cancelled_call_lets_go_of_its_film_though_all_threads_are_stuck(pool):
+    class Film:
+        pass
+
+    release = threading.Event()
+
+    async def scenario():
+        stuck = [asyncio.create_task(pool.run([lambda: release.wait(10)])) for _ in range(2)]
+        film = Film()
+        kept = weakref.ref(film)
+        queued = asyncio.create_task(pool.run([functools.partial(id, film)]))
+        del film
+        await asyncio.sleep(0)  # let all submit
+        queued.cancel()
+        await asyncio.wait([queued])
+        del queued
+        gc.collect()
+        assert kept() is None
+        release.set()
+        await asyncio.gather(*stuck)
+
+    asyncio.run(scenario())

@@ -1,8 +1,10 @@
 """Request bodies -> the bytes of films and the options beside them. Never fetches a URL, never writes to disk."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -17,6 +19,13 @@ MAX_BATCH_FILMS = 10
 # One film too many is still parsed, so that the answer can say how many came.
 _MAX_FILES = 64
 _MAX_FIELDS = 16
+
+# With these, decoding takes time linear in the text and fails only as the parser expects. A client may name any of Python's
+# codecs, and some are quadratic.
+_CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "latin-1")
+
+# The parser walks the blanks that may follow a boundary (RFC 2046, 5.1.1) byte by byte; nobody sends more than a few.
+_MAX_BOUNDARY_PADDING = 64
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ async def _read_form(request: Request, body: bytes, file_field: str) -> tuple[tu
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
+    _check_form(request, body)
     try:
         parser = _InMemoryParser(request.headers, stream(), max_files=_MAX_FILES, max_fields=_MAX_FIELDS)
         form = await parser.parse()
@@ -111,6 +121,19 @@ async def _read_form(request: Request, body: bytes, file_field: str) -> tuple[tu
     options = _options(request, form)
     await form.close()
     return tuple(films), options
+
+
+def _check_form(request: Request, body: bytes) -> None:
+    """Refuse what would keep the parser, and with it the event loop, busy out of proportion to the body's size."""
+    _, parameters = parse_options_header(request.headers["content-type"])
+    charset = parameters.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in _CHARSETS:
+        raise MalformedRequest(f"The form's charset is not one of {', '.join(_CHARSETS)}; leave it out, or send UTF-8.")
+    boundary = re.escape(b"--" + parameters.get(b"boundary", b""))
+    if re.search(boundary + rb"(?:--)?[ \t]{%d}" % (_MAX_BOUNDARY_PADDING + 1), body):
+        raise MalformedRequest(
+            f"A boundary of the form has more than {_MAX_BOUNDARY_PADDING} blanks behind it; leave them out."
+        )
 
 
 def _options(request: Request, form: FormData) -> dict[str, str]:
