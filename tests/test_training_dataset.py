@@ -1,17 +1,20 @@
 """What is drawn, how often, and in which order."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from export.phantom import phantom_film
 from service.contract.errors import ConfigError
 from service.contract.findings import FINDINGS, Finding
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
+from training import dataset
 from training.config import AugmentConfig, DataConfig
 from training.dataset import (
     EvaluationFilms,
@@ -117,7 +120,7 @@ def test_a_films_augmentation_depends_on_seed_and_position_whatever_the_workers(
 
 def test_cached_films_equal_uncached_ones(real_films):
     cached, plain = (FilmStore(real_films, SPEC, 246, cache=cache) for cache in (True, False))
-    cached.warm([0, 1, 2])
+    cached.warm([0, 1, 2], shows_progress=False)
     for index in range(len(real_films)):
         np.testing.assert_array_equal(cached[index], plain[index])
     real_films[0].path.unlink()
@@ -126,7 +129,26 @@ def test_cached_films_equal_uncached_ones(real_films):
         plain[0]
 
 
+def test_warming_shows_how_many_films_are_decoded_and_decodes_none_twice(real_films, capsys, monkeypatch):
+    monkeypatch.setattr(dataset, "tqdm", partial(tqdm, mininterval=0))  # draws every film
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    store.warm([0, 2], shows_progress=True)
+    assert "decoding" in (bar := capsys.readouterr().err) and "0/2" in bar and "2/2" in bar
+    for film in (real_films[0], real_films[2]):
+        film.path.unlink()
+    store.warm([0, 2], shows_progress=True)
+    assert capsys.readouterr().err == "", "nothing was left to decode"
+    store.warm([1], shows_progress=False)
+    assert capsys.readouterr().err == "", "only the main process shows a bar"
+
+
+def test_warming_names_a_film_that_has_gone(real_films):
+    real_films[1].path.unlink()
+    with pytest.raises(FileNotFoundError, match=real_films[1].path.name):
+        FilmStore(real_films, SPEC, 246, cache=True).warm([0, 1, 2], shows_progress=False)
+
+
 def test_balancing_sources_that_no_manifest_names_is_refused():
     nameless = [replace(film, source=UNKNOWN_SOURCE) for film in SKEWED]
-    with pytest.raises(ConfigError, match="source"):
+    with pytest.raises(ConfigError, match=r'"class_source".*manifest\.csv.*column source.*data\.balance = "class"'):
         film_weights(nameless, DataConfig(balance="class_source"))

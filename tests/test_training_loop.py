@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.optim import swa_utils
 
 from service.contract.errors import ConfigError, TrainingDiverged
 from training.averaging import WeightAverage
@@ -142,29 +143,71 @@ def test_the_head_is_the_reports_on_every_backbone(architecture):
 CPU = torch.device("cpu")
 
 
-def test_the_reported_loss_is_the_weighted_mean_over_films_however_they_are_batched():
-    # Sorted by class, as validation films are: each batch's own weighted mean would cancel the class weights.
-    images, labels = torch.arange(12, dtype=torch.uint8).repeat_interleave(16).view(12, 4, 4) * 20, torch.arange(12) // 4
-    weights = torch.tensor([0.2, 1.0, 5.0])
-
-    def loss(batch_size):
-        loader = [(images[i : i + batch_size], labels[i : i + batch_size]) for i in range(0, 12, batch_size)]
-        return evaluate_epoch(_Linear(), loader, weights, 0.0, choose_precision("off", CPU), CPU, Processes(), "val").loss
-
-    assert loss(4) == pytest.approx(loss(12), rel=1e-5)
-    expected = torch.nn.functional.cross_entropy(_Linear()(images), labels, weights)
-    assert loss(3) == pytest.approx(expected.item(), rel=1e-5)
+# Sorted by class, as validation films are: each batch's own weighted mean would cancel the class weights.
+SORTED_IMAGES = torch.arange(12, dtype=torch.uint8).repeat_interleave(16).view(12, 4, 4) * 20
+SORTED_LABELS = torch.arange(12) // 4
+SKEWED_WEIGHTS = torch.tensor([0.2, 1.0, 5.0])
 
 
-def train_once(network, mixing, labels):
+def in_batches(size, films=slice(None)):
+    return list(zip(SORTED_IMAGES[films].split(size), SORTED_LABELS[films].split(size), strict=True))
+
+
+def train_once(network, loader, *, weights=None, smoothing=0.0, mixing=AugmentConfig(), accumulation_steps=1):  # noqa: B008
+    """One training epoch at learning rate 0, so that every batch meets the same weights."""
     optimiser = torch.optim.SGD(network.parameters(), lr=0.0)
     precision = choose_precision("off", CPU)
     stepper = Stepper(
         network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
-        WeightAverage(network, AveragingConfig()), OptimiserConfig(),
+        WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps),
     )  # fmt: skip
-    images = (labels[:, None, None] * 100).to(torch.uint8).expand(-1, 4, 4).contiguous()
-    return train_epoch(network, stepper, [(images, labels)], None, 0.0, mixing, precision, CPU, Processes(), "epoch 3")
+    return train_epoch(network, stepper, loader, weights, smoothing, mixing, precision, CPU, Processes(), "epoch 3")
+
+
+def judge(network, loader, *, weights=None, smoothing=0.0, processes=Processes()):  # noqa: B008
+    return evaluate_epoch(network, loader, weights, smoothing, choose_precision("off", CPU), CPU, processes, "epoch 3 val")
+
+
+@pytest.mark.parametrize("epoch", [judge, train_once])
+@pytest.mark.parametrize("batch_size", [3, 4, 5])
+def test_the_reported_loss_is_the_weighted_mean_over_films_however_they_are_batched(epoch, batch_size):
+    plain = epoch(_Linear(), in_batches(batch_size), weights=SKEWED_WEIGHTS).loss
+    expected = torch.nn.functional.cross_entropy(_Linear()(SORTED_IMAGES), SORTED_LABELS, SKEWED_WEIGHTS)
+    assert plain == pytest.approx(expected.item(), rel=1e-5)
+    whole, parts = (epoch(_Linear(), in_batches(size), weights=SKEWED_WEIGHTS, smoothing=0.1).loss for size in (12, batch_size))
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert parts != pytest.approx(plain, rel=1e-3)
+
+
+def test_accumulation_does_not_change_the_reported_loss():
+    at_once, accumulated = (
+        train_once(_Linear(), in_batches(3), weights=SKEWED_WEIGHTS, accumulation_steps=steps).loss for steps in (1, 4)
+    )
+    assert accumulated == at_once
+
+
+def test_loss_terms_of_mixed_films_add_up_over_batches():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(12, 3), torch.rand(12, 3).softmax(dim=1)
+    whole = loss_terms(logits, targets, SKEWED_WEIGHTS)
+    parts = [loss_terms(*part, SKEWED_WEIGHTS) for part in zip(logits.split(5), targets.split(5), strict=True)]
+    torch.testing.assert_close(sum(part.summed for part in parts), whole.summed)
+    torch.testing.assert_close(sum(part.weight for part in parts), whole.weight)
+
+
+def test_processes_with_unlike_films_report_the_loss_over_all_of_them(monkeypatch):
+    shares = []
+
+    def gather(parts, own):
+        shares.append(own)
+        parts[:] = [shares[0], own]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    for rank, films in enumerate((slice(0, 3), slice(3, 12))):
+        figures = judge(_Linear(), in_batches(4, films), weights=SKEWED_WEIGHTS, processes=Processes(rank, 2))
+    alone = judge(_Linear(), in_batches(12), weights=SKEWED_WEIGHTS)
+    assert figures.loss == pytest.approx(alone.loss, rel=1e-5)
+    assert figures.accuracy == pytest.approx(alone.accuracy)
 
 
 class _Nearest(torch.nn.Module):
@@ -179,21 +222,29 @@ class _Nearest(torch.nn.Module):
         return -self.weight * (grey[:, None] - torch.tensor([0.0, 100.0, 200.0])).abs()
 
 
-def test_mixed_films_are_scored_against_the_finding_with_the_larger_share():
-    torch.manual_seed(1)
-    # A tenth of the batch's partner at most: the dominant label is what the nearest grey value says.
-    figures = train_once(_Nearest(), AugmentConfig(mixup_alpha=0.05), torch.arange(30) % 3)
-    assert figures.accuracy == 1.0
+@pytest.mark.parametrize(("seed", "kept"), [(0, 0.0), (1, 1.0)])
+def test_mixed_films_are_scored_against_the_finding_with_the_larger_share(seed, kept):
+    labels = torch.arange(30) % 3
+    images = (labels[:, None, None] * 100).to(torch.uint8).expand(-1, 4, 4).contiguous()
+    torch.manual_seed(seed)
+    assert float(torch.distributions.Beta(0.05, 0.05).sample()) == pytest.approx(kept, abs=1e-3), "choose another seed"
+    torch.manual_seed(seed)
+    figures = train_once(_Nearest(), [(images, labels)], mixing=AugmentConfig(mixup_alpha=0.05))
+    assert (figures.accuracy, figures.f1) == (1.0, 1.0)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_names_batch_and_remedy():
-    network = _Linear()
-    network.weight.data[0] = float("nan")
-    with pytest.raises(TrainingDiverged, match=r"batch 1 of epoch 3.*learning_rate"):
-        train_once(network, AugmentConfig(), torch.arange(6) % 3)
+@pytest.mark.parametrize(("epoch", "place"), [(train_once, "epoch 3"), (judge, "epoch 3 val")])
+def test_a_loss_that_is_no_number_ends_the_run_and_names_batch_and_remedies(epoch, place):
+    images = torch.arange(12, dtype=torch.float32).view(12, 1, 1).expand(-1, 4, 4).clone()
+    images[7] = float("nan")
+    loader = list(zip(images.split(3), SORTED_LABELS.split(3), strict=True))
+    with pytest.raises(TrainingDiverged, match=rf'nan in batch 3 of {place};.*optimiser\.learning_rate.*run\.amp = "off"'):
+        epoch(_Linear(), loader)
 
 
-def test_swa_is_the_mean_over_epochs_integer_counters_included():
+def test_swa_is_the_mean_over_epochs_integer_counters_included(monkeypatch):
+    # On CUDA AveragedModel may average all tensors of a kind at once; let it take the CPU for such a device.
+    monkeypatch.setattr(swa_utils, "_get_foreach_kernels_supported_devices", lambda: ["cpu"])
     network = torch.nn.BatchNorm1d(2)
     average = WeightAverage(network, AveragingConfig(kind="swa", start_epoch=1))
     for epoch, value in enumerate((1.0, 2.0, 6.0), start=1):
@@ -216,11 +267,31 @@ def test_a_cuda_process_gathers_on_its_own_device(monkeypatch):
     assert chosen == [torch.device("cuda:1"), "nccl"]
 
 
-def test_determinism_reaches_cublas(monkeypatch):
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    was = torch.are_deterministic_algorithms_enabled()
-    try:
-        seed_everything(RunConfig(deterministic=True))
-        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    finally:
-        torch.use_deterministic_algorithms(was)
+@pytest.mark.parametrize(("name", "expected"), [("cuda", "cuda:1"), ("auto", "cuda:1"), ("cuda:0", "cuda:0")])
+def test_each_process_of_a_machine_takes_the_cuda_device_of_its_local_rank_unless_one_is_named(monkeypatch, name, expected):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device(name) == torch.device(expected)
+
+
+@pytest.fixture
+def determinism_restored():
+    enabled, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    yield
+    torch.use_deterministic_algorithms(enabled, warn_only=warns)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+
+
+@pytest.mark.usefixtures("determinism_restored")
+@pytest.mark.parametrize(
+    ("deterministic", "before", "expected"), [(True, "", ":4096:8"), (True, ":16:8", ":16:8"), (False, "", None)]
+)
+def test_determinism_reaches_cublas_before_cuda_is_seeded(monkeypatch, deterministic, before, expected):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", before)  # also has it restored afterwards
+    if not before:
+        del os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    seen = set()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: seen.add(os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
+    seed_everything(RunConfig(deterministic=deterministic))
+    assert seen == {expected}

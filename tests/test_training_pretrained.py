@@ -1,5 +1,6 @@
 """Where backbone weights come from, and what is said when they cannot be had."""
 
+import re
 import socket
 import time
 from pathlib import Path
@@ -66,16 +67,44 @@ def test_none_leaves_the_random_weights_alone():
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
-def test_a_damaged_weights_file_is_named_with_what_it_must_be(tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(b"not weights at all, but long enough to be read as a header")
-    with pytest.raises(WeightsUnavailable, match=rf"{name} cannot be read as weights"):
+def weights_file_refusal(path):
+    with pytest.raises(WeightsUnavailable) as refusal:
         load_backbone_weights(build_network("tf_efficientnet_lite0"), ModelConfig(weights="file", weights_file=str(path)))
+    return str(refusal.value)
 
 
-def test_a_weights_file_with_code_inside_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("weights.safetensors", b"not weights at all, but long enough to be a header", "SafetensorError: .*header too large.*"),
+        ("weights.pth", b"not weights at all, but long enough to be a header", "UnpicklingError"),
+        ("weights.pth", b"PK\x03\x04 a truncated archive", "RuntimeError: PytorchStreamReader failed.*"),
+        ("weights.pth", b"", "EOFError"),
+        ("weights.pth", b"\x80\x02a", "IndexError: pop from empty list"),
+    ],
+)
+def test_a_damaged_weights_file_is_named_with_the_reason_and_what_it_must_be(tmp_path, name, content, reason):
+    path = tmp_path / name
+    path.write_bytes(content)
+    refusal = weights_file_refusal(path)
+    assert re.search(rf"{re.escape(str(path))} cannot be read as weights \({reason}\): it must be", refusal)
+
+
+def test_a_weights_file_with_code_inside_is_refused_without_advice_to_run_it(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": Path}, path)
-    with pytest.raises(WeightsUnavailable, match="without any other objects"):
-        load_backbone_weights(build_network("tf_efficientnet_lite0"), ModelConfig(weights="file", weights_file=str(path)))
+    refusal = weights_file_refusal(path)
+    assert "without any other objects" in refusal and "trust" not in refusal and "weights_only" not in refusal
+
+
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"state_dict": torch.ones(1)}, {"state_dict": None}])
+def test_a_weights_file_without_names_is_refused_by_what_it_holds(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    assert "not a dictionary of tensors by name" in weights_file_refusal(path)
+
+
+def test_a_weights_file_with_other_values_in_place_of_tensors_does_not_fit(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"conv_stem.weight": 3}, path)
+    assert "does not fit the backbone" in weights_file_refusal(path)

@@ -1,10 +1,12 @@
 """Whole training runs on phantom films: files, resuming after a kill, several processes, errors."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import torch
 from service.contract.errors import CheckpointInvalid
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec
+from training.averaging import WeightAverage
 from training.checkpoint import BEST_NAME, LATEST_NAME, REQUIRED_KEYS, load_checkpoint, save_checkpoint
 from training.config import config_from_dict
 from training.dataset import EvaluationFilms, FilmStore, batches
@@ -123,28 +126,79 @@ def test_an_incomplete_or_missing_checkpoint_is_named(tmp_path):
         load_checkpoint(tmp_path / "short.pt")
 
 
-def test_a_folder_that_cannot_be_written_is_named(data, config_path, tmp_path, capsys):
+def refusal_of(out, data, config_path, capsys):
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(out)]) == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("below", ["file", "file/run"])
+def test_an_out_where_a_file_is_in_the_way_is_refused_with_the_remedy(data, config_path, tmp_path, capsys, below):
     (tmp_path / "file").write_text("in the way")
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(tmp_path / "file" / "run")]) == 1
-    assert str(tmp_path / "file") in capsys.readouterr().err
+    refusal = refusal_of(tmp_path / below, data, config_path, capsys)
+    assert f"--out {tmp_path / below} cannot be written" in refusal and "choose another folder" in refusal
+
+
+def test_a_folder_without_permission_to_write_is_refused_before_the_films_are_validated(
+    data, config_path, tmp_path, capsys, monkeypatch
+):
+    def refuse(*, dir):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
+
+    # Tests may run as root, who may write anywhere.
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert f"--out {tmp_path} cannot be written (Permission denied)" in refusal_of(tmp_path, data, config_path, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_diverged_run_is_ended_by_name_and_keeps_the_checkpoints_of_the_epochs_before(
+    data, config_path, tmp_path, capsys, monkeypatch
+):
+    begin_epoch = WeightAverage.begin_epoch
+
+    def spoil_epoch_2(average, epoch):
+        begin_epoch(average, epoch)
+        if epoch == 2:
+            next(average._network.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(WeightAverage, "begin_epoch", spoil_epoch_2)
+    refusal = refusal_of(tmp_path / "run", data, config_path, capsys)
+    assert "TrainingDiverged" in refusal and "batch 1 of epoch 2/3 train" in refusal
+    for name in (LATEST_NAME, BEST_NAME):
+        checkpoint = load_checkpoint(tmp_path / "run" / name)
+        assert checkpoint["epoch"] == 1
+        assert all(tensor.isfinite().all() for tensor in checkpoint["model_state_dict"].values())
+
+
+DIES_IN_EPOCH_3 = """
+import os, signal, sys
+from training import train
+seed_epoch = train.seed_epoch
+def seed_or_die(config, epoch, rank):
+    if epoch == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    seed_epoch(config, epoch, rank)
+train.seed_epoch = seed_or_die
+sys.exit(train.main(sys.argv[1:]))
+"""
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_history_and_weights(finished_run, data, config_path, tmp_path):
+def test_a_run_killed_after_averaging_began_resumes_to_the_same_history_weights_and_average(
+    finished_run, data, config_path, tmp_path
+):
     out = tmp_path / "run"
-    with subprocess.Popen(command(config_path, data, out), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("epoch   2/3"):
-                process.send_signal(signal.SIGKILL)
-    # Killed after epoch 2, where the running average has begun.
-    assert len(load_checkpoint(out / LATEST_NAME)["history"]["epoch"]) == 2
+    arguments = command(config_path, data, out)
+    killed = subprocess.run([sys.executable, "-c", DIES_IN_EPOCH_3, *arguments[3:]], cwd=ROOT, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert load_checkpoint(out / LATEST_NAME)["history"]["epoch"] == [1, 2]
     again = subprocess.run(command(config_path, data, out, "--resume"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "Resumed after epoch" in again.stdout
     assert figures(out) == figures(finished_run)
     resumed, straight = (load_checkpoint(path / LATEST_NAME) for path in (out, finished_run))
-    for name, tensor in straight["model_state_dict"].items():
-        torch.testing.assert_close(resumed["model_state_dict"][name], tensor, rtol=0, atol=0)
+    for part in ("model_state_dict", "average_state_dict"):
+        assert straight[part]
+        torch.testing.assert_close(resumed[part], straight[part], rtol=0, atol=0)
 
 
 @pytest.mark.slow

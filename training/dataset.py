@@ -4,6 +4,7 @@ Every draw is a function of (seed, epoch, position): a resumed epoch sees the sa
 same way, whatever the number of loader workers.
 """
 
+import os
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,9 @@ from training.devices import Processes
 from training.folder import UNKNOWN_SOURCE, FilmFile
 
 Image = npt.NDArray[np.uint8]
+
+# Each decoding thread holds one film at full size, so that many more of them would cost memory on large machines.
+_MOST_DECODING_THREADS = 8
 
 
 def film_weights(films: Sequence[FilmFile], config: DataConfig) -> npt.NDArray[np.float64]:
@@ -92,15 +96,21 @@ class FilmStore:
         """Position of the film's finding in FINDINGS."""
         return FINDINGS.index(self.films[index].finding)
 
-    def warm(self, indices: Sequence[int]) -> None:
-        """Decode the given films now, before loader workers fork, so that all of them share one copy; shows its progress."""
+    def warm(self, indices: Sequence[int], *, shows_progress: bool) -> None:
+        """Decode the films to be kept now, before loader workers fork, so that all of them share one copy."""
         if self._kept is None:
             return
         missing = [index for index in indices if self._kept[index] is None]
+        if not missing:
+            return
         # Decoders let go of the interpreter's lock, so that threads use all cores.
-        with ThreadPoolExecutor() as pool:
-            films = tqdm(pool.map(self.__getitem__, missing), total=len(missing), desc="decoding", unit="film", leave=False)
-            deque(films, maxlen=0)
+        with ThreadPoolExecutor(min(_MOST_DECODING_THREADS, os.cpu_count() or 1)) as pool:
+            decoded = pool.map(self.__getitem__, missing)
+            bar = tqdm(
+                decoded, total=len(missing), desc="decoding", unit="film", leave=False, dynamic_ncols=True,
+                disable=not shows_progress,
+            )  # fmt: skip
+            deque(bar, maxlen=0)
 
 
 class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):

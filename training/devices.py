@@ -94,15 +94,15 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
 
 def seed_everything(config: RunConfig) -> None:
     """REPORT Table 23. Called at the start and, with the epoch added, before each epoch."""
+    if config.deterministic:
+        # cuBLAS reads it when it starts, with the first matrix product: without it, it adds up in an order of its own.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(config.seed)
     np.random.seed(config.seed)
     torch.manual_seed(config.seed)
     torch.cuda.manual_seed_all(config.seed)
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
-    if config.deterministic:
-        # Read when CUDA starts: without it, cuBLAS adds up in an order of its own.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -70,7 +70,10 @@ def train_epoch(
     processes: Processes,
     label: str,
 ) -> EpochFigures:
-    """One pass over `loader` with gradient accumulation. `model` is the network, or its DDP wrapper."""
+    """One pass over `loader` with gradient accumulation. `model` is the network, or its DDP wrapper.
+
+    Raises TrainingDiverged at the first batch whose loss is not finite.
+    """
     accumulation = stepper.config.accumulation_steps
     total = len(loader)  # type: ignore[arg-type]  # loaders are sized
     outcomes = _Outcomes()
@@ -83,11 +86,7 @@ def train_epoch(
                 logits = model(images).float()
                 terms = loss_terms(logits, targets, weights)
                 loss = terms.summed / terms.weight
-            if not torch.isfinite(loss):
-                raise TrainingDiverged(
-                    f"The loss is {loss.item()} in batch {number} of {label}; what was saved before stays. Start again with a "
-                    'lower optimiser.learning_rate, or with run.amp = "off".'
-                )
+            _require_finite(loss, f"batch {number} of {label}")
             # The last group of an epoch may be shorter; dividing by its own length keeps each step a mean.
             group = accumulation if number <= total - total % accumulation else total % accumulation
             stepper.scaler.scale(loss / group).backward()
@@ -108,23 +107,22 @@ def evaluate_epoch(
     processes: Processes,
     label: str,
 ) -> EpochFigures:
-    """One pass without gradients, in evaluation mode."""
+    """One pass without gradients, in evaluation mode. Raises TrainingDiverged at the first batch whose loss is not finite."""
     network.eval()
     outcomes = _Outcomes()
-    for batch_images, batch_labels in _progress(loader, label, processes):
+    for number, (batch_images, batch_labels) in enumerate(_progress(loader, label, processes), start=1):
         images, labels = batch_images.to(device, non_blocking=True), batch_labels.to(device, non_blocking=True)
         with precision.autocast():
             logits = network(images).float()
             terms = loss_terms(logits, _one_hot(labels, smoothing), weights)
-        if not torch.isfinite(terms.summed):
-            raise TrainingDiverged(f"The loss is {terms.summed.item()} in {label}; lower optimiser.learning_rate.")
+        _require_finite(terms.summed, f"batch {number} of {label}")
         outcomes.add(terms, logits, labels)
     return outcomes.figures(processes)
 
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Class-weighted cross-entropy of a batch before it is divided: summed over its films, and the weight to divide by.
+    """Class-weighted cross-entropy of a batch before it is divided: scalars summed over its films, and the weight to divide by.
 
     Kept apart, because a mean of batch means is not the mean over the films when batches weigh differently.
     """
@@ -159,6 +157,14 @@ def mix(images: Tensor, targets: Tensor, config: AugmentConfig) -> tuple[Tensor,
         mixed[:, top : top + cut, left : left + cut] = images[other][:, top : top + cut, left : left + cut]
         share = 1.0 - (cut / side) ** 2
     return mixed, targets * share + targets[other] * (1.0 - share)
+
+
+def _require_finite(loss: Tensor, place: str) -> None:
+    if not torch.isfinite(loss):
+        raise TrainingDiverged(
+            f"The loss is {loss.item()} in {place}; what was saved before stays. Train anew in another --out, with a lower "
+            'optimiser.learning_rate or with run.amp = "off".'
+        )
 
 
 def _one_hot(labels: Tensor, smoothing: float) -> Tensor:

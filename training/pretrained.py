@@ -10,7 +10,6 @@ import timm
 import torch
 from huggingface_hub import constants as hub_constants
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -79,19 +78,24 @@ def _file_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsUnavailable(f"No weights file at {path}. {_OTHER_WAYS}")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        document: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as fault:
+        document: Any = (
+            load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as fault:  # a damaged pickle can raise almost anything
         raise WeightsUnavailable(
-            f"{path} cannot be read as weights ({type(fault).__name__}): it must be a safetensors file, or tensors saved by "
+            f"{path} cannot be read as weights ({_reason(fault)}): it must be a safetensors file, or tensors saved by "
             f"torch.save without any other objects. {_OTHER_WAYS}"
         ) from fault
-    if not isinstance(document, dict):
-        raise WeightsUnavailable(
-            f"{path} holds a {type(document).__name__}, not a dictionary of tensors by name. {_OTHER_WAYS}"
-        )
-    return document.get("state_dict", document)
+    weights = document.get("state_dict", document) if isinstance(document, dict) else document
+    if not isinstance(weights, dict):
+        raise WeightsUnavailable(f"{path} holds a {type(weights).__name__}, not a dictionary of tensors by name. {_OTHER_WAYS}")
+    return {name: tensor for name, tensor in weights.items() if isinstance(tensor, Tensor)}
+
+
+def _reason(fault: Exception) -> str:
+    kind, first_line = type(fault).__name__, str(fault).partition("\n")[0]
+    # Of an unpickling error the kind must do: its text advises weights_only=False, which runs whatever code the file holds.
+    return kind if isinstance(fault, pickle.UnpicklingError) or not first_line else f"{kind}: {first_line}"
 
 
 def _packaged_weights(network: ChestXrayNetwork, architecture: str) -> dict[str, Tensor]:

@@ -10,8 +10,9 @@ from training.config import StoppingConfig
 class EpochRecord:
     """Figures of one epoch.
 
-    Losses are label-smoothed cross-entropies. F1 is macro, 0..1. learning_rate: the head's, at the start of the epoch.
-    seconds: wall time.
+    Losses are label-smoothed cross-entropies, class-weighted means over the films. F1 is macro, 0..1; of mixed training films
+    (Mixup, CutMix) the finding with the largest share counts as the truth. learning_rate: the head's, at the start of the
+    epoch. seconds: wall time.
     """
 
     epoch: int

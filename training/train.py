@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ class _Run:
         drawn = film_weights(self.training.films, config.data)
         order = epoch_order(drawn, balanced=config.data.balance != "none", seed=config.run.seed, epoch=number)
         own = own_share(order, self.processes)
-        self.training.warm([int(index) for index in np.unique(own)])
+        self.training.warm([int(index) for index in np.unique(own)], shows_progress=self.processes.is_main)
         seed = [config.run.seed, number, self.processes.rank]
         films = TrainingFilms(self.training, own, config.augment, config.data.image_size_px, seed)
         loader = batches(
@@ -202,7 +203,7 @@ class _Run:
         config = self.config
         share_buffers(self.stepper.average.judged, self.processes)
         own = list(range(len(self.validation.films)))[self.processes.rank :: self.processes.count]
-        self.validation.warm(own)
+        self.validation.warm(own, shows_progress=self.processes.is_main)
         loader = batches(
             EvaluationFilms(self.validation, own), batch_size=64, workers=0, drop_last=False, pin_memory=False
         )  # fmt: skip
@@ -256,10 +257,18 @@ class _Run:
 
 
 def _claim(out: Path, *, resume: bool, processes: Processes) -> None:
-    if (out / LATEST_NAME).is_file() and not resume:
-        raise ConfigError(f"{out} already holds a run; continue it with --resume or choose another --out.")
-    if processes.is_main:
-        out.mkdir(parents=True, exist_ok=True)
+    try:
+        if (out / LATEST_NAME).is_file() and not resume:
+            raise ConfigError(f"{out} already holds a run; continue it with --resume or choose another --out.")
+        if processes.is_main:
+            out.mkdir(parents=True, exist_ok=True)
+            # A file proves it before the work begins; a folder that exists may still refuse one.
+            with tempfile.TemporaryFile(dir=out):
+                pass
+    except OSError as fault:
+        raise ConfigError(
+            f"--out {out} cannot be written ({fault.strerror}); make it writable or choose another folder."
+        ) from fault
 
 
 def _validate_data(config: TrainConfig, data: Path, out: Path, processes: Processes) -> ValidationReport:
