@@ -1,0 +1,63 @@
+"""Films with lung masks on disk -> arrays, and the fifth that is held out."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from service.contract.errors import DatasetError
+from service.contract.preprocessing import resize_stretched
+from service.contract.radiograph import Radiograph
+
+Image = npt.NDArray[np.uint8]
+
+HELD_OUT_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class LungFilm:
+    """One film and its lung mask, both uint8 [S, S] and stretched to a square as the classifier's films are; mask 0 or 1."""
+
+    name: str
+    film: Image
+    mask: Image
+
+
+def read_lung_films(folder: Path, side_px: int) -> list[LungFilm]:
+    """Read manifest.csv (columns image, mask: paths within the folder) and what it names, sorted by name.
+
+    Raises DatasetError for a missing manifest, file or mask.
+    """
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        raise DatasetError(
+            f"No {manifest}: lung films are a folder with manifest.csv, whose columns image and mask name files."
+        )
+    with manifest.open(encoding="utf-8", newline="") as lines:
+        rows = sorted((row["image"], row["mask"]) for row in csv.DictReader(lines))
+    return [_read(folder, image, mask, side_px) for image, mask in rows]
+
+
+def _read(folder: Path, image: str, mask: str, side_px: int) -> LungFilm:
+    for name in (image, mask):
+        if not (folder / name).is_file():
+            raise DatasetError(f"{folder / 'manifest.csv'} names {name}, which is not there.")
+    film = resize_stretched(Radiograph.from_bytes((folder / image).read_bytes()).pixels, side_px)
+    drawn = cv2.imdecode(np.frombuffer((folder / mask).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    if drawn is None:
+        raise DatasetError(f"The mask {folder / mask} cannot be read; it must be a grey PNG, 0 outside the lungs.")
+    covered = cv2.resize((drawn > 0).astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return LungFilm(name=image, film=film, mask=(covered > 0.5).astype(np.uint8))
+
+
+def hold_out(films: list[LungFilm], seed: int) -> tuple[list[LungFilm], list[LungFilm]]:
+    """(training films, held-out fifth), drawn by the seed from the sorted names."""
+    order = np.random.default_rng(seed).permutation(len(films))
+    held_out = set(order[: round(len(films) * HELD_OUT_SHARE)].tolist())
+    return (
+        [film for index, film in enumerate(films) if index not in held_out],
+        [film for index, film in enumerate(films) if index in held_out],
+    )

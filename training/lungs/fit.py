@@ -1,0 +1,82 @@
+"""Fit a LungNetwork and score it: binary cross-entropy plus Dice loss (Milletari et al., arXiv:1606.04797)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from training.lungs.augment import augment_pair
+from training.lungs.films import Image, LungFilm
+from training.lungs.network import LungNetwork
+
+_BATCH_SIZE = 16
+_LEARNING_RATE = 3e-3
+_ENCODER_FACTOR = 0.3
+
+
+def fit(network: LungNetwork, films: Sequence[LungFilm], *, epochs: int, seed: int) -> None:
+    """Train on the films for so many epochs, in place; leaves the exponential average of the weights, in evaluation mode.
+
+    One-cycle learning rate (Smith and Topin, arXiv:1708.07120). No film is held out here: nothing is chosen by a score.
+    """
+    torch.manual_seed(seed)
+    steps = max(1, len(films) // _BATCH_SIZE)
+    encoder = list(network.encoder.parameters())
+    decoder = [*network.steps.parameters(), *network.outline.parameters()]
+    rates = [_LEARNING_RATE * _ENCODER_FACTOR, _LEARNING_RATE]
+    optimiser = torch.optim.AdamW([{"params": encoder, "lr": rates[0]}, {"params": decoder, "lr": rates[1]}], weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=epochs * steps, pct_start=0.15)
+    # Over about the last twentieth of the run, when the learning rate is nearly spent.
+    decay = max(0.8, 1.0 - 20.0 / (epochs * steps))
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    network.train()
+    with tqdm(total=epochs * steps, unit="batch", desc="lungs") as progress:
+        for epoch in range(epochs):
+            rng = np.random.default_rng([seed, epoch])
+            order = rng.permutation(len(films))
+            for step in range(steps):
+                batch = [films[index] for index in order[step * _BATCH_SIZE : (step + 1) * _BATCH_SIZE]]
+                images, masks = _stack([augment_pair(film.film, film.mask, rng) for film in batch])
+                loss = _loss(network.logits(images), masks)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+                average.update_parameters(network)
+                progress.update()
+                progress.set_postfix(loss=f"{loss.item():.3f}")
+    network.load_state_dict(average.module.state_dict())
+    network.eval()
+
+
+def dice_scores(network: nn.Module, films: Sequence[LungFilm]) -> npt.NDArray[np.float64]:
+    """Dice coefficient 2 |A and B| / (|A| + |B|) of each film at full size, float64 [N], 0..1; threshold 0.5."""
+    scores = []
+    with torch.inference_mode():
+        for film in films:
+            probability = network(torch.from_numpy(film.film[None]))[:, None]
+            enlarged = functional.interpolate(probability, size=film.mask.shape, mode="bilinear", align_corners=False)
+            found = enlarged[0, 0].numpy() > 0.5
+            overlap = np.logical_and(found, film.mask).sum()
+            scores.append(2.0 * overlap / max(1, found.sum() + film.mask.sum()))
+    return np.array(scores, dtype=np.float64)
+
+
+def _stack(pairs: list[tuple[Image, Image]]) -> tuple[Tensor, Tensor]:
+    """uint8 [B, S, S] films and the share of lung in each pixel of the network's output, float [B, S / 2, S / 2]."""
+    images = torch.from_numpy(np.stack([film for film, _ in pairs]))
+    masks = torch.from_numpy(np.stack([mask for _, mask in pairs])).float()
+    return images, functional.avg_pool2d(masks[:, None], 2)[:, 0]
+
+
+def _loss(logits: Tensor, shares: Tensor) -> Tensor:
+    entropy = functional.binary_cross_entropy_with_logits(logits, shares)
+    probability = torch.sigmoid(logits)
+    overlap = (probability * shares).sum(dim=(1, 2))
+    total = probability.sum(dim=(1, 2)) + shares.sum(dim=(1, 2))
+    return entropy + 1.0 - ((2.0 * overlap + 1.0) / (total + 1.0)).mean()
