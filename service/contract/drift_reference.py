@@ -1,4 +1,4 @@
-"""What films and answers looked like at export: bins and their reference shares. The service counts into the same bins.
+"""What films and answers looked like at export: bins and their reference shares. A service is to count into the same bins.
 
 Drift itself (population stability index, rates) is computed where counts add up over processes; nothing is compared here.
 """
