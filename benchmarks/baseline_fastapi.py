@@ -1,8 +1,7 @@
 """The server to compare with: FastAPI, uvicorn and eager PyTorch, written plainly, as a tutorial would.
 
 The network has the served model's architecture and random weights: a bundle holds no PyTorch backbone, and speed does not
-depend on the values (EfficientNet-Lite0, one thread: 25.8 ms a run with random weights, 26.9 ms with trained ones). The rest is
-the usual way: Pillow to RGB, torchvision's transforms, a `def` endpoint in the thread pool.
+depend on the values. The rest is the usual way: Pillow to RGB, torchvision's transforms, a `def` endpoint in the thread pool.
 """
 
 import argparse

@@ -48,28 +48,32 @@ def measure_rounds(
 
     requests: of one cell in one round, and films in-process. bodies: RAW and MULTIPART -> files with the bodies of `films`.
     """
-    films_cpu_seconds: list[float] = []
-    samples: dict[Cell, list[Sample]] = {cell: [] for cell in CELLS}
-    awake_films_cpu_seconds: list[float] = []
-    awake_samples: dict[Cell, list[Sample]] = {cell: [] for cell in AWAKE_CELLS if can_keep_awake()}
-    with tqdm(total=rounds * (len(samples) + len(awake_samples)), unit="cell", desc="rounds") as progress:
+    awake_cells = AWAKE_CELLS if can_keep_awake() else ()
+    usual, awake = [], []
+    with tqdm(total=rounds * (len(CELLS) + len(awake_cells)), unit="cell", desc="rounds") as progress:
 
-        def measure_round(into: dict[Cell, list[Sample]], films_into: list[float]) -> None:
-            films_into.append(in_process.cpu_seconds_per_film(films, requests))
-            for cell, taken in into.items():
-                taken.append(measure(cell, requests, servers[cell.server], bodies[cell.body], client))
+        def measure_round(cells: Sequence[Cell]) -> _Round:
+            in_process_cpu_seconds, samples = in_process.cpu_seconds_per_film(films, requests), {}
+            for cell in cells:
+                samples[cell] = measure(cell, requests, servers[cell.server], bodies[cell.body], client)
                 progress.update()
+            return in_process_cpu_seconds, samples
 
         for _ in range(rounds):
-            measure_round(samples, films_cpu_seconds)
-            if awake_samples:
+            usual.append(measure_round(CELLS))
+            if awake_cells:
                 with cores_kept_awake():
-                    measure_round(awake_samples, awake_films_cpu_seconds)
-    return _rounds(films_cpu_seconds, samples, _rounds(awake_films_cpu_seconds, awake_samples) if awake_samples else None)
+                    awake.append(measure_round(awake_cells))
+    return _together(usual, awake=_together(awake) if awake else None)
 
 
-def _rounds(films_cpu_seconds: list[float], samples: dict[Cell, list[Sample]], awake: Rounds | None = None) -> Rounds:
-    return Rounds(tuple(films_cpu_seconds), {cell: tuple(taken) for cell, taken in samples.items()}, awake)
+# CPU seconds per film in-process, and the samples of the cells.
+_Round = tuple[float, dict[Cell, Sample]]
+
+
+def _together(rounds: Sequence[_Round], awake: Rounds | None = None) -> Rounds:
+    cells = {cell: tuple(samples[cell] for _, samples in rounds) for cell in rounds[0][1]}
+    return Rounds(tuple(cpu_seconds for cpu_seconds, _ in rounds), cells, awake)
 
 
 def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], client: LoadClient) -> Sample:

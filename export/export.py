@@ -21,7 +21,7 @@ from export.bundle import is_registered, register, seal, staged, store_tag, writ
 from export.calibrate import CONFORMAL_COVERAGE, TB_SENSITIVITY, Calibration, calibrate, found_no_minimum
 from export.card import TB_SCREENING, render_card, validation_figures
 from export.films import read_films, usable_films
-from export.graph import OPSET, ServingGraph, set_temperature, to_onnx
+from export.graph import ServingGraph, set_temperature, to_onnx
 from export.phantom import phantom_film
 from export.reference import build_reference
 from export.validate import check_parity
@@ -47,6 +47,7 @@ from training.checkpoint import load_checkpoint
 from training.config import TrainConfig, config_from_dict
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
+from training.onnx_graph import OPSET
 from training.validation_report import ValidationLimits
 
 DEFAULT_NAME = "chest-xray"

@@ -1,17 +1,13 @@
 """A trained network as one ONNX graph: grey bytes in, calibrated probabilities out. Knows neither films nor folders."""
 
-import onnx
 import torch
 from onnx import ModelProto, numpy_helper
-from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from service.contract.errors import ExportError
 from service.predictor import INPUT_NAME, OUTPUT_NAMES
 from training.network import ChestXrayNetwork
-
-# The set that PyTorch's exporter writes without a conversion afterwards; ONNX Runtime reads it since 1.14.
-OPSET = 18
+from training.onnx_graph import to_onnx_graph
 
 TEMPERATURE_NAME = "temperature"
 
@@ -47,28 +43,7 @@ def to_onnx(graph: ServingGraph, image_size_px: int) -> ModelProto:
 
     Raises ExportError if the converted graph is not valid ONNX.
     """
-    # Two images: a batch of one would be taken for a constant.
-    example = torch.zeros(2, image_size_px, image_size_px, dtype=torch.uint8)
-    program = torch.onnx.export(
-        graph,
-        (example,),
-        dynamo=True,
-        input_names=[INPUT_NAME],
-        output_names=list(OUTPUT_NAMES),
-        dynamic_shapes={INPUT_NAME: {0: torch.export.Dim("batch")}},
-        opset_version=OPSET,
-        verbose=False,
-    )
-    if program is None:
-        raise ExportError("torch.onnx.export returned no program; this version of PyTorch has no dynamo exporter.")
-    # The exporter notes a stack trace beside every node: paths and source lines of the machine that exported.
-    ClearMetadataAndDocStringPass()(program.model)
-    model = program.model_proto
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
-        raise ExportError(f"The converted graph is not valid ONNX: {fault}") from fault
-    return model
+    return to_onnx_graph(graph, image_size_px, INPUT_NAME, OUTPUT_NAMES)
 
 
 def set_temperature(graph: ServingGraph, model: ModelProto, temperature: float) -> None:

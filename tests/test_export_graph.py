@@ -7,11 +7,12 @@ import pytest
 import torch
 from conftest import SettledNetwork, phantom_inputs
 
-from export.graph import OPSET, PLACEHOLDER_TEMPERATURE, ServingGraph, set_temperature, to_onnx
+from export.graph import PLACEHOLDER_TEMPERATURE, ServingGraph, set_temperature, to_onnx
 from export.validate import BATCH_SIZES, TOLERANCES, check_parity
 from service.contract.errors import ExportError, ParityFailed
 from service.contract.manifest import GRAPH_NAME, ModelBundle
 from service.predictor import INPUT_NAME, OUTPUT_NAMES, Predictor
+from training.onnx_graph import OPSET
 
 # Smaller than what ships, because converting and running four architectures takes long enough.
 SMALL_SIDE_PX = 96

@@ -10,11 +10,16 @@ import numpy.typing as npt
 from training.config import AugmentConfig
 
 Film = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
 
 
 def augment(film: Film, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> Film:
     """Transform uint8 [resize_px, resize_px] -> uint8 [size_px, size_px]: geometry first, then exposure, then damage."""
-    film = _place(film, config, size_px, rng)
+    return expose_and_damage(_place(film, config, size_px, rng), config, rng)
+
+
+def expose_and_damage(film: Film, config: AugmentConfig, rng: np.random.Generator) -> Film:
+    """Change the grey values of uint8 [S, S], not where things are; the geometry of `config` plays no part."""
     if rng.random() < config.clahe:
         film = _clahe(film, float(rng.uniform(1.5, 4.0)))
     if rng.random() < config.equalise:
@@ -44,10 +49,14 @@ def _place(film: Film, config: AugmentConfig, size_px: int, rng: np.random.Gener
     cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
     linear = np.array([[flip * cosine, -sine], [flip * sine, cosine]])
     centre_in = np.array([(side - 1) / 2 + shift_x, (side - 1) / 2 + shift_y])
-    centre_out = np.full(2, (size_px - 1) / 2)
-    offset = centre_out - linear @ centre_in
-    placed = cv2.warpAffine(film, np.column_stack([linear, offset]), (size_px, size_px), flags=cv2.INTER_LINEAR)
+    matrix = affine(linear, centre_in, np.full(2, (size_px - 1) / 2))
+    placed = cv2.warpAffine(film, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
     return np.asarray(placed, dtype=np.uint8)
+
+
+def affine(linear: Floats, source: Floats, target: Floats) -> Floats:
+    """The matrix [2, 3] that turns and scales by `linear`, [2, 2], and takes the point `source`, (x, y), to `target`."""
+    return np.column_stack([linear, target - linear @ source])
 
 
 def _expose(film: Film, config: AugmentConfig, rng: np.random.Generator) -> Film:

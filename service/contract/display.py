@@ -12,12 +12,10 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from service.contract.grey import GreyPixels, look_up
+from service.contract.grey import GreyPixels, look_up, row_bands
 from service.contract.voi import LookupTable, Window
 
 Samples = npt.NDArray[np.integer[Any]]
-
-_BAND_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ class Display:
         return look_up(table, words)
 
     def _by_band(self, stored: Samples) -> GreyPixels:
-        height = max(1, _BAND_PIXELS // stored.shape[1])
-        bands = [slice(top, top + height) for top in range(0, stored.shape[0], height)]
+        bands = list(row_bands(*stored.shape))
         extremes = [(shown.min(), shown.max()) for shown in (self._shown(stored[band]) for band in bands)]
         darkest, brightest = self._range(min(low for low, _ in extremes), max(high for _, high in extremes))
         pixels = np.empty(stored.shape, dtype=np.uint8)

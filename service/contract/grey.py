@@ -62,6 +62,13 @@ def look_up(table: GreyPixels, values: npt.NDArray[np.uint8 | np.uint16]) -> Gre
     return np.asarray(cv2.LUT(native, table), dtype=np.uint8)
 
 
+def row_bands(height: int, width: int) -> Iterator[slice]:
+    """Rows 0 to height, a few at a time."""
+    step = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
 def upright(pixels: GreyPixels, orientation: int) -> GreyPixels:
     """Undo an EXIF orientation (EXIF 2.3, tag 0x0112), 1 to 8; other numbers mean upright, as 1 does: then without a copy."""
     match orientation:
@@ -102,7 +109,5 @@ def _deep_conversion(image: Image.Image) -> Callable[[Image.Image], GreyPixels]:
 
 def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     """Rows of the image, a few at a time: converting or reading it whole would hold two or three copies of it."""
-    height = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, height):
-        bottom = min(top + height, image.height)
-        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+    for rows in row_bands(image.height, image.width):
+        yield rows, image.crop((0, rows.start, image.width, rows.stop))

@@ -3,16 +3,13 @@
 import cv2
 import numpy as np
 
-from training.augment import augment
+from training.augment import affine, expose_and_damage
 from training.config import AugmentConfig
 from training.lungs.films import Image
 
 # Films of other hospitals differ from these in exposure, sharpness and borders far more than among themselves. Erased patches
 # stand for the consolidations, effusions and devices that healthy films lack: the outline must be guessed across them.
 _EXPOSURE = AugmentConfig(
-    horizontal_flip=0.0,
-    rotation_degrees=0.0,
-    scale=0.0,
     brightness=0.35,
     contrast=0.4,
     clahe=0.2,
@@ -36,9 +33,7 @@ def augment_pair(film: Image, mask: Image, rng: np.random.Generator) -> tuple[Im
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([flip * zoom * aspect, zoom / aspect])
     centre = np.full(2, (side - 1) / 2)
-    offset = centre + rng.uniform(-0.12, 0.12, 2) * side - linear @ centre
-    matrix = np.column_stack([linear, offset])
+    matrix = affine(linear, centre, centre + rng.uniform(-0.12, 0.12, 2) * side)
     placed = cv2.warpAffine(film, matrix, (side, side), flags=cv2.INTER_LINEAR)
     placed_mask = cv2.warpAffine(mask, matrix, (side, side), flags=cv2.INTER_NEAREST)
-    changed = augment(np.asarray(placed, dtype=np.uint8), _EXPOSURE, side, rng)
-    return changed, np.asarray(placed_mask, dtype=np.uint8)
+    return expose_and_damage(np.asarray(placed, dtype=np.uint8), _EXPOSURE, rng), np.asarray(placed_mask, dtype=np.uint8)

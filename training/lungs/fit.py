@@ -7,9 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from training.averaging import WeightAverage
+from training.config import AveragingConfig
 from training.lungs.augment import augment_pair
 from training.lungs.films import Image, LungFilm
 from training.lungs.network import LungNetwork
@@ -33,10 +34,11 @@ def fit(network: LungNetwork, films: Sequence[LungFilm], *, epochs: int, seed: i
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=epochs * steps, pct_start=0.15)
     # Over about the last twentieth of the run, when the learning rate is nearly spent.
     decay = max(0.8, 1.0 - 20.0 / (epochs * steps))
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    average = WeightAverage(network, AveragingConfig(kind="ema", decay=decay, start_epoch=1))
     network.train()
     with tqdm(total=epochs * steps, unit="batch", desc="lungs") as progress:
         for epoch in range(epochs):
+            average.begin_epoch(epoch + 1)
             rng = np.random.default_rng([seed, epoch])
             order = rng.permutation(len(films))
             for step in range(steps):
@@ -47,10 +49,10 @@ def fit(network: LungNetwork, films: Sequence[LungFilm], *, epochs: int, seed: i
                 loss.backward()
                 optimiser.step()
                 schedule.step()
-                average.update_parameters(network)
+                average.after_step()
                 progress.update()
                 progress.set_postfix(loss=f"{loss.item():.3f}")
-    network.load_state_dict(average.module.state_dict())
+    network.load_state_dict(average.judged.state_dict())
     network.eval()
 
 

@@ -23,8 +23,8 @@ class LungNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder: Any = timm.create_model(_ENCODER, pretrained=False, features_only=True, out_indices=_STAGES)
-        encoder: Any = self.encoder  # timm gives it attributes that modules in general do not have
+        encoder: Any = timm.create_model(_ENCODER, pretrained=False, features_only=True, out_indices=_STAGES)
+        self.encoder: nn.Module = encoder
         half, quarter, eighth, sixteenth = encoder.feature_info.channels()
         channels = [sixteenth]
         self.steps = nn.ModuleList()
