@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass, InputError
@@ -19,13 +20,21 @@ from training.evaluation.confusion import Floats
 from training.evaluation.metrics import Judgements
 from training.folder import FilmFile, fingerprint
 
+_OUTPUTS = ("probabilities", "logits", "embedding")
+
 
 @dataclass(frozen=True)
 class JudgedFilm:
-    """A film and the calibrated probabilities of its findings, float [C], order of FINDINGS."""
+    """A film and what the graph says of it.
+
+    probabilities: calibrated, float [C], order of FINDINGS; logits: before the temperature, float [C];
+    embedding: pooled features, float32 [E].
+    """
 
     film: FilmFile
     probabilities: Floats
+    logits: Floats
+    embedding: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,4 +98,8 @@ def _judge_one(predictor: Predictor, film: FilmFile) -> tuple[JudgedFilm | Refus
         image = to_model_input(decode(data, spec), spec)
     except InputError as fault:
         return RefusedFilm(film, type(fault).__name__), digest
-    return JudgedFilm(film, predictor.predict(image[None])["probabilities"][0].astype(np.float64)), digest
+    values = {name: rows[0] for name, rows in predictor.predict(image[None], _OUTPUTS).items()}
+    return (
+        JudgedFilm(film, values["probabilities"].astype(np.float64), values["logits"].astype(np.float64), values["embedding"]),
+        digest,
+    )
