@@ -6,9 +6,10 @@ same way, whatever the number of loader workers.
 
 import os
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,6 +24,7 @@ from training.augment import augment
 from training.config import AugmentConfig, DataConfig
 from training.devices import Processes
 from training.folder import UNKNOWN_SOURCE, FilmFile
+from training.surroundings import Lungs, hollow_out, replace_surroundings
 
 Image = npt.NDArray[np.uint8]
 
@@ -70,14 +72,43 @@ def epoch_order(weights: npt.NDArray[np.float64], *, balanced: bool, seed: int, 
     return np.asarray(rng.choice(len(weights), size=len(weights), replace=True, p=weights), dtype=np.int64)
 
 
-class FilmStore:
-    """Decodes films, once if told to keep them. Training films are kept before cropping, others as model input."""
+# The label of a film that shows no finding, because its lungs were exchanged.
+NO_FINDING_SHOWN = -1
 
-    def __init__(self, films: Sequence[FilmFile], spec: PreprocessSpec, side_px: int, *, cache: bool) -> None:
+
+class FilmStore:
+    """Decodes films, once if told to keep them. Training films are kept before cropping, others as model input.
+
+    outline: uint8 [S, S] -> lungs, bool [S, S]; called once a film if films are kept.
+    """
+
+    def __init__(
+        self,
+        films: Sequence[FilmFile],
+        spec: PreprocessSpec,
+        side_px: int,
+        *,
+        cache: bool,
+        outline: Callable[[Image], Lungs] | None = None,
+    ) -> None:
         self.films = films
         self._spec = spec
         self._side_px = side_px
+        self._outline = outline
         self._kept: list[Image | None] | None = [None] * len(films) if cache else None
+        self._kept_lungs: list[Lungs | None] | None = [None] * len(films) if cache else None
+
+    def lungs(self, index: int) -> Lungs:
+        """Where the lungs of film `index` are, bool [S, S]. Raises ConfigError without an outliner."""
+        kept = self._kept_lungs[index] if self._kept_lungs is not None else None
+        if kept is not None:
+            return kept
+        if self._outline is None:
+            raise ConfigError("Lungs were asked of films without a segmenter; set data.lungs.")
+        lungs = self._outline(self[index])
+        if self._kept_lungs is not None:
+            self._kept_lungs[index] = lungs
+        return lungs
 
     def __getitem__(self, index: int) -> Image:
         kept = self._kept[index] if self._kept is not None else None
@@ -105,7 +136,7 @@ class FilmStore:
             return
         # Decoders let go of the interpreter's lock, so that threads use all cores.
         with ThreadPoolExecutor(min(_MOST_DECODING_THREADS, os.cpu_count() or 1)) as pool:
-            decoded = pool.map(self.__getitem__, missing)
+            decoded = pool.map(self.lungs if self._outline is not None else self.__getitem__, missing)
             bar = tqdm(
                 decoded, total=len(missing), desc="decoding", unit="film", leave=False, dynamic_ncols=True,
                 disable=not shows_progress,
@@ -114,12 +145,22 @@ class FilmStore:
 
 
 class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):
-    """One epoch of augmented films: item -> (uint8 [S, S], label)."""
+    """One epoch of augmented films: item -> (uint8 [S, S], label); the label is NO_FINDING_SHOWN where the lungs are gone.
+
+    size_px: side S. films_px: side to which stored films are reduced before the crop to S; None leaves them as stored.
+    """
 
     def __init__(
-        self, store: FilmStore, order: npt.NDArray[np.int64], config: AugmentConfig, size_px: int, seed: list[int]
+        self,
+        store: FilmStore,
+        order: npt.NDArray[np.int64],
+        config: AugmentConfig,
+        size_px: int,
+        seed: list[int],
+        films_px: int | None = None,
     ) -> None:
-        self._store, self._order, self._config, self._size_px, self._seed = store, order, config, size_px, seed
+        self._store, self._order, self._config, self._seed = store, order, config, seed
+        self._size_px, self._films_px = size_px, films_px
 
     def __len__(self) -> int:
         return len(self._order)
@@ -127,22 +168,50 @@ class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         index = int(self._order[position])
         rng = np.random.default_rng([*self._seed, position])
-        image = augment(self._store[index], self._config, self._size_px, rng)
-        return torch.from_numpy(image), torch.tensor(self._store.label(index))
+        film, label = self._change_parts(index, rng)
+        return torch.from_numpy(augment(film, self._config, self._size_px, rng)), torch.tensor(label)
+
+    def _change_parts(self, index: int, rng: np.random.Generator) -> tuple[Image, int]:
+        """Exchange the lungs or what surrounds them, or neither."""
+        film, label = self._film(index), self._store.label(index)
+        # One draw for both: films without lungs and without surroundings would show nothing.
+        drawn = rng.random() if self._config.surroundings or self._config.hollow else 1.0
+        if drawn < self._config.hollow:
+            hollow = hollow_out(film, self._lungs(index), rng)
+            return (film, label) if hollow is None else (hollow, NO_FINDING_SHOWN)
+        if drawn < self._config.hollow + self._config.surroundings:
+            other = int(self._order[rng.integers(len(self._order))])
+            film = replace_surroundings(film, self._lungs(index), self._film(other), self._lungs(other), rng)
+        return film, label
+
+    def _film(self, index: int) -> Image:
+        film = self._store[index]
+        if self._films_px is None:
+            return film
+        return np.asarray(cv2.resize(film, (self._films_px,) * 2, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def _lungs(self, index: int) -> Lungs:
+        lungs = self._store.lungs(index)
+        if self._films_px is None:
+            return lungs
+        return cv2.resize(lungs.astype(np.uint8), (self._films_px,) * 2, interpolation=cv2.INTER_AREA) > 0
 
 
 class EvaluationFilms(Dataset[tuple[Tensor, Tensor]]):
-    """Films exactly as the service sees them: item -> (uint8 [S, S], label)."""
+    """Films exactly as the service sees them: item -> (uint8 [S, S], label). size_px: reduced to this side, if given."""
 
-    def __init__(self, store: FilmStore, indices: Sequence[int]) -> None:
-        self._store, self._indices = store, indices
+    def __init__(self, store: FilmStore, indices: Sequence[int], size_px: int | None = None) -> None:
+        self._store, self._indices, self._size_px = store, indices, size_px
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         index = self._indices[position]
-        return torch.from_numpy(np.array(self._store[index])), torch.tensor(self._store.label(index))
+        film = np.array(self._store[index])
+        if self._size_px is not None:
+            film = resize_stretched(film, self._size_px)
+        return torch.from_numpy(film), torch.tensor(self._store.label(index))
 
 
 def batches(

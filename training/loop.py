@@ -19,6 +19,7 @@ from service.contract.errors import TrainingDiverged
 from service.contract.findings import FINDINGS
 from training.averaging import WeightAverage
 from training.config import AugmentConfig, OptimiserConfig
+from training.dataset import NO_FINDING_SHOWN
 from training.devices import Precision, Processes
 
 
@@ -92,7 +93,8 @@ def train_epoch(
             stepper.scaler.scale(loss / group).backward()
         if closes_step:
             stepper.step()
-        outcomes.add(terms, logits, targets.argmax(dim=1))
+        shows_finding = labels != NO_FINDING_SHOWN
+        outcomes.add(terms, logits[shows_finding], targets[shows_finding].argmax(dim=1))
     return outcomes.figures(processes)
 
 
@@ -168,9 +170,10 @@ def _require_finite(loss: Tensor, place: str) -> None:
 
 
 def _one_hot(labels: Tensor, smoothing: float) -> Tensor:
-    """int64 [B] -> float [B, C], `smoothing` of the mass spread over all classes."""
+    """int64 [B] -> float [B, C], `smoothing` of the mass spread over all classes; all of it for NO_FINDING_SHOWN."""
     classes = len(FINDINGS)
-    return F.one_hot(labels, classes).float() * (1.0 - smoothing) + smoothing / classes
+    spread = torch.where(labels == NO_FINDING_SHOWN, 1.0, smoothing).unsqueeze(1)
+    return F.one_hot(labels.clamp(min=0), classes).float() * (1.0 - spread) + spread / classes
 
 
 def _progress(loader: Iterable[Any], label: str, processes: Processes) -> Iterable[Any]:

@@ -51,6 +51,7 @@ from training.devices import (
 from training.folder import scan_folder
 from training.history import as_columns, draw_curves, from_columns, write_history
 from training.loop import EpochFigures, Stepper, evaluate_epoch, train_epoch
+from training.lungs.segmenter import LungSegmenter
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
 from training.pretrained import load_backbone_weights
@@ -139,11 +140,12 @@ class _Run:
             config=config.optimiser,
         )
         weights = class_weights(films["train"], config.data).to(device) if config.loss.class_weights else None
+        outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
         return cls(
             config=config,
             network=network,
             stepper=stepper,
-            training=FilmStore(films["train"], spec, config.augment.resize_px, cache=config.data.cache),
+            training=FilmStore(films["train"], spec, config.augment.resize_px, cache=config.data.cache, outline=outline),
             validation=FilmStore(films["val"], spec, spec.image_size_px, cache=config.data.cache),
             weights=weights,
             precision=precision,
@@ -183,7 +185,11 @@ class _Run:
         own = own_share(order, self.processes)
         self.training.warm([int(index) for index in np.unique(own)], shows_progress=self.processes.is_main)
         seed = [config.run.seed, number, self.processes.rank]
-        films = TrainingFilms(self.training, own, config.augment, config.data.image_size_px, seed)
+        side_px, films_px = config.data.image_size_px, None
+        if number <= config.schedule.small_epochs:
+            side_px = config.schedule.small_side_px
+            films_px = round(config.augment.resize_px * side_px / config.data.image_size_px)
+        films = TrainingFilms(self.training, own, config.augment, side_px, seed, films_px)
         loader = batches(
             films,
             batch_size=config.optimiser.batch_size,
@@ -204,9 +210,9 @@ class _Run:
         share_buffers(self.stepper.average.judged, self.processes)
         own = list(range(len(self.validation.films)))[self.processes.rank :: self.processes.count]
         self.validation.warm(own, shows_progress=self.processes.is_main)
-        loader = batches(
-            EvaluationFilms(self.validation, own), batch_size=64, workers=0, drop_last=False, pin_memory=False
-        )  # fmt: skip
+        side_px = config.schedule.small_side_px if number <= config.schedule.small_epochs else None
+        films = EvaluationFilms(self.validation, own, side_px)
+        loader = batches(films, batch_size=64, workers=0, drop_last=False, pin_memory=False)
         return evaluate_epoch(
             self.stepper.average.judged, loader, self.weights, config.loss.label_smoothing,
             self.precision, self.device, self.processes,
