@@ -49,6 +49,9 @@ def test_overrides_are_applied_after_the_file():
         ({"augment": {"jpeg": 1.5}}, "jpeg"),
         ({"augment": {"resize_px": 100}}, "resize_px"),
         ({"augment": {"mixup_alpha": 0.2, "cutmix_alpha": 0.2}}, "exclude"),
+        ({"augment": {"hollow": 0.1}}, "data.lungs"),
+        ({"augment": {"surroundings": 1.2}, "data": {"lungs": "lungs.onnx"}}, "surroundings"),
+        ({"schedule": {"small_epochs": 2, "small_side_px": 256}}, "small_side_px"),
         ({"run": 3}, "run"),
     ],
 )

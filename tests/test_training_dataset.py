@@ -17,6 +17,7 @@ from service.contract.preprocessing import PreprocessSpec, decode, to_model_inpu
 from training import dataset
 from training.config import AugmentConfig, DataConfig
 from training.dataset import (
+    NO_FINDING_SHOWN,
     EvaluationFilms,
     FilmStore,
     TrainingFilms,
@@ -146,6 +147,47 @@ def test_warming_names_a_film_that_has_gone(real_films):
     real_films[1].path.unlink()
     with pytest.raises(FileNotFoundError, match=real_films[1].path.name):
         FilmStore(real_films, SPEC, 246, cache=True).warm([0, 1, 2], shows_progress=False)
+
+
+def _middle(film):
+    lungs = np.zeros(film.shape, bool)
+    lungs[film.shape[0] // 4 : -film.shape[0] // 4, film.shape[1] // 4 : -film.shape[1] // 4] = True
+    return lungs
+
+
+def test_hollow_films_carry_the_label_of_no_finding_and_others_keep_theirs(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True, outline=_middle)
+    order = np.arange(60) % 3
+    drawn = TrainingFilms(store, order, AugmentConfig(hollow=0.5, surroundings=0.5), 224, [42, 1])
+    labels = [int(drawn[position][1]) for position in range(len(order))]
+    kept = [label for label in labels if label != NO_FINDING_SHOWN]
+    assert 15 < len(kept) < 45
+    assert kept == [store.label(order[at]) for at, label in enumerate(labels) if label != NO_FINDING_SHOWN]
+
+
+def test_exchanging_needs_a_segmenter(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    with pytest.raises(ConfigError, match=r"data\.lungs"):
+        TrainingFilms(store, np.array([0]), AugmentConfig(hollow=1.0), 224, [42, 1])[0]
+
+
+def test_lungs_are_outlined_once_a_film_when_films_are_kept(real_films):
+    calls = []
+    store = FilmStore(real_films, SPEC, 246, cache=True, outline=lambda film: (calls.append(1), _middle(film))[1])
+    store.warm([0, 1, 2], shows_progress=False)
+    assert len(calls) == 3
+    assert store.lungs(1).shape == (246, 246) and len(calls) == 3
+
+
+def test_small_epochs_see_the_same_crop_at_a_smaller_side(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    plain = AugmentConfig(horizontal_flip=0, rotation_degrees=0, brightness=0, contrast=0, clahe=0)
+    whole = TrainingFilms(store, np.array([0]), plain, 224, [42, 1])[0][0].numpy()
+    small = TrainingFilms(store, np.array([0]), plain, 112, [42, 1], films_px=123)[0][0].numpy()
+    assert small.shape == (112, 112)
+    assert np.corrcoef(cv2.resize(whole, (112, 112), interpolation=cv2.INTER_AREA).ravel(), small.ravel())[0, 1] > 0.95
+    judged = EvaluationFilms(FilmStore(real_films, SPEC, 224, cache=True), [0], size_px=112)[0][0]
+    assert judged.shape == (112, 112)
 
 
 def test_balancing_sources_that_no_manifest_names_is_refused():

@@ -8,8 +8,10 @@ import torch
 from torch.optim import swa_utils
 
 from service.contract.errors import ConfigError, TrainingDiverged
+from training import loop
 from training.averaging import WeightAverage
 from training.config import AugmentConfig, AveragingConfig, OptimiserConfig, RunConfig
+from training.dataset import NO_FINDING_SHOWN
 from training.devices import Processes, choose_device, choose_precision, join_processes, seed_everything
 from training.loop import Stepper, evaluate_epoch, loss_terms, mix, train_epoch
 from training.network import build_network
@@ -35,6 +37,11 @@ def test_label_smoothing_equals_pytorchs():
     torch.testing.assert_close(
         soft_cross_entropy(logits, smooth, None), torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
     )
+
+
+def test_a_film_that_shows_no_finding_is_to_be_called_nothing():
+    targets = loop._one_hot(torch.tensor([1, NO_FINDING_SHOWN]), 0.1)
+    torch.testing.assert_close(targets, torch.tensor([[0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3], [1 / 3, 1 / 3, 1 / 3]]))
 
 
 def test_mixing_is_off_by_default_and_keeps_images_as_they_are():

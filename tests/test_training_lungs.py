@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from export.phantom import phantom_film
-from service.contract.errors import DatasetError
+from service.contract.errors import BundleNotFound, DatasetError, ManifestInvalid
 from service.contract.findings import FINDINGS
 from training.lungs.__main__ import RESULT_NAME, main
 from training.lungs.augment import augment_pair
@@ -19,6 +19,7 @@ from training.lungs.films import LungFilm, hold_out, read_lung_films
 from training.lungs.fit import dice_scores
 from training.lungs.graph import GRAPH_NAME, write_graph
 from training.lungs.network import LungNetwork, load_encoder_weights
+from training.lungs.segmenter import LungSegmenter, tidy
 
 
 def phantom_mask(size_px: int) -> np.ndarray:
@@ -129,6 +130,33 @@ def test_packaged_weights_fill_the_encoder_and_nothing_else():
     load_encoder_weights(network)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, untouched.state_dict()[name])}
     assert changed and all(name.startswith("encoder.") for name in changed)
+
+
+def test_tidying_keeps_two_large_regions_and_fills_their_holes():
+    found = np.zeros((80, 80), bool)
+    found[10:60, 10:30] = found[10:60, 50:70] = True
+    found[30:35, 15:20] = False
+    found[70:74, 38:42] = True
+    lungs = tidy(found)
+    assert lungs[32, 17] and not lungs[72, 40]
+    assert lungs.sum() == 2 * 50 * 20
+    assert not tidy(np.eye(80, dtype=bool)).any(), "nothing is large enough"
+
+
+def test_the_released_segmenter_finds_the_lungs_of_a_phantom_at_any_size():
+    segmenter = LungSegmenter.open(Path("models/lung-fields-1.0.0") / GRAPH_NAME)
+    for side in (100, 224):
+        found, drawn = segmenter.outline(phantom_film(FINDINGS[0], 7, side)), phantom_mask(side).astype(bool)
+        assert found.shape == (side, side)
+        assert 2 * np.sum(found & drawn) / (found.sum() + drawn.sum()) > 0.8
+
+
+def test_a_segmenter_that_is_missing_or_damaged_is_named(tmp_path):
+    with pytest.raises(BundleNotFound, match=r"absent\.onnx.*training\.lungs"):
+        LungSegmenter.open(tmp_path / "absent.onnx")
+    (tmp_path / "damaged.onnx").write_bytes(b"nothing")
+    with pytest.raises(ManifestInvalid, match=r"damaged\.onnx"):
+        LungSegmenter.open(tmp_path / "damaged.onnx")
 
 
 @pytest.mark.slow
