@@ -36,6 +36,14 @@ def best_epoch(history: Sequence[EpochRecord], minimum_improvement: float) -> Ep
     return best
 
 
+def judged_alike(history: Sequence[EpochRecord], small_epochs: int) -> Sequence[EpochRecord]:
+    """The records that can be compared: those at the final side once there are any, else those at the small side.
+
+    A network is sharper at the side that it was trained at last, so that figures of small films say nothing of large ones.
+    """
+    return history[small_epochs:] or history
+
+
 def stop_reason(history: Sequence[EpochRecord], config: StoppingConfig) -> str | None:
     """Why training should end now, or None. Frozen epochs count for the best F1 but never for stopping."""
     unfrozen = [record for record in history if not record.backbone_frozen]

@@ -56,7 +56,7 @@ from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
 from training.pretrained import load_backbone_weights
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
-from training.stopping import EpochRecord, best_epoch, stop_reason
+from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,13 +88,15 @@ def train(
     if resume and (out / LATEST_NAME).is_file():
         history = run.restore(load_checkpoint(out / LATEST_NAME))
         run.say(f"Resumed after epoch {len(history)} from {out / LATEST_NAME}")
-    reason = stop_reason(history, config.stopping) if history else None
+    small_epochs = config.schedule.small_epochs
+    reason = stop_reason(judged_alike(history, small_epochs), config.stopping) if history else None
     while reason is None and len(history) < config.schedule.epochs:
         record = run.epoch(len(history) + 1)
         history.append(record)
-        reason = stop_reason(history, config.stopping)
+        comparable = judged_alike(history, small_epochs)
+        reason = stop_reason(comparable, config.stopping)
         if processes.is_main:
-            is_best = best_epoch(history, config.stopping.minimum_improvement) is record
+            is_best = best_epoch(comparable, config.stopping.minimum_improvement) is record
             run.save(out, history, is_best=is_best)
             run.say(_line(record, config.schedule.epochs, is_best=is_best))
     if processes.is_main:
@@ -299,7 +301,7 @@ def _line(record: EpochRecord, epochs: int, *, is_best: bool) -> str:
 
 
 def _conclude(out: Path, config: TrainConfig, history: list[EpochRecord], reason: str, version: str) -> None:
-    best = best_epoch(history, config.stopping.minimum_improvement)
+    best = best_epoch(judged_alike(history, config.schedule.small_epochs), config.stopping.minimum_improvement)
     outcome = {"finished": True, "reason": reason, "best_epoch": best.epoch, "best_val_f1": best.val_f1}
     write_history(out / "training_history.json", history, outcome)
     named = out / versioned_name(config.model.architecture, version, datetime.now(UTC).date())
