@@ -8,7 +8,7 @@ import torch
 from training.config import OptimiserConfig, ScheduleConfig, StoppingConfig
 from training.network import build_network
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen, learning_rate_factor
-from training.stopping import EpochRecord, best_epoch, stop_reason
+from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
 
 SCHEDULE = ScheduleConfig()
 
@@ -106,3 +106,10 @@ def test_convergence_of_the_training_loss_stops_a_run():
     flat = history([0.1, 0.2, 0.3, 0.4], train_losses=[1.0, 0.5, 0.5, 0.5004])
     assert "converged" in (stop_reason(flat, config) or "")
     assert stop_reason(history([0.1, 0.2, 0.3], train_losses=[0.6, 0.55, 0.5]), config) is None
+
+
+def test_a_best_epoch_on_small_films_does_not_count_once_there_are_epochs_at_the_final_side():
+    records = history([0.7, 0.9, 0.8, 0.85])
+    assert best_epoch(judged_alike(records[:2], 2), 0.0).epoch == 2
+    assert best_epoch(judged_alike(records, 2), 0.0).epoch == 4
+    assert best_epoch(judged_alike(records, 0), 0.0).epoch == 2
