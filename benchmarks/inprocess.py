@@ -1,4 +1,4 @@
-"""What the work itself costs: decode, preprocess and infer by the service's own functions, without any HTTP."""
+"""What the work itself costs: decode, preprocess, infer and observe by the service's own functions, without any HTTP."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from time import perf_counter, process_time
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from service.contract.manifest import ModelBundle
 from service.contract.preprocessing import decode, to_model_input
-from service.predictor import Predictor
+from service.contract.radiograph import Radiograph
+from service.observer import Observer
+from service.predictor import Outputs, Predictor
 
-STAGES = ("decode", "preprocess", "infer")
+STAGES = ("decode", "preprocess", "infer", "observe")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class InProcess:
         cv2.setNumThreads(1)
         self._spec = bundle.manifest.preprocess
         self._predictor = Predictor.from_bundle(bundle, threads=1)
+        self._observer = Observer.from_bundle(bundle)
+        self._outputs = ("probabilities", "embedding") if self._observer.needs_embedding else ("probabilities",)
 
     def stage_costs(self, films: Sequence[bytes], runs: int) -> dict[str, StageCost]:
         """Cost of each of STAGES and their `total`; the films take turns, `runs` in all, after one turn that is not counted."""
@@ -42,7 +48,9 @@ class InProcess:
             moments.append(_now())
             image = to_model_input(film, self._spec)
             moments.append(_now())
-            self._predictor.predict(image[None])
+            values = self._predictor.predict(image[None], self._outputs)
+            moments.append(_now())
+            self._observe(film, image, values)
             moments.append(_now())
             for stage, start, end in zip(STAGES, moments[:-1], moments[1:], strict=True):
                 costs[stage].append((end[0] - start[0], end[1] - start[1]))
@@ -63,8 +71,12 @@ class InProcess:
         start = process_time()
         for run in range(runs):
             film = decode(films[run % len(films)], self._spec)
-            self._predictor.predict(to_model_input(film, self._spec)[None])
+            image = to_model_input(film, self._spec)
+            self._observe(film, image, self._predictor.predict(image[None], self._outputs))
         return (process_time() - start) / runs
+
+    def _observe(self, film: Radiograph, image: npt.NDArray[np.uint8], values: Outputs) -> None:
+        self._observer.observe(film, image, values["embedding"][0] if self._observer.needs_embedding else None)
 
 
 def _now() -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from service.contract.errors import ExportError
@@ -23,6 +24,7 @@ from service.contract.manifest import (
     ModelManifest,
     sha256_of,
 )
+from service.outliers import OutlierStatistics
 from service.predictor import Predictor
 from training.network import Head
 
@@ -62,6 +64,13 @@ def write_head(path: Path, head: Head) -> None:
     }
     save_file(tensors, path)
     path.chmod(0o644)  # safetensors writes for the owner only; a server runs as another user
+
+
+def write_outlier_statistics(path: Path, statistics: OutlierStatistics) -> None:
+    """Save the statistics of the training films under the names of their fields."""
+    # Contiguous, because safetensors writes the memory of an array whatever its strides say.
+    save_arrays({name: np.ascontiguousarray(tensor) for name, tensor in vars(statistics).items()}, path)
+    path.chmod(0o644)
 
 
 def write_golden(path: Path, predictor: Predictor, images: npt.NDArray[np.uint8]) -> None:

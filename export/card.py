@@ -87,7 +87,7 @@ Classifies a frontal chest radiograph as {", ".join(finding.value for finding in
 | Tuberculosis screening threshold (sensitivity at least {TB_SENSITIVITY:.0%}) | {calibration.tb_threshold:.4f} |
 | Conformal quantile ({manifest.conformal.coverage:.0%} coverage) | {manifest.conformal.quantile:.4f} |
 | Review if the confidence is below | {manifest.review.low_confidence_below:.4f} |
-
+{_outlier_row(manifest)}
 ## Figures on the same films
 They are those that training chose the model by and that the thresholds were fitted on, so that new films will fare worse.
 The test split has not been looked at yet.
@@ -105,7 +105,19 @@ The test split has not been looked at yet.
 
 ## Limits
 - It knows three answers. A film with another disease, of a child where only adults were seen, or that is no frontal chest film
-  at all, gets one of the three.
+  at all, gets one of the three{_unless_flagged(manifest)}.
 - Where a finding comes mostly from one hospital, a network can learn the hospital instead; figures per source tell.
 - `{TB_SCREENING}` looks for tuberculosis alone: its "Normal" means "tuberculosis not suspected".
 """
+
+
+def _outlier_row(manifest: ModelManifest) -> str:
+    if manifest.outliers is None:
+        return ""
+    return f"| Flagged as unlike the training films, share of the validation films | {manifest.outliers.flagged_share:.3f} |\n"
+
+
+def _unless_flagged(manifest: ModelManifest) -> str:
+    if manifest.outliers is None:
+        return ""
+    return "; pictures unlike the training films are answered too, with a flag for review, which is no proof of the contrary"

@@ -17,11 +17,22 @@ import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
-from export.bundle import is_registered, register, seal, staged, store_tag, write_golden, write_head, write_json
+from export.bundle import (
+    is_registered,
+    register,
+    seal,
+    staged,
+    store_tag,
+    write_golden,
+    write_head,
+    write_json,
+    write_outlier_statistics,
+)
 from export.calibrate import CONFORMAL_COVERAGE, TB_SENSITIVITY, Calibration, calibrate, found_no_minimum
 from export.card import TB_SCREENING, render_card, validation_figures
 from export.films import read_films, usable_films
 from export.graph import ServingGraph, set_temperature, to_onnx
+from export.outliers import fit_spec, fit_statistics
 from export.phantom import phantom_film
 from export.reference import build_reference
 from export.validate import check_parity
@@ -33,6 +44,7 @@ from service.contract.manifest import (
     GRAPH_NAME,
     HEAD_NAME,
     MODEL_CARD_NAME,
+    OUTLIERS_NAME,
     PARITY_NAME,
     REQUIRED_FILES,
     ConformalSpec,
@@ -42,7 +54,7 @@ from service.contract.manifest import (
     ReviewSpec,
 )
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
-from service.predictor import OUTPUT_NAMES, Predictor
+from service.predictor import OUTPUT_NAMES, Outputs, Predictor
 from training.checkpoint import load_checkpoint
 from training.config import TrainConfig, config_from_dict
 from training.model_input import preprocess_spec
@@ -52,8 +64,8 @@ from training.validation_report import ValidationLimits
 
 DEFAULT_NAME = "chest-xray"
 
-# Enough for ten bins of a hundred films each, and read in seconds.
-REFERENCE_FILMS = 1000
+# Three for each dimension of the usual embedding, and read and run in less than a minute.
+TRAINING_FILMS = 4000
 
 # Large enough to keep a session busy, small enough for the feature maps of any architecture to fit in memory.
 BATCH_SIZE = 16
@@ -106,8 +118,8 @@ def export_bundle(
     """Write `out`/`name`-`version` and return it, opened and verified. A failure leaves nothing on disk.
 
     checkpoint_path: as training.train writes it. data: the folder it was trained on, file by file; its validation split is
-        calibrated on and its training split gives the drift reference, both without the films that training excluded. Of the
-        test split nothing but the bytes counts, which are part of the folder's fingerprint.
+        calibrated on, its training split gives the drift reference and what other pictures are told by, both without the films
+        that training excluded. Of the test split nothing but the bytes counts, which are part of the folder's fingerprint.
 
     Raises ExportError (among them CheckpointInvalid and ParityFailed), DatasetError or BundleError.
     """
@@ -125,7 +137,7 @@ def export_bundle(
         write_head(folder / HEAD_NAME, network.head)
 
         validation = read_films(films["val"], spec)
-        logits = _predict(Predictor.from_bundle(draft), validation.images, "logits")
+        logits = _predict(Predictor.from_bundle(draft), validation.images, "logits")["logits"]
         calibration = calibrate(logits, validation.labels)
         manifest = _calibrated(draft.manifest, calibration)
 
@@ -135,12 +147,18 @@ def export_bundle(
         parity = check_parity(graph, predictor, validation.images)
         write_json(folder / PARITY_NAME, parity.as_dict())
 
-        probabilities = _predict(predictor, validation.images, "probabilities")
-        reference = build_reference(read_films(films["train"], spec, limit=REFERENCE_FILMS), probabilities)
+        training = read_films(films["train"], spec, limit=TRAINING_FILMS)
+        outputs = _predict(predictor, validation.images, "probabilities", "embedding")
+        reference = build_reference(training, outputs["probabilities"])
         write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
 
+        statistics = fit_statistics(training, _predict(predictor, training.images, "embedding")["embedding"])
+        write_outlier_statistics(folder / OUTLIERS_NAME, statistics)
+        outliers = fit_spec(statistics, training, validation, outputs["embedding"])
+        manifest = manifest.model_copy(update={"outliers": outliers})
+
         write_golden(folder / GOLDEN_NAME, predictor, _golden_images(spec))
-        figures = validation_figures(probabilities, validation.labels, manifest)
+        figures = validation_figures(outputs["probabilities"], validation.labels, manifest)
         (folder / MODEL_CARD_NAME).write_text(render_card(manifest, calibration, figures), encoding="utf-8")
         sealed = seal(folder, manifest)
         Predictor.from_bundle(sealed).replay_golden(sealed)
@@ -248,9 +266,10 @@ def _calibrated(manifest: ModelManifest, calibration: Calibration) -> ModelManif
     )
 
 
-def _predict(predictor: Predictor, images: npt.NDArray[np.uint8], output: str) -> npt.NDArray[np.float32]:
-    batches = tqdm(range(0, len(images), BATCH_SIZE), desc=f"computing {output}", unit="batch")
-    return np.concatenate([predictor.predict(images[start : start + BATCH_SIZE], [output])[output] for start in batches])
+def _predict(predictor: Predictor, images: npt.NDArray[np.uint8], *names: str) -> Outputs:
+    batches = tqdm(range(0, len(images), BATCH_SIZE), desc=f"computing {', '.join(names)}", unit="batch")
+    runs = [predictor.predict(images[start : start + BATCH_SIZE], names) for start in batches]
+    return {name: np.concatenate([run[name] for run in runs]) for name in names}
 
 
 def _golden_images(spec: PreprocessSpec) -> npt.NDArray[np.uint8]:
@@ -274,6 +293,9 @@ def _summary_lines(bundle: ModelBundle, registered_as: str | None) -> Iterator[s
     yield f"  tuberculosis from   {manifest.operating_points[TB_SCREENING].thresholds[Finding.TUBERCULOSIS]:.4f} (screening)"
     yield f"  conformal quantile  {manifest.conformal.quantile:.4f} ({manifest.conformal.coverage:.0%} coverage)"
     yield f"  review below        {manifest.review.low_confidence_below:.4f}"
+    if manifest.outliers is not None:
+        share = manifest.outliers.flagged_share
+        yield f"  outlier above       {manifest.outliers.threshold:.4f} (with image checks {share:.1%} of validation films)"
     yield "  largest gaps        " + ", ".join(f"{name} {gap:.1e}" for name, gap in gaps.items())
     yield f"  BentoML store       {registered_as or 'not registered'}"
     yield f"next: python -m training.evaluation {bundle.path} --data DATA --split test"

@@ -22,11 +22,13 @@ class Films:
     """Decoded films.
 
     images: uint8 [N, S, S]. labels: int64 [N], index into `FINDINGS`. sizes_px: int64 [N, 2], width and height as stored.
+    mean_chroma: float64 [N], see `Radiograph`.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     sizes_px: npt.NDArray[np.int64]
+    mean_chroma: npt.NDArray[np.float64]
 
 
 def usable_films(data: Path, data_fingerprint: str, limits: ValidationLimits) -> dict[str, list[FilmFile]]:
@@ -56,10 +58,11 @@ def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | Non
     if limit is not None and len(files) > limit:
         chosen = np.random.default_rng(seed).choice(len(files), size=limit, replace=False)
         files = [files[index] for index in sorted(chosen)]
-    images, sizes_px = [], []
+    images, sizes_px, mean_chroma = [], [], []
     for file in tqdm(files, desc=f"reading {files[0].split} films", unit="film"):
         radiograph = decode(file.path.read_bytes(), spec)
         images.append(to_model_input(radiograph, spec))
         sizes_px.append((radiograph.width_px, radiograph.height_px))
+        mean_chroma.append(radiograph.mean_chroma)
     labels = [FINDINGS.index(file.finding) for file in files]
-    return Films(np.stack(images), np.array(labels, np.int64), np.array(sizes_px, np.int64))
+    return Films(np.stack(images), np.array(labels, np.int64), np.array(sizes_px, np.int64), np.array(mean_chroma))

@@ -37,6 +37,7 @@ from service.http.routes import build_routes
 from service.http.upload import Upload, read_film, read_films
 from service.loading import load_predictor, locate_bundle
 from service.monitoring import REJECTIONS, REQUEST_BUCKETS_SECONDS, STAGE_SECONDS
+from service.observer import Observer
 from service.pipeline import Pipeline
 from service.settings import BENTOML_TIMEOUT_SECONDS, Settings, read_settings
 from service.workers import WorkerPool
@@ -212,7 +213,7 @@ def _load(settings: Settings) -> Pipeline:
     bundle = ModelBundle.open(locate_bundle(settings.bundle))
     predictor = load_predictor(bundle, settings.ort_threads_per_session)
     logger.info("Serving %s %s from %s", bundle.manifest.name, bundle.manifest.version, bundle.path)
-    return Pipeline(bundle, predictor, DecodeLimits(max_pixels=settings.max_pixels))
+    return Pipeline(bundle, predictor, Observer.from_bundle(bundle), DecodeLimits(max_pixels=settings.max_pixels))
 
 
 def _value(result: T | BaseException) -> T:

@@ -1,22 +1,64 @@
-"""Calibrated probabilities -> what to call the film, and whether a person must look. Pure; thresholds are the manifest's."""
+"""Calibrated probabilities, and what was seen of the film -> what to call it, and whether a person must look.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Pure; thresholds are the manifest's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from service.contract.errors import UnknownFinding, UnknownOperatingPoint
 from service.contract.findings import FINDINGS, Finding
-from service.contract.manifest import ModelManifest, OperatingPoint
+from service.contract.manifest import ImageStatistic, ModelManifest, OperatingPoint, OutlierSpec
 
 DEFAULT_OPERATING_POINT = "balanced"
 
 
 class ReviewReason(StrEnum):
-    """Why a person must look."""
+    """Why a person must look.
+
+    low_confidence: the largest probability is low. ambiguous: the prediction set does not hold exactly one finding.
+    out_of_distribution: the model sees the film unlike those it learnt from. not_frontal_chest: the picture is coloured, has
+    an unusual shape, or its light and dark lie unlike a frontal chest film's (another part, turned, or of exchanged polarity).
+    image_quality: blank, under- or overexposed, or blurred. operating_point_disagrees: the call is not the most probable one.
+    """
 
     LOW_CONFIDENCE = "low_confidence"
     AMBIGUOUS = "ambiguous"
+    OUT_OF_DISTRIBUTION = "out_of_distribution"
+    NOT_FRONTAL_CHEST = "not_frontal_chest"
+    IMAGE_QUALITY = "image_quality"
     OPERATING_POINT_DISAGREES = "operating_point_disagrees"
+
+
+# What a statistic outside its bounds means. The first three are about what is in the picture, and no better exposure would
+# mend them; the others are about how a film was taken or copied, and another copy of it may do.
+REASON_OF: Mapping[ImageStatistic, ReviewReason] = {
+    "chroma": ReviewReason.NOT_FRONTAL_CHEST,
+    "aspect_ratio": ReviewReason.NOT_FRONTAL_CHEST,
+    "resemblance": ReviewReason.NOT_FRONTAL_CHEST,
+    "mean": ReviewReason.IMAGE_QUALITY,
+    "contrast": ReviewReason.IMAGE_QUALITY,
+    "sharpness": ReviewReason.IMAGE_QUALITY,
+}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen of a film beside its probabilities.
+
+    outlier_score: of `service.outliers.outlier_score`; None if there was nothing to compare with. image: of
+    `service.image_checks.image_statistics`, or empty.
+    """
+
+    outlier_score: float | None = None
+    image: Mapping[ImageStatistic, float] = field(default_factory=dict)
+
+
+NOTHING_OBSERVED = Observed()
+
+# Reasons that lie in the film itself, not in the probabilities.
+FILM_REASONS = (ReviewReason.OUT_OF_DISTRIBUTION, ReviewReason.NOT_FRONTAL_CHEST, ReviewReason.IMAGE_QUALITY)
 
 
 @dataclass(frozen=True)
@@ -34,8 +76,15 @@ class Decision:
     review_reasons: tuple[ReviewReason, ...]
 
 
-def decide(probabilities: Sequence[float], manifest: ModelManifest, operating_point: str = DEFAULT_OPERATING_POINT) -> Decision:
+def decide(
+    probabilities: Sequence[float],
+    manifest: ModelManifest,
+    operating_point: str = DEFAULT_OPERATING_POINT,
+    observed: Observed = NOTHING_OBSERVED,
+) -> Decision:
     """Apply an operating point, the conformal set and the review rules to calibrated probabilities [3], order of `FINDINGS`.
+
+    observed: is compared with the manifest's `outliers`, and gives no reasons if it has none.
 
     Raises UnknownOperatingPoint if the manifest has none of that name.
     """
@@ -43,9 +92,11 @@ def decide(probabilities: Sequence[float], manifest: ModelManifest, operating_po
     most_probable = max(FINDINGS, key=by_finding.__getitem__)
     finding = call(by_finding, find_operating_point(manifest, operating_point))
     prediction_set = conformal_set(by_finding, manifest.conformal.quantile)
+    unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
     rules = (
         (ReviewReason.LOW_CONFIDENCE, by_finding[most_probable] < manifest.review.low_confidence_below),
         (ReviewReason.AMBIGUOUS, len(prediction_set) != 1),
+        *((reason, reason in unusual) for reason in FILM_REASONS),
         (ReviewReason.OPERATING_POINT_DISAGREES, finding is not most_probable),
     )
     return Decision(
@@ -54,6 +105,18 @@ def decide(probabilities: Sequence[float], manifest: ModelManifest, operating_po
         prediction_set=prediction_set,
         review_reasons=tuple(reason for reason, holds in rules if holds),
     )
+
+
+def unusual_aspects(observed: Observed, spec: OutlierSpec) -> frozenset[ReviewReason]:
+    """Which reasons a film itself gives to look at it: its score above the threshold, statistics outside their bounds."""
+    reasons = {
+        REASON_OF[name]
+        for name, bounds in spec.image_bounds.items()
+        if name in observed.image and not bounds.hold(observed.image[name])
+    }
+    if observed.outlier_score is not None and not observed.outlier_score <= spec.threshold:  # so written that NaN is flagged
+        reasons.add(ReviewReason.OUT_OF_DISTRIBUTION)
+    return frozenset(reasons)
 
 
 def call(probabilities: dict[Finding, float], point: OperatingPoint) -> Finding:

@@ -28,7 +28,7 @@ REJECTIONS = Counter(
 
 @contextmanager
 def stage_timer(stage: str) -> Iterator[None]:
-    """Observe the time of the enclosed stage: decode, preprocess, infer or explain. A stage that raises is not observed."""
+    """Observe the time of the enclosed stage: decode, preprocess, infer, observe or explain. One that raises is not."""
     start = perf_counter()
     yield
     STAGE_SECONDS.labels(stage).observe(perf_counter() - start)

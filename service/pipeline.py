@@ -8,10 +8,11 @@ from service.contract.findings import Finding
 from service.contract.manifest import ModelBundle
 from service.contract.preprocessing import decode, to_model_input
 from service.contract.radiograph import DecodeLimits, Radiograph
-from service.decision import Decision, decide
+from service.decision import Decision, Observed, decide
 from service.explain import GradCam, Grid, zone_shares
 from service.heatmap import heatmap_png, overlay_png
 from service.monitoring import stage_timer
+from service.observer import Observer
 from service.predictor import Outputs, Predictor
 
 
@@ -20,11 +21,12 @@ class Prediction:
     """What the model and the decision rules say of one film.
 
     probabilities: calibrated, order of `FINDINGS`. inference_seconds: the model run alone, without decoding.
-    format, width_px, height_px: of the film as sent.
+    observed: what the decision took into account beside the probabilities. format, width_px, height_px: of the film as sent.
     """
 
     probabilities: tuple[float, ...]
     decision: Decision
+    observed: Observed
     operating_point: str
     format: str
     width_px: int
@@ -44,10 +46,11 @@ class Explanation:
 
 
 class Pipeline:
-    """One model with the limits it is served under. bundle: where the predictor came from."""
+    """One model with the limits it is served under. bundle: where predictor and observer came from."""
 
-    def __init__(self, bundle: ModelBundle, predictor: Predictor, limits: DecodeLimits) -> None:
+    def __init__(self, bundle: ModelBundle, predictor: Predictor, observer: Observer, limits: DecodeLimits) -> None:
         self._predictor = predictor
+        self._observer = observer
         self._limits = limits
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -87,12 +90,15 @@ class Pipeline:
             images = to_model_input(film, self.manifest.preprocess)[None]
         start = perf_counter()
         with stage_timer("infer"):
-            values = self._predictor.predict(images, outputs)
+            values = self._predictor.predict(images, (*outputs, "embedding") if self._observer.needs_embedding else outputs)
         inference_seconds = perf_counter() - start
+        with stage_timer("observe"):
+            observed = self._observer.observe(film, images[0], values["embedding"][0] if "embedding" in values else None)
         probabilities = tuple(float(value) for value in values["probabilities"][0])
         prediction = Prediction(
             probabilities=probabilities,
-            decision=decide(probabilities, self.manifest, operating_point),
+            decision=decide(probabilities, self.manifest, operating_point, observed),
+            observed=observed,
             operating_point=operating_point,
             format=film.format,
             width_px=film.width_px,

@@ -1,3 +1,4 @@
+import io
 import struct
 
 import numpy as np
@@ -85,3 +86,33 @@ def test_markers_that_pillow_reads_without_a_length_hide_nothing(marker):
 def test_a_file_without_a_scan_is_unreadable():
     with pytest.raises(UnreadableImage, match="no scan"):
         Radiograph.from_bytes(b"\xff\xd8\xff" + bytes(1000))
+
+
+COLOURS = np.random.default_rng(5).integers(0, 256, (40, 40, 3), dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+
+
+@pytest.mark.parametrize("side_px", [80, 200, 640])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"subsampling": 0}, {"subsampling": 2, "progressive": True}, {"keep_rgb": True}],
+    ids=["default", "full colour", "progressive", "stored as RGB"],
+)
+def test_a_colour_film_has_the_pixels_that_a_grey_decoding_gives(options, side_px):
+    data = encode(COLOURS, "JPEG", quality=92, **options)
+    grey = Image.open(io.BytesIO(data))
+    grey.draft("L", (side_px, side_px))
+    assert grey.mode == "L"
+    assert np.array_equal(Radiograph.from_bytes(data, decode_side_px=side_px).pixels, np.asarray(grey))
+
+
+def without_marker(data: bytes, marker: int) -> bytes:
+    start = data.index(bytes([0xFF, marker]))
+    return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]
+
+
+@pytest.mark.parametrize("stored_as_rgb", [False, True])
+def test_without_markers_the_components_names_tell_what_they_are(stored_as_rgb):
+    data = without_marker(encode(COLOURS, "JPEG", quality=92, keep_rgb=stored_as_rgb), 0xEE if stored_as_rgb else 0xE0)
+    assert jpeg.is_stored_as_rgb(Image.open(io.BytesIO(data))) is stored_as_rgb
+    red_to_grey = np.asarray(Image.fromarray(COLOURS).convert("L")).astype(int)
+    assert np.abs(Radiograph.from_bytes(data, decode_side_px=640).pixels - red_to_grey).mean() < 4

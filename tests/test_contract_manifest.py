@@ -2,8 +2,11 @@ import pytest
 from pydantic import ValidationError
 
 from service.contract.errors import BundleNotFound, HashMismatch, ManifestInvalid
-from service.contract.manifest import HEAD_NAME, MANIFEST_NAME, ModelBundle
+from service.contract.manifest import HEAD_NAME, MANIFEST_NAME, OUTLIERS_NAME, Bounds, ModelBundle
 from tests.manifests import make_manifest, manifest_members, write_bundle
+
+OUTLIERS = {"threshold": 3, "image_bounds": {"mean": {"low": 60}}, "films": 100, "flagged_share": 0.01}
+WITH_OUTLIERS_FILE = manifest_members()["files"] | {OUTLIERS_NAME: "0" * 64}
 
 
 def test_an_intact_bundle_opens(tmp_path):
@@ -53,6 +56,11 @@ def test_a_malformed_manifest_is_invalid(tmp_path, text):
         {"files": {HEAD_NAME: "0" * 64}},
         {"files": manifest_members()["files"] | {"../outside": "0" * 64}},
         {"files": manifest_members()["files"] | {MANIFEST_NAME: "0" * 64}},
+        {"outliers": OUTLIERS},
+        {"outliers": OUTLIERS | {"threshold": 0}, "files": WITH_OUTLIERS_FILE},
+        {"outliers": OUTLIERS | {"method": "another"}, "files": WITH_OUTLIERS_FILE},
+        {"outliers": OUTLIERS | {"image_bounds": {"colour": {"high": 8}}}, "files": WITH_OUTLIERS_FILE},
+        {"outliers": OUTLIERS | {"image_bounds": {"mean": {"low": 8, "high": 7}}}, "files": WITH_OUTLIERS_FILE},
         {"temperature": 0},
         {"version": "v1"},
         {"name": "Chest X-ray"},
@@ -61,6 +69,19 @@ def test_a_malformed_manifest_is_invalid(tmp_path, text):
 def test_a_manifest_that_this_code_cannot_trust_is_refused(change):
     with pytest.raises(ValidationError):
         make_manifest(**change)
+
+
+def test_statistics_of_outliers_are_optional_and_need_their_file():
+    assert make_manifest().outliers is None
+    assert make_manifest(outliers=OUTLIERS, files=WITH_OUTLIERS_FILE).outliers.threshold == 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (1, None), (None, 2), (1, 2)])
+def test_bounds_hold_what_lies_within_them_and_their_ends(low, high):
+    bounds = Bounds(low=low, high=high)
+    assert bounds.hold(1) and bounds.hold(2) and not bounds.hold(float("nan"))
+    assert bounds.hold(0.99) is (low is None)
+    assert bounds.hold(2.01) is (high is None)
 
 
 def test_a_manifest_is_frozen():

@@ -19,6 +19,7 @@ from service.contract.manifest import (
     HEAD_NAME,
     MANIFEST_NAME,
     MODEL_CARD_NAME,
+    OUTLIERS_NAME,
     PARITY_NAME,
     ModelBundle,
 )
@@ -38,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_bundle_holds_exactly_the_named_files(bundle: ModelBundle) -> None:
-    names = {GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, DRIFT_REFERENCE_NAME, PARITY_NAME, MODEL_CARD_NAME}
+    names = {GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, OUTLIERS_NAME, DRIFT_REFERENCE_NAME, PARITY_NAME, MODEL_CARD_NAME}
     assert set(bundle.manifest.files) == names
     assert {path.name for path in bundle.path.iterdir()} == {*names, MANIFEST_NAME}
 
@@ -48,7 +49,7 @@ def test_the_graph_is_one_file(bundle: ModelBundle) -> None:
     assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)
 
 
-@pytest.mark.parametrize("name", [GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, DRIFT_REFERENCE_NAME, MODEL_CARD_NAME])
+@pytest.mark.parametrize("name", [GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, OUTLIERS_NAME, DRIFT_REFERENCE_NAME, MODEL_CARD_NAME])
 def test_one_changed_byte_is_a_hash_mismatch(name: str, copy: Path) -> None:
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1

@@ -27,6 +27,10 @@ from service.contract.errors import (
 from service.contract.findings import FINDINGS, Finding
 from service.contract.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME, ModelBundle
 from service.contract.preprocessing import PreprocessSpec
+from service.contract.radiograph import DecodeLimits
+from service.decision import FILM_REASONS
+from service.observer import Observer
+from service.pipeline import Pipeline
 from service.predictor import OUTPUT_NAMES, Predictor
 from tests.manifests import make_manifest
 from training.checkpoint import load_checkpoint, save_checkpoint
@@ -109,6 +113,19 @@ def test_the_drift_reference_describes_training_films_and_validation_answers(
     assert [reference.predicted_class[finding] for finding in FINDINGS] == pytest.approx(shares)
 
 
+def test_the_shipped_thresholds_flag_the_share_of_validation_films_that_the_manifest_states(
+    bundle: ModelBundle, export_data: Path
+) -> None:
+    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), Observer.from_bundle(bundle), DecodeLimits())
+    predictions = [pipeline.predict(film.path.read_bytes(), "balanced") for film in films_of(export_data, "val")]
+    flagged = [bool(set(FILM_REASONS) & set(prediction.decision.review_reasons)) for prediction in predictions]
+    outliers = bundle.manifest.outliers
+    assert outliers is not None and outliers.films == 30
+    assert np.mean(flagged) == pytest.approx(outliers.flagged_share)
+    highest = max(prediction.observed.outlier_score or 0 for prediction in predictions)
+    assert outliers.threshold == pytest.approx(highest, rel=1e-3), "of thirty films, a share of 1 % leaves room for none"
+
+
 def test_parity_is_recorded_for_every_output(bundle: ModelBundle) -> None:
     parity = json.loads(bundle.file(PARITY_NAME).read_text("utf-8"))
     for kind in ("real", "random"):
@@ -133,6 +150,7 @@ def test_the_card_states_figures_use_and_limits(bundle: ModelBundle) -> None:
         "For research use only",
         f"| Temperature | {bundle.manifest.temperature:.4f}",
         "30 validation films",
+        f"share of the validation films | {bundle.manifest.outliers.flagged_share:.3f}",
         "## Limits",
     ):
         assert part in card
@@ -200,7 +218,14 @@ def test_the_command_reports_a_fault_in_one_line(tmp_path: Path, capsys: pytest.
 
 def test_the_summary_names_the_bundle_and_the_next_command(bundle: ModelBundle) -> None:
     summary = export_module._summary(bundle, registered_as="chest-xray:1.0.0")
-    for part in (str(bundle.path), f"{bundle.manifest.temperature:.4f}", "features ", "chest-xray:1.0.0", "next: python -m"):
+    for part in (
+        str(bundle.path),
+        f"{bundle.manifest.temperature:.4f}",
+        "features ",
+        "chest-xray:1.0.0",
+        "outlier above",
+        "next: python -m",
+    ):
         assert part in summary
 
 
@@ -223,6 +248,7 @@ def test_films_are_read_as_the_service_reads_them(phantom_dataset: Any) -> None:
     assert films.images.shape == (6, 224, 224) and films.images.dtype == np.uint8
     assert films.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert films.sizes_px.tolist()[:2] == [[128, 128], [136, 128]]
+    assert films.mean_chroma.tolist() == [0] * 6
 
 
 def test_a_subsample_is_the_same_every_time_and_may_miss_a_finding(export_data: Path) -> None:

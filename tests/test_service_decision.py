@@ -1,12 +1,33 @@
+from typing import get_args
+
 import pytest
 
 from service.contract.errors import UnknownFinding, UnknownOperatingPoint
 from service.contract.findings import Finding
-from service.decision import ReviewReason, decide, find_finding
-from tests.manifests import make_manifest
+from service.contract.manifest import OUTLIERS_NAME, ImageStatistic
+from service.decision import REASON_OF, Observed, ReviewReason, decide, find_finding
+from tests.manifests import make_manifest, manifest_members
 
 MANIFEST = make_manifest()
 NORMAL, PNEUMONIA, TUBERCULOSIS = Finding
+
+SURE = (0.05, 0.05, 0.90)
+WITH_OUTLIERS = make_manifest(
+    outliers={
+        "threshold": 3.0,
+        "films": 100,
+        "flagged_share": 0.01,
+        "image_bounds": {
+            "mean": {"low": 60, "high": 200},
+            "contrast": {"low": 20},
+            "sharpness": {"low": 10},
+            "aspect_ratio": {"low": 0.7, "high": 2.0},
+            "chroma": {"high": 8},
+            "resemblance": {"low": 0.1},
+        },
+    },
+    files=manifest_members()["files"] | {OUTLIERS_NAME: "0" * 64},
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +93,47 @@ def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(UnknownFinding, match="Normal, Pneumonia, Tuberculosis"):
         find_finding("tuberculosis")
     assert find_finding("Tuberculosis") is TUBERCULOSIS
+
+
+@pytest.mark.parametrize(
+    ("observed", "reasons"),
+    [
+        (Observed(), ()),
+        (Observed(outlier_score=3.0), ()),
+        (Observed(outlier_score=3.01), (ReviewReason.OUT_OF_DISTRIBUTION,)),
+        (Observed(outlier_score=float("nan")), (ReviewReason.OUT_OF_DISTRIBUTION,)),
+        (Observed(image={"mean": 60, "chroma": 8, "aspect_ratio": 2.0, "resemblance": 0.1, "contrast": 20}), ()),
+        (Observed(image={"mean": 59.9}), (ReviewReason.IMAGE_QUALITY,)),
+        (Observed(image={"mean": 200.1}), (ReviewReason.IMAGE_QUALITY,)),
+        (Observed(image={"contrast": 0, "sharpness": 0}), (ReviewReason.IMAGE_QUALITY,)),
+        (Observed(image={"chroma": 8.1}), (ReviewReason.NOT_FRONTAL_CHEST,)),
+        (Observed(image={"aspect_ratio": 0.69}), (ReviewReason.NOT_FRONTAL_CHEST,)),
+        (Observed(image={"resemblance": -0.8}), (ReviewReason.NOT_FRONTAL_CHEST,)),
+        (Observed(image={"resemblance": float("nan")}), (ReviewReason.NOT_FRONTAL_CHEST,)),
+        (
+            Observed(outlier_score=9, image={"sharpness": 1, "resemblance": 0}),
+            (ReviewReason.OUT_OF_DISTRIBUTION, ReviewReason.NOT_FRONTAL_CHEST, ReviewReason.IMAGE_QUALITY),
+        ),
+    ],
+)
+def test_what_was_seen_of_the_film_is_held_to_the_manifests_bounds(observed, reasons):
+    assert decide(SURE, WITH_OUTLIERS, observed=observed).review_reasons == reasons
+
+
+def test_a_manifest_without_bounds_gives_no_reason_whatever_was_seen():
+    observed = Observed(outlier_score=99, image={"chroma": 99})
+    assert decide(SURE, MANIFEST, observed=observed).review_reasons == ()
+
+
+def test_what_was_seen_of_the_film_changes_neither_call_nor_set():
+    flagged = decide(SURE, WITH_OUTLIERS, observed=Observed(outlier_score=9))
+    plain = decide(SURE, WITH_OUTLIERS)
+    assert (flagged.finding, flagged.confidence, flagged.prediction_set) == (
+        plain.finding,
+        plain.confidence,
+        plain.prediction_set,
+    )
+
+
+def test_every_statistic_has_its_reason():
+    assert set(REASON_OF) == set(get_args(ImageStatistic))

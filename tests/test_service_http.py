@@ -14,6 +14,7 @@ import pytest
 from service.contract.findings import FINDINGS
 from service.contract.manifest import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle, sha256_of
 from service.contract.preprocessing import decode, to_model_input
+from service.decision import ReviewReason
 from service.predictor import Predictor
 from tests.encoded_films import dicom_file, encode, film, png_claiming
 from tests.serving import serving
@@ -100,6 +101,27 @@ def test_an_answer_is_consistent_with_itself(client):
     assert (answer["operating_point"], answer["model_version"]) == ("balanced", "1.0.0")
     assert answer["review"]["required"] == bool(answer["review"]["reasons"])
     assert answer["inference_time_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        (255 - FILM, "not_frontal_chest"),
+        (np.dstack([FILM, FILM // 2, FILM // 4]), "not_frontal_chest"),
+        (FILM // 50 + 120, "image_quality"),
+        (np.random.default_rng(6).integers(0, 256, FILM.shape, dtype=np.uint8), "out_of_distribution"),
+    ],
+    ids=["inverted", "coloured", "blank", "noise"],
+)
+def test_a_picture_unlike_the_training_films_is_answered_and_flagged_for_review(client, picture, reason):
+    data = encode(picture, "PNG")
+    for answer in (
+        client.post("/predict", content=data).json(),
+        client.post("/predict/explain", content=data).json(),
+        client.post("/predict/batch", files=[("images", data)]).json()["results"][0],
+    ):
+        assert reason in answer["review"]["reasons"]
+        assert answer["review"]["required"]
 
 
 @pytest.mark.parametrize("content_type", ["image/jpg", "text/plain", "application/json", "multipart/form-data", ""])
@@ -313,7 +335,7 @@ def test_metrics_show_our_stages_beside_bentomls_requests(client):
     client.post("/predict/explain", content=PNG)
     client.post("/predict", content=b"not a film")
     metrics = client.get("/metrics").text
-    for stage in ("read", "decode", "preprocess", "infer", "explain"):
+    for stage in ("read", "decode", "preprocess", "infer", "observe", "explain"):
         assert f'cxr_stage_seconds_bucket{{le="0.0005",stage="{stage}"}}' in metrics
     assert 'cxr_rejections_total{problem="unsupported-format"}' in metrics
     [bound] = {
@@ -337,6 +359,12 @@ def test_openapi_describes_every_route(client):
     ]
     assert {"200", "400", "413", "415", "422", "503", "504"} == set(predict["responses"])
     assert set(predict["responses"]["200"]["content"]["application/json"]["schema"]["properties"]) == PREDICTION_MEMBERS
+
+
+def test_openapi_says_what_each_review_reason_means(client):
+    reasons = client.get("/docs.json").json()["components"]["schemas"]["ReviewReason"]
+    assert reasons["enum"] == [reason.value for reason in ReviewReason]
+    assert all(f"{reason.value}: " in reasons["description"] for reason in ReviewReason)
 
 
 def test_every_reference_in_the_openapi_document_resolves(client):

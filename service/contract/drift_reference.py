@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,13 +29,13 @@ def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px
     mean and contrast (standard deviation) are in grey levels, 0..255 (REPORT Table 5); sharpness is the variance of the
     4-neighbour Laplacian (Table 6); aspect_ratio is width / height (Table 3); resolution is log10 of the pixel count.
     """
-    grey = model_input.astype(np.float32)
-    inner = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4.0 * inner
+    mean, deviation = cv2.meanStdDev(model_input)
+    # Without the border, whose neighbours are not in the picture.
+    laplacian = np.ascontiguousarray(cv2.Laplacian(model_input, cv2.CV_16S, ksize=1)[1:-1, 1:-1])
     return {
-        "mean": float(grey.mean()),
-        "contrast": float(grey.std()),
-        "sharpness": float(laplacian.var()),
+        "mean": float(mean.item()),
+        "contrast": float(deviation.item()),
+        "sharpness": float(cv2.meanStdDev(laplacian)[1].item() ** 2),
         "aspect_ratio": width_px / height_px,
         "resolution": math.log10(width_px * height_px),
     }

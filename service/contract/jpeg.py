@@ -1,9 +1,11 @@
-"""JPEG files made to be slow, told before any decoder runs.
+"""JPEG before decoding: files made to be slow, and what the three components are.
 
-Source: ITU-T T.81, B.1.1 (markers and segments).
+Sources: ITU-T T.81, B.1.1 (markers and segments); T.871 (JFIF); T.872 (Adobe marker).
 """
 
 import re
+
+from PIL import JpegImagePlugin
 
 from service.contract.errors import UnreadableImage, UnsupportedImage
 
@@ -50,3 +52,15 @@ def check_segments(data: bytes) -> None:
             )
     if not scans:
         raise UnreadableImage("The JPEG file is damaged or truncated (it holds no scan); export the film again.")
+
+
+def is_stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:
+    """Whether the components are red, green and blue instead of luminance and two colour differences, as libjpeg judges.
+
+    A JFIF marker says that they are not, else Adobe's marker decides, else the components' names do.
+    """
+    if image.mode != "RGB" or "jfif" in image.info:
+        return False
+    if "adobe" in image.info:
+        return bool(image.info.get("adobe_transform") == 0)
+    return bytes(component[0] for component in image.layer) == b"RGB"

@@ -5,6 +5,7 @@ Opening verifies; a `ModelBundle` that exists has the files its manifest names, 
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +20,17 @@ MANIFEST_NAME = "manifest.json"
 GRAPH_NAME = "model.onnx"
 HEAD_NAME = "head.safetensors"
 GOLDEN_NAME = "golden.npz"
+OUTLIERS_NAME = "outliers.safetensors"
 DRIFT_REFERENCE_NAME = "drift_reference.json"
 PARITY_NAME = "parity.json"
 MODEL_CARD_NAME = "MODEL_CARD.md"
 
 # Without these a process cannot serve; the other files of a bundle inform people and monitoring.
 REQUIRED_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME)
+
+
+# What is measured of a picture itself; see `service.image_checks`.
+ImageStatistic = Literal["mean", "contrast", "sharpness", "aspect_ratio", "chroma", "resemblance"]
 
 
 class _Frozen(BaseModel):
@@ -79,10 +85,43 @@ class ReviewSpec(_Frozen):
     low_confidence_below: float = Field(ge=0, le=1)
 
 
+class Bounds(_Frozen):
+    """Within which a statistic is usual; None: it may be as low, or as high, as it likes."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _is_an_interval(self) -> "Bounds":
+        if self.low is not None and self.high is not None and not self.low <= self.high:
+            raise ValueError(f"low {self.low} must not exceed high {self.high}")
+        return self
+
+    def hold(self, value: float) -> bool:
+        """Whether the value lies within; not-a-number does not."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and not math.isnan(value)
+
+
+class OutlierSpec(_Frozen):
+    """From when on a picture is unlike the films that the model learnt from. Its statistics are in outliers.safetensors.
+
+    method: how `service.outliers.outlier_score` measures distance. threshold: of that score, a higher one is unusual.
+    image_bounds: of the picture's own statistics.
+    films: how many validation films the threshold was chosen on; flagged_share: the share of them that anything here flags.
+    """
+
+    method: Literal["mahalanobis-unit-length-ppca"] = "mahalanobis-unit-length-ppca"
+    threshold: float = Field(gt=0)
+    image_bounds: dict[ImageStatistic, Bounds]
+    films: int = Field(gt=0)
+    flagged_share: float = Field(ge=0, le=1)
+
+
 class ModelManifest(_Frozen):
     """What a bundle is, where it came from, and how its outputs are to be read.
 
     files: SHA-256 (hex) of every file of the bundle but the manifest.
+    outliers: None in a bundle that does not tell films from other pictures.
     test_metrics: figures of the exported bundle on the test split, as training.evaluation writes them; empty until evaluated.
     """
 
@@ -97,6 +136,7 @@ class ModelManifest(_Frozen):
     operating_points: dict[str, OperatingPoint]
     conformal: ConformalSpec
     review: ReviewSpec
+    outliers: OutlierSpec | None = None
     opset: int
     created_at: str
     git_commit: str
@@ -115,6 +155,8 @@ class ModelManifest(_Frozen):
         missing = [name for name in REQUIRED_FILES if name not in self.files]
         if missing:
             raise ValueError(f"files lacks {', '.join(missing)}")
+        if self.outliers is not None and OUTLIERS_NAME not in self.files:
+            raise ValueError(f"outliers needs {OUTLIERS_NAME} among the files")
         for name in self.files:
             if Path(name).name != name or name == MANIFEST_NAME:
                 raise ValueError(f"file name {name!r} must be a plain name inside the bundle")

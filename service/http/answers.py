@@ -21,7 +21,7 @@ class Review(_Answer):
     """Whether a person must look, and why."""
 
     required: bool
-    reasons: tuple[ReviewReason, ...]
+    reasons: tuple[ReviewReason, ...] = Field(description="In this order; ReviewReason says what each means.")
 
 
 class ImageFacts(_Answer):
