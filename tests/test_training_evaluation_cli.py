@@ -3,6 +3,7 @@
 import copy
 import csv
 import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 from export.attach import ATTACHED
 from export.attach import main as attach_main
@@ -18,17 +20,25 @@ from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass
 from service.contract.findings import FINDINGS, Finding
 from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
 from service.contract.preprocessing import decode, to_model_input
+from service.decision import decide
 from service.loading import locate_bundle
 from service.predictor import Predictor
 from training.evaluation import __main__ as evaluation
 from training.evaluation.__main__ import main
 from training.evaluation.card import render_model_card
 from training.evaluation.judging import judge
+from training.evaluation.parts import Evidence, NotMeasured, Part, draw_nothing
 from training.evaluation.provenance import summarise_data
+from training.evaluation.registry import PARTS
 from training.folder import scan_folder
 
 LICENCES = {"source0": ("CC BY 4.0", "no"), "source1": ("non-commercial research", "yes")}
 SMALL_FILM = "test/Normal/small.png"
+
+# Parts that other tests cover are left out here, so that these stay quick.
+CORE_PARTS = ("calibration", "operating_points", "prevalence", "screening", "prediction_sets", "set_forms", "misclassified")
+ONE_PART = ("--resamples", "20", "--parts", "calibration")
+QUICK = ("--resamples", "100", "--parts", ",".join(CORE_PARTS))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +61,7 @@ def data(phantom_dataset) -> Path:
 @pytest.fixture(scope="module")
 def evaluated(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports") / "run"
-    assert main([str(bundle_path), "--data", str(data), "--out", str(out), "--resamples", "200", "--threads", "2"]) == 0
+    assert main([str(bundle_path), "--data", str(data), "--out", str(out), *QUICK, "--threads", "2"]) == 0
     return out
 
 
@@ -78,6 +88,7 @@ def test_every_judged_film_is_listed_with_the_probabilities_that_the_service_com
         found = [float(row[finding.value]) for finding in FINDINGS]
         np.testing.assert_allclose(found, expected, atol=1e-6)
         assert row["predicted"] == FINDINGS[int(np.argmax(expected))].value
+        assert row["flags"].split(" ") == [str(reason) for reason in decide(expected, bundle.manifest).review_reasons] or [""]
         assert (row["label"], row["source"], row["group"]) == (film.finding.value, film.source, film.group)
 
 
@@ -106,15 +117,154 @@ def test_a_film_that_the_service_refuses_is_reported_and_not_counted(metrics, ev
 
 def test_pictures_are_drawn_and_linked(evaluated):
     report = (evaluated / "report.md").read_text()
-    for name in ("confusion_matrix.png", "roc_curves.png", "reliability.png"):
+    names = ("confusion_matrix", "roc_curves", "precision_recall", "source_recall", "reliability", "prevalence", "set_sizes")
+    for name in (f"{name}.png" for name in names):
         picture = cv2.imread(str(evaluated / "figures" / name))
         assert picture.shape[0] > 300
         assert picture.std() > 10
         assert f"](figures/{name})" in report
 
 
+def test_the_page_holds_its_pictures_and_needs_nothing_beside_it(evaluated):
+    page = (evaluated / "report.html").read_text()
+    pictures = re.findall(r'<img src="([^"]*)"', page)
+    assert len(pictures) == 7
+    assert all(picture.startswith("data:image/png;base64,") for picture in pictures)
+    assert all(link.startswith("#") for link in re.findall(r'href="([^"]*)"', page))
+    for part in PARTS:
+        assert f"{part.title}</h2>" in page
+
+
+def test_films_are_shown_in_the_local_file_alone(evaluated, metrics):
+    wrong = [row for row in predictions(evaluated) if row["label"] != row["predicted"]]
+    assert metrics["misclassified"]["films"] == len(wrong) > 0
+    page = (evaluated / "local" / "misclassified.html").read_text()
+    assert "This file shows films of patients" in page
+    assert page.count("data:image/png;base64,") == 2 * len(wrong)
+    most_confident_first = sorted(wrong, key=lambda row: -max(float(row[finding.value]) for finding in FINDINGS))
+    shown = re.findall(r"source\d: (test/[^<]*)<", page)
+    assert shown == [row["path"] for row in most_confident_first]
+    published = "".join((evaluated / name).read_text() for name in ("report.md", "report.html", MODEL_CARD_NAME))
+    assert not any(row["path"] in published for row in wrong)
+    assert {path.name for path in evaluated.iterdir()} == {
+        "MODEL_CARD.md", "figures", "local", "metrics.json", "predictions.csv", "report.html", "report.md",
+    }  # fmt: skip
+
+
+def test_calibration_is_measured_before_and_after_the_temperature(metrics, evaluated, bundle_path, data):
+    bundle = ModelBundle.open(bundle_path)
+    calibration = metrics["calibration"]
+    assert calibration["temperature"] == bundle.manifest.temperature != 1
+    judged = judge(Predictor.from_bundle(bundle), [film for film in scan_folder(data) if film.split == "test"], threads=1)
+    after, before = judged.judgements(), judged.uncalibrated()
+    logits = np.stack([each.logits for each in judged.judged])
+    np.testing.assert_allclose(before.probabilities, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    for stage, judgements in (("before", before), ("after", after)):
+        assert calibration[stage]["log_loss"] == pytest.approx(
+            log_loss(judgements.labels, judgements.probabilities, labels=range(3))
+        )
+    assert f"{calibration['before']['log_loss']:.3f} |" in (evaluated / MODEL_CARD_NAME).read_text()
+
+
+def test_decisions_are_counted_as_the_service_takes_them(metrics, evaluated, bundle_path):
+    rows, manifest = predictions(evaluated), ModelBundle.open(bundle_path).manifest
+    point = metrics["operating_points"]["balanced"]
+    flagged = [row for row in rows if row["flags"]]
+    assert point["review"]["films"] == len(flagged)
+    assert sum(point["review"]["reasons"].values()) == sum(len(row["flags"].split()) for row in rows)
+    tuberculosis = metrics["prevalence"]["balanced"]["Tuberculosis"]
+    assert (
+        tuberculosis["sensitivity"]
+        == point["per_class"]["Tuberculosis"]["recall"]
+        == metrics["headline"]["tuberculosis_recall"]
+    )
+    assert set(tuberculosis["at"]) == {"0.005", "0.01", "0.05", "0.1", "0.2"}
+    assert "Pneumonia" not in metrics["operating_points"]["tb_screening"]["per_class"]
+    sets = metrics["prediction_sets"]
+    assert sum(sets["sizes"].values()) == len(rows)
+    kept = [sum(1 - float(row[finding.value]) <= manifest.conformal.quantile + 1e-6 for finding in FINDINGS) for row in rows]
+    assert sets["mean_size"] == pytest.approx(np.mean(kept))
+
+
+def test_a_threshold_of_the_validation_split_is_judged_on_the_other(metrics, bundle_path, data):
+    predictor = Predictor.from_bundle(ModelBundle.open(bundle_path))
+    of_split = {
+        split: judge(predictor, [film for film in scan_folder(data) if film.split == split], threads=1).judgements()
+        for split in ("val", "test")
+    }
+    scores = {split: judged.probabilities[:, 2] for split, judged in of_split.items()}
+    threshold = scores["val"][of_split["val"].labels == 2].min()  # 95 % of two films are both
+    assert metrics["screening"]["thresholds"]["0.95"] == pytest.approx(threshold, abs=1e-6)
+    landed = metrics["screening"]["landed"]["0.95"]
+    assert landed["sensitivity"] == pytest.approx((scores["test"][of_split["test"].labels == 2] >= threshold).mean(), abs=1e-6)
+    assert landed["specificity"] == pytest.approx((scores["test"][of_split["test"].labels != 2] < threshold).mean(), abs=1e-6)
+    assert metrics["screening"]["on_val"]["0.95"]["sensitivity"] == 1.0
+
+
+def test_what_was_not_measured_is_named_with_its_reason(bundle_path, data, tmp_path, monkeypatch, capsys):
+    def lacks(_: Evidence) -> None:
+        return None
+
+    def refuses(_: Evidence) -> None:
+        raise NotMeasured("the films have no side markers")
+
+    def finds(evidence: Evidence) -> dict:
+        return {"films": len(evidence.judged().judged)}
+
+    def part(name, measure, **options) -> Part:
+        describe = lambda values: f"Seen: {values['films']}.\n\n![Seen](figures/seen.png)"  # noqa: E731
+        return Part(name, f"The {name} part", measure, describe, draw_nothing, **options)
+
+    parts = (
+        part("lacking", lacks),
+        part("refusing", refuses),
+        part("finding", finds, limits=lambda values: [f"It saw {values['films']} films only."], in_card=True),
+        part("internal", finds, in_card=False),
+        part("unwanted", finds),
+    )
+    monkeypatch.setattr(evaluation, "PARTS", parts)
+    monkeypatch.setattr(evaluation, "LUNGS", tmp_path / "absent.onnx")
+    monkeypatch.setattr(evaluation, "write_report", lambda markdown, out: (out / "report.md").write_text(markdown))
+    wanted = "lacking,refusing,finding,internal"
+    assert main([str(bundle_path), "--data", str(data), "--out", str(tmp_path), "--resamples", "20", "--parts", wanted]) == 0
+    assert "[2/4] The refusing part: not measured: the films have no side markers" in capsys.readouterr().err
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["finding"] == {"films": 15}
+    reasons = {
+        "lacking": "there is no lung segmenter and no folder of pictures that are no chest radiographs",
+        "refusing": "the films have no side markers",
+        "unwanted": "it was not asked for (--parts)",
+    }
+    assert metrics["not_measured"] == reasons
+    report, card = (tmp_path / "report.md").read_text(), (tmp_path / MODEL_CARD_NAME).read_text()
+    for name, reason in reasons.items():
+        assert f"## The {name} part\n\nNot measured: {reason}." in report
+        assert f"- The {name} part: {reason}." in card
+    assert "## The finding part\n\nSeen: 15.\n\n##" in card, "a card has no pictures beside it"
+    assert "- It saw 15 films only." in card
+    assert "The internal part" not in card
+
+
+def test_parts_have_names_of_their_own(metrics):
+    names = [part.name for part in PARTS]
+    assert len(set(names)) == len(names)
+    core = {"command", "bundle", "split", "headline", "macro", "weighted", "per_class", "per_source", "data", "not_measured"}
+    assert not core & set(names)
+    assert set(CORE_PARTS) == set(metrics) & set(names)
+
+
+def test_options_that_name_nothing_are_refused(bundle_path, data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(bundle_path), "--data", str(data), "--parts", "calibration,horoscope"])
+    assert "unknown part 'horoscope'; choose of calibration, " in capsys.readouterr().err
+    assert main([str(bundle_path), "--data", str(data), "--lungs", str(tmp_path / "absent.onnx")]) == 1
+    assert "BundleNotFound: No lung segmenter at" in capsys.readouterr().err
+    assert main([str(bundle_path), "--data", str(data), "--not-chest", str(tmp_path / "absent")]) == 1
+    assert "DatasetNotFound: There is no folder" in capsys.readouterr().err
+
+
 def test_results_do_not_depend_on_the_number_of_threads(evaluated, bundle_path, data, tmp_path):
-    assert main([str(bundle_path), "--data", str(data), "--out", str(tmp_path), "--resamples", "200", "--threads", "1"]) == 0
+    assert main([str(bundle_path), "--data", str(data), "--out", str(tmp_path), *QUICK, "--threads", "1"]) == 0
     assert (tmp_path / "predictions.csv").read_bytes() == (evaluated / "predictions.csv").read_bytes()
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (evaluated, tmp_path))
     assert {**first, "command": ""} == {**second, "command": ""}
@@ -123,7 +273,7 @@ def test_results_do_not_depend_on_the_number_of_threads(evaluated, bundle_path, 
 
 
 def test_the_summary_is_printed(bundle_path, data, tmp_path, capsys):
-    assert main([str(bundle_path), "--data", str(data), "--split", "val", "--out", str(tmp_path), "--resamples", "20"]) == 0
+    assert main([str(bundle_path), "--data", str(data), "--split", "val", "--out", str(tmp_path), *QUICK]) == 0
     printed = capsys.readouterr().out
     assert "val split, 6 films" in printed
     assert "| Macro AUC" in printed
@@ -136,7 +286,7 @@ def test_without_a_bundle_the_newest_release_is_judged_as_it_would_be_served(bun
     for version in ("1.9.0", "1.10.0"):
         shutil.copytree(bundle_path, tmp_path / "models" / f"chest-xray-{version}")
     monkeypatch.setattr(evaluation, "locate_bundle", partial(locate_bundle, models_dir=tmp_path / "models"))
-    assert main(["--data", str(data), "--out", str(tmp_path / "out"), "--resamples", "20"]) == 0
+    assert main(["--data", str(data), "--out", str(tmp_path / "out"), *ONE_PART]) == 0
     assert f"export.attach {tmp_path / 'models' / 'chest-xray-1.10.0'}" in capsys.readouterr().out
     command = json.loads((tmp_path / "out" / "metrics.json").read_text())["command"]
     assert command.startswith("python -m training.evaluation chest-xray-1.10.0 --data ")
@@ -200,20 +350,20 @@ def test_the_card_forbids_clinical_use_and_names_the_films_that_bind_the_licence
 
 def test_the_card_states_only_the_limits_and_licences_of_the_data_at_hand(metrics, bundle_path):
     manifest = ModelBundle.open(bundle_path).manifest
-    card = render_model_card(manifest, metrics)
+    card = render_model_card(manifest, metrics, PARTS)
     assert "shenzhen" not in card
     assert "not independent" not in card
     changed = copy.deepcopy(metrics)
     counts = {"Tuberculosis": {"train": 5, "val": 1, "test": 1}}
     collection = {"dataset": {"TBX11K": 7}, "licence": {"NC": 7}, "noncommercial": {"no": 7}, "counts": counts}
     changed["data"] = {"tbx11k": collection, "free": {**collection, "dataset": {"not stated": 7}}}
-    card = render_model_card(manifest, changed)
+    card = render_model_card(manifest, changed, PARTS)
     assert "tbx11k (Tuberculosis) and free (Tuberculosis) hold one class only" in card
     assert "Patients are unknown, and films of one patient may stand in two splits" in card
     assert "No film of the training data is marked non-commercial" in card
     assert "for research use only, because" not in card
     changed["data"]["free"]["noncommercial"] = {"unclear": 4, "no": 3}
-    assert "part of the training data is of unclear status (free)" in render_model_card(manifest, changed)
+    assert "part of the training data is of unclear status (free)" in render_model_card(manifest, changed, PARTS)
 
 
 def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(evaluated, metrics, bundle_path, tmp_path):

@@ -9,8 +9,10 @@ from sklearn import metrics as sk
 from training.evaluation.bootstrap import bootstrap_intervals, centred_interval, group_weights
 from training.evaluation.calibration import (
     brier_score,
+    equal_mass_ece,
     expected_calibration_error,
     log_loss,
+    one_vs_rest_ece,
     reliability_bins,
     top_label_ece,
 )
@@ -110,6 +112,33 @@ def test_gaps_of_opposite_sign_in_one_bin_cancel_but_in_two_bins_add():
     assert expected_calibration_error(np.array([True, False]), np.array([0.4, 0.6])) == pytest.approx(0.6)
 
 
+def test_equal_mass_ece_of_a_constructed_case():
+    # Three bins of two films: claims 0.1, happens 1/2; claims 0.25, happens 0; claims 0.8, happens 1.
+    confidence = np.array([0.9, 0.05, 0.2, 0.15, 0.7, 0.3])
+    events = np.array([True, True, False, False, True, False])
+    assert equal_mass_ece(events, confidence, bins=3) == pytest.approx((0.4 + 0.25 + 0.2) / 3)
+    # Equal width puts five of the six films elsewhere: {0.05, 0.15, 0.2, 0.3}, {}, {0.7, 0.9}.
+    assert expected_calibration_error(events, confidence, bins=3) == pytest.approx((4 * abs(0.175 - 0.25) + 2 * 0.2) / 6)
+
+
+def test_films_of_equal_confidence_share_a_bin_in_whatever_order_they_come():
+    confidence, events = np.r_[np.full(6, 0.5), 0.9, 0.9], np.arange(8) % 2 == 0
+    expected = (6 * abs(0.5 - events[:6].mean()) + 2 * abs(0.9 - events[6:].mean())) / 8
+    rng = np.random.default_rng(0)
+    for order in (np.arange(8), rng.permutation(8), rng.permutation(8)):
+        assert equal_mass_ece(events[order], confidence[order], bins=4) == pytest.approx(expected)
+
+
+def test_weights_act_as_repeated_films_in_calibration_too():
+    judged = random_judgements(90)
+    repeats = np.random.default_rng(0).integers(0, 3, 90)
+    labels, probabilities = np.repeat(judged.labels, repeats), np.repeat(judged.probabilities, repeats, axis=0)
+    weighted = one_vs_rest_ece(judged.labels, judged.probabilities, repeats[None].astype(float))
+    np.testing.assert_allclose(weighted[0], one_vs_rest_ece(labels, probabilities))
+    equal_mass = one_vs_rest_ece(judged.labels, judged.probabilities, np.full((2, 90), 3.0), equal_mass_ece)
+    np.testing.assert_allclose(equal_mass[1], one_vs_rest_ece(judged.labels, judged.probabilities, error=equal_mass_ece))
+
+
 def test_brier_and_log_loss_equal_scikit_learn_and_closed_forms():
     judged = random_judgements()
     assert log_loss(judged.labels, judged.probabilities) == pytest.approx(sk.log_loss(judged.labels, judged.probabilities))
@@ -142,6 +171,21 @@ def test_bootstrap_covers_the_true_value_as_often_as_it_says():
         low, high = bootstrap_intervals(share, groups, resamples=300, seed=trial)[1]["share",]
         covered += low <= 0.75 <= high
     assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_bootstrap_of_a_mean_over_patients_covers_the_true_mean_as_often_as_it_says():
+    # Three films a patient share most of their value: the interval must follow the patients, not the films.
+    rng = np.random.default_rng(6)
+    groups = [str(i // 3) for i in range(240)]
+    covered = {"patients": 0, "films": 0}
+    for trial in range(200):
+        values = np.repeat(rng.normal(1.0, 0.5, 80), 3) + rng.normal(0, 0.1, 240)
+        mean = lambda w, v=values: {("mean",): w @ v / w.sum(axis=1)}  # noqa: E731
+        for name, units in (("patients", groups), ("films", [str(i) for i in range(240)])):
+            low, high = bootstrap_intervals(mean, units, resamples=200, seed=trial)[1]["mean",]
+            covered[name] += low <= 1.0 <= high
+    assert 0.90 <= covered["patients"] / 200 <= 0.99
+    assert covered["films"] / 200 < 0.85
 
 
 def test_films_of_one_group_are_drawn_together():
@@ -191,6 +235,37 @@ def test_sources_report_only_the_classes_and_pairs_they_have():
     chosen = judged.of_source("mixed")
     assert measured["mixed"]["n"] == chosen.sum()
     assert measured["mixed"]["accuracy"] == pytest.approx(np.mean(judged.labels[chosen] == judged.predicted[chosen]), abs=1e-6)
+
+
+def test_classes_within_a_source_equal_scikit_learn_and_are_undefined_without_others():
+    judged = random_judgements()
+    chosen = judged.of_source("mixed")
+    labels, predicted, probabilities = judged.labels[chosen], judged.predicted[chosen], judged.probabilities[chosen]
+    of_class = measure(judged, resamples=50)["per_source_and_class"]["mixed"]
+    assert set(of_class) == {"Normal", "Tuberculosis"}
+    tuberculosis = of_class["Tuberculosis"]
+    assert tuberculosis["support"] == np.sum(labels == 2)
+    assert tuberculosis["precision"] == pytest.approx(sk.precision_score(labels == 2, predicted == 2), abs=1e-6)
+    assert tuberculosis["recall"] == pytest.approx(sk.recall_score(labels == 2, predicted == 2), abs=1e-6)
+    assert tuberculosis["f1"] == pytest.approx(sk.f1_score(labels == 2, predicted == 2), abs=1e-6)
+    assert tuberculosis["specificity"] == pytest.approx(sk.recall_score(labels != 2, predicted != 2), abs=1e-6)
+    assert tuberculosis["auc"] == pytest.approx(sk.roc_auc_score(labels == 2, probabilities[:, 2]), abs=1e-6)
+    alone = Judgements(judged.labels, judged.probabilities, tuple(f"only-{label}" for label in judged.labels), judged.groups)
+    assert set(measure(alone, resamples=20)["per_source_and_class"]["only-2"]["Tuberculosis"]) == {
+        "support", "recall", "interval_95",
+    }  # fmt: skip
+
+
+def test_means_over_classes_equal_scikit_learn_and_carry_intervals():
+    judged = random_judgements()
+    measured = measure(judged, resamples=100)
+    for mean in ("macro", "weighted"):
+        expected = sk.roc_auc_score(judged.labels, judged.probabilities, multi_class="ovr", average=mean)
+        assert measured[mean]["auc"] == pytest.approx(expected, abs=1e-6)
+        one_hot = np.eye(3)[judged.labels]
+        expected = sk.average_precision_score(one_hot, judged.probabilities, average=mean)
+        assert measured[mean]["average_precision"] == pytest.approx(expected, abs=1e-6)
+        assert set(measured[mean]["interval_95"]) == set(measured[mean]) - {"interval_95"}
 
 
 def test_every_interval_holds_its_value_and_is_reproducible():

@@ -10,29 +10,43 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from service.contract.errors import ChestXrayError
+from service.contract.errors import ChestXrayError, DatasetNotFound
 from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
 from service.loading import locate_bundle
 from service.predictor import Predictor
 from training.evaluation.card import render_model_card
-from training.evaluation.decisions import measure_operating_points, measure_prediction_sets
+from training.evaluation.decisions import decide_films
 from training.evaluation.figures import draw_figures
-from training.evaluation.judging import JudgedSplit, judge
+from training.evaluation.judging import JudgedSplit
 from training.evaluation.metrics import measure
+from training.evaluation.parts import Evidence, Measured, NotMeasured, Part
 from training.evaluation.provenance import summarise_data
+from training.evaluation.registry import PARTS
 from training.evaluation.report import (
-    FIGURES_FOLDER,
     METRICS_NAME,
+    PAGE_NAME,
     PREDICTIONS_NAME,
     REPORT_NAME,
     render_report,
     summary,
     write_metrics,
     write_predictions,
+    write_report,
 )
+from training.evaluation.tables import FIGURES_FOLDER
 from training.folder import SPLITS, scan_folder
+from training.lungs.segmenter import LungSegmenter
+
+LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
+
+# Beside the data folder, for example data/cxr and data/not_cxr.
+NOT_CHEST_NAME = "not_cxr"
+
+# Within the results: what shows films of patients.
+LOCAL_FOLDER = "local"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
-    print(f"\nWritten to {out}: {METRICS_NAME}, {PREDICTIONS_NAME}, {REPORT_NAME}, {MODEL_CARD_NAME}, {FIGURES_FOLDER}/")
+    written = (
+        METRICS_NAME,
+        PREDICTIONS_NAME,
+        REPORT_NAME,
+        PAGE_NAME,
+        MODEL_CARD_NAME,
+        f"{FIGURES_FOLDER}/",
+        f"{LOCAL_FOLDER}/",
+    )
+    print(f"\nWritten to {out}: {', '.join(written)}. {LOCAL_FOLDER}/ shows films of patients: do not pass it on.")
     if arguments.split == "test":
         attach = [str(bundle_path), "--metrics", str(out / METRICS_NAME), "--card", str(out / MODEL_CARD_NAME)]
         print(f"To put the figures into the bundle: {shlex.join(['python', '-m', 'export.attach', *attach])}")
@@ -61,9 +84,9 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
     command: what stands in the results as the command that made them.
     """
     bundle = ModelBundle.open(bundle_path)
-    films = scan_folder(arguments.data)
-    predictor = Predictor.from_bundle(bundle)
-    split = judge(predictor, [film for film in films if film.split == arguments.split], threads=arguments.threads)
+    out: Path = arguments.out or Path("reports", f"{bundle.manifest.name}-{bundle.manifest.version}-{arguments.split}")
+    evidence = _evidence(bundle, arguments, out)
+    split = evidence.judged()
     judgements = split.judgements()
     metrics = {
         "command": command,
@@ -72,20 +95,68 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
         "split_fingerprint": split.fingerprint,
         "refused": _refusals(split),
         **measure(judgements, resamples=arguments.resamples, seed=arguments.seed),
-        "operating_points": measure_operating_points(judgements, bundle.manifest),
-        "prediction_sets": measure_prediction_sets(judgements, bundle.manifest),
-        "data": summarise_data(arguments.data, films),
+        **_measure_parts(evidence, arguments.parts),
+        "data": summarise_data(arguments.data, evidence.films),
     }
-    out: Path = arguments.out or Path("reports", f"{bundle.manifest.name}-{bundle.manifest.version}-{arguments.split}")
-    draw_figures(judgements, out / FIGURES_FOLDER)
-    write_predictions(split, out / PREDICTIONS_NAME)
-    (out / REPORT_NAME).write_text(render_report(metrics), encoding="utf-8")
-    (out / MODEL_CARD_NAME).write_text(render_model_card(bundle.manifest, metrics), encoding="utf-8")
+    draw_figures(judgements, split.uncalibrated(), out / FIGURES_FOLDER, metrics["per_source"])
+    for part in PARTS:
+        if part.name in metrics:
+            part.draw(metrics[part.name], out / FIGURES_FOLDER)
+    write_predictions(split, decide_films(split, bundle.manifest), out / PREDICTIONS_NAME)
+    write_report(render_report(metrics, PARTS), out)
+    (out / MODEL_CARD_NAME).write_text(render_model_card(bundle.manifest, metrics, PARTS), encoding="utf-8")
     # Last, so that the file which export.attach reads stands for a complete evaluation.
     write_metrics(metrics, out / METRICS_NAME)
     print(f"{bundle.manifest.name} {bundle.manifest.version}, {arguments.split} split, {metrics['n']} films\n")
     print(summary(metrics))
     return out
+
+
+def _evidence(bundle: ModelBundle, arguments: argparse.Namespace, out: Path) -> Evidence:
+    """What the parts look at. Raises DatasetNotFound, DatasetError or BundleError."""
+    films = scan_folder(arguments.data)
+    beside = arguments.data.resolve().parent / NOT_CHEST_NAME
+    not_chest = arguments.not_chest or (beside if beside.is_dir() else None)
+    if not_chest and not not_chest.is_dir():
+        raise DatasetNotFound(f"There is no folder {not_chest} of pictures that are no chest radiographs; see --not-chest.")
+    lungs = arguments.lungs or (LUNGS if LUNGS.is_file() else None)
+    return Evidence(
+        bundle=bundle,
+        predictor=Predictor.from_bundle(bundle),
+        films=films,
+        split=arguments.split,
+        threads=arguments.threads,
+        seed=arguments.seed,
+        local=out / LOCAL_FOLDER,
+        lungs=LungSegmenter.open(lungs) if lungs else None,
+        not_chest=not_chest,
+        resamples=arguments.resamples,
+    )
+
+
+def _measure_parts(evidence: Evidence, chosen: tuple[str, ...]) -> Measured:
+    """What each part measured under its name, and in `not_measured` why the others did not."""
+    measured: Measured = {}
+    reasons = {part.name: "it was not asked for (--parts)" for part in PARTS if part.name not in chosen}
+    asked = [part for part in PARTS if part.name in chosen]
+    for place, part in enumerate(asked, start=1):
+        start = perf_counter()
+        values, reason = _measure_one(part, evidence)
+        if values is None:
+            reasons[part.name] = reason
+        else:
+            measured[part.name] = values
+        outcome = f"not measured: {reason}" if values is None else f"{perf_counter() - start:.1f} s"
+        print(f"[{place}/{len(asked)}] {part.title}: {outcome}", file=sys.stderr, flush=True)
+    return {**measured, "not_measured": reasons}
+
+
+def _measure_one(part: Part, evidence: Evidence) -> tuple[Measured | None, str]:
+    """Its values, or None and the reason as a clause."""
+    try:
+        return part.measure(evidence), evidence.lacking()
+    except NotMeasured as lack:
+        return None, str(lack)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -99,6 +170,16 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="films judged at the same time")
     parser.add_argument("--resamples", type=_positive, default=2000, help="bootstrap draws behind the intervals")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap draws")
+    names = tuple(part.name for part in PARTS)
+    parser.add_argument(
+        "--parts", type=_part_names, default=names, help=f"comma-separated, of {', '.join(names)} (default: all)"
+    )
+    parser.add_argument("--lungs", type=Path, help=f"graph of a lung-field segmenter (default: {LUNGS}, if it is there)")
+    parser.add_argument(
+        "--not-chest",
+        type=Path,
+        help=f"folder of pictures that are no chest radiographs (default: {NOT_CHEST_NAME} beside the data, if it is there)",
+    )
     return parser.parse_args(argv)
 
 
@@ -107,6 +188,14 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} must be at least 1")
     return value
+
+
+def _part_names(text: str) -> tuple[str, ...]:
+    known = tuple(part.name for part in PARTS)
+    unknown = [name for name in text.split(",") if name not in known]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown part {', '.join(map(repr, unknown))}; choose of {', '.join(known)}")
+    return tuple(text.split(","))
 
 
 def _identity(bundle: ModelBundle) -> dict[str, Any]:

@@ -3,23 +3,24 @@
 Every number comes from the manifest and from metrics.json; the words about known collections stand in `_SOURCE_LIMITS`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from service.contract.findings import FINDINGS
 from service.contract.manifest import ModelManifest
+from training.evaluation.parts import Part
 from training.evaluation.provenance import NOT_STATED
 from training.evaluation.tables import (
+    INTERVAL_NOTE,
     Figures,
-    calibration_table,
     class_table,
     confusion_table,
     data_table,
+    enumerated,
     headline_table,
     licence_list,
-    number,
-    operating_point_table,
     pair_table,
+    source_class_table,
     source_table,
 )
 
@@ -50,16 +51,16 @@ _PRETRAINED = {
 }
 
 
-def render_model_card(manifest: ModelManifest, metrics: Figures) -> str:
+def render_model_card(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]) -> str:
     """The card of a bundle as Markdown.
 
-    metrics: as training.evaluation writes them to metrics.json, with `data` as provenance.summarise_data makes it.
-    Raises KeyError if a part is missing.
+    metrics: as training.evaluation writes them to metrics.json, with `data` as provenance.summarise_data makes it. parts: those
+    that may have measured something, in the order of the card; their pictures are left out, since a card stands alone.
     """
-    return "\n\n".join(_paragraphs(manifest, metrics)) + "\n"
+    return "\n\n".join(_paragraphs(manifest, metrics, [part for part in parts if part.in_card])) + "\n"
 
 
-def _paragraphs(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
+def _paragraphs(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
     data = metrics["data"]
     yield f"# Model card: {manifest.name} {manifest.version}"
     yield "**For research only. Not a medical device; not for diagnosis, triage or any decision about a patient.**"
@@ -68,14 +69,14 @@ def _paragraphs(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
     yield from _training_data(manifest, data)
     yield from _licence(manifest, data)
     yield from _performance(metrics)
-    yield from _decisions(manifest, metrics)
+    yield from _of_parts(metrics, parts)
     yield "## Limits"
-    yield "\n".join(f"- {limit}" for limit in _limits(metrics))
+    yield "\n".join(f"- {limit}" for limit in (*_limits(metrics), *_limits_of_parts(metrics, parts)))
     yield "## How the figures came about"
     yield (
         "The exported bundle was judged, not the checkpoint: films went through the service's own decoder and predictor. "
         "Intervals are 95 % bootstrap intervals over patients or groups "
-        f"({metrics['bootstrap']['resamples']} draws, seed {metrics['bootstrap']['seed']}). The command:"
+        f"({metrics['bootstrap']['resamples']} draws, seed {metrics['bootstrap']['seed']}). {INTERVAL_NOTE} The command:"
     )
     yield f"```\n{metrics['command']}\n```"
     yield (
@@ -88,7 +89,7 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
     side = manifest.preprocess.image_size_px
     yield "## What it is"
     yield (
-        f"A classifier of single frontal chest radiographs into {_enumerated([finding.value for finding in FINDINGS])}. "
+        f"A classifier of single frontal chest radiographs into {enumerated([finding.value for finding in FINDINGS])}. "
         f"Architecture `{manifest.architecture}` with a two-layer head, exported to ONNX (opset {manifest.opset}). Input: one "
         f"grey film, stretched to {side} x {side} px. Output: three probabilities, calibrated with temperature "
         f"{manifest.temperature:.3f} on the validation split. Code revision: {manifest.git_commit or 'not recorded'}."
@@ -136,7 +137,7 @@ def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
     yield "## Licence of the weights"
     if reasons:
         yield (
-            f"The weights are for research use only, because part of the training data is {_enumerated(reasons)}. A model for "
+            f"The weights are for research use only, because part of the training data is {enumerated(reasons)}. A model for "
             "commercial use must be trained without the non-commercial films, and the status of the others settled first. "
             "The code's own licence does not extend to the weights."
         )
@@ -162,22 +163,25 @@ def _performance(metrics: Figures) -> Iterator[str]:
     if any(each.get("auc") for each in metrics["per_source"].values()):
         yield "Within one source, between two classes (films of each in this order):"
         yield pair_table(metrics)
-    yield "### Calibration"
-    yield "ECE over 15 equal-width bins; the ECE of each class stands above, the macro ECE is their mean."
-    yield calibration_table(metrics)
+    yield "Each class of a source against its others:"
+    yield source_class_table(metrics)
 
 
-def _decisions(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
-    sets = metrics["prediction_sets"]
-    per_class = _enumerated([f"{name} {share:.1%}" for name, share in sets["coverage_per_class"].items()])
-    yield "## Operating points"
-    yield "\n".join(f"- `{name}`: {point.description}" for name, point in sorted(manifest.operating_points.items()))
-    yield operating_point_table(metrics)
-    yield (
-        f"Prediction sets promise to hold the truth for {sets['promised_coverage']:.0%} of films; here they did for "
-        f"{sets['coverage']:.1%} ({per_class}), with {sets['mean_size']:.2f} findings on average. The review rules ask for a "
-        f"person on {sets['review_share']:.1%} of films; on the rest the accuracy is {number(sets['accuracy_without_review'])}."
-    )
+def _of_parts(metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
+    """A section for each part that measured something, and the names of the others with the reason."""
+    for part in parts:
+        if part.name in metrics:
+            yield f"## {part.title}"
+            yield _without_pictures(part.describe(metrics[part.name]))
+    missing = [f"- {part.title}: {metrics['not_measured'][part.name]}." for part in parts if part.name not in metrics]
+    if missing:
+        yield "## Not measured"
+        yield "\n".join(missing)
+
+
+def _without_pictures(markdown: str) -> str:
+    paragraphs = markdown.split("\n\n")
+    return "\n\n".join(paragraph for paragraph in paragraphs if not paragraph.strip().startswith("!["))
 
 
 def _limits(metrics: Figures) -> Iterator[str]:
@@ -185,7 +189,7 @@ def _limits(metrics: Figures) -> Iterator[str]:
     partial = {source: list(each["counts"]) for source, each in data.items() if len(each["counts"]) < len(FINDINGS)}
     single = [f"{source} ({findings[0]})" for source, findings in partial.items() if len(findings) == 1]
     if len(data) > 1 and partial:
-        one_class = f" {_enumerated(single)} hold{'s' if len(single) == 1 else ''} one class only." if single else ""
+        one_class = f" {enumerated(single)} hold{'s' if len(single) == 1 else ''} one class only." if single else ""
         yield (
             f"Class and source are not independent.{one_class} A model can score well here by recognising the hospital; the "
             "test split has the same sources, so it cannot show that disease was learnt. Expect worse elsewhere."
@@ -195,6 +199,27 @@ def _limits(metrics: Figures) -> Iterator[str]:
     yield "Side markers, text, borders and resolution differ between sources, and can be learnt in place of disease."
     yield "Age, sex, device and ethnicity are not recorded, so that fairness between groups was not measured."
     yield "Intervals express the chance of having drawn these films from these sources, not the step to another hospital."
+    yield from _worst_source(metrics)
+
+
+def _worst_source(metrics: Figures) -> Iterator[str]:
+    """The source that the model does worst on, if it does so by more than chance."""
+    overall = metrics["headline"]["accuracy"]
+    sources = metrics["per_source"]
+    name = min(sources, key=lambda source: sources[source]["accuracy"])
+    accuracy, (low, high) = sources[name]["accuracy"], sources[name]["interval_95"]["accuracy"]
+    if len(sources) > 1 and high < overall:
+        yield (
+            f"The overall accuracy of {overall:.3f} hides {name}: {accuracy:.3f} ({low:.3f} to {high:.3f}) on its "
+            f"{sources[name]['n']} films."
+        )
+
+
+def _limits_of_parts(metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
+    """What the parts found, in sentences that they derive from their numbers."""
+    for part in parts:
+        if part.name in metrics:
+            yield from part.limits(metrics[part.name])
 
 
 def _sources_flagged(data: Figures, flag: str) -> list[str]:
@@ -211,7 +236,3 @@ def _refusals(refused: Figures) -> str:
         return "none was refused by the service"
     reasons = ", ".join(f"{reason} {len(films)}" for reason, films in refused.items())
     return f"{sum(map(len, refused.values()))} more were refused by the service ({reasons})"
-
-
-def _enumerated(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

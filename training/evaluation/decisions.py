@@ -1,61 +1,89 @@
-"""What the service's decision rules make of the probabilities: operating points, prediction sets, review. Plain JSON values."""
+"""What the service's decision rules make of a split: its operating points, and how many films they send to a person."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from service.contract.findings import DISEASES, FINDINGS
+from service.contract.findings import DISEASES, FINDINGS, Finding
 from service.contract.manifest import ModelManifest
 from service.decision import DEFAULT_OPERATING_POINT, Decision, decide
-from training.evaluation.confusion import ConfusionMatrix
-from training.evaluation.metrics import Judgements, plain
+from training.evaluation.bootstrap import FigurePath
+from training.evaluation.confusion import ConfusionMatrix, Floats, Labels
+from training.evaluation.interval_figures import interval_figures
+from training.evaluation.judging import JudgedSplit
+from training.evaluation.metrics import plain
+from training.evaluation.parts import Evidence, Measured, Part, draw_nothing
+from training.evaluation.tables import operating_point_table, review_table
+
+_FIGURES = ("recall", "specificity", "precision")
 
 
-def measure_operating_points(judgements: Judgements, manifest: ModelManifest) -> dict[str, Any]:
-    """Recall, specificity and precision of each disease under every operating point of the manifest, by name."""
-    return {name: _measure_one(judgements, manifest, name) for name in sorted(manifest.operating_points)}
+def decide_films(split: JudgedSplit, manifest: ModelManifest, point: str = DEFAULT_OPERATING_POINT) -> list[Decision]:
+    """The service's decision on each judged film, in their order. Raises UnknownOperatingPoint."""
+    return [decide(each.probabilities.tolist(), manifest, point, each.observed) for each in split.judged]
 
 
-def measure_prediction_sets(judgements: Judgements, manifest: ModelManifest) -> dict[str, Any]:
-    """How often the conformal set holds the truth, how large it is, and how often a person must look (balanced point)."""
-    decisions = _decide_all(judgements, manifest, DEFAULT_OPERATING_POINT)
-    truths = [FINDINGS[label] for label in judgements.labels]
-    covered = [truth in decision.prediction_set for truth, decision in zip(truths, decisions, strict=True)]
-    correct = judgements.predicted == judgements.labels
-    alone = np.array([not decision.review_reasons for decision in decisions])
-    return {
-        "promised_coverage": manifest.conformal.coverage,
-        "coverage": plain(np.mean(covered)),
-        "coverage_per_class": {
-            finding.value: plain(np.mean(np.array(covered)[judgements.labels == index]))
-            for index, finding in enumerate(FINDINGS)
-            if np.any(judgements.labels == index)
-        },
-        "mean_size": plain(np.mean([len(decision.prediction_set) for decision in decisions])),
-        "review_share": plain(np.mean(~alone)),
-        "accuracy_without_review": plain(np.mean(correct[alone])) if alone.any() else None,
-    }
+def called_at(split: JudgedSplit, manifest: ModelManifest, point: str) -> Labels:
+    """What an operating point calls each judged film, int [N], indices into FINDINGS."""
+    return np.array([FINDINGS.index(decision.finding) for decision in decide_films(split, manifest, point)])
 
 
-def _measure_one(judgements: Judgements, manifest: ModelManifest, name: str) -> dict[str, Any]:
+def callable_diseases(manifest: ModelManifest, point: str) -> tuple[Finding, ...]:
+    """The diseases that an operating point can call at all."""
+    thresholds = manifest.operating_points[point].thresholds
+    return tuple(disease for disease in DISEASES if not thresholds or disease in thresholds)
+
+
+def _measure(evidence: Evidence) -> Measured:
+    """By name of the operating point (REPORT Table 21): its rule, its figures with intervals, and whom it sends to a person."""
+    return {name: _measure_one(evidence, name) for name in sorted(evidence.bundle.manifest.operating_points)}
+
+
+def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
     """Figures of the diseases that the point can call; accuracy is None unless it can call them all."""
-    called = np.array([FINDINGS.index(decision.finding) for decision in _decide_all(judgements, manifest, name)])
-    matrix = ConfusionMatrix.of(judgements.labels, called, len(FINDINGS))
+    manifest, split = evidence.bundle.manifest, evidence.judged()
+    judgements, decisions = split.judgements(), decide_films(split, manifest, name)
+    called = called_at(split, manifest, name)
+    diseases = callable_diseases(manifest, name)
+
+    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
+        matrix = ConfusionMatrix.of(judgements.labels, called, len(FINDINGS), weights)
+        figures: dict[FigurePath, Floats] = {
+            ("per_class", disease.value, figure): getattr(matrix, figure)[..., FINDINGS.index(disease)]
+            for disease in diseases
+            for figure in _FIGURES
+        }
+        return figures | ({("accuracy",): matrix.accuracy} if len(diseases) == len(DISEASES) else {})
+
     point = manifest.operating_points[name]
-    diseases = [disease for disease in DISEASES if not point.thresholds or disease in point.thresholds]
+    alone = np.array([not decision.review_reasons for decision in decisions])
+    reasons = Counter(reason.value for decision in decisions for reason in decision.review_reasons)
+    right = called == judgements.labels
     return {
         "description": point.description,
         "thresholds": {finding.value: threshold for finding, threshold in point.thresholds.items()},
-        "accuracy": plain(matrix.accuracy) if len(diseases) == len(DISEASES) else None,
-        "per_class": {
-            disease.value: {
-                figure: plain(getattr(matrix, figure)[FINDINGS.index(disease)])
-                for figure in ("recall", "specificity", "precision")
-            }
-            for disease in diseases
+        "accuracy": None,
+        **interval_figures(statistics, judgements.groups, seed=evidence.seed, resamples=evidence.resamples),
+        "review": {
+            "films": int(np.sum(~alone)),
+            "share": plain(np.mean(~alone)),
+            "reasons": dict(sorted(reasons.items())),
+            "accuracy_without": plain(np.mean(right[alone])) if alone.any() and len(diseases) == len(DISEASES) else None,
         },
     }
 
 
-def _decide_all(judgements: Judgements, manifest: ModelManifest, operating_point: str) -> list[Decision]:
-    return [decide(row.tolist(), manifest, operating_point) for row in judgements.probabilities]
+def _describe(values: Measured) -> str:
+    return "\n\n".join(
+        [
+            "\n".join(f"- `{name}`: {point['description']}" for name, point in values.items()),
+            operating_point_table(values),
+            "### Films sent to a person",
+            "A film may have several reasons. The accuracy is that on the films without any.",
+            review_table(values),
+        ]
+    )
+
+
+PART = Part("operating_points", "Operating points", _measure, _describe, draw_nothing)

@@ -6,15 +6,18 @@ Films go through the graph one by one, so that the numbers depend neither on the
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from tqdm import tqdm
 
 from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass, InputError
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import decode, to_model_input
+from service.decision import NOTHING_OBSERVED, Observed
+from service.observer import Observer
 from service.predictor import Predictor
 from training.evaluation.confusion import Floats
 from training.evaluation.metrics import Judgements
@@ -28,13 +31,14 @@ class JudgedFilm:
     """A film and what the graph says of it.
 
     probabilities: calibrated, float [C], order of FINDINGS; logits: before the temperature, float [C];
-    embedding: pooled features, float32 [E].
+    embedding: pooled features, float32 [E]; observed: what else the service's decision takes into account.
     """
 
     film: FilmFile
     probabilities: Floats
     logits: Floats
     embedding: npt.NDArray[np.float32]
+    observed: Observed = NOTHING_OBSERVED
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,17 @@ class JudgedSplit:
             groups=tuple(each.film.group or each.film.relative for each in self.judged),
         )
 
+    def uncalibrated(self) -> Judgements:
+        """The same with the probabilities that the network gave before its temperature was fitted."""
+        return replace(self.judgements(), probabilities=softmax(np.stack([each.logits for each in self.judged]), axis=1))
 
-def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int) -> JudgedSplit:
+
+def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, observer: Observer | None = None) -> JudgedSplit:
     """Read and predict every film, `threads` at a time, with a progress bar.
 
-    A film that the service would refuse is kept apart with its reason. Raises ConfigError for less than one thread,
-    DatasetNotFound without films and EmptyClass if every one was refused.
+    A film that the service would refuse is kept apart with its reason. observer: of the same bundle; without one, what it
+    would see of the films stays unknown. Raises ConfigError for less than one thread, DatasetNotFound without films and
+    EmptyClass if every one was refused.
     """
     if threads < 1:
         raise ConfigError(f"threads is {threads}; evaluation needs at least 1.")
@@ -75,7 +84,7 @@ def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int) -> J
         raise DatasetNotFound("The split holds no films; name one that does with --split.")
     films = sorted(films, key=lambda film: film.relative)
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        results = pool.map(lambda film: _judge_one(predictor, film), films)
+        results = pool.map(lambda film: _judge_one(predictor, observer, film), films)
         seen = list(tqdm(results, total=len(films), desc="Judging films", unit="film", disable=None))
     judged = tuple(result for result, _ in seen if isinstance(result, JudgedFilm))
     refused = tuple(result for result, _ in seen if isinstance(result, RefusedFilm))
@@ -89,17 +98,22 @@ def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int) -> J
     )
 
 
-def _judge_one(predictor: Predictor, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:
+def _judge_one(predictor: Predictor, observer: Observer | None, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:
     """The verdict on one film, and the SHA-256 of its bytes."""
     data = film.path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     spec = predictor.manifest.preprocess
     try:
-        image = to_model_input(decode(data, spec), spec)
+        radiograph = decode(data, spec)
     except InputError as fault:
         return RefusedFilm(film, type(fault).__name__), digest
+    image = to_model_input(radiograph, spec)
     values = {name: rows[0] for name, rows in predictor.predict(image[None], _OUTPUTS).items()}
-    return (
-        JudgedFilm(film, values["probabilities"].astype(np.float64), values["logits"].astype(np.float64), values["embedding"]),
-        digest,
+    judged = JudgedFilm(
+        film=film,
+        probabilities=values["probabilities"].astype(np.float64),
+        logits=values["logits"].astype(np.float64),
+        embedding=values["embedding"],
+        observed=observer.observe(radiograph, image, values["embedding"]) if observer else NOTHING_OBSERVED,
     )
+    return judged, digest

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from service.contract.findings import FINDINGS, Finding
 from training.evaluation.bootstrap import FigurePath, bootstrap_intervals
-from training.evaluation.calibration import brier_score, log_loss, one_vs_rest_ece, top_label_ece
-from training.evaluation.confusion import ConfusionMatrix, Floats, Labels, mean_of_defined
-from training.evaluation.discrimination import one_vs_rest_auc, pair_auc
+from training.evaluation.calibration import one_vs_rest_ece
+from training.evaluation.confusion import ConfusionMatrix, Floats, Labels
+from training.evaluation.discrimination import auc, average_precision, one_vs_rest_auc, pair_auc
 
 _COUNTED = ("precision", "recall", "specificity", "f1")
 _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
@@ -53,6 +53,11 @@ class Judgements:
         """The one confusion matrix, unweighted."""
         return ConfusionMatrix.of(self.labels, self.predicted, len(FINDINGS))
 
+    @property
+    def source_names(self) -> list[str]:
+        """Every source once, sorted."""
+        return sorted(set(self.sources))
+
     def of_source(self, source: str) -> npt.NDArray[np.bool_]:
         """Which films come from `source`, bool [N]."""
         return np.array([name == source for name in self.sources])
@@ -66,9 +71,9 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
 
     def statistics(weights: Floats) -> dict[FigurePath, Floats]:
         return {
-            **_overall(judgements, weights),
-            **_per_class(judgements, weights),
+            **_overall_and_per_class(judgements, weights),
             **_per_source(judgements, weights),
+            **_per_source_and_class(judgements, weights),
         }
 
     values, intervals = bootstrap_intervals(statistics, judgements.groups, resamples=resamples, seed=seed)
@@ -83,10 +88,12 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
             "findings": list(FINDINGS),
             "counts": matrix.counts.astype(int).tolist(),
         },
-        "macro": {name: plain(matrix.macro(getattr(matrix, name))) for name in _COUNTED},
-        "weighted": {name: plain(matrix.weighted(getattr(matrix, name))) for name in _COUNTED},
         "per_class": {finding.value: {"support": int(n)} for finding, n in zip(FINDINGS, matrix.support, strict=True)},
-        "per_source": {source: _counts_of(judgements, source) for source in sorted(set(judgements.sources))},
+        "per_source": {source: _counts_of(judgements, source) for source in judgements.source_names},
+        "per_source_and_class": {
+            source: {name: {"support": n} for name, n in _counts_of(judgements, source)["support"].items()}
+            for source in judgements.source_names
+        },
     }
     for path, value in values.items():
         *where, figure = path
@@ -99,38 +106,35 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
     return measured
 
 
-def _overall(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
+def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
     labels, probabilities = judgements.labels, judgements.probabilities
     matrix = ConfusionMatrix.of(labels, judgements.predicted, len(FINDINGS), weights)
-    return {
+    precisions = [average_precision(labels == c, probabilities[:, c], weights) for c in range(len(FINDINGS))]
+    of_classes = {
+        **{name: getattr(matrix, name) for name in _COUNTED},
+        "auc": one_vs_rest_auc(labels, probabilities, weights),
+        "average_precision": np.stack(precisions, axis=-1),
+        "ece": one_vs_rest_ece(labels, probabilities, weights),
+    }
+    macro = {name: matrix.macro(per_class) for name, per_class in of_classes.items()}
+    figures: dict[FigurePath, Floats] = {
         ("headline", "accuracy"): matrix.accuracy,
-        ("headline", "macro_auc"): mean_of_defined(one_vs_rest_auc(labels, probabilities, weights)),
-        ("headline", "macro_f1"): matrix.macro(matrix.f1),
+        ("headline", "macro_auc"): macro["auc"],
+        ("headline", "macro_f1"): macro["f1"],
         ("headline", "tuberculosis_recall"): matrix.recall[..., _TUBERCULOSIS],
-        ("headline", "macro_ece"): mean_of_defined(one_vs_rest_ece(labels, probabilities, weights)),
-        ("calibration", "top_label_ece"): top_label_ece(labels, probabilities, weights),
-        ("calibration", "brier_score"): brier_score(labels, probabilities, weights),
-        ("calibration", "log_loss"): log_loss(labels, probabilities, weights),
+        ("headline", "macro_ece"): macro["ece"],
     }
-
-
-def _per_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
-    labels, probabilities = judgements.labels, judgements.probabilities
-    matrix = ConfusionMatrix.of(labels, judgements.predicted, len(FINDINGS), weights)
-    figures = {name: getattr(matrix, name) for name in _COUNTED}
-    figures["auc"] = one_vs_rest_auc(labels, probabilities, weights)
-    figures["ece"] = one_vs_rest_ece(labels, probabilities, weights)
-    return {
-        ("per_class", finding.value, name): per_class[..., index]
-        for index, finding in enumerate(FINDINGS)
-        for name, per_class in figures.items()
-    }
+    for name, per_class in of_classes.items():
+        figures["macro", name] = macro[name]
+        figures["weighted", name] = matrix.weighted(per_class)
+        figures |= {("per_class", finding.value, name): per_class[..., index] for index, finding in enumerate(FINDINGS)}
+    return figures
 
 
 def _per_source(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
     """Figures that a source can bear: accuracy, recall of its classes, and AUC between each two of them."""
     figures: dict[FigurePath, Floats] = {}
-    for source in sorted(set(judgements.sources)):
+    for source in judgements.source_names:
         chosen = judgements.of_source(source)
         labels, probabilities, shares = judgements.labels[chosen], judgements.probabilities[chosen], weights[..., chosen]
         matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), shares)
@@ -141,6 +145,25 @@ def _per_source(judgements: Judgements, weights: Floats) -> dict[FigurePath, Flo
         for negative, positive in combinations(present, 2):
             pair = f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"
             figures["per_source", source, "auc", pair] = pair_auc(labels, probabilities, positive, negative, shares)
+    return figures
+
+
+def _per_source_and_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
+    """Each class of a source against its others. Where it has no others, recall alone says something."""
+    figures: dict[FigurePath, Floats] = {}
+    for source in judgements.source_names:
+        chosen = judgements.of_source(source)
+        labels, probabilities, shares = judgements.labels[chosen], judgements.probabilities[chosen], weights[..., chosen]
+        matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), shares)
+        present = [index for index in range(len(FINDINGS)) if np.any(labels == index)]
+        for index in present:
+            of_class = {"recall": matrix.recall[..., index]}
+            if len(present) > 1:
+                of_class |= {name: getattr(matrix, name)[..., index] for name in _COUNTED}
+                of_class["auc"] = auc(labels == index, probabilities[:, index], shares)
+            figures |= {
+                ("per_source_and_class", source, FINDINGS[index].value, name): value for name, value in of_class.items()
+            }
     return figures
 
 

@@ -3,12 +3,13 @@
 metrics.json holds what parts measure, under their names; report and card are written from it alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from service.contract.manifest import ModelBundle
+from service.observer import Observer
 from service.predictor import Predictor
 from training.evaluation.judging import JudgedSplit, judge
 from training.folder import FilmFile
@@ -17,11 +18,16 @@ from training.lungs.segmenter import LungSegmenter
 Measured = dict[str, Any]
 
 
+class NotMeasured(Exception):
+    """What a part's measure() raises where the evidence lacks what it needs; its message, a clause, is the report's reason."""
+
+
 @dataclass
 class Evidence:
     """What parts may look at. split: the one that is evaluated; the others serve as reference, never as evidence of quality.
 
-    lungs: outlines lung fields, None without a segmenter. not_chest: folder of pictures that are no chest radiographs, or None.
+    seed, resamples: of the bootstrap draws behind intervals. lungs: outlines lung fields, None without a segmenter.
+    not_chest: folder of pictures that are no chest radiographs, or None.
     local: folder for what shows patients' films; never published.
     """
 
@@ -34,6 +40,7 @@ class Evidence:
     local: Path
     lungs: LungSegmenter | None = None
     not_chest: Path | None = None
+    resamples: int = 1000
     _judged: dict[str, JudgedSplit] = field(default_factory=dict)
 
     def judged(self, split: str | None = None) -> JudgedSplit:
@@ -41,17 +48,36 @@ class Evidence:
         name = split or self.split
         if name not in self._judged:
             chosen = [film for film in self.films if film.split == name]
-            self._judged[name] = judge(self.predictor, chosen, threads=self.threads)
+            observer = Observer.from_bundle(self.bundle)
+            self._judged[name] = judge(self.predictor, chosen, threads=self.threads, observer=observer)
         return self._judged[name]
+
+    def lacking(self) -> str:
+        """Which of the optional evidence is not there, as a clause."""
+        absent = [
+            *([] if self.lungs else ["no lung segmenter"]),
+            *([] if self.not_chest else ["no folder of pictures that are no chest radiographs"]),
+        ]
+        return f"there is {' and '.join(absent)}" if absent else "the data lack what it needs"
+
+
+def _nothing(_: Measured) -> Sequence[str]:
+    return ()
+
+
+def draw_nothing(_: Measured, __: Path) -> None:
+    """The `draw` of a part without pictures."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One part of the report.
 
-    name: its key in metrics.json and on the command line. measure: plain JSON values; None if the evidence lacks what it needs.
+    name: its key in metrics.json and on the command line. measure: plain JSON values; None if the evidence lacks what it
+    needs, or, to say what, NotMeasured.
     describe: those values as Markdown without headings above level 3; pictures as ![title](figures/NAME).
-    draw: those values as pictures into the folder figures/.
+    draw: those values as pictures into the folder figures/. limits: sentences for the model card's limits that the values
+    call for. in_card: whether the model card has a section on it.
     """
 
     name: str
@@ -59,3 +85,5 @@ class Part:
     measure: Callable[[Evidence], Measured | None]
     describe: Callable[[Measured], str]
     draw: Callable[[Measured, Path], None]
+    limits: Callable[[Measured], Sequence[str]] = _nothing
+    in_card: bool = True

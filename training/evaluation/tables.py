@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from service.contract.findings import DISEASES, FINDINGS
+from service.contract.findings import FINDINGS, Finding
 from training.folder import SPLITS
 
+# A level of metrics.json.
 Figures = Mapping[str, Any]
 
 _HEADLINE_LABELS = {
@@ -15,8 +16,26 @@ _HEADLINE_LABELS = {
     "tuberculosis_recall": "Tuberculosis recall",
     "macro_ece": "Macro ECE",
 }
-_CALIBRATION_LABELS = {"top_label_ece": "Top-label ECE", "brier_score": "Brier score", "log_loss": "Log loss (nats)"}
+_CALIBRATION_LABELS = {
+    "macro_ece_equal_width": "Macro ECE, equal width",
+    "macro_ece_equal_mass": "Macro ECE, equal mass",
+    "top_label_ece_equal_width": "Top-label ECE, equal width",
+    "top_label_ece_equal_mass": "Top-label ECE, equal mass",
+    "brier_score": "Brier score",
+    "log_loss": "Log loss (nats)",
+}
+_STAGES = {"before": "before", "after": "after (95 % interval)"}
 _COUNTED = ("precision", "recall", "specificity", "f1")
+_RANKED = {"auc": "AUC", "average_precision": "average precision", "ece": "ECE"}
+
+# Beside tables with intervals; the bound is the rule of three (Hanley & Lippman-Hand 1983).
+INTERVAL_NOTE = (
+    "An interval of no width, such as 1.000 to 1.000, says only that these films show no error, not that there is none: "
+    "of n films without an error, up to 3/n could be wrong."
+)
+
+# Where pictures lie, seen from the report.
+FIGURES_FOLDER = "figures"
 _UNDEFINED = "-"
 
 
@@ -54,16 +73,15 @@ def headline_table(metrics: Figures) -> str:
 
 def class_table(metrics: Figures) -> str:
     """One row a class, then macro and weighted means (REPORT Table 18)."""
-    per_class = metrics["per_class"]
+    columns = (*_COUNTED, *_RANKED)
     rows = [
-        (name, str(each["support"]), *(with_interval(each, figure) for figure in (*_COUNTED, "auc", "ece")))
-        for name, each in per_class.items()
+        (name, str(each["support"]), *(with_interval(each, figure) for figure in columns))
+        for name, each in metrics["per_class"].items()
     ]
-    headline, n = metrics["headline"], str(metrics["n"])
-    macro_tail = (number(headline["macro_auc"]), number(headline["macro_ece"]))
-    rows.append(("macro mean", n, *(number(metrics["macro"][figure]) for figure in _COUNTED), *macro_tail))
-    rows.append(("weighted mean", n, *(number(metrics["weighted"][figure]) for figure in _COUNTED), _UNDEFINED, _UNDEFINED))
-    return markdown_table(("class", "films", *_COUNTED, "AUC", "ECE"), rows)
+    for mean in ("macro", "weighted"):
+        cells = (with_interval(metrics[mean], figure) for figure in columns)
+        rows.append((f"{mean} mean", str(metrics["n"]), *cells))
+    return markdown_table(("class", "films", *_COUNTED, *_RANKED.values()), rows)
 
 
 def source_table(metrics: Figures) -> str:
@@ -78,6 +96,16 @@ def source_table(metrics: Figures) -> str:
         for source, each in metrics["per_source"].items()
     ]
     return markdown_table(("source", "films", "accuracy", *(f"recall {finding.value}" for finding in FINDINGS)), rows)
+
+
+def source_class_table(metrics: Figures) -> str:
+    """One row a source and class: the class against the source's other classes, a dash where it has none."""
+    rows = [
+        (source, finding, str(each["support"]), *(with_interval(each, figure) for figure in (*_COUNTED, "auc")))
+        for source, classes in metrics["per_source_and_class"].items()
+        for finding, each in classes.items()
+    ]
+    return markdown_table(("source", "class", "films", *_COUNTED, "AUC"), rows)
 
 
 def pair_table(metrics: Figures) -> str:
@@ -98,26 +126,147 @@ def confusion_table(metrics: Figures) -> str:
     return markdown_table(("", *(f"called {name}" for name in matrix["findings"])), rows)
 
 
-def calibration_table(metrics: Figures) -> str:
-    """Calibration as a whole; the ECE of each class stands in the class table."""
-    calibration = metrics["calibration"]
-    rows = [(label, with_interval(calibration, name)) for name, label in _CALIBRATION_LABELS.items()]
-    return markdown_table(("figure", "value (95 % interval)"), rows)
+def calibration_table(values: Figures) -> str:
+    """Calibration as a whole, before and after the temperature; `values` of the part "calibration"."""
+    rows = [
+        (label, number(values["before"][name]), with_interval(values["after"], name))
+        for name, label in _CALIBRATION_LABELS.items()
+    ]
+    return markdown_table(("figure", *_STAGES.values()), rows)
 
 
-def operating_point_table(metrics: Figures) -> str:
-    """Recall and specificity of the diseases under each operating point (REPORT Table 21); a dash: not called there."""
-    columns = [(disease.value, figure) for disease in DISEASES for figure in ("recall", "specificity")]
+def classwise_calibration_table(values: Figures) -> str:
+    """ECE of each class's own probability, before and after the temperature."""
+    binnings = {"ece_equal_width": "equal width", "ece_equal_mass": "equal mass"}
+    rows = [
+        (
+            finding,
+            *(
+                cell
+                for name in binnings
+                for cell in (number(values["before"]["per_class"][finding][name]), with_interval(after, name))
+            ),
+        )
+        for finding, after in values["after"]["per_class"].items()
+    ]
+    header = (f"{binning}, {stage}" for binning in binnings.values() for stage in _STAGES.values())
+    return markdown_table(("class", *header), rows)
+
+
+def operating_point_table(values: Figures) -> str:
+    """Recall, specificity and precision of the diseases at each operating point (REPORT Table 21); a dash: not called there.
+
+    values: of the part "operating_points".
+    """
     rows = [
         (
             name,
-            ", ".join(f"{disease} >= {threshold:.3g}" for disease, threshold in point["thresholds"].items()) or "most probable",
-            number(point["accuracy"]),
-            *(number(point["per_class"].get(disease, {}).get(figure)) for disease, figure in columns),
+            _rule(point),
+            disease,
+            *(with_interval(figures, figure) for figure in ("recall", "specificity", "precision")),
+            with_interval(point, "accuracy"),
         )
-        for name, point in metrics["operating_points"].items()
+        for name, point in values.items()
+        for disease, figures in point["per_class"].items()
     ]
-    return markdown_table(("operating point", "rule", "accuracy", *map(" ".join, columns)), rows)
+    return markdown_table(("operating point", "rule", "disease", "recall", "specificity", "precision", "accuracy"), rows)
+
+
+def review_table(values: Figures) -> str:
+    """How many films each operating point sends to a person, and why."""
+    reasons = sorted({reason for point in values.values() for reason in point["review"]["reasons"]})
+    rows = [
+        (
+            name,
+            f"{point['review']['films']} ({point['review']['share']:.1%})",
+            number(point["review"]["accuracy_without"]),
+            *(str(point["review"]["reasons"].get(reason, 0)) for reason in reasons),
+        )
+        for name, point in values.items()
+    ]
+    return markdown_table(("operating point", "films for review", "accuracy on the others", *reasons), rows)
+
+
+def prevalence_table(values: Figures, disease: Finding) -> str:
+    """PPV / NPV of one disease by operating point and prevalence; `values` of the part "prevalence"."""
+    chosen = {point: diseases[disease] for point, diseases in values.items() if disease in diseases}
+    prevalences = list(next(iter(chosen.values()))["at"]) if chosen else []
+    rows = [
+        (
+            point,
+            with_interval(each, "sensitivity"),
+            with_interval(each, "specificity"),
+            *(f"{_percent(each['at'][at]['ppv'], 1)} / {_percent(each['at'][at]['npv'], 2)}" for at in prevalences),
+        )
+        for point, each in chosen.items()
+    ]
+    header = (f"PPV / NPV at {float(at) * 100:g} %" for at in prevalences)
+    return markdown_table(("operating point", "sensitivity", "specificity", *header), rows)
+
+
+def roc_point_table(values: Figures) -> str:
+    """Points of the ROC curve of tuberculosis; `values` of the part "screening"."""
+    curve = values["curve"]
+    rows = [("AUC", with_interval(curve, "auc"))]
+    for key, other in (("sensitivity_at_specificity", "specificity"), ("specificity_at_sensitivity", "sensitivity")):
+        rows += [
+            (f"{key.split('_')[0]} at {other} >= {float(wanted):.0%}", with_interval(curve[key], wanted))
+            for wanted in curve[key]
+            if wanted != "interval_95"
+        ]
+    return markdown_table(("figure", "value (95 % interval)"), rows)
+
+
+def landing_table(values: Figures) -> str:
+    """Where thresholds of the val split land, over all films and within sources; `values` of the part "screening"."""
+    rows = []
+    for wanted, landed in values["landed"].items():
+        chosen = (f"{float(wanted):.0%}", number(values["thresholds"][wanted]))
+        on_val = values["on_val"][wanted]
+        rows.append((*chosen, "val, all films", number(on_val["sensitivity"]), number(on_val["specificity"])))
+        for where, each in {f"{values['split']}, all films": landed, **landed.get("per_source", {})}.items():
+            rows.append((*chosen, where, with_interval(each, "sensitivity"), with_interval(each, "specificity")))
+    return markdown_table(("wanted on val", "threshold", "films", "sensitivity", "specificity"), rows)
+
+
+def prediction_set_table(values: Figures) -> str:
+    """Coverage and size of the released sets, over all films, by class and by source."""
+    everything = {"all films": values, **values["per_class"], **values["per_source"]}
+    rows = [(name, with_interval(each, "coverage"), with_interval(each, "mean_size")) for name, each in everything.items()]
+    return markdown_table(("films", "coverage", "mean size"), rows)
+
+
+def set_form_table(values: Figures) -> str:
+    """Coverage, by class too, and sizes of each form of prediction sets; `values` of the part "set_forms"."""
+    rows = [
+        (
+            form["title"],
+            f"{float(wanted):.0%}",
+            with_interval(figures, "coverage"),
+            *(number(figures["per_class"].get(finding.value, {}).get("coverage")) for finding in FINDINGS),
+            with_interval(figures, "mean_size"),
+            *(str(films) for films in figures["sizes"].values()),
+        )
+        for form in values["forms"].values()
+        for wanted, figures in form.items()
+        if wanted != "title"
+    ]
+    header = ("form", "promised", "coverage", *(finding.value for finding in FINDINGS), "mean size")
+    return markdown_table((*header, *(f"size {size}" for size in range(len(FINDINGS) + 1))), rows)
+
+
+def misclassified_table(values: Figures) -> str:
+    """Errors by truth and call; `values` of the part "misclassified"."""
+    rows = [
+        (
+            f"{each['truth']} called {each['called']}",
+            str(each["films"]),
+            number(each["median_confidence"]),
+            ", ".join(f"{source} {films}" for source, films in each["sources"].items()),
+        )
+        for each in values["by_error"]
+    ]
+    return markdown_table(("error", "films", "median confidence", "sources"), rows)
 
 
 def data_table(data: Figures) -> str:
@@ -137,6 +286,24 @@ def licence_list(data: Figures) -> str:
         dataset, licence, noncommercial = (_stated(each[name]) for name in ("dataset", "licence", "noncommercial"))
         lines.append(f"- {source}: {dataset}. Licence: {licence}. Non-commercial: {noncommercial}.")
     return "\n".join(lines)
+
+
+def picture(title: str, name: str) -> str:
+    """A picture of the folder figures/, as Markdown."""
+    return f"![{title}]({FIGURES_FOLDER}/{name})"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"; at least one word."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _rule(point: Figures) -> str:
+    return ", ".join(f"{disease} >= {threshold:.3g}" for disease, threshold in point["thresholds"].items()) or "most probable"
+
+
+def _percent(share: float | None, decimals: int) -> str:
+    return _UNDEFINED if share is None else f"{share:.{decimals}%}"
 
 
 def _stated(tally: Mapping[str, int]) -> str:

@@ -1,0 +1,48 @@
+"""Films that were altered after decoding -> probabilities, through the service's own model input and predictor."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
+from service.contract.radiograph import Radiograph
+from service.predictor import Predictor
+from training.evaluation.confusion import Floats
+from training.folder import FilmFile
+
+Pixels = npt.NDArray[np.uint8]
+
+# One film and its decoded pixels, uint8 [H, W] -> altered copies by name, the same names for every film.
+Alter = Callable[[FilmFile, Pixels], Mapping[str, Pixels]]
+
+
+def judge_altered(
+    predictor: Predictor, films: Sequence[FilmFile], alter: Alter, *, threads: int, title: str
+) -> dict[str, Floats]:
+    """Judge every altered copy of every film, `threads` films at a time, with a progress bar called `title`.
+
+    Returns name -> probabilities, float [N, C], order of FINDINGS. Raises InputError for a film that cannot be read: name films
+    that were judged before.
+    """
+
+    def judge_one(film: FilmFile) -> dict[str, Floats]:
+        radiograph = read_film(film, predictor.manifest.preprocess)
+        return {name: _judge(predictor, radiograph, pixels) for name, pixels in alter(film, radiograph.pixels).items()}
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        results = list(tqdm(pool.map(judge_one, films), total=len(films), desc=title, unit="film", disable=None))
+    return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+
+def read_film(film: FilmFile, spec: PreprocessSpec) -> Radiograph:
+    """One film as the service decodes it. Raises InputError."""
+    return decode(film.path.read_bytes(), spec)
+
+
+def _judge(predictor: Predictor, radiograph: Radiograph, pixels: Pixels) -> Floats:
+    image = to_model_input(replace(radiograph, pixels=pixels), predictor.manifest.preprocess)
+    return predictor.predict(image[None])["probabilities"][0].astype(np.float64)

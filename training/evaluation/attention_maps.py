@@ -1,0 +1,71 @@
+"""Measures of one attention map: where it lies, and whether the answer hangs on what it marks. Maps in, numbers out."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+Images = npt.NDArray[np.uint8]
+Grid = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+# uint8 [K, S, S] -> the probability of one class, float [K].
+Score = Callable[[Images], Floats]
+
+# Share of the pixels that is exchanged from one point of a curve to the next is 1 / CURVE_STEPS.
+CURVE_STEPS = 16
+
+# Standard deviation of the blur that insertion starts from, as a share of the side: no sign of disease survives it.
+_BLUR_SHARE = 0.05
+
+
+def enlarged(grid: Grid, side_px: int) -> npt.NDArray[np.float32]:
+    """A map, float32 [h, w], over the model's input, [side_px, side_px], as the service draws it."""
+    return np.asarray(cv2.resize(grid, (side_px, side_px), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def share_inside(grid: Grid, mask: Mask) -> float:
+    """Share of the map's total that lies in the mask, bool [S, S]; NaN for a map that is zero everywhere."""
+    weights = enlarged(grid, mask.shape[0]).astype(np.float64)
+    total = weights.sum()
+    return float(weights[mask].sum() / total) if total > 0 else float("nan")
+
+
+def deletion_and_insertion(image: Images, grid: Grid, score: Score) -> tuple[float, float]:
+    """Areas under the deletion and the insertion curve (RISE, Petsiuk et al., arXiv:1806.07421), each 0..1.
+
+    image: uint8 [S, S]. Deletion greys out pixels from the most attended on: the faster the score falls, the smaller its area.
+    Insertion brings them back into a blurred copy: the faster it rises, the larger. Pixels of equal attention go row by row.
+    """
+    order = np.argsort(-enlarged(grid, image.shape[0]), axis=None, kind="stable")
+    grey = np.full_like(image, round(float(image.mean())))
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), _BLUR_SHARE * image.shape[0]), dtype=np.uint8)
+    return _area(score(_exchanged(image, grey, order))), _area(score(_exchanged(blurred, image, order)))
+
+
+def random_grid(shape: tuple[int, ...], rng: np.random.Generator) -> Grid:
+    """A map of independent uniform cells: as coarse as the real one, and blind."""
+    return rng.random(shape).astype(np.float32)
+
+
+def rank_correlation(first: Grid, second: Grid) -> float:
+    """Spearman's correlation of two maps over their cells; NaN if one of them is constant."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(spearmanr(first, second, axis=None).statistic)
+
+
+def _exchanged(start: Images, end: Images, order: npt.NDArray[np.intp]) -> Images:
+    """CURVE_STEPS + 1 pictures from `start` to `end`, pixels exchanged in order, uint8 [CURVE_STEPS + 1, S, S]."""
+    pictures = np.repeat(start.reshape(1, -1), CURVE_STEPS + 1, axis=0)
+    for step in range(1, CURVE_STEPS + 1):
+        exchanged = order[: round(len(order) * step / CURVE_STEPS)]
+        pictures[step, exchanged] = end.ravel()[exchanged]
+    return pictures.reshape(-1, *start.shape)
+
+
+def _area(curve: Floats) -> float:
+    return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))

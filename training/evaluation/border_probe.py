@@ -1,0 +1,80 @@
+"""The class from the outer ring of a small copy of the film: what a model could score without seeing a lung."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from service.contract.findings import FINDINGS
+from service.contract.preprocessing import PreprocessSpec, resize_stretched
+from training.evaluation.altered import read_film
+from training.evaluation.bootstrap import FigurePath
+from training.evaluation.confusion import Floats, Labels, mean_of_defined
+from training.evaluation.discrimination import one_vs_rest_auc
+from training.evaluation.interval_figures import RESAMPLES, interval_figures
+from training.evaluation.masking import border
+from training.evaluation.metrics import Judgements
+from training.evaluation.source_probes import linear_probe
+from training.evaluation.within_source import source_pairs, within_source_auc
+from training.folder import FilmFile
+
+# Small enough to hold no anatomy in the ring, large enough for a marker or a collimator edge to show.
+SIDE_PX = 32
+
+Rings = npt.NDArray[np.float32]
+
+
+def border_rings(films: Sequence[FilmFile], spec: PreprocessSpec, *, threads: int) -> Rings:
+    """The outer ring of each film's SIDE_PX x SIDE_PX copy, grey levels 0..255, float32 [N, pixels of the ring]."""
+    ring = border((SIDE_PX, SIDE_PX))
+
+    def read(film: FilmFile) -> Rings:
+        return resize_stretched(read_film(film, spec).pixels, SIDE_PX)[ring].astype(np.float32)
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        rows = tqdm(pool.map(read, films), total=len(films), desc="Reading borders", unit="film", disable=None)
+        return np.stack(list(rows))
+
+
+def class_from_border(
+    fitted_rings: Rings, fitted: Judgements, rings: Rings, judged: Judgements, *, seed: int, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Macro AUC of a linear probe on border pixels, and its AUC within each source that holds two classes.
+
+    within_source: by the probe fitted on the films of every source; within_source_own: by one fitted on that source alone.
+    """
+    everything = _probabilities(fitted_rings, fitted.labels, rings)
+    of_source = {
+        source: _probabilities(fitted_rings[fitted.of_source(source)], fitted.labels[fitted.of_source(source)], rings)
+        for source in sorted({source for source, _, _ in source_pairs(judged.labels, judged.sources)})
+        if len(set(fitted.labels[fitted.of_source(source)].tolist())) > 1
+    }
+
+    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
+        figures: dict[FigurePath, Floats] = {
+            ("macro_auc",): mean_of_defined(one_vs_rest_auc(judged.labels, everything, weights))
+        }
+        for path, area in within_source_auc(judged.labels, everything, judged.sources, weights).items():
+            figures["within_source", *path] = area
+        for source, own in of_source.items():
+            chosen = judged.of_source(source)
+            own_areas = within_source_auc(
+                judged.labels[chosen], own[chosen], [source] * int(chosen.sum()), weights[..., chosen]
+            )
+            for path, area in own_areas.items():
+                figures["within_source_own", *path] = area
+        return figures
+
+    ring = rings.shape[1]
+    return {"side_px": SIDE_PX, "pixels": ring, **interval_figures(statistics, judged.groups, seed=seed, resamples=resamples)}
+
+
+def _probabilities(fitted_rings: Rings, labels: Labels, rings: Rings) -> Floats:
+    """[N, C]; zero for a class that the probe was not shown."""
+    probe = linear_probe().fit(fitted_rings, labels)
+    probabilities = np.zeros((len(rings), len(FINDINGS)))
+    probabilities[:, probe.classes_] = probe.predict_proba(rings)
+    return probabilities

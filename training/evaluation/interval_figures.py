@@ -1,0 +1,37 @@
+"""Figures with their bootstrap intervals as nested JSON values: {..., name: value, "interval_95": {name: [low, high]}}."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.bootstrap import Statistics, bootstrap_intervals
+from training.evaluation.confusion import Floats, ratio
+from training.evaluation.metrics import plain
+
+# Every interval of one part comes from as many draws; a percentile interval moves by less than its third digit beyond this.
+RESAMPLES = 1000
+
+
+def interval_figures(statistics: Statistics, groups: Sequence[str], *, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """All figures of `statistics` at their paths, each level with `interval_95` beside them; undefined values are None."""
+    values, intervals = bootstrap_intervals(statistics, groups, resamples=resamples, seed=seed)
+    figures: dict[str, Any] = {}
+    for (*where, name), value in values.items():
+        level = figures
+        for step in where:
+            level = level.setdefault(step, {})
+        level[name] = plain(value)
+        level.setdefault("interval_95", {})[name] = [plain(bound) for bound in intervals[(*where, name)]]
+    return figures
+
+
+def without_intervals(level: Mapping[str, Any]) -> dict[str, Any]:
+    """One level's figures alone."""
+    return {name: value for name, value in level.items() if name != "interval_95"}
+
+
+def mean_over_films(values: Floats, weights: Floats) -> Floats:
+    """Weighted mean of what each film contributes, values [N], weights [B, N] -> [B]; undefined (NaN) films are left out."""
+    defined = ~np.isnan(values)
+    return ratio(weights[..., defined] @ values[defined], weights[..., defined].sum(axis=-1))

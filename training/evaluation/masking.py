@@ -1,0 +1,87 @@
+"""Films of which a part is hidden: the lungs, or everything but the lungs or the border. Pixels and outlines in, pixels out."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+# Of the shorter side; the outline's own error, and the edge of the lung, lie within it.
+MARGIN_SHARE = 0.03
+
+# Outer ring of the film: collimation, burnt-in letters and processing leave their traces there, disease does not.
+BORDER_SHARE = 0.12
+
+# Inpainting a hole as wide as a lung carries over tones, no detail; so it is done on a small copy, where it is fast.
+_INPAINT_SIDE_PX = 64
+_INPAINT_RADIUS_PX = 3
+
+LUNGS_HIDDEN = ("lungs black", "lungs mean grey", "lungs noise", "lungs inpainted")
+OUTLINE_ALONE, BORDER_ONLY, LUNGS_ONLY = "outline alone", "border only", "lungs only"
+VARIANTS = (*LUNGS_HIDDEN, OUTLINE_ALONE, BORDER_ONLY, LUNGS_ONLY)
+
+
+def masked_films(film: Pixels, lungs: Mask, rng: np.random.Generator) -> dict[str, Pixels]:
+    """Every one of VARIANTS of a film, uint8 [H, W]; lungs: bool [H, W].
+
+    "lungs ...": the lung fields, widened by MARGIN_SHARE, filled in four ways, since a model can know one kind of hole.
+    "outline alone": no film at all, black lung fields on a uniform grey: what the shape of the hole itself gives away.
+    "border only": the outer ring of BORDER_SHARE, the rest mean grey. "lungs only": the same fields, the rest mean grey.
+    """
+    hole = widened(lungs)
+    mean = np.full_like(film, round(float(film.mean())))
+    fills = (np.zeros_like(film), mean, _noise(film, rng), _inpainted(film, hole))
+    return {
+        **{name: np.where(hole, fill, film) for name, fill in zip(LUNGS_HIDDEN, fills, strict=True)},
+        OUTLINE_ALONE: np.where(hole, np.uint8(0), np.full_like(film, 128)),
+        BORDER_ONLY: np.where(border(film.shape), film, mean),
+        LUNGS_ONLY: np.where(hole, film, mean),
+    }
+
+
+def with_lungs_of(film: Pixels, lungs: Mask, donor: Pixels, donor_lungs: Mask) -> Pixels:
+    """`film` with the donor's lungs in place of its own: shifted and scaled so that the boxes around both lungs coincide."""
+    target, source = _box(lungs), _box(donor_lungs)
+    scale = (target[1] - target[0]) / (source[1] - source[0])
+    onto = np.column_stack([np.diag(scale), target[0] - scale * source[0]])
+    height, width = film.shape
+    moved = cv2.warpAffine(donor, onto, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(widened(lungs), moved, film)
+
+
+def widened(lungs: Mask) -> Mask:
+    """The lung fields and a margin around them."""
+    radius = max(1, round(MARGIN_SHARE * min(lungs.shape)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(lungs.astype(np.uint8), kernel).astype(bool)
+
+
+def border(shape: tuple[int, ...], share: float = BORDER_SHARE) -> Mask:
+    """The outer ring of a film of `shape` [H, W], as wide as `share` of each side, at least one pixel."""
+    height, width = shape
+    rows, columns = max(1, round(share * height)), max(1, round(share * width))
+    ring = np.ones((height, width), dtype=bool)
+    ring[rows : height - rows, columns : width - columns] = False
+    return ring
+
+
+def _box(lungs: Mask) -> npt.NDArray[np.float64]:
+    """Corners [[left, top], [right, bottom]] of the box around the lungs, in pixels; right and bottom lie outside."""
+    rows, columns = np.nonzero(lungs)
+    return np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], dtype=np.float64)
+
+
+def _noise(film: Pixels, rng: np.random.Generator) -> Pixels:
+    """Grey levels as scattered as the film's own."""
+    return np.clip(rng.normal(film.mean(), film.std(), film.shape) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _inpainted(film: Pixels, hole: Mask) -> Pixels:
+    """The hole filled from its surroundings (Bertalmio et al. 2001, CVPR), without detail."""
+    side = (_INPAINT_SIDE_PX, _INPAINT_SIDE_PX)
+    small = cv2.resize(film, side, interpolation=cv2.INTER_AREA)
+    # Any pixel that the hole touches, so that none of the lung's tones seeps back in.
+    touched = (cv2.resize(hole.astype(np.float32), side, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    filled = cv2.inpaint(small, touched, _INPAINT_RADIUS_PX, cv2.INPAINT_NS)
+    return np.asarray(cv2.resize(filled, film.shape[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

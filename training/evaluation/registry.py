@@ -1,0 +1,30 @@
+"""The parts of an evaluation, in the order of the report. A new one is imported and named here, and nowhere else."""
+
+from training.evaluation import (
+    attention,
+    decisions,
+    misclassified,
+    outliers,
+    prediction_sets,
+    prevalence,
+    robustness,
+    screening,
+    set_forms,
+    shortcuts,
+    temperature,
+)
+from training.evaluation.parts import Part
+
+PARTS: tuple[Part, ...] = (
+    temperature.PART,
+    decisions.PART,
+    prevalence.PART,
+    screening.PART,
+    prediction_sets.PART,
+    set_forms.PART,
+    outliers.PART,
+    shortcuts.PART,
+    attention.PART,
+    robustness.PART,
+    misclassified.PART,
+)
