@@ -55,8 +55,10 @@ from training.lungs.segmenter import LungSegmenter
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
 from training.pretrained import load_backbone_weights
+from training.run_watcher import RunWatcher
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
 from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
+from training.tracking import track
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         device = choose_device(arguments.device or config.run.device)
         processes = join_processes(device)
         try:
-            train(config, arguments.data, arguments.out, device, processes, version=arguments.version, resume=arguments.resume)
+            experiment = arguments.mlflow if processes.is_main else None
+            named = {"version": arguments.version, "resume": arguments.resume}
+            with track(experiment, config, arguments.out, keeps_checkpoint=arguments.mlflow_checkpoint, **named) as watcher:
+                train(config, arguments.data, arguments.out, device, processes, watcher=watcher, **named)
         finally:
             leave_processes(processes)
     except (ChestXrayError, OSError) as fault:
@@ -77,9 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(
-    config: TrainConfig, data: Path, out: Path, device: torch.device, processes: Processes, *, version: str, resume: bool
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    device: torch.device,
+    processes: Processes,
+    *,
+    version: str,
+    resume: bool,
+    watcher: RunWatcher | None = None,
 ) -> None:
     """Validate the data, fit, and leave best_model.pt, latest_checkpoint.pt, history and curves in `out`."""
+    watcher = watcher or RunWatcher()
     _claim(out, resume=resume, processes=processes)
     seed_everything(config.run)
     report = _validate_data(config, data, out, processes)
@@ -88,6 +102,8 @@ def train(
     if resume and (out / LATEST_NAME).is_file():
         history = run.restore(load_checkpoint(out / LATEST_NAME))
         run.say(f"Resumed after epoch {len(history)} from {out / LATEST_NAME}")
+    if processes.is_main:
+        watcher.started()
     small_epochs = config.schedule.small_epochs
     reason = stop_reason(judged_alike(history, small_epochs), config.stopping) if history else None
     while reason is None and len(history) < config.schedule.epochs:
@@ -99,6 +115,7 @@ def train(
             is_best = best_epoch(comparable, config.stopping.minimum_improvement) is record
             run.save(out, history, is_best=is_best)
             run.say(_line(record, config.schedule.epochs, is_best=is_best))
+            watcher.epoch_done(record)
     if processes.is_main:
         _conclude(out, config, history, reason or f"all {config.schedule.epochs} epochs done", version)
 
@@ -334,6 +351,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps; overrides run.device")
     parser.add_argument("--version", default="0.0.0", help="semantic version in the checkpoint's name")
     parser.add_argument("--resume", action="store_true", help="continue from latest_checkpoint.pt in --out")
+    parser.add_argument(
+        "--mlflow", metavar="EXPERIMENT", help="track the run in MLflow: in mlflow.db beside --out, or at MLFLOW_TRACKING_URI"
+    )
+    parser.add_argument("--mlflow-checkpoint", action="store_true", help="store best_model.pt in MLflow too")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one config value")
     return parser.parse_args(argv)
 

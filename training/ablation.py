@@ -1,0 +1,192 @@
+"""The augmentation ablation of REPORT Table 8: what is compared, under which protocol, and what the table says.
+
+A cell is one row under one seed. Knows no films: figures of cells in, table out.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from training.config import AugmentConfig
+from training.tables import UNDEFINED, markdown_table
+
+BASELINE = "baseline"
+
+# Nothing is drawn: the film as it is. resize_px is set by `row_augment`.
+_OFF = AugmentConfig(horizontal_flip=0.0, rotation_degrees=0.0, brightness=0.0, contrast=0.0, clahe=0.0)
+
+# The report resizes to 246 px before it crops 224.
+_CROP_RATIO = 246 / 224
+
+_FLIP: dict[str, float] = {"horizontal_flip": 0.5}
+_ROTATION: dict[str, float] = {"rotation_degrees": 15.0}
+_AFFINE: dict[str, float] = {"scale": 0.1}
+_EXPOSURE: dict[str, float] = {"brightness": 0.2, "contrast": 0.2}
+
+# What each row changes; strengths of the report's rows are the report's, of the others those of training/configs/release.toml.
+ROWS: dict[str, dict[str, float]] = {
+    BASELINE: {},
+    "brightness": {"brightness": 0.2},
+    "contrast": {"contrast": 0.2},
+    "horizontal flip": _FLIP,
+    "rotation": _ROTATION,
+    "affine": _AFFINE,
+    "geometric": _FLIP | _ROTATION | _AFFINE,
+    "clahe": {"clahe": 0.2},
+    "full": _EXPOSURE | _FLIP | _ROTATION | _AFFINE | {"clahe": 0.2},
+    "gamma": {"gamma": 1.6},
+    "equalise": {"equalise": 0.1},
+    "degrade": {"degrade": 0.4},
+    "jpeg": {"jpeg": 0.3},
+    "noise": {"noise": 8.0},
+    "erase": {"erase": 0.3},
+    "border": {"border": 0.3},
+    "mixup": {"mixup_alpha": 0.2},
+}
+
+# Rows that also shift the film: a random crop of a film 10 % larger.
+_CROPPED = frozenset({"affine", "geometric", "full"})
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all cells share; cells of different protocols cannot stand in one table.
+
+    films: training films drawn per seed, at most. views: augmented views a film. side_px: of the model input.
+    """
+
+    architecture: str
+    weights: str
+    films: int
+    views: int
+    epochs: int
+    side_px: int
+    data_fingerprint: str
+    recipe: dict[str, Any]
+
+    def sentences(self) -> str:
+        """The protocol for people."""
+        return (
+            f"Frozen {self.architecture} ({self.weights} weights), head only, {self.epochs} epochs, at {self.side_px} px. Each "
+            f"seed draws at most {self.films} training films, stratified by class and source, {self.views} augmented views of "
+            "each (epochs take turns), the head's first weights and the order of the films; within a seed all rows share them. "
+            "Figures are of the whole validation split after the last epoch, without augmentation. Differences from the "
+            "baseline are taken seed by seed; ± is the standard deviation over seeds."
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Validation figures of one row under one seed, 0..1. auc: macro, one class against the others."""
+
+    row: str
+    seed: int
+    accuracy: float
+    auc: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """One row over its seeds. Deltas are against the baseline of the same seeds; None for the baseline, or without one."""
+
+    row: str
+    seeds: int
+    accuracy: tuple[float, float | None]
+    auc: tuple[float, float | None]
+    delta_accuracy: tuple[float, float | None] | None
+    delta_auc: tuple[float, float | None] | None
+    recommendation: str
+
+
+def row_augment(row: str, side_px: int) -> AugmentConfig:
+    """What a row does to films of side_px."""
+    resize_px = round(side_px * _CROP_RATIO) if row in _CROPPED else side_px
+    return replace(AugmentConfig(**asdict(_OFF) | ROWS[row]), resize_px=resize_px)
+
+
+def describe_row(row: str) -> str:
+    """What a row changes, such as "brightness 0.2"."""
+    changed = [f"{name} {value:g}" for name, value in ROWS[row].items()]
+    return ", ".join([*changed, *(["crop"] if row in _CROPPED else [])]) or "nothing"
+
+
+def summarise(cells: Sequence[Cell]) -> list[RowSummary]:
+    """One summary a row, the highest mean accuracy first (as REPORT Table 8 is sorted)."""
+    by_row: dict[str, dict[int, Cell]] = {}
+    for cell in cells:
+        by_row.setdefault(cell.row, {})[cell.seed] = cell
+    baseline = by_row.get(BASELINE, {})
+    summaries = []
+    for row, of_row in by_row.items():
+        shared = [] if row == BASELINE else sorted(set(of_row) & set(baseline))
+        deltas = {
+            name: [getattr(of_row[seed], name) - getattr(baseline[seed], name) for seed in shared]
+            for name in ("accuracy", "auc")
+        }
+        summaries.append(
+            RowSummary(
+                row=row,
+                seeds=len(of_row),
+                accuracy=_mean_and_spread([cell.accuracy for cell in of_row.values()]),
+                auc=_mean_and_spread([cell.auc for cell in of_row.values()]),
+                delta_accuracy=_mean_and_spread(deltas["accuracy"]) if shared else None,
+                delta_auc=_mean_and_spread(deltas["auc"]) if shared else None,
+                recommendation=recommend(deltas["accuracy"]) if shared else UNDEFINED,
+            )
+        )
+    return sorted(summaries, key=lambda summary: -summary.accuracy[0])
+
+
+def recommend(deltas: Sequence[float]) -> str:
+    """What paired differences of accuracy [S] say, by the 95 % t interval of their mean.
+
+    "keep" or "leave out" where the interval excludes 0; "leaning to keep" or "leaning to leave out" where only the standard
+    error does; else "no effect seen". One seed says nothing.
+    """
+    if len(deltas) < 2:
+        return "one seed: no spread"
+    mean, spread = float(np.mean(deltas)), float(np.std(deltas, ddof=1))
+    error = spread / math.sqrt(len(deltas))
+    side = "keep" if mean > 0 else "leave out"
+    if abs(mean) > float(stats.t.ppf(0.975, len(deltas) - 1)) * error:
+        return side
+    return f"leaning to {side}" if abs(mean) > error else "no effect seen"
+
+
+def table(summaries: Sequence[RowSummary]) -> str:
+    """REPORT Table 8, with spread."""
+    rows = [
+        (
+            each.row,
+            describe_row(each.row),
+            each.recommendation,
+            str(each.seeds),
+            _percent(each.accuracy),
+            _percent(each.delta_accuracy, signed=True),
+            _percent(each.auc),
+            _percent(each.delta_auc, signed=True),
+        )
+        for each in summaries
+    ]
+    header = (
+        "augmentation", "changes", "recommendation", "seeds", "val accuracy (%)", "against baseline", "macro AUC (%)",
+        "against baseline",
+    )  # fmt: skip
+    return markdown_table(header, rows, words=3)
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _percent(figure: tuple[float, float | None] | None, *, signed: bool = False) -> str:
+    if figure is None:
+        return UNDEFINED
+    mean, spread = figure
+    shown = f"{100 * mean:+.2f}" if signed else f"{100 * mean:.2f}"
+    return shown if spread is None else f"{shown} ± {100 * spread:.2f}"

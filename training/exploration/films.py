@@ -1,0 +1,133 @@
+"""Films -> measurements: size, grey values, edges and texture of each (REPORT 2.2, 3.2 and 3.3). Knows no classes."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from service.contract.errors import ConfigError, InputError
+from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
+from training.folder import FilmFile
+
+Film = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+HISTOGRAM_BINS = 64
+
+# What the weights of a 3 x 3 Sobel kernel add up to on a ramp of one grey level a pixel.
+_SOBEL_GAIN = 8.0
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One film. Size and format are the file's; the rest is measured on the model input, uint8 [224, 224].
+
+    mean_intensity, contrast: mean and standard deviation of the grey values, 0..255. edge_magnitude: grey levels per pixel.
+    laplacian_variance: grey levels squared.
+    """
+
+    format: str
+    width_px: int
+    height_px: int
+    aspect_ratio: float
+    mean_intensity: float
+    contrast: float
+    edge_magnitude: float
+    laplacian_variance: float
+
+
+@dataclass(frozen=True)
+class MeasuredFilm:
+    """A film that can be read. histogram: share of the pixels in each of 64 equal bins of the grey values, [64]."""
+
+    film: FilmFile
+    measures: Measures
+    histogram: Floats
+
+
+@dataclass(frozen=True)
+class RefusedFilm:
+    """A film that neither training nor the service would take. reason: name of the error class; detail: its message."""
+
+    film: FilmFile
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class MeasuredFolder:
+    """All films of a folder, by relative path. mean_films: (class, source) -> mean model input, [224, 224], 0..255."""
+
+    films: tuple[MeasuredFilm, ...]
+    refused: tuple[RefusedFilm, ...]
+    mean_films: dict[tuple[str, str], Floats]
+
+
+def measure_films(films: Sequence[FilmFile], *, threads: int, spec: PreprocessSpec | None = None) -> MeasuredFolder:
+    """Read and measure every film, `threads` at a time, with a progress bar; what cannot be read is kept apart.
+
+    Raises ConfigError for less than one thread.
+    """
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}; exploration needs at least 1.")
+    spec = spec or PreprocessSpec()
+    measured: list[MeasuredFilm] = []
+    refused: list[RefusedFilm] = []
+    sums: dict[tuple[str, str], tuple[int, Floats]] = {}
+    films = sorted(films, key=lambda film: film.relative)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        results = pool.map(lambda film: _measure_one(film, spec), films)
+        # Pixels are added up as they come, so that the pictures of a large folder need not fit into memory.
+        for result in tqdm(results, total=len(films), desc="Measuring films", unit="film", disable=None):
+            if isinstance(result, RefusedFilm):
+                refused.append(result)
+                continue
+            entry, pixels = result
+            measured.append(entry)
+            cell = (entry.film.finding.value, entry.film.source)
+            count, total = sums.get(cell, (0, np.zeros(pixels.shape)))
+            sums[cell] = (count + 1, total + pixels)
+    return MeasuredFolder(tuple(measured), tuple(refused), {cell: total / count for cell, (count, total) in sums.items()})
+
+
+def edge_magnitude(film: Film) -> float:
+    """Mean length of the Sobel gradient (3 x 3) of uint8 [H, W], in grey levels per pixel.
+
+    A ramp that rises by one grey level a pixel has 1. The outermost pixels, which lack neighbours, are left out.
+    """
+    grey = film.astype(np.float64)
+    across, down = (cv2.Sobel(grey, cv2.CV_64F, *order, ksize=3) / _SOBEL_GAIN for order in ((1, 0), (0, 1)))
+    return float(np.hypot(across, down)[1:-1, 1:-1].mean())
+
+
+def laplacian_variance(film: Film) -> float:
+    """Variance of the four-neighbour Laplacian of uint8 [H, W], a measure of fine texture and focus, in grey levels squared.
+
+    (Pech-Pacheco et al., ICPR 2000.) The outermost pixels are left out.
+    """
+    return float(cv2.Laplacian(film.astype(np.float64), cv2.CV_64F, ksize=1)[1:-1, 1:-1].var())
+
+
+def _measure_one(film: FilmFile, spec: PreprocessSpec) -> tuple[MeasuredFilm, Film] | RefusedFilm:
+    try:
+        radiograph = decode(film.path.read_bytes(), spec)
+    except (InputError, OSError) as fault:
+        detail = str(fault) if isinstance(fault, InputError) else f"The file cannot be opened ({fault.strerror})."
+        return RefusedFilm(film, type(fault).__name__, detail)
+    pixels = to_model_input(radiograph, spec)
+    measures = Measures(
+        format=radiograph.format,
+        width_px=radiograph.width_px,
+        height_px=radiograph.height_px,
+        aspect_ratio=radiograph.width_px / radiograph.height_px,
+        mean_intensity=float(pixels.mean()),
+        contrast=float(pixels.std()),
+        edge_magnitude=edge_magnitude(pixels),
+        laplacian_variance=laplacian_variance(pixels),
+    )
+    histogram = np.bincount(pixels.ravel() // (256 // HISTOGRAM_BINS), minlength=HISTOGRAM_BINS) / pixels.size
+    return MeasuredFilm(film, measures, histogram), pixels
