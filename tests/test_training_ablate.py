@@ -114,7 +114,7 @@ def test_seeds_without_a_baseline_do_not_count_in_the_delta():
     flip = summarise([cell(BASELINE, 0, 0.5), cell("flip", 0, 0.6), cell("flip", 1, 0.9)])[0]
     assert flip.seeds == 2
     assert flip.delta_accuracy == (pytest.approx(0.1), None)
-    assert flip.recommendation == "one seed: no spread"
+    assert flip.recommendation == "too few seeds"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,8 @@ def test_seeds_without_a_baseline_do_not_count_in_the_delta():
         ([-0.01, -0.03, 0.001], "leaning to leave out"),
         ([0.02, -0.02, 0.001], "no effect seen"),
         ([0.0, 0.0, 0.0], "no effect seen"),
-        ([0.5], "one seed: no spread"),
+        ([0.5], "too few seeds"),
+        ([0.02, 0.02], "too few seeds"),
     ],
 )
 def test_the_recommendation_follows_from_delta_and_spread(deltas, said):

@@ -48,6 +48,8 @@ ROWS: dict[str, dict[str, float]] = {
     "mixup": {"mixup_alpha": 0.2},
 }
 
+_FEWEST_SEEDS = 3
+
 # Rows that also shift the film: a random crop of a film 10 % larger.
 _CROPPED = frozenset({"affine", "geometric", "full"})
 
@@ -146,10 +148,10 @@ def recommend(deltas: Sequence[float]) -> str:
     """What paired differences of accuracy [S] say, by the 95 % t interval of their mean.
 
     "keep" or "leave out" where the interval excludes 0; "leaning to keep" or "leaning to leave out" where only the standard
-    error does; else "no effect seen". One seed says nothing.
+    error does; else "no effect seen". Of fewer than three seeds the spread can vanish by chance, so that they say nothing.
     """
-    if len(deltas) < 2:
-        return "one seed: no spread"
+    if len(deltas) < _FEWEST_SEEDS:
+        return "too few seeds"
     mean, spread = float(np.mean(deltas)), float(np.std(deltas, ddof=1))
     error = spread / math.sqrt(len(deltas))
     side = "keep" if mean > 0 else "leave out"
