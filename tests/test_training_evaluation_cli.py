@@ -20,7 +20,7 @@ from service.contract.findings import FINDINGS, Finding
 from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
 from service.contract.preprocessing import decode, to_model_input
 from service.contract.radiograph import DecodeLimits
-from service.decision import DEFAULT_OPERATING_POINT
+from service.decision import DEFAULT_OPERATING_POINT, ReviewReason
 from service.loading import locate_bundle
 from service.observer import Observer
 from service.pipeline import Pipeline
@@ -28,6 +28,7 @@ from service.predictor import Predictor
 from training.evaluation import __main__ as evaluation
 from training.evaluation.__main__ import main
 from training.evaluation.card import render_model_card
+from training.evaluation.decisions import decide_films
 from training.evaluation.judging import judge
 from training.evaluation.parts import Evidence, NotMeasured, Part, draw_nothing
 from training.evaluation.provenance import summarise_data
@@ -95,6 +96,19 @@ def test_every_judged_film_is_listed_with_the_probabilities_that_the_service_com
         answered = pipeline.predict(film.path.read_bytes(), DEFAULT_OPERATING_POINT)
         assert row["flags"] == " ".join(answered.decision.review_reasons)
         assert (row["label"], row["source"], row["group"]) == (film.finding.value, film.source, film.group)
+
+
+def test_reasons_that_lie_in_the_film_itself_are_those_of_the_service(bundle_path, phantom_dataset):
+    root = phantom_dataset(films_per_class={"train": 1, "val": 1, "test": 1})
+    inverted = next((root / "test" / "Normal").iterdir())
+    inverted.write_bytes(cv2.imencode(".png", 255 - phantom_film(Finding.NORMAL, 5, 128))[1].tobytes())
+    bundle = ModelBundle.open(bundle_path)
+    predictor, observer = Predictor.from_bundle(bundle), Observer.from_bundle(bundle)
+    split = judge(predictor, [film for film in scan_folder(root) if film.split == "test"], threads=1, observer=observer)
+    pipeline = Pipeline(bundle, predictor, observer, DecodeLimits())
+    answers = [pipeline.predict(each.film.path.read_bytes(), DEFAULT_OPERATING_POINT) for each in split.judged]
+    assert decide_films(split, bundle.manifest) == [answer.decision for answer in answers]
+    assert ReviewReason.NOT_FRONTAL_CHEST in answers[0].decision.review_reasons
 
 
 def test_metrics_agree_with_the_predictions_and_name_what_was_measured(evaluated, metrics, bundle_path, data):
