@@ -22,7 +22,7 @@ from benchmarks.figures import (
 )
 from benchmarks.inprocess import StageCost
 from benchmarks.server import Memory
-from training.evaluation.tables import markdown_table
+from training.tables import markdown_table
 
 _MOMENTS = {
     "before_explain": "after predictions, before the first explanation",

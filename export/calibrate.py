@@ -14,6 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from service.contract.errors import ExportError
 from service.contract.findings import FINDINGS, Finding
+from training import conformal
 
 Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
@@ -125,9 +126,8 @@ def conformal_quantile(probabilities: Floats, labels: Labels, coverage: float) -
     The temperature was fitted on the same films; one parameter for hundreds of films shifts the coverage by less than the
     correction itself.
     """
-    scores = np.sort(1.0 - probabilities[np.arange(len(labels)), labels].astype(np.float64))
-    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
-    return float(scores[rank - 1]) if rank <= len(scores) else 1.0
+    of_truth = conformal.threshold_scores(probabilities)[np.arange(len(labels)), labels]
+    return min(1.0, conformal.conformal_quantile(of_truth, coverage))
 
 
 def review_threshold(probabilities: Floats, share: float) -> float:

@@ -8,10 +8,10 @@ from conftest import phantom_inputs
 from phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 
 from service.contract.manifest import GRAPH_NAME
+from training.evaluation.altered import film_rng
 from training.evaluation.attention import CHECKS_NAME, PART, ZONES_NAME, describe_attention, measure_attention
 from training.evaluation.attention_maps import deletion_and_insertion, random_grid, rank_correlation, share_inside
 from training.evaluation.randomised import grad_cam_maps, randomised_stages
-from training.evaluation.subset import film_rng
 from training.evaluation.torch_graph import TorchGraph
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from export.phantom import phantom_film
 from service.contract.findings import Finding
+from training.evaluation.altered import film_rng
 from training.evaluation.corruptions import CORRUPTIONS, LEVELS, Corruption
-from training.evaluation.subset import film_rng, stratified_subset
+from training.film_subset import stratified_subset
 
 FILM = phantom_film(Finding.TUBERCULOSIS, seed=3, size_px=160)[:, :128]
 BY_NAME = {corruption.name: corruption for corruption in CORRUPTIONS}

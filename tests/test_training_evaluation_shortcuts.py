@@ -17,8 +17,8 @@ from training.evaluation.masking import (
     VARIANTS,
     border,
     masked_films,
-    widened,
     with_lungs_of,
+    with_margin,
 )
 from training.evaluation.metrics import Judgements
 from training.evaluation.shortcuts import EXAMPLES_NAME, MASKED_NAME, PART, UNSEEN_NAME, describe_shortcuts, measure_shortcuts
@@ -147,7 +147,7 @@ def test_what_is_not_hidden_stays():
     ring = border(FILM.shape)
     np.testing.assert_array_equal(made[BORDER_ONLY][ring], FILM[ring])
     np.testing.assert_array_equal(made[LUNGS_ONLY][LUNGS], FILM[LUNGS])
-    assert len(np.unique(made[LUNGS_ONLY][ring & ~widened(LUNGS)])) == 1
+    assert len(np.unique(made[LUNGS_ONLY][ring & ~with_margin(LUNGS)])) == 1
 
 
 def test_inpainting_joins_the_hole_to_its_surroundings():

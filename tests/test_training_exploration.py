@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from service.contract.drift_reference import film_statistics
 from service.contract.errors import ConfigError
 from service.contract.findings import FINDINGS, Finding
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from training.exploration.__main__ import main
-from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, Measures, edge_magnitude, laplacian_variance, measure_films
+from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, Measures, edge_magnitude, measure_films
 from training.exploration.statistics import (
     count_films,
     eta_squared,
@@ -31,6 +32,10 @@ def film_of(
     file = FilmFile(None, f"{split}/{finding}/{source}{contrast}{width_px}", split, finding, source, None)
     measures = Measures("png", width_px, 512, width_px / 512, 100.0, contrast, 5.0, 80.0)
     return MeasuredFilm(file, measures, np.full(HISTOGRAM_BINS, 1 / HISTOGRAM_BINS))
+
+
+def laplacian_variance(film):
+    return film_statistics(film, *film.shape[::-1])["sharpness"]
 
 
 def row_of(rows, finding, source):

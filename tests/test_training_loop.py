@@ -8,12 +8,11 @@ import torch
 from torch.optim import swa_utils
 
 from service.contract.errors import ConfigError, TrainingDiverged
-from training import loop
 from training.averaging import WeightAverage
 from training.config import AugmentConfig, AveragingConfig, OptimiserConfig, RunConfig
 from training.dataset import NO_FINDING_SHOWN
 from training.devices import Processes, choose_device, choose_precision, join_processes, seed_everything
-from training.loop import Stepper, evaluate_epoch, loss_terms, mix, train_epoch
+from training.loop import Stepper, evaluate_epoch, loss_terms, mix, target_distributions, train_epoch
 from training.network import build_network
 
 
@@ -40,7 +39,7 @@ def test_label_smoothing_equals_pytorchs():
 
 
 def test_a_film_that_shows_no_finding_is_to_be_called_nothing():
-    targets = loop._one_hot(torch.tensor([1, NO_FINDING_SHOWN]), 0.1)
+    targets = target_distributions(torch.tensor([1, NO_FINDING_SHOWN]), 0.1)
     torch.testing.assert_close(targets, torch.tensor([[0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3], [1 / 3, 1 / 3, 1 / 3]]))
 
 

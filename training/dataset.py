@@ -24,7 +24,8 @@ from training.augment import augment
 from training.config import AugmentConfig, DataConfig
 from training.devices import Processes
 from training.folder import UNKNOWN_SOURCE, FilmFile
-from training.surroundings import Lungs, hollow_out, replace_surroundings
+from training.lungs.geometry import Lungs
+from training.surroundings import hollow_out, replace_surroundings
 
 Image = npt.NDArray[np.uint8]
 

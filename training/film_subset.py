@@ -1,25 +1,34 @@
 """Which films a short experiment looks at: seeded, and with classes and sources in the proportions of the whole."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from training.folder import FilmFile
 
 
 def stratified_films(films: Sequence[FilmFile], most: int, seed: int) -> list[FilmFile]:
-    """At most `most` films in their given order, each class of each source with about the share that it has among all.
+    """At most `most` films in their given order, each class of each source with about the share that it has among all."""
+    return [films[index] for index in stratified_subset(film_strata(films), most, seed)]
 
-    The films of each class and source are put in a random order, and those that come first in theirs are taken first; so a
-    larger subset holds every smaller one of the same seed.
+
+def film_strata(films: Sequence[FilmFile]) -> list[tuple[str, ...]]:
+    """Class and source of each film."""
+    return [(film.finding.value, film.source) for film in films]
+
+
+def stratified_subset(strata: Sequence[tuple[str, ...]], size: int, seed: int) -> npt.NDArray[np.intp]:
+    """Indices of at most `size` items, ascending, each stratum as large a share of them as of all.
+
+    strata: [N], the stratum of each item, such as (class, source). A stratum's items are put in a random order, and those that
+    come first in theirs are taken first; so a larger subset holds every smaller one of the same seed.
     """
     rng = np.random.default_rng(seed)
-    cells: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, film in enumerate(films):
-        cells[film.finding.value, film.source].append(index)
-    place = np.empty(len(films))
-    for _, members in sorted(cells.items()):
-        place[members] = (rng.permutation(len(members)) + 0.5) / len(members)
-    chosen = np.sort(np.lexsort((rng.permutation(len(films)), place))[:most])
-    return [films[index] for index in chosen]
+    members = np.unique(["\0".join(stratum) for stratum in strata], return_inverse=True)[1]
+    position = np.empty(len(strata))
+    for stratum in range(members.max() + 1):
+        of_stratum = np.flatnonzero(members == stratum)
+        position[of_stratum] = (rng.permutation(len(of_stratum)) + 0.5) / len(of_stratum)
+    order = np.lexsort((rng.permutation(len(strata)), position))
+    return np.sort(order[:size])

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name PyTorch's documentation uses
 from torch import Tensor
 from tqdm import tqdm
 
 from service.contract.findings import FINDINGS
 from training.config import AugmentConfig, TrainConfig
-from training.dataset import NO_FINDING_SHOWN, EvaluationFilms, FilmStore, TrainingFilms, batches
+from training.dataset import EvaluationFilms, FilmStore, TrainingFilms, batches
 from training.devices import seed_everything
 from training.folder import FilmFile
-from training.loop import mix
+from training.loop import mix, target_distributions
 from training.lungs.segmenter import LungSegmenter
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
@@ -86,7 +85,7 @@ class FrozenBackbone:
                     rows = torch.from_numpy(order[start : start + len(labels)])
                     with torch.random.fork_rng(devices=[]):
                         torch.manual_seed(int(np.random.SeedSequence([seed, view, start]).generate_state(1)[0]))
-                        mixed, mixed_targets = mix(images, _distributions(labels), augment)
+                        mixed, mixed_targets = mix(images, target_distributions(labels), augment)
                     pooled[view, rows], targets[view, rows] = self._pool(mixed), mixed_targets
                     start += len(labels)
                     bar.update(len(labels))
@@ -100,7 +99,7 @@ class FrozenBackbone:
             EvaluationFilms(store, range(len(films))), batch_size=_BATCH, workers=0, drop_last=False, pin_memory=False
         )
         bar = tqdm(loader, desc=label, unit="batch", leave=False, dynamic_ncols=True, disable=None)
-        parts = [(self._pool(images), _distributions(labels)) for images, labels in bar]
+        parts = [(self._pool(images), target_distributions(labels)) for images, labels in bar]
         pooled, targets = (torch.cat(part).unsqueeze(0) for part in zip(*parts, strict=True))
         return Features(pooled, targets)
 
@@ -109,9 +108,3 @@ class FrozenBackbone:
         """uint8 or float [B, S, S], 0..255 -> float32 [B, E]."""
         normalised = self._network.normalise(images.to(self._device)).contiguous(memory_format=torch.channels_last)
         return self._network.features(normalised).mean(dim=(2, 3)).float().cpu()
-
-
-def _distributions(labels: Tensor) -> Tensor:
-    """int64 [B] -> float [B, C]; uniform for a film that shows no finding."""
-    certain = F.one_hot(labels.clamp(min=0), len(FINDINGS)).float()
-    return torch.where((labels == NO_FINDING_SHOWN).unsqueeze(1), 1.0 / len(FINDINGS), certain)

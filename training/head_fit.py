@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from torch import Tensor, nn
 from torch.optim import AdamW
 
@@ -16,7 +14,7 @@ from training.dataset import class_weights, epoch_order, film_weights
 from training.devices import seed_epoch
 from training.folder import FilmFile
 from training.frozen_features import Features
-from training.loop import EpochFigures, LossTerms, Stepper, loss_terms
+from training.loop import EpochFigures, LossTerms, Stepper, classification_figures, loss_terms
 from training.network import Head
 from training.schedule import build_scheduler
 
@@ -79,11 +77,4 @@ def _judge(head: nn.Module, validation: Features, weights: Tensor | None, config
     pooled, targets = validation.pooled[0], validation.targets[0]
     terms = _terms(head, pooled, targets, weights, config)
     probabilities = torch.softmax(head(pooled), dim=1).numpy()
-    labels, called = targets.argmax(dim=1).numpy(), probabilities.argmax(axis=1)
-    complete = len(np.unique(labels)) == len(FINDINGS)
-    return EpochFigures(
-        loss=float(terms.summed / terms.weight),
-        f1=float(f1_score(labels, called, average="macro", labels=range(len(FINDINGS)), zero_division=0.0)),
-        accuracy=float(accuracy_score(labels, called)),
-        auc=float(roc_auc_score(labels, probabilities, multi_class="ovr")) if complete else float("nan"),
-    )
+    return classification_figures(float(terms.summed / terms.weight), probabilities, targets.argmax(dim=1).numpy())

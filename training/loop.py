@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's documentation uses
@@ -80,7 +81,7 @@ def train_epoch(
     outcomes = _Outcomes()
     for number, (batch_images, batch_labels) in enumerate(_progress(loader, label, processes), start=1):
         labels = batch_labels.to(device, non_blocking=True)
-        images, targets = mix(batch_images.to(device, non_blocking=True), _one_hot(labels, smoothing), mixing)
+        images, targets = mix(batch_images.to(device, non_blocking=True), target_distributions(labels, smoothing), mixing)
         closes_step = number % accumulation == 0 or number == total
         with _no_sync(model) if not closes_step else nullcontext():
             with precision.autocast():
@@ -116,7 +117,7 @@ def evaluate_epoch(
         images, labels = batch_images.to(device, non_blocking=True), batch_labels.to(device, non_blocking=True)
         with precision.autocast():
             logits = network(images).float()
-            terms = loss_terms(logits, _one_hot(labels, smoothing), weights)
+            terms = loss_terms(logits, target_distributions(labels, smoothing), weights)
         _require_finite(terms.summed, f"batch {number} of {label}")
         outcomes.add(terms, logits, labels)
     return outcomes.figures(processes)
@@ -161,6 +162,20 @@ def mix(images: Tensor, targets: Tensor, config: AugmentConfig) -> tuple[Tensor,
     return mixed, targets * share + targets[other] * (1.0 - share)
 
 
+def classification_figures(
+    loss: float, probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]
+) -> EpochFigures:
+    """Figures of probabilities [N, C] against labels, int [N]; the most probable finding is what is called."""
+    called = probabilities.argmax(axis=1)
+    complete = len(np.unique(labels)) == len(FINDINGS)
+    return EpochFigures(
+        loss=loss,
+        f1=float(f1_score(labels, called, average="macro", labels=range(len(FINDINGS)), zero_division=0.0)),
+        accuracy=float(accuracy_score(labels, called)),
+        auc=float(roc_auc_score(labels, probabilities, multi_class="ovr")) if complete else float("nan"),
+    )
+
+
 def _require_finite(loss: Tensor, place: str) -> None:
     if not torch.isfinite(loss):
         raise TrainingDiverged(
@@ -169,7 +184,7 @@ def _require_finite(loss: Tensor, place: str) -> None:
         )
 
 
-def _one_hot(labels: Tensor, smoothing: float) -> Tensor:
+def target_distributions(labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """int64 [B] -> float [B, C], `smoothing` of the mass spread over all classes; all of it for NO_FINDING_SHOWN."""
     classes = len(FINDINGS)
     spread = torch.where(labels == NO_FINDING_SHOWN, 1.0, smoothing).unsqueeze(1)
@@ -206,11 +221,4 @@ class _Outcomes:
         summed, weight = np.sum([terms for part in parts for terms in part[0]], axis=0)
         probabilities = np.concatenate([block for part in parts for block in part[1]])
         labels = np.concatenate([block for part in parts for block in part[2]])
-        called = probabilities.argmax(axis=1)
-        complete = len(np.unique(labels)) == len(FINDINGS)
-        return EpochFigures(
-            loss=float(summed / weight),
-            f1=float(f1_score(labels, called, average="macro", labels=range(len(FINDINGS)), zero_division=0.0)),
-            accuracy=float(accuracy_score(labels, called)),
-            auc=float(roc_auc_score(labels, probabilities, multi_class="ovr")) if complete else float("nan"),
-        )
+        return classification_figures(float(summed / weight), probabilities, labels)

@@ -6,14 +6,9 @@ class go together it tells the class as well. Films are uint8 [S, S], lungs bool
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from training.augment import Film
-
-Lungs = npt.NDArray[np.bool_]
-
-# Less lung than this share of the film is no outline to rely on: such films stay as they are.
-SMALLEST_LUNGS = 0.08
+from training.lungs.geometry import SMALLEST_LUNGS, Lungs, moved_onto, widened
 
 # Signs at the pleura, the hila and the costophrenic angles lie on the outline or just outside it, so that what counts as
 # lung is widened by up to this share of the side.
@@ -28,7 +23,7 @@ def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lun
     if lungs.mean() < SMALLEST_LUNGS:
         return film
     if rng.random() < 0.5 and other_lungs.mean() >= SMALLEST_LUNGS:
-        surroundings = _aligned(other, other_lungs, lungs)
+        surroundings = moved_onto(other, other_lungs, lungs)
     else:
         surroundings = _without_picture(film, rng)
     return _blend(film, surroundings, _widened(lungs, rng), rng)
@@ -52,29 +47,11 @@ def _without_picture(film: Film, rng: np.random.Generator) -> Film:
     return np.asarray(cv2.GaussianBlur(film, (0, 0), film.shape[0] * rng.uniform(0.08, 0.2)), dtype=np.uint8)
 
 
-def _aligned(other: Film, other_lungs: Lungs, lungs: Lungs) -> Film:
-    """`other`, shifted and scaled so that the box around its lungs covers the box around `lungs`."""
-    source, target = _box(other_lungs), _box(lungs)
-    scale = (target[1] - target[0]) / (source[1] - source[0])
-    matrix = np.column_stack([np.diag(scale), target[0] - scale * source[0]])
-    side = other.shape[0]
-    moved = cv2.warpAffine(other, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, dtype=np.uint8)
+def _widened(lungs: Lungs, rng: np.random.Generator) -> Lungs:
+    return widened(lungs, int(lungs.shape[0] * rng.uniform(0.01, _WIDEST_MARGIN)))
 
 
-def _box(lungs: Lungs) -> npt.NDArray[np.float64]:
-    """[[left, top], [right, bottom]], exclusive."""
-    left, top, width, height = cv2.boundingRect(lungs.astype(np.uint8))
-    return np.array([[left, top], [left + width, top + height]], dtype=np.float64)
-
-
-def _widened(lungs: Lungs, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    reach = 1 + 2 * int(lungs.shape[0] * rng.uniform(0.01, _WIDEST_MARGIN))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return np.asarray(cv2.dilate(lungs.astype(np.uint8), kernel), dtype=np.uint8)
-
-
-def _blend(inside: Film, outside: Film, region: npt.NDArray[np.uint8], rng: np.random.Generator) -> Film:
+def _blend(inside: Film, outside: Film, region: Lungs, rng: np.random.Generator) -> Film:
     """`inside` where region is 1, fading into `outside`: a sharp edge would itself be a sign to learn."""
     softness = region.shape[0] * rng.uniform(0.004, 0.03)
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), softness)

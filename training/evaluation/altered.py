@@ -1,5 +1,6 @@
 """Films that were altered after decoding -> probabilities, through the service's own model input and predictor."""
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -41,6 +42,11 @@ def judge_altered(
 def read_film(film: FilmFile, spec: PreprocessSpec) -> Radiograph:
     """One film as the service decodes it. Raises InputError."""
     return decode(film.path.read_bytes(), spec)
+
+
+def film_rng(seed: int, relative: str) -> np.random.Generator:
+    """Random numbers of one film: the same whichever other films are looked at, and in whatever order."""
+    return np.random.default_rng([seed, zlib.crc32(relative.encode())])
 
 
 def _judge(predictor: Predictor, radiograph: Radiograph, pixels: Pixels) -> Floats:

@@ -14,7 +14,7 @@ from service.contract.findings import FINDINGS
 from service.contract.manifest import GRAPH_NAME
 from service.contract.preprocessing import resize_stretched, to_model_input
 from service.explain import ZONE_LEVELS, ZONE_SIDES, GradCam, Grid, zone_shares
-from training.evaluation.altered import read_film
+from training.evaluation.altered import film_rng, read_film
 from training.evaluation.attention_maps import Images, deletion_and_insertion, random_grid, rank_correlation, share_inside
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import Floats, Labels
@@ -22,10 +22,11 @@ from training.evaluation.figures import new_figure, save
 from training.evaluation.interval_figures import interval_figures, mean_over_films
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.randomised import grad_cam_maps, randomised_stages
-from training.evaluation.subset import film_rng, stratified_subset
-from training.evaluation.tables import Figures, markdown_table, number, picture, with_interval
+from training.evaluation.tables import Figures, number, picture, with_interval
 from training.evaluation.torch_graph import TorchGraph
+from training.film_subset import film_strata, stratified_subset
 from training.folder import FilmFile
+from training.tables import markdown_table
 
 # A run of the graph a film; about 70 for curves; a PyTorch run a stage: two minutes on two cores in all.
 FILMS = 300
@@ -64,7 +65,7 @@ def measure_attention(
     """
     split = evidence.judged()
     judgements = split.judgements()
-    strata = [(each.film.finding.value, each.film.source) for each in split.judged]
+    strata = film_strata([each.film for each in split.judged])
     chosen = stratified_subset(strata, films, evidence.seed)
     explained = _explain(evidence, [split.judged[index].film for index in chosen])
     labels, groups = judgements.labels[chosen], [judgements.groups[index] for index in chosen]

@@ -13,23 +13,20 @@ from tqdm import tqdm
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
 from service.predictor import Predictor
-from training.evaluation.altered import Pixels, judge_altered, read_film
+from training.evaluation.altered import Pixels, film_rng, judge_altered, read_film
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import Floats, Labels, mean_of_defined
 from training.evaluation.discrimination import one_vs_rest_auc
 from training.evaluation.interval_figures import RESAMPLES, interval_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.masking import VARIANTS, masked_films, with_lungs_of
-from training.evaluation.subset import film_rng
 from training.evaluation.within_source import within_source_auc
 from training.folder import FilmFile
+from training.lungs.geometry import SMALLEST_LUNGS
 from training.lungs.segmenter import LungSegmenter
 
 WHOLE = "whole film"
 EXCHANGED = "lungs exchanged"
-
-# Of the film. The lungs of a frontal chest film cover more; less is an outline that missed one of them.
-SMALLEST_LUNGS = 0.08
 
 
 def measure_masked_films(

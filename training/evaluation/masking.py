@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.lungs.geometry import moved_onto, widened
+
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
@@ -29,7 +31,7 @@ def masked_films(film: Pixels, lungs: Mask, rng: np.random.Generator) -> dict[st
     "outline alone": no film at all, black lung fields on a uniform grey: what the shape of the hole itself gives away.
     "border only": the outer ring of BORDER_SHARE, the rest mean grey. "lungs only": the same fields, the rest mean grey.
     """
-    hole = widened(lungs)
+    hole = with_margin(lungs)
     mean = np.full_like(film, round(float(film.mean())))
     fills = (np.zeros_like(film), mean, _noise(film, rng), _inpainted(film, hole))
     return {
@@ -42,19 +44,7 @@ def masked_films(film: Pixels, lungs: Mask, rng: np.random.Generator) -> dict[st
 
 def with_lungs_of(film: Pixels, lungs: Mask, donor: Pixels, donor_lungs: Mask) -> Pixels:
     """`film` with the donor's lungs in place of its own: shifted and scaled so that the boxes around both lungs coincide."""
-    target, source = _box(lungs), _box(donor_lungs)
-    scale = (target[1] - target[0]) / (source[1] - source[0])
-    onto = np.column_stack([np.diag(scale), target[0] - scale * source[0]])
-    height, width = film.shape
-    moved = cv2.warpAffine(donor, onto, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.where(widened(lungs), moved, film)
-
-
-def widened(lungs: Mask) -> Mask:
-    """The lung fields and a margin around them."""
-    radius = max(1, round(MARGIN_SHARE * min(lungs.shape)))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(lungs.astype(np.uint8), kernel).astype(bool)
+    return np.where(with_margin(lungs), moved_onto(donor, donor_lungs, lungs), film)
 
 
 def border(shape: tuple[int, ...], share: float = BORDER_SHARE) -> Mask:
@@ -66,10 +56,9 @@ def border(shape: tuple[int, ...], share: float = BORDER_SHARE) -> Mask:
     return ring
 
 
-def _box(lungs: Mask) -> npt.NDArray[np.float64]:
-    """Corners [[left, top], [right, bottom]] of the box around the lungs, in pixels; right and bottom lie outside."""
-    rows, columns = np.nonzero(lungs)
-    return np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], dtype=np.float64)
+def with_margin(lungs: Mask) -> Mask:
+    """The lung fields, widened by MARGIN_SHARE."""
+    return widened(lungs, max(1, round(MARGIN_SHARE * min(lungs.shape))))
 
 
 def _noise(film: Pixels, rng: np.random.Generator) -> Pixels:

@@ -25,8 +25,9 @@ from training.evaluation.figures import new_figure, save
 from training.evaluation.judging import JudgedFilm
 from training.evaluation.metrics import plain
 from training.evaluation.parts import Evidence, Measured, Part
-from training.evaluation.tables import markdown_table, number
+from training.evaluation.tables import number
 from training.folder import MANIFEST_NAME, FilmFile
+from training.tables import markdown_table
 
 HISTOGRAM_NAME = "outlier_scores.png"
 

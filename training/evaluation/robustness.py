@@ -12,7 +12,7 @@ from service.contract.findings import FINDINGS, Finding
 from service.contract.manifest import GRAPH_NAME
 from service.contract.preprocessing import to_model_input
 from training.evaluation.adversarial import PGD_STEPS, Images, fgsm, pgd, random_noise
-from training.evaluation.altered import Pixels, judge_altered, read_film
+from training.evaluation.altered import Pixels, film_rng, judge_altered, read_film
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import Floats, Labels, mean_of_defined
 from training.evaluation.corruptions import CORRUPTIONS, LEVELS
@@ -20,10 +20,11 @@ from training.evaluation.discrimination import one_vs_rest_auc
 from training.evaluation.figures import new_figure, save
 from training.evaluation.interval_figures import interval_figures, mean_over_films
 from training.evaluation.parts import Evidence, Measured, Part
-from training.evaluation.subset import film_rng, stratified_subset
-from training.evaluation.tables import Figures, markdown_table, number, picture, with_interval
+from training.evaluation.tables import Figures, number, picture, with_interval
 from training.evaluation.torch_graph import TorchGraph
+from training.film_subset import film_strata, stratified_subset
 from training.folder import FilmFile
+from training.tables import markdown_table
 
 # Two to three minutes on two cores: 51 runs of the graph a film, and a dozen gradients an attacked film.
 FILMS = 240
@@ -125,7 +126,7 @@ def _subset(evidence: Evidence, size: int) -> tuple[list[int], list[FilmFile], L
     """Indices into the judged split, films, labels and groups of a subset stratified by class and source."""
     split = evidence.judged()
     judgements = split.judgements()
-    strata = [(each.film.finding.value, each.film.source) for each in split.judged]
+    strata = film_strata([each.film for each in split.judged])
     chosen = stratified_subset(strata, size, evidence.seed).tolist()
     films = [split.judged[index].film for index in chosen]
     return chosen, films, judgements.labels[chosen], [judgements.groups[index] for index in chosen]

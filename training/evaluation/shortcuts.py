@@ -17,8 +17,9 @@ from training.evaluation.masked import EXCHANGED, WHOLE, draw_masked_examples, m
 from training.evaluation.masking import BORDER_ONLY, BORDER_SHARE, LUNGS_HIDDEN, OUTLINE_ALONE
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.source_probes import Embedded, leave_one_source_out, source_within_class
-from training.evaluation.tables import Figures, markdown_table, number, picture, with_interval
+from training.evaluation.tables import Figures, number, picture, with_interval
 from training.evaluation.within_source import within_source_auc
+from training.tables import markdown_table
 
 UNSEEN_NAME = "leave_one_source_out.png"
 MASKED_NAME = "masked_films.png"

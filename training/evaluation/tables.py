@@ -1,10 +1,11 @@
 """The figures of metrics.json as Markdown tables, shared by the report, the model card and the terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.contract.findings import FINDINGS, Finding
 from training.folder import SPLITS
+from training.tables import UNDEFINED, markdown_table
 
 # A level of metrics.json.
 Figures = Mapping[str, Any]
@@ -36,31 +37,17 @@ INTERVAL_NOTE = (
 
 # Where pictures lie, seen from the report.
 FIGURES_FOLDER = "figures"
-_UNDEFINED = "-"
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with aligned columns, the first to the left and the others to the right; readable in a terminal too."""
-    lines = [list(header), *([cell.replace("|", "/") for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-
-    def joined(cells: Sequence[str]) -> str:
-        padded = [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
-        return f"| {' | '.join(padded)} |"
-
-    return "\n".join([joined(lines[0]), joined(rule), *map(joined, lines[1:])])
 
 
 def number(value: float | None) -> str:
     """Three decimals, or a dash for what is undefined."""
-    return _UNDEFINED if value is None else f"{value:.3f}"
+    return UNDEFINED if value is None else f"{value:.3f}"
 
 
 def with_interval(level: Figures, name: str) -> str:
     """A figure of one level of metrics.json and its 95 % interval: "0.889 (0.870 to 0.908)"."""
     if level.get(name) is None:
-        return _UNDEFINED
+        return UNDEFINED
     low, high = level["interval_95"][name]
     return f"{level[name]:.3f} ({low:.3f} to {high:.3f})"
 
@@ -303,7 +290,7 @@ def _rule(point: Figures) -> str:
 
 
 def _percent(share: float | None, decimals: int) -> str:
-    return _UNDEFINED if share is None else f"{share:.{decimals}%}"
+    return UNDEFINED if share is None else f"{share:.{decimals}%}"
 
 
 def _stated(tally: Mapping[str, int]) -> str:

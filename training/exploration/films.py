@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from service.contract.drift_reference import film_statistics
 from service.contract.errors import ConfigError, InputError
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from training.folder import FilmFile
@@ -104,14 +105,6 @@ def edge_magnitude(film: Film) -> float:
     return float(np.hypot(across, down)[1:-1, 1:-1].mean())
 
 
-def laplacian_variance(film: Film) -> float:
-    """Variance of the four-neighbour Laplacian of uint8 [H, W], a measure of fine texture and focus, in grey levels squared.
-
-    (Pech-Pacheco et al., ICPR 2000.) The outermost pixels are left out.
-    """
-    return float(cv2.Laplacian(film.astype(np.float64), cv2.CV_64F, ksize=1)[1:-1, 1:-1].var())
-
-
 def _measure_one(film: FilmFile, spec: PreprocessSpec) -> tuple[MeasuredFilm, Film] | RefusedFilm:
     try:
         radiograph = decode(film.path.read_bytes(), spec)
@@ -119,15 +112,16 @@ def _measure_one(film: FilmFile, spec: PreprocessSpec) -> tuple[MeasuredFilm, Fi
         detail = str(fault) if isinstance(fault, InputError) else f"The file cannot be opened ({fault.strerror})."
         return RefusedFilm(film, type(fault).__name__, detail)
     pixels = to_model_input(radiograph, spec)
+    statistics = film_statistics(pixels, radiograph.width_px, radiograph.height_px)
     measures = Measures(
         format=radiograph.format,
         width_px=radiograph.width_px,
         height_px=radiograph.height_px,
-        aspect_ratio=radiograph.width_px / radiograph.height_px,
-        mean_intensity=float(pixels.mean()),
-        contrast=float(pixels.std()),
+        aspect_ratio=statistics["aspect_ratio"],
+        mean_intensity=statistics["mean"],
+        contrast=statistics["contrast"],
         edge_magnitude=edge_magnitude(pixels),
-        laplacian_variance=laplacian_variance(pixels),
+        laplacian_variance=statistics["sharpness"],
     )
     histogram = np.bincount(pixels.ravel() // (256 // HISTOGRAM_BINS), minlength=HISTOGRAM_BINS) / pixels.size
     return MeasuredFilm(film, measures, histogram), pixels

@@ -1,0 +1,33 @@
+"""Lungs as regions: how much of a film they cover, widened, and one film's brought onto another's. Lungs are bool [H, W]."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from training.lungs.films import Image
+
+Lungs = npt.NDArray[np.bool_]
+
+# Of the film. The lungs of a frontal chest film cover more; less is an outline that missed one of them, or both.
+SMALLEST_LUNGS = 0.08
+
+
+def moved_onto(film: Image, film_lungs: Lungs, lungs: Lungs) -> Image:
+    """`film`, uint8, shifted and scaled so that the boxes around its lungs and around `lungs` coincide; as large as `lungs`."""
+    source, target = _box(film_lungs), _box(lungs)
+    scale = (target[1] - target[0]) / (source[1] - source[0])
+    matrix = np.column_stack([np.diag(scale), target[0] - scale * source[0]])
+    moved = cv2.warpAffine(film, matrix, lungs.shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, dtype=np.uint8)
+
+
+def widened(lungs: Lungs, radius_px: int) -> Lungs:
+    """The lungs and what lies within so many pixels of them."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+    return cv2.dilate(lungs.astype(np.uint8), kernel).astype(bool)
+
+
+def _box(lungs: Lungs) -> npt.NDArray[np.float64]:
+    """Corners [[left, top], [right, bottom]] of the box around the lungs, in pixels; right and bottom lie outside."""
+    left, top, width, height = cv2.boundingRect(lungs.astype(np.uint8))
+    return np.array([[left, top], [left + width, top + height]], dtype=np.float64)
