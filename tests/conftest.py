@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,25 @@ def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> PhantomDataset:
         return write_phantom_dataset(tmp_path_factory.mktemp("phantoms"), **options)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def config_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training configuration that a test module gives as CONFIG, in TOML, as a file."""
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(request.module.CONFIG)
+    return path
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Tiny networks gain nothing from more threads, and lose much where other processes compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from training.folder import FilmFile, scan_folder
 from training.frozen_features import Features, FrozenBackbone
 from training.head_fit import fit_head
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CONFIG = """
 [data]
 near_duplicate_bits = 3
@@ -41,13 +42,6 @@ def data(phantom_dataset):
 
 
 @pytest.fixture(scope="module")
-def config_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "tiny.toml"
-    path.write_text(CONFIG)
-    return path
-
-
-@pytest.fixture(scope="module")
 def backbone():
     document = {
         "data": {"image_size_px": 64, "near_duplicate_bits": 3},
@@ -55,15 +49,6 @@ def backbone():
         "model": {"architecture": "mobilenetv3_small_050", "hidden": 16, "weights": "none"},
     }
     return FrozenBackbone.build(config_from_dict(document), torch.device("cpu"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small gain nothing from more, and lose much where other processes compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def film_file(relative, finding, source):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from service.contract.errors import ConfigError
 from training import train as training
@@ -17,6 +16,7 @@ from training.tracking import RUN_NAME, STORE_NAME, TrackedRun, track
 from training.train import main
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CONFIG = """
 [data]
 image_size_px = 64
@@ -42,24 +42,13 @@ threads = 1
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
-    """No store of the machine's; and networks this small gain nothing from threads."""
+    """No store of the machine's."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def data(phantom_dataset):
     return phantom_dataset(films_per_class={"train": 4, "val": 2}, manifest=True)
-
-
-@pytest.fixture(scope="module")
-def config_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "tiny.toml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -60,13 +60,6 @@ def data(phantom_dataset):
 
 
 @pytest.fixture(scope="module")
-def config_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "tiny.toml"
-    path.write_text(CONFIG)
-    return path
-
-
-@pytest.fixture(scope="module")
 def finished_run(data, config_path, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), "--version", "1.2.3"]) == 0

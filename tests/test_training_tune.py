@@ -8,7 +8,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-import torch
 from optuna.trial import TrialState, create_trial
 
 from service.contract.errors import ConfigError, TrainingDiverged
@@ -21,6 +20,7 @@ from training.tune import main, objective, open_study, retry_interrupted
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "training" / "configs").glob("*.toml"))
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CONFIG = """
 [data]
 image_size_px = 64
@@ -43,25 +43,13 @@ PROTOCOL = {"seed": 42, "mode": "features"}
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small gain nothing from more, and lose much where other processes compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def quiet_search():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def data(phantom_dataset):
     return phantom_dataset(films_per_class={"train": 6, "val": 3}, manifest=True)
-
-
-@pytest.fixture(scope="module")
-def config_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "tiny.toml"
-    path.write_text(CONFIG)
-    return path
 
 
 def storage_in(folder):

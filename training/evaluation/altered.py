@@ -2,18 +2,17 @@
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from service.contract.radiograph import Radiograph
 from service.predictor import Predictor
 from training.evaluation.confusion import Floats
 from training.folder import FilmFile
+from training.parallel import each_of
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -34,8 +33,7 @@ def judge_altered(
         radiograph = read_film(film, predictor.manifest.preprocess)
         return {name: _judge(predictor, radiograph, pixels) for name, pixels in alter(film, radiograph.pixels).items()}
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        results = list(tqdm(pool.map(judge_one, films), total=len(films), desc=title, unit="film", disable=None))
+    results = list(each_of(films, judge_one, threads=threads, title=title))
     return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
 

@@ -1,7 +1,6 @@
 """What Grad-CAM maps are worth: do they lie in the lungs, does the answer hang on them, and they on what was learnt?"""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from training.evaluation.altered import film_rng, read_film
 from training.evaluation.attention_maps import Images, deletion_and_insertion, random_grid, rank_correlation, share_inside
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import Floats, Labels
-from training.evaluation.figures import new_figure, save
 from training.evaluation.interval_figures import interval_figures, mean_over_films
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.randomised import grad_cam_maps, randomised_stages
@@ -26,6 +24,8 @@ from training.evaluation.tables import Figures, number, picture, with_interval
 from training.evaluation.torch_graph import TorchGraph
 from training.film_subset import film_strata, stratified_subset
 from training.folder import FilmFile
+from training.parallel import each_of
+from training.pictures import height_of, new_figure, save
 from training.tables import markdown_table
 
 # A run of the graph a film; about 70 for curves; a PyTorch run a stage: two minutes on two cores in all.
@@ -100,8 +100,7 @@ def _explain(evidence: Evidence, films: Sequence[FilmFile]) -> list[_Explained]:
             lungs = resize_stretched(outline.astype(np.uint8) * 255, spec.image_size_px) > 127 if outline.any() else None
         return _Explained(film, image, predicted, grad_cam.grid(values["features"][0], FINDINGS[predicted]), lungs)
 
-    with ThreadPoolExecutor(max_workers=evidence.threads) as pool:
-        return list(tqdm(pool.map(explain, films), total=len(films), desc="Explaining films", unit="film", disable=None))
+    return list(each_of(films, explain, threads=evidence.threads, title="Explaining films"))
 
 
 def _measure_lungs(explained: Sequence[_Explained], labels: Labels, groups: list[str], evidence: Evidence) -> Measured:
@@ -143,9 +142,7 @@ def _measure_curves(explained: Sequence[_Explained], groups: list[str], evidence
 
         return deletion_and_insertion(each.image, each.grid, score), deletion_and_insertion(each.image, blind, score)
 
-    with ThreadPoolExecutor(max_workers=evidence.threads) as pool:
-        rows = tqdm(pool.map(curves, explained), total=len(explained), desc="Deleting and inserting", unit="film", disable=None)
-        areas = np.array(list(rows))
+    areas = np.array(list(each_of(explained, curves, threads=evidence.threads, title="Deleting and inserting")))
 
     def statistics(weights: Floats) -> dict[FigurePath, Floats]:
         return {
@@ -222,7 +219,7 @@ def _describe_zones(values: Figures) -> list[str]:
     levels = {**values["per_class"], "all films": values["all"]}
     header = ("true class", *(zone.replace("_", " ") for zone in ZONES))
     rows = [(name, *(number(each[zone]) for zone in ZONES)) for name, each in levels.items()]
-    upper = {name: sum(_defined(each[f"{side}_upper"]) for side in ZONE_SIDES) for name, each in values["per_class"].items()}
+    upper = {name: sum(height_of(each[f"{side}_upper"]) for side in ZONE_SIDES) for name, each in values["per_class"].items()}
     in_upper = ", ".join(f"{name} {share:.0%}" for name, share in upper.items() if not np.isnan(share))
     return [
         markdown_table(header, rows),
@@ -290,7 +287,7 @@ def _draw_zones(values: Figures, path: Path) -> None:
     figure = new_figure(9.0, 3.4)
     panels = figure.subplots(1, len(FINDINGS))
     shares = {
-        name: np.array([[_defined(each[f"{side}_{level}"]) for side in ZONE_SIDES] for level in ZONE_LEVELS])
+        name: np.array([[height_of(each[f"{side}_{level}"]) for side in ZONE_SIDES] for level in ZONE_LEVELS])
         for name, each in values["per_class"].items()
     }
     highest = max(float(np.nanmax(each, initial=1 / len(ZONES))) for each in shares.values())
@@ -317,9 +314,9 @@ def _draw_checks(curves: Figures, randomised: Figures, path: Path) -> None:
     left.set(ylabel="area under the curve", ylim=(0, 1.02), title="Does the answer hang on what the map marks?")
     left.legend(loc="upper left")
     stages = randomised["stages"]
-    correlations = [1.0, *(_defined(stage["spearman"]) for stage in stages)]
+    correlations = [1.0, *(height_of(stage["spearman"]) for stage in stages)]
     right.plot(range(len(correlations)), correlations, "o-", color="#756bb1")
-    right.axhline(_defined(randomised["another_film"]["spearman"]), linestyle="--", color="grey", label="map of another film")
+    right.axhline(height_of(randomised["another_film"]["spearman"]), linestyle="--", color="grey", label="map of another film")
     right.set_xticks(range(len(correlations)), ["0", *(str(stage["layers"]) for stage in stages)])
     right.set(xlabel="layers randomised, from the output down", ylabel="rank correlation", ylim=(-0.5, 1.05))
     right.set_title("Does the map hang on what was learnt?")
@@ -329,10 +326,6 @@ def _draw_checks(curves: Figures, randomised: Figures, path: Path) -> None:
 
 def _ratio(attention: float | None, area: float | None) -> str:
     return number(None if attention is None or not area else attention / area)
-
-
-def _defined(value: float | None) -> float:
-    return float("nan") if value is None else value
 
 
 PART = Part("attention", "Attention", measure_attention, describe_attention, draw_attention)

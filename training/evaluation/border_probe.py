@@ -1,25 +1,24 @@
 """The class from the outer ring of a small copy of the film: what a model could score without seeing a lung."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
 from training.evaluation.altered import read_film
 from training.evaluation.bootstrap import FigurePath
-from training.evaluation.confusion import Floats, Labels, mean_of_defined
-from training.evaluation.discrimination import one_vs_rest_auc
+from training.evaluation.confusion import Floats, Labels
+from training.evaluation.discrimination import macro_auc
 from training.evaluation.interval_figures import RESAMPLES, interval_figures
 from training.evaluation.masking import border
 from training.evaluation.metrics import Judgements
 from training.evaluation.source_probes import linear_probe
 from training.evaluation.within_source import source_pairs, within_source_auc
 from training.folder import FilmFile
+from training.parallel import each_of
 
 # Small enough to hold no anatomy in the ring, large enough for a marker or a collimator edge to show.
 SIDE_PX = 32
@@ -34,9 +33,7 @@ def border_rings(films: Sequence[FilmFile], spec: PreprocessSpec, *, threads: in
     def read(film: FilmFile) -> Rings:
         return resize_stretched(read_film(film, spec).pixels, SIDE_PX)[ring].astype(np.float32)
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        rows = tqdm(pool.map(read, films), total=len(films), desc="Reading borders", unit="film", disable=None)
-        return np.stack(list(rows))
+    return np.stack(list(each_of(films, read, threads=threads, title="Reading borders")))
 
 
 def class_from_border(
@@ -54,9 +51,7 @@ def class_from_border(
     }
 
     def statistics(weights: Floats) -> dict[FigurePath, Floats]:
-        figures: dict[FigurePath, Floats] = {
-            ("macro_auc",): mean_of_defined(one_vs_rest_auc(judged.labels, everything, weights))
-        }
+        figures: dict[FigurePath, Floats] = {("macro_auc",): macro_auc(judged.labels, everything, weights)}
         for path, area in within_source_auc(judged.labels, everything, judged.sources, weights).items():
             figures["within_source", *path] = area
         for source, own in of_source.items():

@@ -10,9 +10,8 @@ from service.contract.manifest import ModelManifest
 from service.decision import DEFAULT_OPERATING_POINT, Decision, decide
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import ConfusionMatrix, Floats, Labels
-from training.evaluation.interval_figures import interval_figures
+from training.evaluation.interval_figures import interval_figures, plain
 from training.evaluation.judging import JudgedSplit
-from training.evaluation.metrics import plain
 from training.evaluation.parts import Evidence, Measured, Part, draw_nothing
 from training.evaluation.tables import operating_point_table, review_table
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.confusion import Floats, Labels, ratio
+from training.evaluation.confusion import Floats, Labels, mean_of_defined, ratio
 
 # Below float32's smallest normal number a softmax output is 0; the floor keeps logarithms finite.
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -59,6 +59,11 @@ def one_vs_rest_auc(labels: Labels, probabilities: Floats, weights: Floats | Non
     """AUC of each class against all others; probabilities [N, C] -> [..., C]."""
     classes = range(probabilities.shape[1])
     return np.stack([auc(labels == c, probabilities[:, c], weights) for c in classes], axis=-1)
+
+
+def macro_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
+    """Mean of the defined one-vs-rest areas; weights: [..., N]. Returns [...]."""
+    return mean_of_defined(one_vs_rest_auc(labels, probabilities, weights))
 
 
 def pair_auc(labels: Labels, probabilities: Floats, positive: int, negative: int, weights: Floats | None = None) -> Floats:

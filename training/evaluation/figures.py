@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -13,15 +12,13 @@ from training.evaluation.calibration import ECE_BINS, one_vs_rest_ece, reliabili
 from training.evaluation.discrimination import average_precision, one_vs_rest_auc
 from training.evaluation.metrics import Judgements
 from training.evaluation.tables import Figures
+from training.pictures import COLOURS, new_figure, save
 
 CONFUSION_NAME = "confusion_matrix.png"
 ROC_NAME = "roc_curves.png"
 PRECISION_RECALL_NAME = "precision_recall.png"
 RELIABILITY_NAME = "reliability.png"
 SOURCE_RECALL_NAME = "source_recall.png"
-
-_DOTS_PER_INCH = 120
-_COLOURS = ("#2c7fb8", "#d95f0e", "#756bb1")  # apart in hue and in lightness, so that they survive grey print
 
 
 def draw_figures(judgements: Judgements, uncalibrated: Judgements, folder: Path, per_source: Figures) -> None:
@@ -35,18 +32,6 @@ def draw_figures(judgements: Judgements, uncalibrated: Judgements, folder: Path,
     save(_precision_recall_curves(judgements), folder / PRECISION_RECALL_NAME)
     save(_reliability(judgements, uncalibrated), folder / RELIABILITY_NAME)
     save(_source_recall(per_source), folder / SOURCE_RECALL_NAME)
-
-
-def new_figure(width_inches: float, height_inches: float) -> Figure:
-    """An empty figure that arranges its axes itself, for `save`."""
-    return Figure(figsize=(width_inches, height_inches), layout="constrained")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    FigureCanvasAgg(figure)
-    # The version of the drawing library is left out, so that equal figures make equal files.
-    figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={"Software": None})
 
 
 def _confusion_matrix(judgements: Judgements) -> Figure:
@@ -74,7 +59,7 @@ def _roc_curves(judgements: Judgements) -> Figure:
         if np.isnan(areas[index]):
             continue
         false_positives, sensitivity, _ = roc_curve(judgements.labels == index, judgements.probabilities[:, index])
-        axes.plot(false_positives, sensitivity, color=_COLOURS[index], label=f"{finding.value}, AUC {areas[index]:.3f}")
+        axes.plot(false_positives, sensitivity, color=COLOURS[index], label=f"{finding.value}, AUC {areas[index]:.3f}")
     _diagonal(axes)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, each class against the others", aspect="equal")
     axes.legend(loc="lower right")
@@ -91,8 +76,8 @@ def _precision_recall_curves(judgements: Judgements) -> Figure:
         precision, recall, _ = precision_recall_curve(positive, scores)
         # Average precision is the area under steps, so steps are drawn.
         label = f"{finding.value}, average precision {average_precision(positive, scores):.3f}"
-        axes.plot(recall, precision, drawstyle="steps-post", color=_COLOURS[index], label=label)
-        axes.axhline(positive.mean(), color=_COLOURS[index], linestyle=":", linewidth=1)
+        axes.plot(recall, precision, drawstyle="steps-post", color=COLOURS[index], label=label)
+        axes.axhline(positive.mean(), color=COLOURS[index], linestyle=":", linewidth=1)
     axes.set(
         xlabel="recall", ylabel="precision", ylim=(0, 1.02), title="Precision and recall (dotted: no skill)", aspect="equal"
     )
@@ -117,15 +102,15 @@ def _reliability(judgements: Judgements, uncalibrated: Judgements) -> Figure:
             label=f"before, ECE {errors_before[index]:.3f}",
         )  # fmt: skip
         claims.plot(
-            bins.mean_confidence[filled], bins.observed[filled], "o-", color=_COLOURS[index], markersize=4,
+            bins.mean_confidence[filled], bins.observed[filled], "o-", color=COLOURS[index], markersize=4,
             label=f"after, ECE {errors[index]:.3f}",
         )  # fmt: skip
         claims.fill_between(
-            bins.mean_confidence[filled], bins.mean_confidence[filled], bins.observed[filled], color=_COLOURS[index], alpha=0.2
+            bins.mean_confidence[filled], bins.mean_confidence[filled], bins.observed[filled], color=COLOURS[index], alpha=0.2
         )
         claims.set(title=finding.value, ylim=(0, 1))
         claims.legend(fontsize="small", loc="upper left")
-        films.bar((np.arange(ECE_BINS) + 0.5) / ECE_BINS, bins.count, width=0.9 / ECE_BINS, color=_COLOURS[index])
+        films.bar((np.arange(ECE_BINS) + 0.5) / ECE_BINS, bins.count, width=0.9 / ECE_BINS, color=COLOURS[index])
         films.set(xlabel="probability", yscale="log", xlim=(0, 1))
     panels[0, 0].set_ylabel("observed share")
     panels[1, 0].set_ylabel("films")
@@ -143,10 +128,10 @@ def _source_recall(per_source: Figures) -> Figure:
     figure = new_figure(6.4, 1.4 + 0.32 * len(rows))
     axes = figure.subplots()
     for place, (_, index, value, (low, high)) in enumerate(rows):
-        axes.plot([low, high], [place, place], color=_COLOURS[index], linewidth=2, solid_capstyle="butt", alpha=0.6)
-        axes.plot([value], [place], "o", color=_COLOURS[index])
+        axes.plot([low, high], [place, place], color=COLOURS[index], linewidth=2, solid_capstyle="butt", alpha=0.6)
+        axes.plot([value], [place], "o", color=COLOURS[index])
     for index, finding in enumerate(FINDINGS):
-        axes.plot([], [], "o-", color=_COLOURS[index], label=finding.value)
+        axes.plot([], [], "o-", color=COLOURS[index], label=finding.value)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
     axes.invert_yaxis()
     axes.set(xlabel="recall, with 95 % interval", xlim=(0, 1.02))

@@ -1,5 +1,6 @@
 """Figures with their bootstrap intervals as nested JSON values: {..., name: value, "interval_95": {name: [low, high]}}."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,16 +8,25 @@ import numpy as np
 
 from training.evaluation.bootstrap import Statistics, bootstrap_intervals
 from training.evaluation.confusion import Floats, ratio
-from training.evaluation.metrics import plain
 
 # Every interval of one part comes from as many draws; a percentile interval moves by less than its third digit beyond this.
 RESAMPLES = 1000
 
 
-def interval_figures(statistics: Statistics, groups: Sequence[str], *, seed: int, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """All figures of `statistics` at their paths, each level with `interval_95` beside them; undefined values are None."""
+def interval_figures(
+    statistics: Statistics,
+    groups: Sequence[str],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    into: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """All figures of `statistics` at their paths, each level with `interval_95` beside them; undefined values are None.
+
+    into: what they are added to, and what is returned; a new dictionary by default.
+    """
     values, intervals = bootstrap_intervals(statistics, groups, resamples=resamples, seed=seed)
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {} if into is None else into
     for (*where, name), value in values.items():
         level = figures
         for step in where:
@@ -35,3 +45,9 @@ def mean_over_films(values: Floats, weights: Floats) -> Floats:
     """Weighted mean of what each film contributes, values [N], weights [B, N] -> [B]; undefined (NaN) films are left out."""
     defined = ~np.isnan(values)
     return ratio(weights[..., defined] @ values[defined], weights[..., defined].sum(axis=-1))
+
+
+def plain(value: float | np.floating[Any] | Floats) -> float | None:
+    """A JSON number, rounded to what float32 probabilities can bear; NaN becomes None."""
+    number = float(value)
+    return None if math.isnan(number) else round(number, 6)

@@ -5,13 +5,11 @@ Films go through the graph one by one, so that the numbers depend neither on the
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
-from tqdm import tqdm
 
 from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass, InputError
 from service.contract.findings import FINDINGS
@@ -22,6 +20,7 @@ from service.predictor import Predictor
 from training.evaluation.confusion import Floats
 from training.evaluation.metrics import Judgements
 from training.folder import FilmFile, fingerprint
+from training.parallel import each_of
 
 _OUTPUTS = ("probabilities", "logits", "embedding")
 
@@ -83,9 +82,7 @@ def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, obse
     if not films:
         raise DatasetNotFound("The split holds no films; name one that does with --split.")
     films = sorted(films, key=lambda film: film.relative)
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        results = pool.map(lambda film: _judge_one(predictor, observer, film), films)
-        seen = list(tqdm(results, total=len(films), desc="Judging films", unit="film", disable=None))
+    seen = list(each_of(films, lambda film: _judge_one(predictor, observer, film), threads=threads, title="Judging films"))
     judged = tuple(result for result, _ in seen if isinstance(result, JudgedFilm))
     refused = tuple(result for result, _ in seen if isinstance(result, RefusedFilm))
     if not judged:

@@ -1,22 +1,20 @@
 """The bundle on films of which a part is hidden: how much of a score is left when the lungs cannot be seen?"""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
 from service.predictor import Predictor
 from training.evaluation.altered import Pixels, film_rng, judge_altered, read_film
 from training.evaluation.bootstrap import FigurePath
-from training.evaluation.confusion import Floats, Labels, mean_of_defined
-from training.evaluation.discrimination import one_vs_rest_auc
+from training.evaluation.confusion import Floats
+from training.evaluation.discrimination import macro_auc
 from training.evaluation.interval_figures import RESAMPLES, interval_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.masking import VARIANTS, masked_films, with_lungs_of
@@ -24,6 +22,7 @@ from training.evaluation.within_source import within_source_auc
 from training.folder import FilmFile
 from training.lungs.geometry import SMALLEST_LUNGS
 from training.lungs.segmenter import LungSegmenter
+from training.parallel import each_of
 
 WHOLE = "whole film"
 EXCHANGED = "lungs exchanged"
@@ -68,10 +67,10 @@ def measure_masked_films(
 
     def statistics(weights: Floats) -> dict[FigurePath, Floats]:
         figures: dict[FigurePath, Floats] = {
-            ("exchanged_lungs_macro_auc",): _macro_auc(labels_of_lungs, probabilities[EXCHANGED], weights)
+            ("exchanged_lungs_macro_auc",): macro_auc(labels_of_lungs, probabilities[EXCHANGED], weights)
         }
         for name, each in probabilities.items():
-            figures["variants", name, "macro_auc"] = _macro_auc(labels, each, weights)
+            figures["variants", name, "macro_auc"] = macro_auc(labels, each, weights)
             for path, area in within_source_auc(labels, each, sources, weights).items():
                 figures["variants", name, "within_source", *path] = area
         return figures
@@ -109,9 +108,7 @@ def _films_with_lungs(
     def has_lungs(film: FilmFile) -> bool:
         return bool(lungs.outline(read_film(film, spec).pixels).mean() >= SMALLEST_LUNGS)
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        answers = tqdm(pool.map(has_lungs, films), total=len(films), desc="Outlining lungs", unit="film", disable=None)
-        return np.array(list(answers), dtype=bool)
+    return np.array(list(each_of(films, has_lungs, threads=threads, title="Outlining lungs")), dtype=bool)
 
 
 def _donors(films: Sequence[FilmFile], seed: int) -> dict[str, FilmFile]:
@@ -120,7 +117,3 @@ def _donors(films: Sequence[FilmFile], seed: int) -> dict[str, FilmFile]:
     return {
         film.relative: films[(index + step) % len(films)] for index, (film, step) in enumerate(zip(films, steps, strict=True))
     }
-
-
-def _macro_auc(labels: Labels, probabilities: Floats, weights: Floats) -> Floats:
-    return mean_of_defined(one_vs_rest_auc(labels, probabilities, weights))

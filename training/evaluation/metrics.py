@@ -3,20 +3,20 @@
 Truth and probabilities in, numbers out: knows no files, bundles or pictures.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from service.contract.findings import FINDINGS, Finding
-from training.evaluation.bootstrap import FigurePath, bootstrap_intervals
+from training.evaluation.bootstrap import FigurePath
 from training.evaluation.calibration import one_vs_rest_ece
 from training.evaluation.confusion import ConfusionMatrix, Floats, Labels
-from training.evaluation.discrimination import auc, average_precision, one_vs_rest_auc, pair_auc
+from training.evaluation.discrimination import auc, average_precision, one_vs_rest_auc
+from training.evaluation.interval_figures import interval_figures
+from training.evaluation.within_source import within_source_auc
 
 _COUNTED = ("precision", "recall", "specificity", "f1")
 _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
@@ -73,10 +73,8 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
         return {
             **_overall_and_per_class(judgements, weights),
             **_per_source(judgements, weights),
-            **_per_source_and_class(judgements, weights),
         }
 
-    values, intervals = bootstrap_intervals(statistics, judgements.groups, resamples=resamples, seed=seed)
     matrix = judgements.confusion
     measured: dict[str, Any] = {
         "n": len(judgements.labels),
@@ -95,15 +93,7 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
             for source in judgements.source_names
         },
     }
-    for path, value in values.items():
-        *where, figure = path
-        level = measured
-        for name in where:
-            level = level.setdefault(name, {})
-        level[figure] = plain(value)
-        low, high = intervals[path]
-        level.setdefault("interval_95", {})[figure] = [plain(low), plain(high)]
-    return measured
+    return interval_figures(statistics, judgements.groups, seed=seed, resamples=resamples, into=measured)
 
 
 def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
@@ -132,7 +122,9 @@ def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[Figu
 
 
 def _per_source(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
-    """Figures that a source can bear: accuracy, recall of its classes, and AUC between each two of them."""
+    """Figures that a source can bear: accuracy, recall of its classes, AUC between each two of them, and each class against
+    the source's others; where it has no others, recall alone says something.
+    """
     figures: dict[FigurePath, Floats] = {}
     for source in judgements.source_names:
         chosen = judgements.of_source(source)
@@ -141,39 +133,18 @@ def _per_source(judgements: Judgements, weights: Floats) -> dict[FigurePath, Flo
         figures["per_source", source, "accuracy"] = matrix.accuracy
         present = [index for index in range(len(FINDINGS)) if np.any(labels == index)]
         for index in present:
-            figures["per_source", source, "recall", FINDINGS[index].value] = matrix.recall[..., index]
-        for negative, positive in combinations(present, 2):
-            pair = f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"
-            figures["per_source", source, "auc", pair] = pair_auc(labels, probabilities, positive, negative, shares)
-    return figures
-
-
-def _per_source_and_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
-    """Each class of a source against its others. Where it has no others, recall alone says something."""
-    figures: dict[FigurePath, Floats] = {}
-    for source in judgements.source_names:
-        chosen = judgements.of_source(source)
-        labels, probabilities, shares = judgements.labels[chosen], judgements.probabilities[chosen], weights[..., chosen]
-        matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), shares)
-        present = [index for index in range(len(FINDINGS)) if np.any(labels == index)]
-        for index in present:
+            name = FINDINGS[index].value
+            figures["per_source", source, "recall", name] = matrix.recall[..., index]
             of_class = {"recall": matrix.recall[..., index]}
             if len(present) > 1:
-                of_class |= {name: getattr(matrix, name)[..., index] for name in _COUNTED}
+                of_class |= {figure: getattr(matrix, figure)[..., index] for figure in _COUNTED}
                 of_class["auc"] = auc(labels == index, probabilities[:, index], shares)
-            figures |= {
-                ("per_source_and_class", source, FINDINGS[index].value, name): value for name, value in of_class.items()
-            }
-    return figures
+            figures |= {("per_source_and_class", source, name, figure): value for figure, value in of_class.items()}
+    areas = within_source_auc(judgements.labels, judgements.probabilities, judgements.sources, weights)
+    return figures | {("per_source", source, "auc", pair): area for (source, pair), area in areas.items()}
 
 
 def _counts_of(judgements: Judgements, source: str) -> dict[str, Any]:
     labels = judgements.labels[judgements.of_source(source)]
     support = {finding.value: int(np.sum(labels == index)) for index, finding in enumerate(FINDINGS)}
     return {"n": len(labels), "support": {name: n for name, n in support.items() if n}}
-
-
-def plain(value: float | np.floating[Any] | Floats) -> float | None:
-    """A JSON number, rounded to what float32 probabilities can bear; NaN becomes None."""
-    number = float(value)
-    return None if math.isnan(number) else round(number, 6)

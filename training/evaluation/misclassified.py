@@ -19,8 +19,8 @@ from service.explain import GradCam
 from service.heatmap import OVERLAY_SIDE_PX, overlay_png
 from training.evaluation.decisions import decide_films
 from training.evaluation.html_page import html_page
+from training.evaluation.interval_figures import plain
 from training.evaluation.judging import JudgedFilm
-from training.evaluation.metrics import plain
 from training.evaluation.parts import Evidence, Measured, Part, draw_nothing
 from training.evaluation.tables import misclassified_table
 

@@ -2,15 +2,14 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from service.contract.errors import DatasetError, InputError
 from service.contract.findings import FINDINGS
@@ -21,12 +20,13 @@ from service.decision import DEFAULT_OPERATING_POINT, FILM_REASONS, Decision, Ob
 from service.observer import Observer
 from service.pipeline import Pipeline
 from training.evaluation.discrimination import auc
-from training.evaluation.figures import new_figure, save
+from training.evaluation.interval_figures import plain
 from training.evaluation.judging import JudgedFilm
-from training.evaluation.metrics import plain
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.tables import number
 from training.folder import MANIFEST_NAME, FilmFile
+from training.parallel import each_of
+from training.pictures import new_figure, save
 from training.tables import markdown_table
 
 HISTOGRAM_NAME = "outlier_scores.png"
@@ -92,9 +92,9 @@ def measure_outliers(evidence: Evidence) -> Measured:
     pipeline = Pipeline(evidence.bundle, evidence.predictor, Observer.from_bundle(evidence.bundle), DecodeLimits())
 
     def answer(pictures: Sequence[_Picture], what: str) -> list[_Answered]:
-        with ThreadPoolExecutor(max_workers=evidence.threads) as pool:
-            answers = pool.map(lambda picture: _ask(pipeline, picture), pictures)
-            return list(tqdm(answers, total=len(pictures), desc=f"Looking for outliers, {what}", unit="picture", disable=None))
+        title = f"Looking for outliers, {what}"
+        ask = partial(_ask, pipeline)
+        return list(each_of(pictures, ask, threads=evidence.threads, title=title, unit="picture"))
 
     split = evidence.judged()
     chest = [_of_judged(judged, evidence.bundle.manifest) for judged in split.judged]

@@ -8,10 +8,10 @@ from service.contract.findings import FINDINGS, Finding
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import ConfusionMatrix, Floats, ratio
 from training.evaluation.decisions import callable_diseases, called_at
-from training.evaluation.figures import new_figure, save
 from training.evaluation.interval_figures import interval_figures
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.tables import picture, prevalence_table
+from training.pictures import new_figure, save
 
 # From screening of a population of moderate burden to people who come to a clinic with symptoms.
 PREVALENCES = (0.005, 0.01, 0.05, 0.10, 0.20)

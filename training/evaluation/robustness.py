@@ -14,16 +14,16 @@ from service.contract.preprocessing import to_model_input
 from training.evaluation.adversarial import PGD_STEPS, Images, fgsm, pgd, random_noise
 from training.evaluation.altered import Pixels, film_rng, judge_altered, read_film
 from training.evaluation.bootstrap import FigurePath
-from training.evaluation.confusion import Floats, Labels, mean_of_defined
+from training.evaluation.confusion import Floats, Labels
 from training.evaluation.corruptions import CORRUPTIONS, LEVELS
-from training.evaluation.discrimination import one_vs_rest_auc
-from training.evaluation.figures import new_figure, save
+from training.evaluation.discrimination import macro_auc
 from training.evaluation.interval_figures import interval_figures, mean_over_films
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.tables import Figures, number, picture, with_interval
 from training.evaluation.torch_graph import TorchGraph
 from training.film_subset import film_strata, stratified_subset
 from training.folder import FilmFile
+from training.pictures import height_of, new_figure, save
 from training.tables import markdown_table
 
 # Two to three minutes on two cores: 51 runs of the graph a film, and a dozen gradients an attacked film.
@@ -137,7 +137,7 @@ def _figures(labels: Labels, probabilities: Mapping[str, Floats], groups: list[s
         figures: dict[FigurePath, Floats] = {}
         for name, each in probabilities.items():
             right = (each.argmax(axis=1) == labels).astype(float)
-            figures[name, "macro_auc"] = mean_of_defined(one_vs_rest_auc(labels, each, weights))
+            figures[name, "macro_auc"] = macro_auc(labels, each, weights)
             figures[name, "tuberculosis_recall"] = mean_over_films(np.where(labels == _TUBERCULOSIS, right, np.nan), weights)
             figures[name, "accuracy"] = mean_over_films(right, weights)
         return figures
@@ -220,8 +220,8 @@ def _draw_corruptions(values: Figures, path: Path) -> None:
     for axes, (name, each) in zip(panels.flat, kinds.items(), strict=False):
         for key, label, colour in (("macro_auc", "macro AUC", "#2c7fb8"), ("tuberculosis_recall", "TB recall", "#d95f0e")):
             levels = [values["clean"], *each["levels"]]
-            line = np.array([_number(level[key]) for level in levels])
-            bounds = np.array([[_number(bound) for bound in level["interval_95"][key]] for level in levels])
+            line = np.array([height_of(level[key]) for level in levels])
+            bounds = np.array([[height_of(bound) for bound in level["interval_95"][key]] for level in levels])
             axes.plot(range(LEVELS + 1), line, "o-", color=colour, markersize=3, label=label)
             lowest = min(lowest, float(np.nanmin(bounds, initial=1.0)))
             axes.fill_between(range(LEVELS + 1), bounds[:, 0], bounds[:, 1], color=colour, alpha=0.15)
@@ -243,10 +243,6 @@ def _draw_attacks(values: Figures, path: Path) -> None:
     axes.set_title(f"Films changed on purpose, {values['films']} films")
     axes.legend(loc="upper right")
     save(figure, path)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
 
 
 def _limits(values: Measured) -> list[str]:

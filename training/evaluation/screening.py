@@ -9,8 +9,8 @@ from service.contract.findings import FINDINGS, Finding
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import ConfusionMatrix, Floats
 from training.evaluation.discrimination import auc, sensitivity_at_specificity, specificity_at_sensitivity
-from training.evaluation.interval_figures import interval_figures
-from training.evaluation.metrics import Judgements, plain
+from training.evaluation.interval_figures import interval_figures, plain
+from training.evaluation.metrics import Judgements
 from training.evaluation.parts import Evidence, Measured, NotMeasured, Part, draw_nothing
 from training.evaluation.tables import landing_table, roc_point_table
 

@@ -17,12 +17,12 @@ from training.conformal import (
     sets_of,
     threshold_scores,
 )
-from training.evaluation.figures import new_figure, save
 from training.evaluation.interval_figures import interval_figures
 from training.evaluation.metrics import Judgements
 from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.prediction_sets import set_figures, size_counts
 from training.evaluation.tables import picture, set_form_table
+from training.pictures import new_figure, save
 
 COVERAGES = (0.90, 0.95)
 

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 
 from service.contract.findings import FINDINGS
 from training.evaluation.border_probe import border_rings, class_from_border
-from training.evaluation.figures import new_figure, save
 from training.evaluation.interval_figures import interval_figures, without_intervals
 from training.evaluation.masked import EXCHANGED, WHOLE, draw_masked_examples, measure_masked_films
 from training.evaluation.masking import BORDER_ONLY, BORDER_SHARE, LUNGS_HIDDEN, OUTLINE_ALONE
@@ -19,6 +18,7 @@ from training.evaluation.parts import Evidence, Measured, Part
 from training.evaluation.source_probes import Embedded, leave_one_source_out, source_within_class
 from training.evaluation.tables import Figures, number, picture, with_interval
 from training.evaluation.within_source import within_source_auc
+from training.pictures import new_figure, save
 from training.tables import markdown_table
 
 UNSEEN_NAME = "leave_one_source_out.png"

@@ -18,9 +18,8 @@ from tqdm import tqdm
 from service.contract.findings import FINDINGS
 from training.evaluation.bootstrap import FigurePath
 from training.evaluation.confusion import Floats, Labels, mean_of_defined, ratio
-from training.evaluation.interval_figures import RESAMPLES, interval_figures
+from training.evaluation.interval_figures import RESAMPLES, interval_figures, plain
 from training.evaluation.judging import JudgedSplit
-from training.evaluation.metrics import plain
 from training.evaluation.within_source import within_source_auc
 
 # Inverse strength of the L2 penalty on standardised embeddings; fixed, so that bundles are compared by one and the same probe.

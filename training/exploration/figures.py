@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from service.contract.findings import FINDINGS
 from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, MeasuredFolder
 from training.exploration.statistics import ALL, LOW_CONTRAST, levels
 from training.folder import SPLITS
+from training.pictures import COLOURS, new_figure, save
 
 COUNTS_NAME = "class_counts.png"
 SIZES_NAME = "sizes.png"
@@ -20,25 +20,24 @@ TEXTURE_NAME = "edges_and_texture.png"
 HISTOGRAMS_NAME = "grey_values.png"
 MEAN_FILMS_NAME = "mean_films.png"
 
-_DOTS_PER_INCH = 120
-_COLOURS = dict(zip(FINDINGS, ("#2c7fb8", "#d95f0e", "#756bb1"), strict=True))  # apart in lightness too, for grey print
+_COLOURS = dict(zip(FINDINGS, COLOURS, strict=True))
 
 
 def draw_figures(folder: MeasuredFolder, out: Path) -> tuple[Path, ...]:
     """Write all pictures as PNG into `out`; returns their paths."""
     out.mkdir(parents=True, exist_ok=True)
     films = folder.films
-    return (
-        _save(_counts(films), out / COUNTS_NAME),
-        _save(_sizes(films), out / SIZES_NAME),
-        _save(_boxes(films, {"mean_intensity": "mean grey value", "contrast": "standard deviation"}), out / INTENSITY_NAME),
-        _save(
-            _boxes(films, {"edge_magnitude": "grey levels / px", "laplacian_variance": "Laplacian variance"}),
-            out / TEXTURE_NAME,
-        ),
-        _save(_histograms(films), out / HISTOGRAMS_NAME),
-        _save(_mean_films(folder), out / MEAN_FILMS_NAME),
-    )
+    pictures = {
+        COUNTS_NAME: _counts(films),
+        SIZES_NAME: _sizes(films),
+        INTENSITY_NAME: _boxes(films, {"mean_intensity": "mean grey value", "contrast": "standard deviation"}),
+        TEXTURE_NAME: _boxes(films, {"edge_magnitude": "grey levels / px", "laplacian_variance": "Laplacian variance"}),
+        HISTOGRAMS_NAME: _histograms(films),
+        MEAN_FILMS_NAME: _mean_films(folder),
+    }
+    for name, picture in pictures.items():
+        save(picture, out / name)
+    return tuple(out / name for name in pictures)
 
 
 def _cells(films: Sequence[MeasuredFilm]) -> list[tuple[str, str, list[MeasuredFilm]]]:
@@ -47,7 +46,7 @@ def _cells(films: Sequence[MeasuredFilm]) -> list[tuple[str, str, list[MeasuredF
 
 def _counts(films: Sequence[MeasuredFilm]) -> Figure:
     """Films of each class: by split, and by source."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     by_split, by_source = figure.subplots(1, 2)
     _stack(by_split, films, SPLITS, lambda each: each.film.split)
     _stack(by_source, films, sorted({each.film.source for each in films}), lambda each: each.film.source)
@@ -66,7 +65,7 @@ def _stack(axes: Axes, films: Sequence[MeasuredFilm], parts: Sequence[str], part
 
 
 def _sizes(films: Sequence[MeasuredFilm]) -> Figure:
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     sides, ratios = figure.subplots(1, 2)
     for finding in FINDINGS:
         measures = [each.measures for each in films if each.film.finding is finding]
@@ -85,7 +84,7 @@ def _sizes(films: Sequence[MeasuredFilm]) -> Figure:
 def _boxes(films: Sequence[MeasuredFilm], measures: dict[str, str]) -> Figure:
     """One panel a measurement, one box a class and source: median, quartiles, whiskers at 1.5 times their distance."""
     cells = _cells(films)
-    figure = Figure(figsize=(11, 0.4 * len(cells) + 1.6), layout="constrained")
+    figure = new_figure(11, 0.4 * len(cells) + 1.6)
     panels = figure.subplots(1, len(measures), sharey=True)
     for axes, (name, label) in zip(panels, measures.items(), strict=True):
         values = [[getattr(each.measures, name) for each in members] for *_, members in cells]
@@ -102,7 +101,7 @@ def _boxes(films: Sequence[MeasuredFilm], measures: dict[str, str]) -> Figure:
 
 def _histograms(films: Sequence[MeasuredFilm]) -> Figure:
     """Mean histogram of the grey values: one panel a class, one line a source."""
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = new_figure(12, 3.8)
     panels = figure.subplots(1, len(FINDINGS), sharey=True)
     grey = (np.arange(HISTOGRAM_BINS) + 0.5) * 256 / HISTOGRAM_BINS
     colours = {source: f"C{index}" for index, source in enumerate(sorted({each.film.source for each in films}))}
@@ -119,7 +118,7 @@ def _histograms(films: Sequence[MeasuredFilm]) -> Figure:
 def _mean_films(folder: MeasuredFolder) -> Figure:
     """The mean of all films of each class and source: what differs between columns belongs to the source."""
     sources = sorted({source for _, source in folder.mean_films})
-    figure = Figure(figsize=(2.1 * len(sources) + 0.6, 2.2 * len(FINDINGS) + 0.4), layout="constrained")
+    figure = new_figure(2.1 * len(sources) + 0.6, 2.2 * len(FINDINGS) + 0.4)
     panels = figure.subplots(len(FINDINGS), len(sources), squeeze=False)
     for row, finding in enumerate(FINDINGS):
         for column, source in enumerate(sources):
@@ -134,10 +133,3 @@ def _mean_films(folder: MeasuredFolder) -> Figure:
             if column == 0:
                 axes.set_ylabel(finding.value)
     return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    FigureCanvasAgg(figure)
-    # The version of the drawing library is left out, so that equal figures make equal files.
-    figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    return path

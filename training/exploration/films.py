@@ -1,18 +1,17 @@
 """Films -> measurements: size, grey values, edges and texture of each (REPORT 2.2, 3.2 and 3.3). Knows no classes."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from service.contract.drift_reference import film_statistics
 from service.contract.errors import ConfigError, InputError
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from training.folder import FilmFile
+from training.parallel import each_of
 
 Film = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -80,18 +79,16 @@ def measure_films(films: Sequence[FilmFile], *, threads: int, spec: PreprocessSp
     refused: list[RefusedFilm] = []
     sums: dict[tuple[str, str], tuple[int, Floats]] = {}
     films = sorted(films, key=lambda film: film.relative)
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        results = pool.map(lambda film: _measure_one(film, spec), films)
-        # Pixels are added up as they come, so that the pictures of a large folder need not fit into memory.
-        for result in tqdm(results, total=len(films), desc="Measuring films", unit="film", disable=None):
-            if isinstance(result, RefusedFilm):
-                refused.append(result)
-                continue
-            entry, pixels = result
-            measured.append(entry)
-            cell = (entry.film.finding.value, entry.film.source)
-            count, total = sums.get(cell, (0, np.zeros(pixels.shape)))
-            sums[cell] = (count + 1, total + pixels)
+    # Pixels are added up as they come, so that the pictures of a large folder need not fit into memory.
+    for result in each_of(films, lambda film: _measure_one(film, spec), threads=threads, title="Measuring films"):
+        if isinstance(result, RefusedFilm):
+            refused.append(result)
+            continue
+        entry, pixels = result
+        measured.append(entry)
+        cell = (entry.film.finding.value, entry.film.source)
+        count, total = sums.get(cell, (0, np.zeros(pixels.shape)))
+        sums[cell] = (count + 1, total + pixels)
     return MeasuredFolder(tuple(measured), tuple(refused), {cell: total / count for cell, (count, total) in sums.items()})
 
 
