@@ -64,7 +64,7 @@ def test_the_bundle_answers_as_the_checkpoint_does(bundle: ModelBundle, tiny_che
     network, spec = rebuild_network(checkpoint, read_config(checkpoint))
     films = read_films(films_of(export_data, "test"), spec)
     with torch.no_grad():
-        logits = network(torch.from_numpy(films.images))
+        logits, _ = network(torch.from_numpy(films.images))
     expected = torch.softmax(logits / bundle.manifest.temperature, dim=1).numpy()
     np.testing.assert_allclose(Predictor.from_bundle(bundle).predict(films.images)["probabilities"], expected, atol=1e-4)
 

@@ -113,6 +113,7 @@ def test_a_films_augmentation_depends_on_seed_and_position_whatever_the_workers(
     alone = next(iter(batches(dataset, batch_size=4, workers=0, drop_last=False, pin_memory=False)))
     forked = next(iter(batches(dataset, batch_size=4, workers=2, drop_last=False, pin_memory=False)))
     torch.testing.assert_close(alone, forked)
+    assert alone[2].tolist() == [0, 1, 2, 1]
     assert alone[0].dtype == torch.uint8 and alone[0].shape == (4, 224, 224)
     assert not torch.equal(alone[0][1], alone[0][3]), "the same film twice in an epoch must be changed in two ways"
     later = TrainingFilms(store, np.array([0, 1, 2, 1]), AugmentConfig(), 224, [42, 4])

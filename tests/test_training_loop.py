@@ -9,7 +9,7 @@ from torch.optim import swa_utils
 
 from service.contract.errors import ConfigError, TrainingDiverged
 from training.averaging import WeightAverage
-from training.config import AugmentConfig, AveragingConfig, OptimiserConfig, RunConfig
+from training.config import AugmentConfig, AveragingConfig, LossConfig, OptimiserConfig, RunConfig
 from training.dataset import NO_FINDING_SHOWN
 from training.devices import Processes, choose_device, choose_precision, join_processes, seed_everything
 from training.loop import Stepper, evaluate_epoch, loss_terms, mix, target_distributions, train_epoch
@@ -64,6 +64,11 @@ def test_cutmix_pastes_a_box_whose_area_is_the_targets_share():
         torch.testing.assert_close((mixed == 200).float().mean(dim=(1, 2)), targets[:, 0])
 
 
+# Which film is which matters to source alignment alone.
+NO_FILMS = torch.empty(0, dtype=torch.int64)
+UNSMOOTHED = LossConfig(label_smoothing=0.0)
+
+
 class _Linear(torch.nn.Module):
     """A network small enough to compute by hand: logits are linear in the mean grey value."""
 
@@ -72,13 +77,14 @@ class _Linear(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.tensor([0.1, -0.2, 0.3]))
 
     def forward(self, images):
-        return (images.float().mean(dim=(1, 2)) / 255.0).unsqueeze(1) * self.weight
+        grey = (images.float().mean(dim=(1, 2)) / 255.0).unsqueeze(1)
+        return grey * self.weight, grey
 
 
 def one_epoch(batch_size, accumulation_steps):
     torch.manual_seed(0)
     images, labels = torch.randint(0, 256, (12, 4, 4), dtype=torch.uint8), torch.arange(12) % 3
-    loader = [(images[i : i + batch_size], labels[i : i + batch_size]) for i in range(0, 12, batch_size)]
+    loader = [(images[i : i + batch_size], labels[i : i + batch_size], NO_FILMS) for i in range(0, 12, batch_size)]
     network, device = _Linear(), torch.device("cpu")
     optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
     steps = []
@@ -88,7 +94,7 @@ def one_epoch(batch_size, accumulation_steps):
         network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
         WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps, clip_norm=100.0),
     )  # fmt: skip
-    train_epoch(network, stepper, loader, None, 0.0, AugmentConfig(), precision, device, Processes(), "test")
+    train_epoch(network, stepper, loader, None, UNSMOOTHED, None, AugmentConfig(), precision, device, Processes(), "test")
     return network.weight.detach(), len(steps)
 
 
@@ -167,7 +173,9 @@ def train_once(network, loader, *, weights=None, smoothing=0.0, mixing=AugmentCo
         network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
         WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps),
     )  # fmt: skip
-    return train_epoch(network, stepper, loader, weights, smoothing, mixing, precision, CPU, Processes(), "epoch 3")
+    loss = LossConfig(label_smoothing=smoothing)
+    films = [(*batch, NO_FILMS) for batch in loader]
+    return train_epoch(network, stepper, films, weights, loss, None, mixing, precision, CPU, Processes(), "epoch 3")
 
 
 def judge(network, loader, *, weights=None, smoothing=0.0, processes=Processes()):  # noqa: B008
@@ -178,7 +186,7 @@ def judge(network, loader, *, weights=None, smoothing=0.0, processes=Processes()
 @pytest.mark.parametrize("batch_size", [3, 4, 5])
 def test_the_reported_loss_is_the_weighted_mean_over_films_however_they_are_batched(epoch, batch_size):
     plain = epoch(_Linear(), in_batches(batch_size), weights=SKEWED_WEIGHTS).loss
-    expected = torch.nn.functional.cross_entropy(_Linear()(SORTED_IMAGES), SORTED_LABELS, SKEWED_WEIGHTS)
+    expected = torch.nn.functional.cross_entropy(_Linear()(SORTED_IMAGES)[0], SORTED_LABELS, SKEWED_WEIGHTS)
     assert plain == pytest.approx(expected.item(), rel=1e-5)
     whole, parts = (epoch(_Linear(), in_batches(size), weights=SKEWED_WEIGHTS, smoothing=0.1).loss for size in (12, batch_size))
     assert parts == pytest.approx(whole, rel=1e-5)
@@ -225,7 +233,7 @@ class _Nearest(torch.nn.Module):
 
     def forward(self, images):
         grey = images.float().mean(dim=(1, 2))
-        return -self.weight * (grey[:, None] - torch.tensor([0.0, 100.0, 200.0])).abs()
+        return -self.weight * (grey[:, None] - torch.tensor([0.0, 100.0, 200.0])).abs(), grey
 
 
 @pytest.mark.parametrize(("seed", "kept"), [(0, 0.0), (1, 1.0)])

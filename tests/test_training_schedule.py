@@ -47,7 +47,7 @@ def test_a_frozen_backbone_keeps_weights_and_batch_statistics():
     optimiser = build_optimiser(network, OptimiserConfig())
     network.train_mode(backbone_frozen=True)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network(torch.randint(0, 256, (4, 64, 64), dtype=torch.uint8)).sum().backward()
+    network(torch.randint(0, 256, (4, 64, 64), dtype=torch.uint8))[0].sum().backward()
     optimiser.step()
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed and all(name.startswith("head.") for name in changed)

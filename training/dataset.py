@@ -145,8 +145,10 @@ class FilmStore:
             deque(bar, maxlen=0)
 
 
-class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):
-    """One epoch of augmented films: item -> (uint8 [S, S], label); the label is NO_FINDING_SHOWN where the lungs are gone.
+class TrainingFilms(Dataset[tuple[Tensor, ...]]):
+    """One epoch of augmented films: item -> (uint8 [S, S], label, index of the film in its store).
+
+    The label is NO_FINDING_SHOWN where the lungs are gone.
 
     size_px: side S. films_px: side to which stored films are reduced before the crop to S; None leaves them as stored.
     """
@@ -166,11 +168,11 @@ class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         index = int(self._order[position])
         rng = np.random.default_rng([*self._seed, position])
         film, label = self._change_parts(index, rng)
-        return torch.from_numpy(augment(film, self._config, self._size_px, rng)), torch.tensor(label)
+        return torch.from_numpy(augment(film, self._config, self._size_px, rng)), torch.tensor(label), torch.tensor(index)
 
     def _change_parts(self, index: int, rng: np.random.Generator) -> tuple[Image, int]:
         """Exchange the lungs or what surrounds them, or neither."""
@@ -198,7 +200,7 @@ class TrainingFilms(Dataset[tuple[Tensor, Tensor]]):
         return cv2.resize(lungs.astype(np.uint8), (self._films_px,) * 2, interpolation=cv2.INTER_AREA) > 0
 
 
-class EvaluationFilms(Dataset[tuple[Tensor, Tensor]]):
+class EvaluationFilms(Dataset[tuple[Tensor, ...]]):
     """Films exactly as the service sees them: item -> (uint8 [S, S], label). size_px: reduced to this side, if given."""
 
     def __init__(self, store: FilmStore, indices: Sequence[int], size_px: int | None = None) -> None:
@@ -216,9 +218,9 @@ class EvaluationFilms(Dataset[tuple[Tensor, Tensor]]):
 
 
 def batches(
-    dataset: Dataset[tuple[Tensor, Tensor]], *, batch_size: int, workers: int, drop_last: bool, pin_memory: bool
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Loader in the dataset's own order. Batches are (uint8 [B, S, S], int64 [B])."""
+    dataset: Dataset[tuple[Tensor, ...]], *, batch_size: int, workers: int, drop_last: bool, pin_memory: bool
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Loader in the dataset's own order. Batches are the dataset's items stacked: uint8 [B, S, S], int64 [B], ..."""
     return DataLoader(dataset, batch_size=batch_size, num_workers=workers, drop_last=drop_last, pin_memory=pin_memory)
 
 

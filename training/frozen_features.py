@@ -81,7 +81,7 @@ class FrozenBackbone:
                 order = np.random.default_rng([seed, view]).permutation(len(films))
                 drawn = TrainingFilms(store, order, augment, spec.image_size_px, [seed, view])
                 start = 0
-                for images, labels in batches(drawn, batch_size=_BATCH, workers=0, drop_last=False, pin_memory=False):
+                for images, labels, _ in batches(drawn, batch_size=_BATCH, workers=0, drop_last=False, pin_memory=False):
                     rows = torch.from_numpy(order[start : start + len(labels)])
                     with torch.random.fork_rng(devices=[]):
                         torch.manual_seed(int(np.random.SeedSequence([seed, view, start]).generate_state(1)[0]))

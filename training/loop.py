@@ -19,9 +19,10 @@ from tqdm import tqdm
 from service.contract.errors import TrainingDiverged
 from service.contract.findings import FINDINGS
 from training.averaging import WeightAverage
-from training.config import AugmentConfig, OptimiserConfig
+from training.config import AugmentConfig, LossConfig, OptimiserConfig
 from training.dataset import NO_FINDING_SHOWN
 from training.devices import Precision, Processes
+from training.source_alignment import SourceAlignment
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ class Stepper:
 def train_epoch(
     model: nn.Module,
     stepper: Stepper,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    loader: Iterable[tuple[Tensor, ...]],
     weights: Tensor | None,
-    smoothing: float,
+    loss_config: LossConfig,
+    alignment: SourceAlignment | None,
     mixing: AugmentConfig,
     precision: Precision,
     device: torch.device,
@@ -79,15 +81,18 @@ def train_epoch(
     accumulation = stepper.config.accumulation_steps
     total = len(loader)  # type: ignore[arg-type]  # loaders are sized
     outcomes = _Outcomes()
-    for number, (batch_images, batch_labels) in enumerate(_progress(loader, label, processes), start=1):
+    for number, (batch_images, batch_labels, batch_films) in enumerate(_progress(loader, label, processes), start=1):
         labels = batch_labels.to(device, non_blocking=True)
-        images, targets = mix(batch_images.to(device, non_blocking=True), target_distributions(labels, smoothing), mixing)
+        targets = target_distributions(labels, loss_config.label_smoothing)
+        images, targets = mix(batch_images.to(device, non_blocking=True), targets, mixing)
         closes_step = number % accumulation == 0 or number == total
         with _no_sync(model) if not closes_step else nullcontext():
             with precision.autocast():
-                logits = model(images).float()
+                logits, embedding = (output.float() for output in model(images))
                 terms = loss_terms(logits, targets, weights)
                 loss = terms.summed / terms.weight
+                if alignment is not None:
+                    loss = loss + loss_config.source_alignment * alignment.loss(embedding, labels, batch_films)
             _require_finite(loss, f"batch {number} of {label}")
             # The last group of an epoch may be shorter; dividing by its own length keeps each step a mean.
             group = accumulation if number <= total - total % accumulation else total % accumulation
@@ -102,7 +107,7 @@ def train_epoch(
 @torch.no_grad()
 def evaluate_epoch(
     network: nn.Module,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    loader: Iterable[tuple[Tensor, ...]],
     weights: Tensor | None,
     smoothing: float,
     precision: Precision,
@@ -116,7 +121,7 @@ def evaluate_epoch(
     for number, (batch_images, batch_labels) in enumerate(_progress(loader, label, processes), start=1):
         images, labels = batch_images.to(device, non_blocking=True), batch_labels.to(device, non_blocking=True)
         with precision.autocast():
-            logits = network(images).float()
+            logits = network(images)[0].float()
             terms = loss_terms(logits, target_distributions(labels, smoothing), weights)
         _require_finite(terms.summed, f"batch {number} of {label}")
         outcomes.add(terms, logits, labels)

@@ -66,9 +66,10 @@ class ChestXrayNetwork(nn.Module):
         """Last feature map, after its activation: float [N, features, H / 32, W / 32]."""
         return self.backbone(normalised)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 grey [N, H, W] -> logits [N, classes]."""
-        return self.head(self.features(self.normalise(image)).mean(dim=(2, 3)))
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 grey [N, H, W] -> logits [N, classes], embedding [N, features]."""
+        embedding = self.features(self.normalise(image)).mean(dim=(2, 3))
+        return self.head(embedding), embedding
 
     def train_mode(self, *, backbone_frozen: bool) -> None:
         """Training mode for what is trained; a frozen backbone stays in evaluation mode, its statistics untouched."""

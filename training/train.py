@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError
 from service.contract.findings import FINDINGS
 from training.averaging import WeightAverage
+from training.bundle_weights import settle_norms
 from training.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, save_checkpoint, versioned_name
 from training.config import TrainConfig, load_config
 from training.dataset import (
@@ -57,8 +58,12 @@ from training.network import ChestXrayNetwork, build_network
 from training.pretrained import load_backbone_weights
 from training.run_watcher import RunWatcher
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
+from training.source_alignment import SourceAlignment
 from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
 from training.tracking import track
+
+# Films whose mean and variance stand for those that a BatchNorm saw in training.
+_STATISTICS_FILMS = 512
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,6 +135,7 @@ class _Run:
     training: FilmStore
     validation: FilmStore
     weights: Tensor | None
+    alignment: SourceAlignment | None
     precision: Precision
     device: torch.device
     processes: Processes
@@ -142,6 +148,10 @@ class _Run:
         spec = preprocess_spec(config)
         network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
         load_backbone_weights(network, config.model)
+        outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
+        training = FilmStore(films["train"], spec, config.augment.resize_px, cache=config.data.cache, outline=outline)
+        if config.model.weights == "bundle":
+            settle_norms(network, _some_batches(training, config))
         network.to(device)
         if config.run.channels_last:
             network.to(memory_format=torch.channels_last)
@@ -159,14 +169,17 @@ class _Run:
             config=config.optimiser,
         )
         weights = class_weights(films["train"], config.data).to(device) if config.loss.class_weights else None
-        outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
+        alignment = None
+        if config.loss.source_alignment:
+            alignment = SourceAlignment(training.films, len(FINDINGS), network.head.spec.features, device)
         return cls(
             config=config,
             network=network,
             stepper=stepper,
-            training=FilmStore(films["train"], spec, config.augment.resize_px, cache=config.data.cache, outline=outline),
+            training=training,
             validation=FilmStore(films["val"], spec, spec.image_size_px, cache=config.data.cache),
             weights=weights,
+            alignment=alignment,
             precision=precision,
             device=device,
             processes=processes,
@@ -219,7 +232,7 @@ class _Run:
         # DDP notes which parameters train when it is built, so each freezing phase gets its own wrapper.
         model: nn.Module = self.network if self.processes.count == 1 else DistributedDataParallel(self.network)
         return train_epoch(
-            model, self.stepper, loader, self.weights, config.loss.label_smoothing, config.augment,
+            model, self.stepper, loader, self.weights, config.loss, self.alignment, config.augment,
             self.precision, self.device, self.processes,
             f"epoch {number}/{config.schedule.epochs} train",
         )  # fmt: skip
@@ -279,6 +292,16 @@ class _Run:
         """Print from the main process only."""
         if self.processes.is_main:
             print(text, flush=True)
+
+
+def _some_batches(store: FilmStore, config: TrainConfig) -> Iterator[Tensor]:
+    """Training films as an epoch would draw them, for the statistics of a bundle's BatchNorms: uint8 [B, S, S]."""
+    order = epoch_order(film_weights(store.films, config.data), balanced=True, seed=config.run.seed, epoch=0)[
+        :_STATISTICS_FILMS
+    ]
+    films = TrainingFilms(store, order, config.augment, config.data.image_size_px, [config.run.seed, 0])
+    for images, _, _ in batches(films, batch_size=config.optimiser.batch_size, workers=0, drop_last=False, pin_memory=False):
+        yield images
 
 
 def _claim(out: Path, *, resume: bool, processes: Processes) -> None:
