@@ -384,6 +384,21 @@ def test_the_card_states_only_the_limits_and_licences_of_the_data_at_hand(metric
     assert "part of the training data is of unclear status (free)" in render_model_card(manifest, changed, PARTS)
 
 
+def test_the_card_of_a_bundle_that_went_on_from_another_names_it_and_hands_its_terms_on(metrics, bundle_path):
+    manifest = ModelBundle.open(bundle_path).manifest
+    began = {"model": {"weights": "bundle", "weights_file": "models/chest-xray-0.9.0"}}
+    card = render_model_card(manifest.model_copy(update={"training_config": began}), metrics, PARTS)
+    assert "Training went on from chest-xray-0.9.0, backbone and head" in card
+    assert "The terms of chest-xray-0.9.0, from which training went on, hold for these weights too." in card
+
+
+def test_the_card_says_whether_other_pictures_are_flagged(metrics, bundle_path):
+    manifest = ModelBundle.open(bundle_path).manifest
+    assert "flagged for review" in render_model_card(manifest, metrics, PARTS).partition("## Data")[0]
+    blind = manifest.model_copy(update={"outliers": None})
+    assert "flagged for review" not in render_model_card(blind, metrics, PARTS).partition("## Data")[0]
+
+
 def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(evaluated, metrics, bundle_path, tmp_path):
     bundle_copy = shutil.copytree(bundle_path, tmp_path / "bundle")
     before = ModelBundle.open(bundle_copy).manifest

@@ -4,6 +4,7 @@ Every number comes from the manifest and from metrics.json; the words about know
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from service.contract.findings import FINDINGS
@@ -48,6 +49,7 @@ _PRETRAINED = {
     "timm states for them.",
     "file": "The backbone began with weights from a file that the training configuration names; their licence is not recorded.",
     "none": "The network began with random weights.",
+    "bundle": "Training went on from {bundle}, backbone and head; its own model card says where that one began.",
 }
 
 
@@ -65,7 +67,7 @@ def _paragraphs(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]
     yield f"# Model card: {manifest.name} {manifest.version}"
     yield "**For research only. Not a medical device; not for diagnosis, triage or any decision about a patient.**"
     yield from _identity(manifest)
-    yield from _intended_use()
+    yield from _intended_use(manifest)
     yield from _training_data(manifest, data)
     yield from _licence(manifest, data)
     yield from _performance(metrics)
@@ -94,15 +96,22 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
         f"grey film, stretched to {side} x {side} px. Output: three probabilities, calibrated with temperature "
         f"{manifest.temperature:.3f} on the validation split. Code revision: {manifest.git_commit or 'not recorded'}."
     )
-    yield _PRETRAINED.get(_weights_of(manifest), "Where the backbone's first weights came from is not recorded.")
+    origin = _PRETRAINED.get(_weights_of(manifest), "Where the backbone's first weights came from is not recorded.")
+    yield origin.format(bundle=_predecessor(manifest))
 
 
-def _intended_use() -> Iterator[str]:
+def _intended_use(manifest: ModelManifest) -> Iterator[str]:
     yield "## Intended use"
     yield (
         "Research, teaching, and the development of software around such models. It has not been tested prospectively, nor "
         "approved by any authority. It always answers one of its three classes: any other disease, another body part or a "
-        "photograph gets one of these names as well. Do not use it on lateral views."
+        "photograph gets one of these names as well"
+        + (
+            ", though most pictures that are no frontal chest film are flagged for review. "
+            if manifest.outliers is not None
+            else ". "
+        )
+        + "Do not use it on lateral views."
     )
 
 
@@ -145,6 +154,8 @@ def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
         yield "No film of the training data is marked non-commercial; the attribution that the sources ask for still applies."
     if _weights_of(manifest) == "packaged":
         yield "The pretrained ImageNet weights that training began with are under Apache-2.0."
+    if _weights_of(manifest) == "bundle":
+        yield f"The terms of {_predecessor(manifest)}, from which training went on, hold for these weights too."
 
 
 def _performance(metrics: Figures) -> Iterator[str]:
@@ -229,6 +240,11 @@ def _sources_flagged(data: Figures, flag: str) -> list[str]:
 def _weights_of(manifest: ModelManifest) -> str:
     model: dict[str, Any] = manifest.training_config.get("model", {})
     return str(model.get("weights", ""))
+
+
+def _predecessor(manifest: ModelManifest) -> str:
+    model: dict[str, Any] = manifest.training_config.get("model", {})
+    return PurePosixPath(str(model.get("weights_file", ""))).name
 
 
 def _refusals(refused: Figures) -> str:
