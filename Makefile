@@ -18,7 +18,7 @@ export BENTOML_DO_NOT_TRACK := True
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184
 
 # Asked here, not in the recipes: those would first install the environment.
-ifneq ($(filter train export evaluate,$(MAKECMDGOALS)),)
+ifneq ($(filter train export evaluate explore ablate tune,$(MAKECMDGOALS)),)
 ifndef DATA
 $(error DATA is not given: make $(MAKECMDGOALS) DATA=folder. The folder holds train/, val/ and test/, each with the folders \
 Normal/, Pneumonia/ and Tuberculosis/ full of films, and optionally manifest.csv; README.md, "Training your own", says more)
@@ -26,7 +26,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train export evaluate bench smoke clean
+.PHONY: help serve test check format train export evaluate explore ablate tune bench smoke clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,14 +47,24 @@ format: $(DEV_ENV)/.installed ## Format the code
 	$(DEV_ENV)/bin/ruff check --fix .
 	$(DEV_ENV)/bin/ruff format .
 
-train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DATA=folder RUN=runs/… VERSION=x.y.z
-	$(KEEP_MEMORY) $(RUN_IN) training.train --config $(CONFIG) --data $(DATA) --out $(RUN) --version $(VERSION) --resume
+train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DATA=folder RUN=runs/… VERSION=x.y.z MLFLOW=experiment
+	$(KEEP_MEMORY) $(RUN_IN) training.train --config $(CONFIG) --data $(DATA) --out $(RUN) --version $(VERSION) --resume \
+		$(if $(MLFLOW),--mlflow $(MLFLOW))
 
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
 	$(RUN_IN) export.export --checkpoint $(RUN)/best_model.pt --data $(DATA) --version $(VERSION) --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split: DATA=folder BUNDLE=models/…
 	$(RUN_IN) training.evaluation $(BUNDLE) --data $(DATA) --split test
+
+explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
+	$(RUN_IN) training.exploration --data $(DATA)
+
+ablate: $(DEV_ENV)/.installed ## What each augmentation is worth, with seeds and spread: DATA=folder
+	$(KEEP_MEMORY) $(RUN_IN) training.ablate --data $(DATA)
+
+tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=folder
+	$(KEEP_MEMORY) $(RUN_IN) training.tune --data $(DATA)
 
 bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
 	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle $(BUNDLE))
