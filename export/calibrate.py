@@ -1,4 +1,4 @@
-"""Fits what turns logits into decisions: temperature, TB threshold, conformal quantile, review threshold.
+"""Fits what turns logits into decisions: temperature, TB threshold, conformal quantiles, review threshold.
 
 Arrays in, numbers out; only ever given the validation split. Knows neither films nor the network.
 """
@@ -40,13 +40,13 @@ class Calibration:
     """What was fitted.
 
     temperature: logits are divided by it. tb_threshold, review_threshold: calibrated probabilities.
-    conformal_quantile: see `ConformalSpec`. nll_before, nll_after: mean negative log-likelihood in nats at temperature 1 and
+    conformal_quantiles: see `ConformalSpec`. nll_before, nll_after: mean negative log-likelihood in nats at temperature 1 and
     at the fitted one. films: how many were fitted on.
     """
 
     temperature: float
     tb_threshold: float
-    conformal_quantile: float
+    conformal_quantiles: dict[Finding, float]
     review_threshold: float
     nll_before: float
     nll_after: float
@@ -69,7 +69,7 @@ def calibrate(logits: Floats, labels: Labels) -> Calibration:
     return Calibration(
         temperature=temperature,
         tb_threshold=screening_threshold(probabilities[:, tuberculosis], labels == tuberculosis, TB_SENSITIVITY),
-        conformal_quantile=conformal_quantile(probabilities, labels, CONFORMAL_COVERAGE),
+        conformal_quantiles=conformal_quantiles(probabilities, labels, CONFORMAL_COVERAGE),
         review_threshold=review_threshold(probabilities, REVIEW_SHARE),
         nll_before=negative_log_likelihood(logits, labels, 1.0),
         nll_after=negative_log_likelihood(logits, labels, temperature),
@@ -118,16 +118,17 @@ def screening_threshold(scores: Floats, positive: npt.NDArray[np.bool_], sensiti
     return round(threshold, 4)
 
 
-def conformal_quantile(probabilities: Floats, labels: Labels, coverage: float) -> float:
-    """Quantile of the scores 1 - p(true finding), with the finite-sample correction of split conformal prediction.
+def conformal_quantiles(probabilities: Floats, labels: Labels, coverage: float) -> dict[Finding, float]:
+    """Quantile of the scores 1 - p of each finding's own films, with the finite-sample correction of split conformal sets.
 
-    Angelopoulos & Bates, arXiv:2107.07511, section 1: a new film's set {c: 1 - p_c <= quantile} holds the true finding with at
-    least this probability, if it is exchangeable with the calibration films. 1 (every finding) if they are too few.
-    The temperature was fitted on the same films; one parameter for hundreds of films shifts the coverage by less than the
-    correction itself.
+    A new film's set {c: 1 - p_c <= quantile of c} holds the true finding with at least this probability, whichever it is, if
+    the film is exchangeable with that finding's calibration films (Vovk 2012, arXiv:1209.2673). 1 (always in the set) where
+    they are too few. The temperature was fitted on the same films; one parameter for hundreds of films shifts the coverage by
+    less than the correction itself.
     """
     of_truth = conformal.threshold_scores(probabilities)[np.arange(len(labels)), labels]
-    return min(1.0, conformal.conformal_quantile(of_truth, coverage))
+    quantiles = conformal.class_quantiles(of_truth, labels, coverage, len(FINDINGS))
+    return {finding: min(1.0, float(quantile)) for finding, quantile in zip(FINDINGS, quantiles, strict=True)}
 
 
 def review_threshold(probabilities: Floats, share: float) -> float:

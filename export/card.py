@@ -66,6 +66,7 @@ def render_card(manifest: ModelManifest, calibration: Calibration, figures: Vali
     at_bound = ", at the bound of its range: too few films, or a network that is always or never right" * found_no_minimum(
         manifest.temperature
     )
+    quantiles = ", ".join(f"{finding} {quantile:.4f}" for finding, quantile in manifest.conformal.quantiles.items())
     return f"""# {manifest.name} {manifest.version}
 
 Classifies a frontal chest radiograph as {", ".join(finding.value for finding in manifest.findings)}.
@@ -85,7 +86,7 @@ Classifies a frontal chest radiograph as {", ".join(finding.value for finding in
 | Temperature | {manifest.temperature:.4f}{at_bound} |
 | Negative log-likelihood, before and after (nats) | {calibration.nll_before:.4f}, {calibration.nll_after:.4f} |
 | Tuberculosis screening threshold (sensitivity at least {TB_SENSITIVITY:.0%}) | {calibration.tb_threshold:.4f} |
-| Conformal quantile ({manifest.conformal.coverage:.0%} coverage) | {manifest.conformal.quantile:.4f} |
+| Conformal quantiles ({manifest.conformal.coverage:.0%} coverage) | {quantiles} |
 | Review if the confidence is below | {manifest.review.low_confidence_below:.4f} |
 {_outlier_row(manifest)}
 ## Figures on the same films

@@ -222,7 +222,7 @@ def _uncalibrated_manifest(
             head=network.head.spec,
             temperature=1.0,
             operating_points={"balanced": OperatingPoint(description="The most probable finding.")},
-            conformal=ConformalSpec(coverage=CONFORMAL_COVERAGE, quantile=1.0),
+            conformal=ConformalSpec(coverage=CONFORMAL_COVERAGE, quantiles=dict.fromkeys(FINDINGS, 1.0)),
             review=ReviewSpec(low_confidence_below=0.0),
             opset=OPSET,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -260,7 +260,7 @@ def _calibrated(manifest: ModelManifest, calibration: Calibration) -> ModelManif
         update={
             "temperature": calibration.temperature,
             "operating_points": points,
-            "conformal": ConformalSpec(coverage=CONFORMAL_COVERAGE, quantile=calibration.conformal_quantile),
+            "conformal": ConformalSpec(coverage=CONFORMAL_COVERAGE, quantiles=calibration.conformal_quantiles),
             "review": ReviewSpec(low_confidence_below=calibration.review_threshold),
         }
     )
@@ -291,7 +291,8 @@ def _summary_lines(bundle: ModelBundle, registered_as: str | None) -> Iterator[s
     at_bound = " (at the bound of its range: calibrate on more films)" if found_no_minimum(manifest.temperature) else ""
     yield f"  temperature         {manifest.temperature:.4f}{at_bound}"
     yield f"  tuberculosis from   {manifest.operating_points[TB_SCREENING].thresholds[Finding.TUBERCULOSIS]:.4f} (screening)"
-    yield f"  conformal quantile  {manifest.conformal.quantile:.4f} ({manifest.conformal.coverage:.0%} coverage)"
+    quantiles = ", ".join(f"{finding} {quantile:.4f}" for finding, quantile in manifest.conformal.quantiles.items())
+    yield f"  conformal quantiles {quantiles} ({manifest.conformal.coverage:.0%} coverage)"
     yield f"  review below        {manifest.review.low_confidence_below:.4f}"
     if manifest.outliers is not None:
         share = manifest.outliers.flagged_share

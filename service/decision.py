@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from service.contract.errors import UnknownFinding, UnknownOperatingPoint
 from service.contract.findings import FINDINGS, Finding
-from service.contract.manifest import ImageStatistic, ModelManifest, OperatingPoint, OutlierSpec
+from service.contract.manifest import ConformalSpec, ImageStatistic, ModelManifest, OperatingPoint, OutlierSpec
 
 DEFAULT_OPERATING_POINT = "balanced"
 
@@ -91,7 +91,7 @@ def decide(
     by_finding = {finding: float(value) for finding, value in zip(FINDINGS, probabilities, strict=True)}
     most_probable = max(FINDINGS, key=by_finding.__getitem__)
     finding = call(by_finding, find_operating_point(manifest, operating_point))
-    prediction_set = conformal_set(by_finding, manifest.conformal.quantile)
+    prediction_set = conformal_set(by_finding, manifest.conformal)
     unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
     rules = (
         (ReviewReason.LOW_CONFIDENCE, by_finding[most_probable] < manifest.review.low_confidence_below),
@@ -131,10 +131,10 @@ def call(probabilities: dict[Finding, float], point: OperatingPoint) -> Finding:
     return max(reached, key=reached.__getitem__) if reached else Finding.NORMAL
 
 
-def conformal_set(probabilities: dict[Finding, float], quantile: float) -> tuple[Finding, ...]:
-    """Each finding whose probability is at least 1 - quantile, most probable first (see `ConformalSpec`)."""
+def conformal_set(probabilities: dict[Finding, float], spec: ConformalSpec) -> tuple[Finding, ...]:
+    """Each finding whose probability is at least 1 - its quantile, most probable first (see `ConformalSpec`)."""
     # Comparing 1 - p with the quantile, as calibration does, keeps a score equal to the quantile inside the set.
-    kept = [finding for finding in FINDINGS if 1.0 - probabilities[finding] <= quantile]
+    kept = [finding for finding in FINDINGS if 1.0 - probabilities[finding] <= spec.quantiles[finding]]
     return tuple(sorted(kept, key=probabilities.__getitem__, reverse=True))
 
 

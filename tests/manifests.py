@@ -24,7 +24,7 @@ def manifest_members(**changes: Any) -> dict[str, Any]:
             "high_specificity": {"description": "", "thresholds": {"Pneumonia": 0.7, "Tuberculosis": 0.7}},
             "tb_screening": {"description": "", "thresholds": {"Tuberculosis": 0.2}},
         },
-        "conformal": {"coverage": 0.9, "quantile": 0.6},
+        "conformal": {"coverage": 0.9, "quantiles": {"Normal": 0.6, "Pneumonia": 0.6, "Tuberculosis": 0.6}},
         "review": {"low_confidence_below": 0.6},
         "opset": 18,
         "created_at": "2026-01-01T00:00:00Z",

@@ -35,6 +35,14 @@ def test_no_folder_or_no_manifest_is_bundle_not_found(tmp_path):
             ModelBundle.open(path)
 
 
+def test_a_manifest_with_one_conformal_quantile_has_it_for_every_finding():
+    conformal = make_manifest(conformal={"coverage": 0.9, "quantile": 0.4}).conformal
+    assert conformal.quantiles == {"Normal": 0.4, "Pneumonia": 0.4, "Tuberculosis": 0.4}
+    assert not conformal.is_per_class
+    own = make_manifest(conformal={"coverage": 0.9, "quantiles": conformal.quantiles | {"Pneumonia": 0.6}}).conformal
+    assert own.is_per_class
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "chest-xray"}', "\u00e9"])
 def test_a_malformed_manifest_is_invalid(tmp_path, text):
     path = write_bundle(tmp_path / "bundle")
@@ -53,6 +61,9 @@ def test_a_malformed_manifest_is_invalid(tmp_path, text):
         {"operating_points": {"tb_screening": {"description": ""}}},
         {"operating_points": {"balanced": {"description": "", "thresholds": {"Normal": 0.5}}}},
         {"operating_points": {"balanced": {"description": "", "thresholds": {"Pneumonia": 1.0}}}},
+        {"conformal": {"coverage": 0.9, "quantiles": {"Normal": 0.4}}},
+        {"conformal": {"coverage": 0.9, "quantiles": {"Normal": 0.4, "Pneumonia": 0.5, "Tuberculosis": 1.1}}},
+        {"conformal": {"coverage": 0.9, "quantile": 0.4, "quantiles": {"Normal": 0.4}}},
         {"files": {HEAD_NAME: "0" * 64}},
         {"files": manifest_members()["files"] | {"../outside": "0" * 64}},
         {"files": manifest_members()["files"] | {MANIFEST_NAME: "0" * 64}},

@@ -73,6 +73,13 @@ def test_the_prediction_set_holds_what_reaches_one_minus_the_quantile(probabilit
     assert decide(probabilities, MANIFEST).prediction_set == expected
 
 
+def test_each_finding_of_the_prediction_set_has_a_quantile_of_its_own():
+    spec = {"coverage": 0.9, "quantiles": {"Normal": 0.3, "Pneumonia": 0.7, "Tuberculosis": 0.5}}
+    manifest = make_manifest(conformal=spec)
+    assert decide((0.65, 0.35, 0.00), manifest).prediction_set == (PNEUMONIA,)
+    assert decide((0.00, 0.40, 0.60), manifest).prediction_set == (TUBERCULOSIS, PNEUMONIA)
+
+
 @pytest.mark.parametrize(
     ("point", "probabilities", "reasons"),
     [

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from export.calibrate import conformal_quantile as exported_quantile
+from export.calibrate import conformal_quantiles as exported_quantiles
 from service.contract.findings import FINDINGS
+from service.contract.manifest import ConformalSpec
 from service.decision import conformal_set
 from training.conformal import adaptive_scores, class_quantiles, conformal_quantile, sets_of, threshold_scores
 
@@ -60,17 +61,21 @@ def test_only_a_quantile_of_its_own_promises_the_coverage_to_each_class():
 
 def test_threshold_scores_give_the_sets_of_the_service():
     probabilities, _ = draw_films(np.random.default_rng(0), 200)
-    sets = sets_of(threshold_scores(probabilities), 0.46)
+    quantiles = np.array([0.46, 0.6, 0.52])
+    spec = ConformalSpec(coverage=0.9, quantiles=dict(zip(FINDINGS, quantiles.tolist(), strict=True)))
+    sets = sets_of(threshold_scores(probabilities), quantiles)
+    assert len(set(sets.sum(axis=1))) == 3
     for row, found in zip(probabilities, sets, strict=True):
-        expected = conformal_set(dict(zip(FINDINGS, row.tolist(), strict=True)), 0.46)
+        expected = conformal_set(dict(zip(FINDINGS, row.tolist(), strict=True)), spec)
         assert {finding for finding, held in zip(FINDINGS, found, strict=True) if held} == set(expected)
 
 
-def test_the_quantile_is_the_one_that_export_puts_into_the_manifest():
+def test_the_quantiles_are_those_that_export_puts_into_the_manifest():
     probabilities, labels = draw_films(np.random.default_rng(1), 90)
     scores = threshold_scores(probabilities)[np.arange(90), labels]
     for coverage in (0.8, 0.9, 0.95, 0.995):
-        assert min(1.0, conformal_quantile(scores, coverage)) == exported_quantile(probabilities, labels, coverage)
+        quantiles = class_quantiles(scores, labels, coverage, 3).clip(max=1.0)
+        assert list(exported_quantiles(probabilities, labels, coverage).values()) == quantiles.tolist()
 
 
 def test_the_quantile_is_the_corrected_rank_and_infinite_when_the_films_are_too_few():

@@ -8,7 +8,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -72,11 +72,32 @@ class OperatingPoint(_Frozen):
 class ConformalSpec(_Frozen):
     """Split conformal prediction sets (Angelopoulos & Bates, arXiv:2107.07511, least ambiguous classifiers).
 
-    The set holds each finding whose probability is at least 1 - quantile.
+    The set holds each finding whose probability is at least 1 - its quantile. Quantiles of their own promise the coverage to
+    the films of each finding (Vovk 2012, arXiv:1209.2673); one `quantile` for all, as chest-xray 1.0.0 has it, promises it to
+    the films as a whole.
     """
 
     coverage: float = Field(gt=0, lt=1)
-    quantile: float = Field(ge=0, le=1)
+    quantiles: dict[Finding, Annotated[float, Field(ge=0, le=1)]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_quantile_stands_for_all(cls, members: Any) -> Any:
+        if isinstance(members, dict) and "quantile" in members and "quantiles" not in members:
+            others = {name: value for name, value in members.items() if name != "quantile"}
+            return {**others, "quantiles": dict.fromkeys(FINDINGS, members["quantile"])}
+        return members
+
+    @model_validator(mode="after")
+    def _every_finding_has_one(self) -> "ConformalSpec":
+        if set(self.quantiles) != set(FINDINGS):
+            raise ValueError(f"quantiles must be of {', '.join(FINDINGS)}, found {', '.join(self.quantiles) or 'none'}")
+        return self
+
+    @property
+    def is_per_class(self) -> bool:
+        """Whether the coverage is promised to the films of each finding, not to all films as a whole."""
+        return len(set(self.quantiles.values())) > 1
 
 
 class ReviewSpec(_Frozen):

@@ -43,7 +43,8 @@ def _measure(evidence: Evidence) -> Measured:
     sets = np.array([[finding in decision.prediction_set for finding in FINDINGS] for decision in decisions])
     return {
         "promised_coverage": conformal.coverage,
-        "quantile": conformal.quantile,
+        "promised_to_each_class": conformal.is_per_class,
+        "quantiles": {finding.value: quantile for finding, quantile in conformal.quantiles.items()},
         "sizes": size_counts(sets),
         **interval_figures(
             lambda weights: set_figures(judgements, sets, weights),
@@ -56,11 +57,16 @@ def _measure(evidence: Evidence) -> Measured:
 
 def _describe(values: Measured) -> str:
     sizes = enumerated([f"{films} of size {size}" for size, films in values["sizes"].items()])
+    reached = enumerated([f"{finding} from {1 - quantile:.3f}" for finding, quantile in values["quantiles"].items()])
+    promise = (
+        "to the films of each class, and nothing to a single source"
+        if values["promised_to_each_class"]
+        else "as a whole; they promise nothing to a single class or source"
+    )
     return "\n\n".join(
         [
             f"The sets that the service answers promise to hold the truth for {values['promised_coverage']:.0%} of films like "
-            "those of the val split, as a whole; they promise nothing to a single class or source. They hold a finding whose "
-            f"probability is at least {1 - values['quantile']:.3f}. Of the sets, {sizes}.",
+            f"those of the val split, {promise}. By probability, they hold {reached} on. Of the sets, {sizes}.",
             prediction_set_table(values),
         ]
     )

@@ -46,7 +46,7 @@ class _Form:
 
 
 _FORMS = {
-    "threshold": _Form("one threshold (as released)", lambda p, _: threshold_scores(p)),
+    "threshold": _Form("one threshold", lambda p, _: threshold_scores(p)),
     "threshold_per_class": _Form("a threshold for each class", lambda p, _: threshold_scores(p), per_class=True),
     "aps": _Form("APS", lambda p, _: adaptive_scores(p), never_empty=True),
     "aps_drawn": _Form("APS, randomised", lambda p, rng: adaptive_scores(p, draws=rng.random(len(p))), never_empty=True),
@@ -77,6 +77,7 @@ def _measure(evidence: Evidence) -> Measured:
     reference, judged = evidence.judged("val").judgements(), evidence.judged().judgements()
     return {
         "split": evidence.split,
+        "released": "threshold_per_class" if evidence.bundle.manifest.conformal.is_per_class else "threshold",
         "calibrated_on": len(reference.labels),
         "forms": dict(_measure_forms(evidence, reference, judged)),
     }
@@ -102,12 +103,12 @@ def _describe(values: Measured) -> str:
     chosen_on_itself = " Here that is the split itself, so coverage is as promised." if values["split"] == "val" else ""
     return "\n\n".join(
         [
-            f"Forms of sets, calibrated on {values['calibrated_on']} films of the val split at 90 % and 95 %, beside the one "
-            f"that the bundle ships.{chosen_on_itself} A threshold for each class promises its coverage to each class. APS "
+            f"Forms of sets, calibrated on {values['calibrated_on']} films of the val split at 90 % and "
+            f"95 %.{chosen_on_itself} A threshold for each class promises its coverage to each class. APS "
             "adds up findings from the most probable on, so that its sets grow where the network is unsure; RAPS "
             f"(arXiv:2009.14193) adds a penalty of {PENALTY} for each finding after the first. Both hold the most probable "
             "finding in any case, which lifts their coverage above the promise. The randomised ones draw a number for each "
-            "film, by a seed.",
+            f"film, by a seed. The bundle ships {values['forms'][values['released']]['title']}, at its own coverage.",
             set_form_table(values),
             picture("Sizes of prediction sets", _FIGURE),
         ]
