@@ -13,7 +13,7 @@ from service.contract.errors import DatasetError
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from training.dataset_validation import validate_dataset
-from training.folder import FilmFile, scan_folder
+from training.folder import FilmFile, scan_folder, without_source
 from training.validation_report import ValidationLimits
 
 
@@ -31,11 +31,13 @@ class Films:
     mean_chroma: npt.NDArray[np.float64]
 
 
-def usable_films(data: Path, data_fingerprint: str, limits: ValidationLimits) -> dict[str, list[FilmFile]]:
+def usable_films(
+    data: Path, data_fingerprint: str, limits: ValidationLimits, held_out_source: str = ""
+) -> dict[str, list[FilmFile]]:
     """Split -> the films of `data` that training used: its own validation pass, which reads every file once.
 
-    data_fingerprint, limits: of the run whose films these must be. Raises DatasetNotFound or DatasetError for a folder that is
-    not a data set, is not that run's, or must not be trained on.
+    data_fingerprint, limits, held_out_source: of the run whose films these must be. Raises DatasetNotFound or DatasetError for
+    a folder that is not a data set, is not that run's, or must not be trained on.
     """
     report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
     if report.data_fingerprint != data_fingerprint:
@@ -45,7 +47,7 @@ def usable_films(data: Path, data_fingerprint: str, limits: ValidationLimits) ->
         )
     report.require_trainable()
     films: dict[str, list[FilmFile]] = {}
-    for film in report.usable:
+    for film in without_source(report.usable, held_out_source):
         films.setdefault(film.split, []).append(film)
     return films
 

@@ -273,6 +273,15 @@ def test_films_that_training_excluded_are_not_used(phantom_dataset: Any) -> None
     assert after["val"] == [film for film in before["val"] if film.path != second]
 
 
+def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset: Any) -> None:
+    data = phantom_dataset(films_per_class={"train": 4, "val": 4}, manifest=True)
+    source = min(film.source for film in scan_folder(data))
+    films = usable_films(data, fingerprint_of(data), LIMITS, held_out_source=source)
+    everything = usable_films(data, fingerprint_of(data), LIMITS)
+    assert films == {split: [film for film in each if film.source != source] for split, each in everything.items()}
+    assert films != everything
+
+
 def test_another_folder_than_the_one_trained_on_is_refused_before_any_work(
     tiny_checkpoint: Path, phantom_dataset: Any, tmp_path: Path
 ) -> None:

@@ -393,6 +393,13 @@ def test_the_card_of_a_bundle_that_went_on_from_another_names_it_and_hands_its_t
     assert "The terms of chest-xray-0.9.0, from which training went on, hold for these weights too." in card
 
 
+def test_the_card_says_which_source_the_model_has_never_seen(metrics, bundle_path):
+    manifest = ModelBundle.open(bundle_path).manifest
+    held_out = manifest.model_copy(update={"training_config": {"data": {"held_out_source": "clinic A"}}})
+    assert "Films of clinic A took part in none of this" in render_model_card(held_out, metrics, PARTS)
+    assert "took part in none of this" not in render_model_card(manifest, metrics, PARTS)
+
+
 def test_the_card_says_whether_other_pictures_are_flagged(metrics, bundle_path):
     manifest = ModelBundle.open(bundle_path).manifest
     assert "flagged for review" in render_model_card(manifest, metrics, PARTS).partition("## Data")[0]

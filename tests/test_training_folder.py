@@ -6,7 +6,7 @@ import pytest
 
 from service.contract.errors import DatasetError, DatasetNotFound
 from service.contract.findings import FINDINGS, Finding
-from training.folder import MANIFEST_COLUMNS, SPLITS, named, scan_folder
+from training.folder import MANIFEST_COLUMNS, SPLITS, named, scan_folder, without_source
 
 
 @pytest.fixture
@@ -186,3 +186,22 @@ def test_a_manifest_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tree: 
 def test_long_lists_of_files_are_cut_with_their_count() -> None:
     assert named([str(i) for i in range(12)]).endswith("8, 9 and 2 more")
     assert named(["a", "b"]) == "a, b"
+
+
+def test_holding_a_source_out_leaves_the_films_of_all_others(tree: Path) -> None:
+    write_manifest(tree)
+    (tree / "train/Normal/other.png").write_bytes(b"")  # not in the manifest: of unknown source
+    films = scan_folder(tree)
+
+    assert without_source(films, "") == list(films)
+    assert without_source(films, "unknown") == [film for film in films if film.source == "clinic"]
+
+
+def test_a_source_that_is_not_there_or_that_a_class_needs_cannot_be_held_out(tree: Path) -> None:
+    write_manifest(tree)
+    films = scan_folder(tree)
+
+    with pytest.raises(DatasetError, match=r"no films of the source 'hospital'.*held_out_source.*known: clinic"):
+        without_source(films, "hospital")
+    with pytest.raises(DatasetError, match=r"Without the source 'clinic' .* Normal in train, .* hold out another"):
+        without_source(films, "clinic")

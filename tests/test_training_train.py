@@ -101,6 +101,24 @@ def test_a_run_goes_on_from_a_bundle_and_aligning_sources_changes_what_it_learns
     assert not torch.equal(learned[0.0][stem], learned[1.0][stem])
 
 
+def test_a_run_sees_nothing_of_the_source_that_is_held_out(config_path, data, tmp_path, monkeypatch, capsys):
+    stores = []
+
+    class Watched(FilmStore):
+        def __init__(self, films, *arguments, **options):
+            super().__init__(films, *arguments, **options)
+            stores.append({film.source for film in films})
+
+    monkeypatch.setattr("training.train.FilmStore", Watched)
+    sources = sorted({film.source for film in scan_folder(data)})
+    options = ["--config", str(config_path), "--data", str(data), "--set=schedule.epochs=1"]
+    held_out = f'--set=data.held_out_source="{sources[0]}"'
+    assert main([*options, held_out, "--out", str(tmp_path / "run")]) == 0
+    assert stores == [set(sources[1:])] * 2
+    assert main([*options, '--set=data.held_out_source="nowhere"', "--out", str(tmp_path / "refused")]) == 1
+    assert f"known: {', '.join(sources)}" in capsys.readouterr().err
+
+
 def test_a_run_leaves_what_the_report_lists(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert {

@@ -20,6 +20,8 @@ class DataConfig:
     source_flattening: 0 keeps the sources' natural share within a class, 1 draws every source equally often.
     cache: keep decoded films in memory (about 60 kB each).
     near_duplicate_bits: largest distance of two 256-bit picture hashes at which films count as near duplicates.
+    held_out_source: a source whose films take no part in training, validation or calibration, so that the test split shows
+        how the model does where it has never been; "" leaves none out.
     lungs: graph of the lung segmenter (models/lung-fields-1.0.0/lungs.onnx); needed by augment.surroundings and augment.hollow.
     """
 
@@ -29,6 +31,7 @@ class DataConfig:
     workers: int = 2
     cache: bool = True
     near_duplicate_bits: int = 14
+    held_out_source: str = ""
     lungs: str = ""
 
 

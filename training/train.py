@@ -49,7 +49,7 @@ from training.devices import (
     seed_everything,
     share_buffers,
 )
-from training.folder import scan_folder
+from training.folder import scan_folder, without_source
 from training.history import as_columns, draw_curves, from_columns, write_history
 from training.loop import EpochFigures, Stepper, evaluate_epoch, train_epoch
 from training.lungs.segmenter import LungSegmenter
@@ -144,7 +144,8 @@ class _Run:
     @classmethod
     def build(cls, config: TrainConfig, report: ValidationReport, device: torch.device, processes: Processes) -> "_Run":
         """Network, optimiser and film stores. Raises WeightsUnavailable or EmptyClass."""
-        films = {split: [film for film in report.usable if film.split == split] for split in ("train", "val")}
+        kept = without_source(report.usable, config.data.held_out_source)
+        films = {split: [film for film in kept if film.split == split] for split in ("train", "val")}
         spec = preprocess_spec(config)
         network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
         load_backbone_weights(network, config.model)

@@ -124,6 +124,9 @@ def _training_data(manifest: ModelManifest, data: Figures) -> Iterator[str]:
         "The weights were fitted to the train split; the epoch, the temperature, the thresholds and the prediction sets were "
         f"chosen on the val split. {_sampling(manifest)}"
     ).strip()
+    held_out = manifest.training_config.get("data", {}).get("held_out_source")
+    if held_out:
+        yield f"Films of {held_out} took part in none of this: they come from a source that the model has never seen."
 
 
 def _sampling(manifest: ModelManifest) -> str:
