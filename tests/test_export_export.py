@@ -273,6 +273,18 @@ def test_films_that_training_excluded_are_not_used(phantom_dataset: Any) -> None
     assert after["val"] == [film for film in before["val"] if film.path != second]
 
 
+def test_a_mean_of_several_runs_is_exported_with_the_recipe_of_each(
+    tiny_checkpoint: Path, export_data: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    recipes = [checkpoint["config"], checkpoint["config"] | {"run": {"seed": 7}}]
+    save_checkpoint(tmp_path / "soup.pt", checkpoint | {"averaged_runs": recipes})
+    bundle = export_bundle(tmp_path / "soup.pt", export_data, version="1.0.0", out=tmp_path / "models")
+    assert [recipe["run"]["seed"] for recipe in bundle.manifest.training_config["averaged_runs"]] == [
+        recipe["run"]["seed"] for recipe in recipes
+    ]
+
+
 def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset: Any) -> None:
     data = phantom_dataset(films_per_class={"train": 4, "val": 4}, manifest=True)
     source = min(film.source for film in scan_folder(data))

@@ -98,6 +98,12 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
     )
     origin = _PRETRAINED.get(_weights_of(manifest), "Where the backbone's first weights came from is not recorded.")
     yield origin.format(bundle=_predecessor(manifest))
+    averaged = manifest.training_config.get("averaged_runs", ())
+    if averaged:
+        yield (
+            f"The weights are the mean of those of {len(averaged)} runs that began with the same ones (model soup, "
+            "arXiv:2203.05482); `training_config` in manifest.json has the configuration of each."
+        )
 
 
 def _intended_use(manifest: ModelManifest) -> Iterator[str]:

@@ -1,0 +1,118 @@
+"""Weights of several runs averaged: their mean, what it is judged by, and which runs have one."""
+
+import re
+
+import pytest
+import torch
+
+from service.contract.errors import CheckpointInvalid, ConfigError, DatasetError
+from training.checkpoint import BEST_NAME, load_checkpoint, save_checkpoint
+from training.soup import average_runs, main, mean_weights
+from training.train import main as train
+
+CONFIG = """
+[data]
+image_size_px = 64
+workers = 0
+near_duplicate_bits = 3
+[augment]
+resize_px = 72
+[model]
+architecture = "mobilenetv3_small_050"
+hidden = 16
+weights = "none"
+[optimiser]
+batch_size = 8
+[schedule]
+epochs = 1
+warmup_epochs = 1
+frozen_epochs = 0
+[run]
+device = "cpu"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def data(phantom_dataset):
+    return phantom_dataset(films_per_class={"train": 4, "val": 2}, manifest=True)
+
+
+@pytest.fixture(scope="module")
+def runs(data, config_path, tmp_path_factory):
+    """Two runs that differ in their seed, and so in their random first weights too: what they learn is not the matter here."""
+    folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
+    for seed, folder in enumerate(folders):
+        options = ["--config", config_path, "--data", data, "--out", folder, f"--set=run.seed={seed}"]
+        assert train([*map(str, options)]) == 0
+    return folders
+
+
+def changed_run(folder, path, **changes):
+    path.mkdir()
+    save_checkpoint(path / BEST_NAME, load_checkpoint(folder / BEST_NAME) | changes)
+    return path
+
+
+def test_weights_and_statistics_are_averaged_and_counters_are_not():
+    first = {"weight": torch.tensor([1.0, 3.0]), "num_batches_tracked": torch.tensor(10)}
+    second = {"weight": torch.tensor([2.0, -1.0]), "num_batches_tracked": torch.tensor(20)}
+    mean = mean_weights([first, second])
+    assert mean["weight"].tolist() == [1.5, 1.0]
+    assert mean["num_batches_tracked"].item() == 10
+
+
+def test_the_mean_of_two_runs_is_a_checkpoint_with_both_recipes(runs, data, tmp_path, capsys):
+    assert main([*map(str, runs), "--data", str(data), "--out", str(tmp_path / "soup")]) == 0
+    soup = load_checkpoint(tmp_path / "soup" / BEST_NAME)
+    states = [load_checkpoint(run / BEST_NAME)["model_state_dict"] for run in runs]
+    name = next(name for name in states[0] if name.startswith("head") and name.endswith("weight"))
+    torch.testing.assert_close(soup["model_state_dict"][name], (states[0][name] + states[1][name]) / 2)
+    assert not torch.equal(states[0][name], states[1][name])
+    assert [recipe["run"]["seed"] for recipe in soup["averaged_runs"]] == [0, 1]
+    table = capsys.readouterr().out
+    assert str(runs[0]) in table and str(runs[1]) in table
+    f1 = re.search(r"their mean *\| *[\d.]+ *\| *([\d.]+)", table)[1]
+    assert soup["val_f1"] == pytest.approx(float(f1), abs=1e-4)
+
+
+def test_a_run_averaged_with_itself_is_judged_as_it_was_in_training(runs, data, tmp_path):
+    table = average_runs([runs[0], runs[0]], data, tmp_path / "soup")
+    own, _, mean = table.splitlines()[2:]
+    assert own.split("|")[2:] == mean.split("|")[2:]
+    history = load_checkpoint(runs[0] / BEST_NAME)["history"]
+    assert float(own.split("|")[4]) == pytest.approx(history["val_accuracy"][0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"model_state_dict": {"head": torch.zeros(2)}}, "network"),
+        ({"data_fingerprint": "0" * 64}, "data"),
+        ({"config": {"model": {"weights": "packaged"}}}, "first weights"),
+        ({"config": {"data": {"held_out_source": "clinic"}}}, "held-out source"),
+    ],
+)
+def test_runs_that_do_not_fit_each_other_have_no_mean(runs, data, tmp_path, change, what):
+    own = load_checkpoint(runs[1] / BEST_NAME)
+    if "config" in change:
+        sections = {name: own["config"][name] | values for name, values in change["config"].items()}
+        change = {"config": own["config"] | sections}
+    other = changed_run(runs[1], tmp_path / "other", **change)
+    with pytest.raises(CheckpointInvalid, match=f"differ in their .*{what}"):
+        average_runs([runs[0], other], data, tmp_path / "soup")
+    assert not (tmp_path / "soup").exists()
+
+
+def test_another_data_folder_and_a_taken_place_are_refused(runs, data, phantom_dataset, tmp_path):
+    other = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    with pytest.raises(DatasetError, match="not the folder that the runs were trained on"):
+        average_runs(runs, other, tmp_path / "soup")
+    with pytest.raises(ConfigError, match="already holds"):
+        average_runs(runs, data, runs[0])
+
+
+def test_one_run_alone_is_a_usage_error(runs, data, capsys):
+    with pytest.raises(SystemExit):
+        main([str(runs[0]), "--data", str(data), "--out", "runs/soup"])
+    assert "at least two runs" in capsys.readouterr().err
