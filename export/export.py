@@ -55,7 +55,7 @@ from service.contract.manifest import (
 )
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
 from service.predictor import OUTPUT_NAMES, Outputs, Predictor
-from training.checkpoint import load_checkpoint
+from training.checkpoint import load_checkpoint, recipe_of
 from training.config import TrainConfig, config_from_dict
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
@@ -228,7 +228,7 @@ def _uncalibrated_manifest(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             git_commit=checkpoint["git_commit"],
             data_fingerprint=checkpoint["data_fingerprint"],
-            training_config=without_paths(_recipe(checkpoint)),
+            training_config=without_paths(recipe_of(checkpoint)),
             versions={library: installed_version(library) for library in RECORDED_VERSIONS},
             files=dict.fromkeys(REQUIRED_FILES, ""),  # hashed when the bundle is sealed
         )
@@ -236,12 +236,6 @@ def _uncalibrated_manifest(
         raise CheckpointInvalid(f"The checkpoint lacks {fault}; it was not written by training.train.") from fault
     except ValueError as fault:
         raise ExportError(f"No manifest can be made for {name} {version}: {fault}") from fault
-
-
-def _recipe(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of the run; of several, where training.soup averaged them."""
-    averaged = {"averaged_runs": checkpoint["averaged_runs"]} if "averaged_runs" in checkpoint else {}
-    return {**checkpoint["config"], **averaged}
 
 
 def _calibrated(manifest: ModelManifest, calibration: Calibration) -> ModelManifest:

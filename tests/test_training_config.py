@@ -32,8 +32,8 @@ def test_every_shipped_config_is_valid(path):
 
 
 def test_overrides_are_applied_after_the_file():
-    config = load_config(CONFIGS[0], ("schedule.epochs=2", 'model.weights="none"'))
-    assert (config.schedule.epochs, config.model.weights) == (2, "none")
+    config = load_config(CONFIGS[0], ("schedule.epochs=2", 'run.device="cuda:1"'))
+    assert (config.schedule.epochs, config.run.device) == (2, "cuda:1")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,9 @@ def test_overrides_are_applied_after_the_file():
         ({"augment": {"mixup_alpha": 0.2}, "loss": {"source_alignment": 0.1}}, "one class each"),
         ({"loss": {"source_alignment": -0.1}}, "source_alignment"),
         ({"model": {"weights": "bundle"}}, "weights_file"),
+        ({"model": {"weights": "checkpoint"}}, "weights_file"),
+        ({"loss": {"distillation": 0.5}}, "knows the findings"),
+        ({"loss": {"distillation": 1.5}, "model": {"weights": "bundle", "weights_file": "a"}}, "distillation must lie"),
         ({"augment": {"hollow": 0.1}}, "data.lungs"),
         ({"augment": {"surroundings": 1.2}, "data": {"lungs": "lungs.onnx"}}, "surroundings"),
         ({"schedule": {"small_epochs": 2, "small_side_px": 256}}, "small_side_px"),

@@ -400,13 +400,6 @@ def test_the_card_says_which_source_the_model_has_never_seen(metrics, bundle_pat
     assert "took part in none of this" not in render_model_card(manifest, metrics, PARTS)
 
 
-def test_the_card_says_that_weights_are_the_mean_of_several_runs(metrics, bundle_path):
-    manifest = ModelBundle.open(bundle_path).manifest
-    averaged = manifest.model_copy(update={"training_config": {"averaged_runs": [{}, {}]}})
-    assert "the mean of those of 2 runs" in render_model_card(averaged, metrics, PARTS)
-    assert "the mean of those of" not in render_model_card(manifest, metrics, PARTS)
-
-
 def test_the_card_says_whether_other_pictures_are_flagged(metrics, bundle_path):
     manifest = ModelBundle.open(bundle_path).manifest
     assert "flagged for review" in render_model_card(manifest, metrics, PARTS).partition("## Data")[0]

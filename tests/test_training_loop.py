@@ -94,7 +94,7 @@ def one_epoch(batch_size, accumulation_steps):
         network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
         WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps, clip_norm=100.0),
     )  # fmt: skip
-    train_epoch(network, stepper, loader, None, UNSMOOTHED, None, AugmentConfig(), precision, device, Processes(), "test")
+    train_epoch(network, stepper, loader, None, UNSMOOTHED, None, None, AugmentConfig(), precision, device, Processes(), "test")
     return network.weight.detach(), len(steps)
 
 
@@ -175,7 +175,7 @@ def train_once(network, loader, *, weights=None, smoothing=0.0, mixing=AugmentCo
     )  # fmt: skip
     loss = LossConfig(label_smoothing=smoothing)
     films = [(*batch, NO_FILMS) for batch in loader]
-    return train_epoch(network, stepper, films, weights, loss, None, mixing, precision, CPU, Processes(), "epoch 3")
+    return train_epoch(network, stepper, films, weights, loss, None, None, mixing, precision, CPU, Processes(), "epoch 3")
 
 
 def judge(network, loader, *, weights=None, smoothing=0.0, processes=Processes()):  # noqa: B008

@@ -10,6 +10,7 @@ import torch
 
 from service.contract.errors import WeightsUnavailable
 from training import pretrained
+from training.checkpoint import REQUIRED_KEYS, save_checkpoint
 from training.config import ModelConfig
 from training.network import build_network
 from training.pretrained import load_backbone_weights
@@ -45,6 +46,18 @@ def test_weights_from_a_file_are_loaded_and_misfits_are_named(tmp_path):
         load_backbone_weights(build_network("resnet50", hidden=8), ModelConfig(weights="file", weights_file=str(path)))
     with pytest.raises(WeightsUnavailable, match="No weights file"):
         load_backbone_weights(target, ModelConfig(weights="file", weights_file=str(tmp_path / "absent.pth")))
+
+
+def test_a_checkpoint_fills_backbone_and_head_and_misfits_are_named(tmp_path):
+    source, target = (build_network("mobilenetv3_small_050", hidden=8) for _ in range(2))
+    path = tmp_path / "best_model.pt"
+    save_checkpoint(path, dict.fromkeys(REQUIRED_KEYS, 0) | {"model_state_dict": source.state_dict()})
+    config = ModelConfig(weights="checkpoint", weights_file=str(path))
+    load_backbone_weights(target, config)
+    for name, tensor in source.state_dict().items():
+        torch.testing.assert_close(target.state_dict()[name], tensor)
+    with pytest.raises(WeightsUnavailable, match="another architecture or head"):
+        load_backbone_weights(build_network("mobilenetv3_small_050", hidden=16), config)
 
 
 def test_an_unreachable_hub_fails_at_once_and_names_the_other_ways(monkeypatch):

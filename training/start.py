@@ -1,0 +1,48 @@
+"""The network as a run begins: built, filled with the weights that its configuration names, its norms settled."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from training.bundle_weights import settle_norms
+from training.checkpoint import load_checkpoint, recipe_of
+from training.config import ModelConfig, TrainConfig
+from training.dataset import FilmStore, TrainingFilms, batches, epoch_order, film_weights
+from training.folder import FilmFile
+from training.lungs.segmenter import LungSegmenter
+from training.model_input import preprocess_spec
+from training.network import ChestXrayNetwork, build_network
+from training.pretrained import load_backbone_weights
+
+# Films whose mean and variance stand for those that a BatchNorm saw in training.
+_STATISTICS_FILMS = 512
+
+
+def training_store(films: list[FilmFile], config: TrainConfig) -> FilmStore:
+    """The films of the training split as a run reads them, with their lungs outlined if the configuration asks for it."""
+    outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
+    return FilmStore(films, preprocess_spec(config), config.augment.resize_px, cache=config.data.cache, outline=outline)
+
+
+def begin(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
+    """The network before its first step, the same every time. Raises WeightsUnavailable or CheckpointInvalid."""
+    network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
+    load_backbone_weights(network, config.model)
+    if config.model.weights == "bundle":
+        settle_norms(network, _some_batches(training, config))
+    return network
+
+
+def recipe_behind(config: ModelConfig) -> dict[str, Any] | None:
+    """What led to the checkpoint that a run begins with, None if it begins otherwise; see `recipe_of`."""
+    return recipe_of(load_checkpoint(Path(config.weights_file))) if config.weights == "checkpoint" else None
+
+
+def _some_batches(store: FilmStore, config: TrainConfig) -> Iterator[Tensor]:
+    """Training films as an epoch would draw them, for the statistics of a bundle's BatchNorms: uint8 [B, S, S]."""
+    drawn = epoch_order(film_weights(store.films, config.data), balanced=True, seed=config.run.seed, epoch=0)
+    films = TrainingFilms(store, drawn[:_STATISTICS_FILMS], config.augment, config.data.image_size_px, [config.run.seed, 0])
+    for images, _, _ in batches(films, batch_size=config.optimiser.batch_size, workers=0, drop_last=False, pin_memory=False):
+        yield images
