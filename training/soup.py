@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError, DatasetError
-from training.checkpoint import BEST_NAME, load_checkpoint, recipe_of, save_checkpoint
+from training.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, recipe_of, save_checkpoint
 from training.config import TrainConfig, config_from_dict
 from training.dataset import EvaluationFilms, FilmStore, batches
 from training.dataset_validation import ValidationLimits, validate_dataset
@@ -37,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print(
             average_runs(
-                arguments.runs, arguments.data, arguments.out, with_start=arguments.with_start, device_name=arguments.device
+                arguments.runs,
+                arguments.data,
+                arguments.out,
+                with_start=arguments.with_start,
+                last=arguments.last,
+                device_name=arguments.device,
             )
         )
     except ChestXrayError as fault:
@@ -47,23 +52,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def average_runs(
-    runs: Sequence[Path], data: Path, out: Path, *, with_start: bool = False, device_name: str | None = None
+    runs: Sequence[Path], data: Path, out: Path, *, with_start: bool = False, last: bool = False, device_name: str | None = None
 ) -> str:
     """Write the mean of the runs' best models to `out`/best_model.pt; returns a table of validation figures, in Markdown.
 
-    with_start: what the first run began with takes part like a run.
+    with_start: what the first run began with takes part like a run. last: each run as it ended instead of its best epoch, which
+        is the best for one network alone.
     The new checkpoint has the first run's configuration, and those of all in `averaged_runs`.
     Raises CheckpointInvalid for runs that do not fit each other, ConfigError if `out` cannot be written or holds a model, and
     DatasetError if `data` is not what they were trained on.
     """
     if (out / BEST_NAME).exists():
         raise ConfigError(f"{out} already holds a {BEST_NAME}; choose another --out.")
-    checkpoints = [load_checkpoint(run / BEST_NAME) for run in runs]
+    checkpoints = [load_checkpoint(run / (LATEST_NAME if last else BEST_NAME)) for run in runs]
     _require_alike(runs, checkpoints)
     config = config_from_dict(checkpoints[0]["config"])
     films = _usable_films(data, config, checkpoints[0]["data_fingerprint"])
     judge = _Judge(films["val"], config, device_name)
-    states = [(str(run), checkpoint["model_state_dict"]) for run, checkpoint in zip(runs, checkpoints, strict=True)]
+    states = [(str(run), _weights(checkpoint, last=last)) for run, checkpoint in zip(runs, checkpoints, strict=True)]
     if with_start:
         states.append(("what they began with", begin(config, training_store(films["train"], config)).state_dict()))
     mean = mean_weights([state for _, state in states])
@@ -95,6 +101,15 @@ def mean_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         name: torch.stack([state[name] for state in states]).mean(dim=0) if first.is_floating_point() else first
         for name, first in states[0].items()
     }
+
+
+def _weights(checkpoint: dict[str, Any], *, last: bool) -> dict[str, Tensor]:
+    """What validation judged: in a best model its weights, in the latest checkpoint their running average if there is one."""
+    prefix = "module."  # of torch.optim.swa_utils.AveragedModel
+    average = checkpoint.get("average_state_dict", {}) if last else {}
+    if not average.get("n_averaged"):
+        return checkpoint["model_state_dict"]
+    return {name.removeprefix(prefix): tensor for name, tensor in average.items() if name.startswith(prefix)}
 
 
 class _Judge:
@@ -162,10 +177,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="the data folder that they were trained on")
     parser.add_argument("--out", type=Path, required=True, help="new folder for best_model.pt")
     parser.add_argument("--with-start", action="store_true", help="what the runs began with takes part as well")
+    parser.add_argument("--last", action="store_true", help="the runs as they ended instead of their best epochs")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps; overrides run.device")
     arguments = parser.parse_args(argv)
-    if len(arguments.runs) < 2:
-        parser.error("give at least two runs")
+    if len(arguments.runs) + arguments.with_start < 2:
+        parser.error("give at least two runs, or one and --with-start")
     return arguments
 
 
