@@ -15,6 +15,9 @@ def test_stages_are_told_from_the_last_to_the_first():
         "model card says where that one began."
     )
     assert origin(FIRST).startswith("The backbone began as EfficientNet-Lite0 with ImageNet weights")
+    assert origin(SOUP | {"averaged_runs": [NEXT]}).startswith(
+        "The weights of a run and those that it began with were averaged"
+    )
     assert "those that they began with" not in origin(SOUP | {"averaged_with_start": False})
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from service.contract.errors import CheckpointInvalid, ConfigError, DatasetError
-from training.checkpoint import BEST_NAME, load_checkpoint, recipe_of, save_checkpoint
+from training.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, recipe_of, save_checkpoint
 from training.soup import average_runs, main, mean_weights
 from training.train import main as train
 
@@ -95,6 +95,33 @@ def test_what_the_runs_began_with_takes_part_where_it_is_asked_for(runs, config_
     assert "began_with" not in recipe
 
 
+def test_the_last_epoch_stands_for_a_run_as_its_running_average_where_it_keeps_one(config_path, data, tmp_path):
+    averaged = {
+        "ema": ('averaging.kind="ema"', "averaging.decay=0.9", "averaging.start_epoch=1", "schedule.epochs=2"),
+        "none": (),
+    }
+    for kind, changes in averaged.items():
+        options = [
+            "--config",
+            config_path,
+            "--data",
+            data,
+            "--out",
+            tmp_path / kind,
+            *(f"--set={change}" for change in changes),
+        ]
+        assert train([*map(str, options)]) == 0
+        average_runs([tmp_path / kind] * 2, data, tmp_path / f"{kind}-soup", last=True)
+        latest, soup = (
+            load_checkpoint(path) for path in (tmp_path / kind / LATEST_NAME, tmp_path / f"{kind}-soup" / BEST_NAME)
+        )
+        name = next(name for name in soup["model_state_dict"] if name.startswith("head") and name.endswith("weight"))
+        own = latest["model_state_dict"][name]
+        expected = latest["average_state_dict"][f"module.{name}"] if kind == "ema" else own
+        torch.testing.assert_close(soup["model_state_dict"][name], expected)
+        assert torch.equal(expected, own) == (kind == "none")
+
+
 def test_a_run_averaged_with_itself_is_judged_as_it_was_in_training(runs, data, tmp_path):
     table = average_runs([runs[0], runs[0]], data, tmp_path / "soup")
     own, _, mean = table.splitlines()[2:]
@@ -134,4 +161,4 @@ def test_another_data_folder_and_a_taken_place_are_refused(runs, data, phantom_d
 def test_one_run_alone_is_a_usage_error(runs, data, capsys):
     with pytest.raises(SystemExit):
         main([str(runs[0]), "--data", str(data), "--out", "runs/soup"])
-    assert "at least two runs" in capsys.readouterr().err
+    assert "at least two runs, or one and --with-start" in capsys.readouterr().err

@@ -36,8 +36,9 @@ def began_packaged(config: Config) -> bool:
 def _stages(config: Config) -> Iterator[str]:
     runs = config.get("averaged_runs")
     if runs:
-        start = " and those that they began with" if config.get("averaged_with_start") else ""
-        yield f"the weights of {len(runs)} runs{start} were averaged (model soups, arXiv:2203.05482)"
+        who, they = ("a run", "it") if len(runs) == 1 else (f"{len(runs)} runs", "they")
+        start = f" and those that {they} began with" if config.get("averaged_with_start") else ""
+        yield f"the weights of {who}{start} were averaged (model soups, arXiv:2203.05482)"
         yield from _stages(runs[0])
     elif _weights(config) == "checkpoint":
         yield "training went on from a checkpoint"
