@@ -162,7 +162,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("training/configs/release.toml"),
+        default=Path("training/configs/lite0.toml"),
         help="backbone, loss, optimiser, sampling of films",
     )
     parser.add_argument("--seeds", type=int, default=3, help="seeds per row; raise it later to add more (default: %(default)s)")

@@ -27,7 +27,7 @@ _ROTATION: dict[str, float] = {"rotation_degrees": 15.0}
 _AFFINE: dict[str, float] = {"scale": 0.1}
 _EXPOSURE: dict[str, float] = {"brightness": 0.2, "contrast": 0.2}
 
-# What each row changes; strengths of the report's rows are the report's, of the others those of training/configs/release.toml.
+# What each row changes; strengths of the report's rows are the report's, of the others those of training/configs/lite0.toml.
 ROWS: dict[str, dict[str, float]] = {
     BASELINE: {},
     "brightness": {"brightness": 0.2},

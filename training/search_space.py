@@ -105,6 +105,7 @@ def tuned(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
             document[section][key] = value
     if document["augment"]["mixup_alpha"]:
         document["augment"]["cutmix_alpha"] = 0.0
+        document["loss"]["source_alignment"] = 0.0  # a film of two classes is drawn to neither
     return config_from_dict(document)
 
 

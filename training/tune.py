@@ -287,7 +287,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("training/configs/release.toml"),
+        default=Path("training/configs/lite0.toml"),
         help="where the search starts (default: %(default)s)",
     )
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one value of it")
