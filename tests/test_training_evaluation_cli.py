@@ -26,6 +26,7 @@ from service.observer import Observer
 from service.pipeline import Pipeline
 from service.predictor import Predictor
 from training.evaluation import __main__ as evaluation
+from training.evaluation import decisions
 from training.evaluation.__main__ import main
 from training.evaluation.card import render_model_card
 from training.evaluation.decisions import decide_films
@@ -33,6 +34,7 @@ from training.evaluation.judging import judge
 from training.evaluation.parts import Evidence, NotMeasured, Part, draw_nothing
 from training.evaluation.provenance import summarise_data
 from training.evaluation.registry import PARTS
+from training.evaluation.tables import unflagged_table
 from training.folder import scan_folder
 
 LICENCES = {"source0": ("CC BY 4.0", "no"), "source1": ("non-commercial research", "yes")}
@@ -198,11 +200,45 @@ def test_decisions_are_counted_as_the_service_takes_them(metrics, evaluated, bun
     )
     assert set(tuberculosis["at"]) == {"0.005", "0.01", "0.05", "0.1", "0.2"}
     assert "Pneumonia" not in metrics["operating_points"]["tb_screening"]["per_class"]
+    wrong = [row for row in rows if row["predicted"] != row["label"]]
+    unflagged = sum(not row["flags"] for row in wrong)
+    assert point["review"]["errors"] == {"films": len(wrong), "unflagged": unflagged}
+    missed = [row for row in wrong if (row["label"], row["predicted"]) == ("Pneumonia", "Normal")]
+    assert point["review"]["called_normal"]["Pneumonia"]["films"] == len(missed)
+    assert metrics["operating_points"]["tb_screening"]["review"]["errors"] is None, "pneumonia cannot be called there"
     sets = metrics["prediction_sets"]
     assert sum(sets["sizes"].values()) == len(rows)
     quantiles = manifest.conformal.quantiles
     kept = [sum(1 - float(row[finding.value]) <= quantiles[finding] + 1e-6 for finding in FINDINGS) for row in rows]
     assert sets["mean_size"] == pytest.approx(np.mean(kept))
+
+
+def test_errors_that_review_does_not_catch_are_counted_and_stand_among_the_limits():
+    review = {
+        "films": 3, "share": 0.3, "reasons": {}, "accuracy_without": 0.5, "errors": {"films": 4, "unflagged": 1},
+        "called_normal": {"Pneumonia": {"films": 2, "unflagged": 1}, "Tuberculosis": {"films": 1, "unflagged": 0}},
+    }  # fmt: skip
+    (limit,) = decisions.PART.limits({"balanced": {"review": review}})
+    assert "1 of the 4 errors at `balanced` have no flag" in limit
+    assert "1 of 2 with Pneumonia and 0 of 1 with Tuberculosis" in limit
+    assert "| 1 of 4 " in unflagged_table({"balanced": {"review": review}})
+    faultless = {**review, "errors": {"films": 0, "unflagged": 0}}
+    assert decisions.PART.limits({"balanced": {"review": faultless}}) == []
+
+
+def test_a_folder_of_test_films_alone_is_judged_and_what_needs_others_says_so(bundle_path, data, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(data / "test", own / "test")
+    parts = "calibration,operating_points,screening,set_forms,shortcuts"
+    options = ["--out", str(tmp_path / "out"), "--resamples", "20", "--parts", parts]
+    assert main([str(bundle_path), "--data", str(own), *options]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["n"] == 15
+    lacking = {name: reason for name, reason in metrics["not_measured"].items() if name in parts}
+    assert lacking == dict.fromkeys(("screening", "set_forms"), "the data have no films of the val split")
+    assert metrics["shortcuts"]["border"] is metrics["shortcuts"]["leave_one_source_out"] is None
+    assert "which a probe is fitted on" in (tmp_path / "out" / "report.md").read_text()
+    assert main([str(bundle_path), "--data", str(own), "--split", "val", *options]) == 1
 
 
 def test_a_threshold_of_the_validation_split_is_judged_on_the_other(metrics, bundle_path, data):

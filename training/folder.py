@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,22 +57,24 @@ def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
     return whole.hexdigest()
 
 
-def scan_folder(root: Path) -> tuple[FilmFile, ...]:
+def scan_folder(root: Path, required: Sequence[str] = REQUIRED_SPLITS) -> tuple[FilmFile, ...]:
     """List the films of `root`/{train,val,test}/{finding}/**, sorted by relative path, with what manifest.csv adds.
 
-    test may be absent. Every file that is not hidden counts as a film, so that a stray one shows up as unreadable
-    instead of vanishing. manifest.csv is optional; when there, its columns path, split, label, source and
-    patient_or_group_id must be, while cells of the last two may be empty and further columns are ignored.
+    required: splits that must be there; by default those that training needs. Every file that is not hidden counts as a film,
+    so that a stray one shows up as unreadable instead of vanishing. manifest.csv is optional; when there, its columns path,
+    split, label, source and patient_or_group_id must be, while cells of the last two may be empty and further columns are
+    ignored.
 
     Raises DatasetNotFound when the folder or a required split is missing, and DatasetError when a folder is not a finding,
     a film lies outside the finding folders, or the manifest is malformed or contradicts the tree.
     """
     root = Path(root)
+    wanted = f"it must hold {' and '.join(f'{split}/' for split in required)}, each with the folders {', '.join(FINDINGS)}"
     if not root.is_dir():
-        raise DatasetNotFound(f"There is no data folder {root}; it must hold train/, val/ and optionally test/.")
-    for split in REQUIRED_SPLITS:
+        raise DatasetNotFound(f"There is no data folder {root}; {wanted}.")
+    for split in required:
         if not (root / split).is_dir():
-            raise DatasetNotFound(f"The data folder {root} has no {split}/; it must hold train/, val/ and optionally test/.")
+            raise DatasetNotFound(f"The data folder {root} has no {split}/; {wanted}.")
     _refuse_misnamed_splits(root)
     places = {path.relative_to(root).as_posix(): (path, split, finding) for path, split, finding in _walk(root)}
     manifest = root / MANIFEST_NAME

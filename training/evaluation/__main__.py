@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -114,13 +115,13 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
 
 def _evidence(bundle: ModelBundle, arguments: argparse.Namespace, out: Path) -> Evidence:
     """What the parts look at. Raises DatasetNotFound, DatasetError or BundleError."""
-    films = scan_folder(arguments.data)
+    films = scan_folder(arguments.data, required=(arguments.split,))
     beside = arguments.data.resolve().parent / NOT_CHEST_NAME
     not_chest = arguments.not_chest or (beside if beside.is_dir() else None)
     if not_chest and not not_chest.is_dir():
         raise DatasetNotFound(f"There is no folder {not_chest} of pictures that are no chest radiographs; see --not-chest.")
     lungs = arguments.lungs or (LUNGS if LUNGS.is_file() else None)
-    return Evidence(
+    evidence = Evidence(
         bundle=bundle,
         predictor=Predictor.from_bundle(bundle),
         films=films,
@@ -132,6 +133,10 @@ def _evidence(bundle: ModelBundle, arguments: argparse.Namespace, out: Path) -> 
         not_chest=not_chest,
         resamples=arguments.resamples,
     )
+    if arguments.against:
+        other = ModelBundle.open(locate_bundle(arguments.against))
+        evidence.against = replace(evidence, bundle=other, predictor=Predictor.from_bundle(other))
+    return evidence
 
 
 def _measure_parts(evidence: Evidence, chosen: tuple[str, ...]) -> Measured:
@@ -164,12 +169,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "bundle", nargs="?", help="folder of a bundle, or a tag of BentoML's model store; default: the newest release"
     )
-    parser.add_argument("--data", type=Path, required=True, help="data folder with train/, val/ and test/")
+    parser.add_argument("--data", type=Path, required=True, help="data folder; train/ and val/ are needed by some parts only")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--out", type=Path, help="folder of the results (default: reports/<bundle>-<split>)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="films judged at the same time")
     parser.add_argument("--resamples", type=_positive, default=2000, help="bootstrap draws behind the intervals")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap draws")
+    parser.add_argument("--against", help="another bundle, folder or tag, to compare with on the same films")
     names = tuple(part.name for part in PARTS)
     parser.add_argument(
         "--parts", type=_part_names, default=names, help=f"comma-separated, of {', '.join(names)} (default: all)"

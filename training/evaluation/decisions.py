@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from service.contract.findings import DISEASES, FINDINGS, Finding
 from service.contract.manifest import ModelManifest
@@ -13,8 +14,9 @@ from training.evaluation.confusion import ConfusionMatrix, Floats, Labels
 from training.evaluation.interval_figures import interval_figures, plain
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.parts import Evidence, Measured, Part, draw_nothing
-from training.evaluation.tables import operating_point_table, review_table
+from training.evaluation.tables import enumerated, operating_point_table, review_table, unflagged_table
 
+_NORMAL = FINDINGS.index(Finding.NORMAL)
 _FIGURES = ("recall", "specificity", "precision")
 
 
@@ -45,6 +47,7 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
     judgements, decisions = split.judgements(), decide_films(split, manifest, name)
     called = called_at(split, manifest, name)
     diseases = callable_diseases(manifest, name)
+    all_callable = len(diseases) == len(DISEASES)
 
     def statistics(weights: Floats) -> dict[FigurePath, Floats]:
         matrix = ConfusionMatrix.of(judgements.labels, called, len(FINDINGS), weights)
@@ -53,7 +56,7 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
             for disease in diseases
             for figure in _FIGURES
         }
-        return figures | ({("accuracy",): matrix.accuracy} if len(diseases) == len(DISEASES) else {})
+        return figures | ({("accuracy",): matrix.accuracy} if all_callable else {})
 
     point = manifest.operating_points[name]
     alone = np.array([not decision.review_reasons for decision in decisions])
@@ -68,9 +71,18 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
             "films": int(np.sum(~alone)),
             "share": plain(np.mean(~alone)),
             "reasons": dict(sorted(reasons.items())),
-            "accuracy_without": plain(np.mean(right[alone])) if alone.any() and len(diseases) == len(DISEASES) else None,
+            "accuracy_without": plain(np.mean(right[alone])) if alone.any() and all_callable else None,
+            "errors": _counted(~right, alone) if all_callable else None,
+            "called_normal": {
+                disease.value: _counted((judgements.labels == FINDINGS.index(disease)) & (called == _NORMAL), alone)
+                for disease in diseases
+            },
         },
     }
+
+
+def _counted(films: npt.NDArray[np.bool_], unflagged: npt.NDArray[np.bool_]) -> dict[str, int]:
+    return {"films": int(np.sum(films)), "unflagged": int(np.sum(films & unflagged))}
 
 
 def _describe(values: Measured) -> str:
@@ -81,8 +93,23 @@ def _describe(values: Measured) -> str:
             "### Films sent to a person",
             "A film may have several reasons. The accuracy is that on the films without any.",
             review_table(values),
+            "What nobody would be shown: errors, and diseased films called Normal, that no reason for review catches.",
+            unflagged_table(values),
         ]
     )
 
 
-PART = Part("operating_points", "Operating points", _measure, _describe, draw_nothing)
+def _limits(values: Measured) -> list[str]:
+    """What review does not catch at the operating point that the service takes unless told otherwise."""
+    review = values[DEFAULT_OPERATING_POINT]["review"]
+    errors = review["errors"]
+    if errors is None or not errors["films"]:
+        return []
+    missed = [f"{each['unflagged']} of {each['films']} with {name}" for name, each in review["called_normal"].items()]
+    return [
+        f"Review is no safety net: {errors['unflagged']} of the {errors['films']} errors at `{DEFAULT_OPERATING_POINT}` have "
+        f"no flag; of the diseased films called Normal, {enumerated(missed)} have none."
+    ]
+
+
+PART = Part("operating_points", "Operating points", _measure, _describe, draw_nothing, _limits)

@@ -20,19 +20,32 @@ def interval_figures(
     seed: int,
     resamples: int = RESAMPLES,
     into: dict[str, Any] | None = None,
+    lowest: float = 0.0,
 ) -> dict[str, Any]:
     """All figures of `statistics` at their paths, each level with `interval_95` beside them; undefined values are None.
 
-    into: what they are added to, and what is returned; a new dictionary by default.
+    into: what they are added to, and what is returned; a new dictionary by default. lowest: see `bootstrap_intervals`.
     """
-    values, intervals = bootstrap_intervals(statistics, groups, resamples=resamples, seed=seed)
+    values, intervals = bootstrap_intervals(statistics, groups, resamples=resamples, seed=seed, lowest=lowest)
     figures: dict[str, Any] = {} if into is None else into
     for (*where, name), value in values.items():
-        level = figures
-        for step in where:
-            level = level.setdefault(step, {})
+        level = _level(figures, where)
         level[name] = plain(value)
         level.setdefault("interval_95", {})[name] = [plain(bound) for bound in intervals[(*where, name)]]
+    return figures
+
+
+def plain_figures(statistics: Statistics, films: int) -> dict[str, Any]:
+    """The same without intervals, over all `films`."""
+    figures: dict[str, Any] = {}
+    for (*where, name), value in statistics(np.ones((1, films))).items():
+        _level(figures, where)[name] = plain(value[0])
+    return figures
+
+
+def _level(figures: dict[str, Any], where: Sequence[str]) -> dict[str, Any]:
+    for step in where:
+        figures = figures.setdefault(step, {})
     return figures
 
 

@@ -4,7 +4,7 @@ Films go through the graph one by one, so that the numbers depend neither on the
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +64,10 @@ class JudgedSplit:
             sources=tuple(each.film.source for each in self.judged),
             groups=tuple(each.film.group or each.film.relative for each in self.judged),
         )
+
+    def only(self, relatives: Collection[str]) -> "JudgedSplit":
+        """Of the judged films, those with these paths."""
+        return replace(self, judged=tuple(each for each in self.judged if each.film.relative in relatives))
 
     def uncalibrated(self) -> Judgements:
         """The same with the probabilities that the network gave before its temperature was fitted."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.findings import FINDINGS, Finding
-from training.evaluation.bootstrap import FigurePath
+from training.evaluation.bootstrap import FigurePath, Statistics
 from training.evaluation.calibration import one_vs_rest_ece
 from training.evaluation.confusion import ConfusionMatrix, Floats, Labels
 from training.evaluation.discrimination import auc, average_precision, one_vs_rest_auc
@@ -69,12 +69,6 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
     Each level holds plain values and, beside them, `interval_95`: {figure: [low, high]}.
     """
 
-    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
-        return {
-            **_overall_and_per_class(judgements, weights),
-            **_per_source(judgements, weights),
-        }
-
     matrix = judgements.confusion
     measured: dict[str, Any] = {
         "n": len(judgements.labels),
@@ -93,7 +87,19 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
             for source in judgements.source_names
         },
     }
-    return interval_figures(statistics, judgements.groups, seed=seed, resamples=resamples, into=measured)
+    return interval_figures(film_statistics(judgements), judgements.groups, seed=seed, resamples=resamples, into=measured)
+
+
+def film_statistics(judgements: Judgements) -> Statistics:
+    """Every figure of `measure`, as a function of how often each film is counted."""
+
+    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
+        return {
+            **_overall_and_per_class(judgements, weights),
+            **_per_source(judgements, weights),
+        }
+
+    return statistics
 
 
 def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:

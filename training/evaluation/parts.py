@@ -27,7 +27,7 @@ class Evidence:
     """What parts may look at. split: the one that is evaluated; the others serve as reference, never as evidence of quality.
 
     seed, resamples: of the bootstrap draws behind intervals. lungs: outlines lung fields, None without a segmenter.
-    not_chest: folder of pictures that are no chest radiographs, or None.
+    not_chest: folder of pictures that are no chest radiographs, or None. against: another bundle's evidence of the same films.
     local: folder for what shows patients' films; never published.
     """
 
@@ -40,17 +40,29 @@ class Evidence:
     local: Path
     lungs: LungSegmenter | None = None
     not_chest: Path | None = None
+    against: "Evidence | None" = None
     resamples: int = 1000
-    _judged: dict[str, JudgedSplit] = field(default_factory=dict)
+    # Not taken over by dataclasses.replace: another bundle judges for itself.
+    _judged: dict[str, JudgedSplit] = field(default_factory=dict, init=False)
 
     def judged(self, split: str | None = None) -> JudgedSplit:
-        """A split as the bundle judges it (default: the evaluated one), computed once. Raises DatasetNotFound or EmptyClass."""
+        """A split as the bundle judges it (default: the evaluated one), computed once.
+
+        Raises NotMeasured if the data have no films of a split other than the evaluated one, DatasetNotFound if they have none
+        of that, and EmptyClass if every film was refused.
+        """
         name = split or self.split
         if name not in self._judged:
+            if name != self.split and not self.holds(name):
+                raise NotMeasured(f"the data have no films of the {name} split")
             chosen = [film for film in self.films if film.split == name]
             observer = Observer.from_bundle(self.bundle)
             self._judged[name] = judge(self.predictor, chosen, threads=self.threads, observer=observer)
         return self._judged[name]
+
+    def holds(self, split: str) -> bool:
+        """Whether the data have films of a split."""
+        return any(film.split == split for film in self.films)
 
     def lacking(self) -> str:
         """Which of the optional evidence is not there, as a clause."""

@@ -2,6 +2,7 @@
 
 from training.evaluation import (
     attention,
+    comparison,
     decisions,
     misclassified,
     outliers,
@@ -27,4 +28,5 @@ PARTS: tuple[Part, ...] = (
     attention.PART,
     robustness.PART,
     misclassified.PART,
+    comparison.PART,
 )

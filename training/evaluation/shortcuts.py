@@ -25,6 +25,10 @@ UNSEEN_NAME = "leave_one_source_out.png"
 MASKED_NAME = "masked_films.png"
 EXAMPLES_NAME = "masked_films.png"
 
+_PROBED = ("leave_one_source_out", "source_within_class", "border")
+
+_WITHOUT_TRAINING_FILMS = "Not measured: the data have no films of the train split, which a probe is fitted on."
+
 # Macro AUC that signs outside the lungs (heart size, effusion over the diaphragm, drains) may honestly give.
 _TOLERATED_WITHOUT_LUNGS = 0.7
 
@@ -33,37 +37,51 @@ _TOLERATED_LOSS = 0.02
 
 
 def measure_shortcuts(evidence: Evidence) -> Measured:
-    """All answers; `leave_one_source_out` is None with a single source, `masked` without a lung segmenter or lungs found.
+    """All answers; None where the evidence lacks what one needs: `masked` a lung segmenter and lungs found, the others training
+    films, and `leave_one_source_out` two sources.
 
     Probes are fitted on the training split and judged on the evaluated one; the backbone behind the embeddings has been
     trained with every source. Masked example films are drawn into evidence.local.
     """
-    seed, resamples, threads = evidence.seed, evidence.resamples, evidence.threads
-    spec = evidence.predictor.manifest.preprocess
-    fitted_split, judged_split = evidence.judged("train"), evidence.judged()
-    fitted, judged = Embedded.of(fitted_split), Embedded.of(judged_split)
-    judgements = judged_split.judgements()
-    masked = None
-    if evidence.lungs is not None:
-        masked = measure_masked_films(
-            evidence.predictor, judged_split, evidence.lungs, threads=threads, seed=seed, resamples=resamples
-        )
-        draw_masked_examples(judged_split, evidence.lungs, spec, evidence.local / EXAMPLES_NAME, seed=seed)
-    rings = [
-        border_rings([each.film for each in split.judged], spec, threads=threads) for split in (fitted_split, judged_split)
-    ]
+    seed, resamples = evidence.seed, evidence.resamples
+    judged = evidence.judged()
+    judgements = judged.judgements()
     return {
-        "leave_one_source_out": leave_one_source_out(fitted, judged, seed=seed, resamples=resamples),
-        "source_within_class": source_within_class(fitted, judged),
-        "masked": masked,
+        **(_of_probes(evidence) if evidence.holds("train") else dict.fromkeys(_PROBED)),
+        "masked": _of_masked_films(evidence),
         "within_source": interval_figures(
             lambda weights: within_source_auc(judgements.labels, judgements.probabilities, judgements.sources, weights),
             judgements.groups,
             seed=seed,
             resamples=resamples,
         ),
-        "border": class_from_border(rings[0], fitted_split.judgements(), rings[1], judgements, seed=seed, resamples=resamples),
     }
+
+
+def _of_probes(evidence: Evidence) -> Measured:
+    """What probes say that were fitted on the training split: a value for each of `_PROBED`."""
+    seed, resamples = evidence.seed, evidence.resamples
+    fitted, judged = evidence.judged("train"), evidence.judged()
+    spec = evidence.predictor.manifest.preprocess
+    fitted_rings, rings = (
+        border_rings([each.film for each in split.judged], spec, threads=evidence.threads) for split in (fitted, judged)
+    )
+    answers = (
+        leave_one_source_out(Embedded.of(fitted), Embedded.of(judged), seed=seed, resamples=resamples),
+        source_within_class(Embedded.of(fitted), Embedded.of(judged)),
+        class_from_border(fitted_rings, fitted.judgements(), rings, judged.judgements(), seed=seed, resamples=resamples),
+    )
+    return dict(zip(_PROBED, answers, strict=True))
+
+
+def _of_masked_films(evidence: Evidence) -> Measured | None:
+    judged, lungs = evidence.judged(), evidence.lungs
+    if lungs is None:
+        return None
+    predictor, seed = evidence.predictor, evidence.seed
+    measured = measure_masked_films(predictor, judged, lungs, threads=evidence.threads, seed=seed, resamples=evidence.resamples)
+    draw_masked_examples(judged, lungs, predictor.manifest.preprocess, evidence.local / EXAMPLES_NAME, seed=seed)
+    return measured
 
 
 def describe_shortcuts(values: Measured) -> str:
@@ -109,7 +127,7 @@ def _describe_within_source(values: Figures) -> str:
 
 def _describe_unseen(values: Figures | None) -> str:
     if values is None:
-        return "Not measured: the films are of one source, or no class is held by two."
+        return "Not measured: there are no training films, the films are of one source, or no class is held by two."
     cells = list(_cells(values))
     rows = [
         (
@@ -184,7 +202,9 @@ def _describe_masked(values: Figures | None) -> str:
     )
 
 
-def _describe_source_within_class(values: Figures) -> str:
+def _describe_source_within_class(values: Figures | None) -> str:
+    if values is None:
+        return _WITHOUT_TRAINING_FILMS
     if not values:
         return "Not measured: no class is held by two sources."
     rows = [
@@ -201,7 +221,9 @@ def _describe_source_within_class(values: Figures) -> str:
     )
 
 
-def _describe_border(values: Figures) -> str:
+def _describe_border(values: Figures | None) -> str:
+    if values is None:
+        return _WITHOUT_TRAINING_FILMS
     rows = [("all", "each against the others", with_interval(values, "macro_auc"), "-")]
     own = values.get("within_source_own", {})
     rows += [

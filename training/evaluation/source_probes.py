@@ -15,10 +15,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from service.contract.findings import FINDINGS
-from training.evaluation.bootstrap import FigurePath
+from service.contract.findings import FINDINGS, Finding
+from training.evaluation.bootstrap import FigurePath, Statistics
 from training.evaluation.confusion import Floats, Labels, mean_of_defined, ratio
-from training.evaluation.interval_figures import RESAMPLES, interval_figures, plain
+from training.evaluation.interval_figures import RESAMPLES, interval_figures, plain, without_intervals
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.within_source import within_source_auc
 
@@ -57,6 +57,18 @@ def leave_one_source_out(fitted: Embedded, judged: Embedded, *, seed: int, resam
     fitted on every source, `recall_source_known`: what is lost between the two was knowledge of the source, not of the disease.
     Classes that no other source holds are left out. `auc` tells two classes of the source apart, whatever the threshold.
     """
+    statistics = unseen_source_statistics(fitted, judged)
+    if statistics is None:
+        return None
+    measured = interval_figures(statistics, judged.groups, seed=seed, resamples=resamples)
+    for source, each in measured["per_source"].items():
+        names = without_intervals(each["recall"])
+        each["support"] = {name: int(_cell(judged, source, FINDINGS.index(Finding(name))).sum()) for name in names}
+    return {"fitted_films": len(fitted.labels), "probe_c": PROBE_C, **measured}
+
+
+def unseen_source_statistics(fitted: Embedded, judged: Embedded) -> Statistics | None:
+    """The figures of `leave_one_source_out` as a function of how often each film is counted."""
     known, unseen = _probabilities_both_ways(fitted, judged)
     cells = [
         (source, index)
@@ -84,11 +96,7 @@ def leave_one_source_out(fitted: Embedded, judged: Embedded, *, seed: int, resam
             figures["per_source", source, "auc", pair] = area
         return figures
 
-    measured = interval_figures(statistics, judged.groups, seed=seed, resamples=resamples)
-    for source, each in measured["per_source"].items():
-        support = {FINDINGS[index].value: int(_cell(judged, source, index).sum()) for name, index in cells if name == source}
-        each["support"] = support
-    return {"fitted_films": len(fitted.labels), "probe_c": PROBE_C, **measured}
+    return statistics
 
 
 def source_within_class(fitted: Embedded, judged: Embedded) -> dict[str, Any]:

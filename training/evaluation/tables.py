@@ -174,6 +174,16 @@ def review_table(values: Figures) -> str:
     return markdown_table(("operating point", "films for review", "accuracy on the others", *reasons), rows)
 
 
+def unflagged_table(values: Figures) -> str:
+    """Errors without a reason for review, of all errors, by operating point; a dash where not every disease is called."""
+    diseases = sorted({disease for point in values.values() for disease in point["review"]["called_normal"]})
+    rows = [
+        (name, *(_unflagged(each) for each in (review["errors"], *map(review["called_normal"].get, diseases))))
+        for name, review in ((name, point["review"]) for name, point in values.items())
+    ]
+    return markdown_table(("not flagged, at", "errors", *(f"{disease} called Normal" for disease in diseases)), rows)
+
+
 def prevalence_table(values: Figures, disease: Finding) -> str:
     """PPV / NPV of one disease by operating point and prevalence; `values` of the part "prevalence"."""
     chosen = {point: diseases[disease] for point, diseases in values.items() if disease in diseases}
@@ -242,6 +252,30 @@ def set_form_table(values: Figures) -> str:
     return markdown_table((*header, *(f"size {size}" for size in range(len(FINDINGS) + 1))), rows)
 
 
+def comparison_table(values: Figures) -> str:
+    """Both bundles' figures and what is gained; `values` of the part "comparison"."""
+    theirs, gained = values["theirs"], values["difference"]
+    rows = [_compared(label, theirs["headline"], gained["headline"], name) for name, label in _HEADLINE_LABELS.items()]
+    for finding, each in gained["per_class"].items():
+        for name, label in (("recall", "recall"), ("auc", "AUC")):
+            rows.append(_compared(f"{finding}: {label}", theirs["per_class"][finding], each, name))
+    for source, each in gained["per_source"].items():
+        rows.append(_compared(f"{source}: accuracy", theirs["per_source"][source], each, "accuracy"))
+    return markdown_table(("figure", "the other", "this", "gain (95 % interval)"), rows)
+
+
+def unseen_source_table(values: Figures) -> str:
+    """The same of probes in sources that they have not seen; `unseen_sources` of the part "comparison"."""
+    theirs, gained = values["theirs"], values["difference"]
+    rows = [_compared("mean", theirs, gained, "mean_recall")]
+    for source, each in gained["per_source"].items():
+        recalls = (name for name in each["recall"] if name != "interval_95")
+        rows += [
+            _compared(f"{source}: {name}", theirs["per_source"][source]["recall"], each["recall"], name) for name in recalls
+        ]
+    return markdown_table(("recall", "the other", "this", "gain (95 % interval)"), rows)
+
+
 def misclassified_table(values: Figures) -> str:
     """Errors by truth and call; `values` of the part "misclassified"."""
     rows = [
@@ -285,8 +319,20 @@ def enumerated(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def _compared(label: str, theirs: Figures, gained: Figures, name: str) -> tuple[str, ...]:
+    if gained.get(name) is None:
+        return (label, number(theirs.get(name)), UNDEFINED, UNDEFINED)
+    low, high = gained["interval_95"][name]
+    gain = f"{gained[name]:+.3f} ({low:+.3f} to {high:+.3f})"
+    return (label, number(theirs[name]), number(theirs[name] + gained[name]), gain)
+
+
 def _rule(point: Figures) -> str:
     return ", ".join(f"{disease} >= {threshold:.3g}" for disease, threshold in point["thresholds"].items()) or "most probable"
+
+
+def _unflagged(count: Mapping[str, int] | None) -> str:
+    return UNDEFINED if count is None else f"{count['unflagged']} of {count['films']}"
 
 
 def _percent(share: float | None, decimals: int) -> str:
