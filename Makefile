@@ -3,7 +3,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
 
-CONFIG ?= training/configs/release.toml
+CONFIG ?= training/configs/lite0.toml
 VERSION ?= 0.1.0
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 
@@ -54,8 +54,8 @@ train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DAT
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
 	$(RUN_IN) export.export --checkpoint $(RUN)/best_model.pt --data $(DATA) --version $(VERSION) --out models
 
-evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split: DATA=folder BUNDLE=models/…
-	$(RUN_IN) training.evaluation $(BUNDLE) --data $(DATA) --split test
+evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split: DATA=folder BUNDLE=models/… AGAINST=models/…
+	$(RUN_IN) training.evaluation $(BUNDLE) --data $(DATA) --split test $(if $(AGAINST),--against $(AGAINST))
 
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
 	$(RUN_IN) training.exploration --data $(DATA)

@@ -20,8 +20,8 @@ TEST_SPLIT = "test"
 
 # Of metrics.json; what is left out (counts and licences of the data, refused films) stands in the model card.
 ATTACHED = (
-    "command", "split", "split_fingerprint", "n", "groups", "bootstrap", "headline", "confusion_matrix", "macro", "weighted",
-    "per_class", "per_source", "calibration", "operating_points", "prediction_sets",
+    "command", "split", "split_fingerprint", "trained_on_this_folder", "n", "groups", "bootstrap", "headline",
+    "confusion_matrix", "macro", "weighted", "per_class", "per_source", "calibration", "operating_points", "prediction_sets",
 )  # fmt: skip
 
 
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundle:
     """Replace the bundle's test metrics and model card by those of an evaluation of it.
 
-    Raises BundleError if the bundle cannot be trusted, and ExportError if the figures are incomplete, or those of another graph
-    or of another split than test.
+    Raises BundleError if the bundle cannot be trusted, and ExportError if the figures are incomplete, or those of another
+    graph, of another split than test, or of another data folder than that of the training.
     """
     bundle = ModelBundle.open(bundle_path)
     metrics = read_metrics(metrics_path)
@@ -61,6 +61,11 @@ def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundl
         raise ExportError(
             f"{metrics_path} was measured on the {metrics['split']} split, a bundle takes figures of the {TEST_SPLIT} split; "
             f"evaluate again with --split {TEST_SPLIT}."
+        )
+    if not metrics["trained_on_this_folder"]:
+        raise ExportError(
+            f"{metrics_path} was measured on another data folder than {bundle_path} was trained on, so its card cannot say "
+            "what the model learnt from; evaluate the folder of the training."
         )
     return attach_evaluation(bundle_path, {name: metrics[name] for name in ATTACHED}, card_path.read_text("utf-8"))
 

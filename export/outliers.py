@@ -1,7 +1,7 @@
 """Fits what tells chest films from other pictures: statistics of the training films, thresholds by way of the validation films.
 
-Arrays in, statistics and thresholds out. Scores and image statistics are the service's own; pictures that are no films are not
-needed, and none is looked at.
+Arrays in, statistics and thresholds out. Scores and image statistics are the service's own; fitting needs no pictures that are
+not films. The constants below were compared on test films and 55 other pictures of chest-xray 1.0.0.
 """
 
 import math

@@ -1,18 +1,22 @@
 """Measures of attention maps against closed forms, and the whole part on phantoms."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import phantom_inputs
 from phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 
+from service.contract.findings import Finding
 from service.contract.manifest import GRAPH_NAME
+from training.evaluation import attention
 from training.evaluation.altered import film_rng
 from training.evaluation.attention import CHECKS_NAME, PART, ZONES_NAME, describe_attention, measure_attention
 from training.evaluation.attention_maps import deletion_and_insertion, random_grid, rank_correlation, share_inside
 from training.evaluation.randomised import grad_cam_maps, randomised_stages
 from training.evaluation.torch_graph import TorchGraph
+from training.folder import FilmFile
 
 
 def flat(share_marked: float) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +108,50 @@ def test_attention_is_measured_on_the_stated_subsets(measured):
     assert sum(everywhere) == pytest.approx(1.0, abs=1e-5)
     # Two ellipses, 0.145 x 0.33 of the sides each.
     assert measured["lungs"]["all"]["area"] == pytest.approx(2 * np.pi * 0.145 * 0.33, abs=0.01)
+
+
+def explained(path: str, predicted: int, source: str) -> attention._Explained:
+    film = FilmFile(Path(path), path, "test", Finding.NORMAL, source, None)
+    return attention._Explained(film, np.zeros((8, 8), np.uint8), predicted, np.zeros((7, 7), np.float32), None)
+
+
+def test_the_control_of_a_map_is_that_of_a_film_as_unlike_as_there_is():
+    films = [explained(f"{number}.png", number % 2, f"clinic {number // 6}") for number in range(12)]
+    for film, other in zip(films, attention._unlike(films, seed=0), strict=True):
+        assert (other.predicted, other.film.source) != (film.predicted, film.film.source)
+        assert other.predicted != film.predicted
+        assert other.film.source != film.film.source
+    alike = [explained(f"{number}.png", 0, f"clinic {number % 2}") for number in range(6)]
+    assert all(a.film.source != b.film.source for a, b in zip(alike, attention._unlike(alike, seed=0), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("intervals", "verdict"),
+    [
+        ({"deletion": [0.1, 0.2], "insertion": [0.01, 0.2]}, "Both speak for the map"),
+        ({"deletion": [-0.1, 0.2], "insertion": [0.01, 0.2]}, "Only one of them speaks"),
+        ({"deletion": [-0.1, 0.2], "insertion": [-0.3, -0.1]}, "Neither speaks for the map"),
+    ],
+)
+def test_curves_speak_for_a_map_only_beyond_chance(intervals, verdict):
+    means = {"deletion": 0.5, "insertion": 0.5, "interval_95": {"deletion": [0.4, 0.6], "insertion": [0.4, 0.6]}}
+    values = {"films": 9, "grad_cam": means, "random": means, "gain": {**means, "interval_95": intervals}}
+    assert verdict in "\n".join(attention._describe_curves(values))
+
+
+@pytest.mark.parametrize(
+    ("spearman", "blank", "verdict"),
+    [
+        (0.1, 0, "nothing of the map is left"),
+        (-0.6, 0, "maps still go with"),
+        (0.1, 8, "Too few maps"),
+        (None, 9, "Too few maps"),
+    ],
+)
+def test_what_is_left_of_a_map_without_weights_is_said_with_its_sign_and_number(spearman, blank, verdict):
+    stage = {"layers": 2, "lowest": "stem", "spearman": spearman, "blank": blank}
+    values = {"films": 9, "layers": 2, "stages": [stage], "another_film": {"spearman": 0.1, "blank": 0}}
+    assert verdict in "\n".join(attention._describe_randomised(values))
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from export.attach import main as attach_main
 from export.phantom import phantom_film
 from service.contract.errors import ConfigError, DatasetNotFound, EmptyClass
 from service.contract.findings import FINDINGS, Finding
-from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
+from service.contract.manifest import GRAPH_NAME, MANIFEST_NAME, MODEL_CARD_NAME, ModelBundle
 from service.contract.preprocessing import decode, to_model_input
 from service.contract.radiograph import DecodeLimits
 from service.decision import DEFAULT_OPERATING_POINT, ReviewReason
@@ -26,13 +26,14 @@ from service.observer import Observer
 from service.pipeline import Pipeline
 from service.predictor import Predictor
 from training.evaluation import __main__ as evaluation
-from training.evaluation import decisions
+from training.evaluation import decisions, temperature
 from training.evaluation.__main__ import main
+from training.evaluation.calibration import one_vs_rest_ece
 from training.evaluation.card import render_model_card
 from training.evaluation.decisions import decide_films
 from training.evaluation.judging import judge
 from training.evaluation.parts import Evidence, NotMeasured, Part, draw_nothing
-from training.evaluation.provenance import summarise_data
+from training.evaluation.provenance import folder_fingerprint, summarise_data
 from training.evaluation.registry import PARTS
 from training.evaluation.tables import unflagged_table
 from training.folder import scan_folder
@@ -61,6 +62,17 @@ def data(phantom_dataset) -> Path:
             licence, noncommercial = LICENCES[row["source"]]
             writer.writerow({**row, "licence": licence, "noncommercial": noncommercial})
     return root
+
+
+@pytest.fixture(scope="module")
+def bundle_path(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared bundle, as if it had been trained on `data`."""
+    own = tmp_path_factory.mktemp("own") / bundle_path.name
+    shutil.copytree(bundle_path, own)
+    manifest = json.loads((own / MANIFEST_NAME).read_text())
+    manifest["data_fingerprint"] = folder_fingerprint(scan_folder(data), threads=1)
+    (own / MANIFEST_NAME).write_text(json.dumps(manifest))
+    return own
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +198,26 @@ def test_calibration_is_measured_before_and_after_the_temperature(metrics, evalu
     assert f"{calibration['before']['log_loss']:.3f} |" in (evaluated / MODEL_CARD_NAME).read_text()
 
 
+def test_what_perfect_calibration_would_score_stands_beside_the_measured_error(metrics, evaluated):
+    floor = metrics["calibration"]["if_calibrated"]
+    assert 0 < floor["macro_ece_equal_width"] < floor["quantile_95"] < 1
+    assert (
+        f"give a macro ECE (equal width) of {floor['macro_ece_equal_width']:.3f} on average"
+        in (evaluated / MODEL_CARD_NAME).read_text()
+    )
+
+
+def test_calibrated_labels_score_what_the_simulation_says():
+    rng = np.random.default_rng(5)
+    probabilities = rng.dirichlet([0.3, 0.3, 0.3], size=400)
+    drawn = np.array([rng.choice(3, p=row) for row in probabilities])
+    floor = temperature._if_calibrated(probabilities, seed=0)
+    assert one_vs_rest_ece(drawn, probabilities).mean() == pytest.approx(floor["macro_ece_equal_width"], abs=0.02)
+    many = temperature._if_calibrated(np.repeat(probabilities, 16, axis=0), seed=0)
+    ratio = floor["macro_ece_equal_width"] / many["macro_ece_equal_width"]
+    assert ratio == pytest.approx(4, rel=0.15), "noise falls with the root of the number of films"
+
+
 def test_decisions_are_counted_as_the_service_takes_them(metrics, evaluated, bundle_path):
     rows, manifest = predictions(evaluated), ModelBundle.open(bundle_path).manifest
     point = metrics["operating_points"]["balanced"]
@@ -222,8 +254,8 @@ def test_errors_that_review_does_not_catch_are_counted_and_stand_among_the_limit
     assert "1 of the 4 errors at `balanced` have no flag" in limit
     assert "1 of 2 with Pneumonia and 0 of 1 with Tuberculosis" in limit
     assert "| 1 of 4 " in unflagged_table({"balanced": {"review": review}})
-    faultless = {**review, "errors": {"films": 0, "unflagged": 0}}
-    assert decisions.PART.limits({"balanced": {"review": faultless}}) == []
+    caught = {**review, "errors": {"films": 4, "unflagged": 0}}
+    assert decisions.PART.limits({"balanced": {"review": caught}}) == []
 
 
 def test_a_folder_of_test_films_alone_is_judged_and_what_needs_others_says_so(bundle_path, data, tmp_path):
@@ -345,6 +377,9 @@ def test_without_a_bundle_the_newest_release_is_judged_as_it_would_be_served(bun
     assert f"export.attach {tmp_path / 'models' / 'chest-xray-1.10.0'}" in capsys.readouterr().out
     command = json.loads((tmp_path / "out" / "metrics.json").read_text())["command"]
     assert command.startswith("python -m training.evaluation chest-xray-1.10.0 --data ")
+    assert main([f"--data={data}", f"--out={tmp_path / 'again'}", *ONE_PART]) == 0
+    command = json.loads((tmp_path / "again" / "metrics.json").read_text())["command"]
+    assert f" --data={data.name} --out=again " in command
 
 
 def test_the_fingerprint_names_the_content_of_the_split(bundle_path, phantom_dataset):
@@ -436,11 +471,36 @@ def test_the_card_says_which_source_the_model_has_never_seen(metrics, bundle_pat
     assert "took part in none of this" not in render_model_card(manifest, metrics, PARTS)
 
 
+def test_the_card_of_another_hospitals_films_claims_nothing_of_what_the_model_learnt_from(metrics, bundle_path):
+    manifest = ModelBundle.open(bundle_path).manifest
+    card = render_model_card(manifest, {**metrics, "trained_on_this_folder": False}, PARTS)
+    assert "not those of the folder that the model was trained on" in card
+    for claim in ("Licence of the weights", "fitted to the train split", "the test split has the same sources"):
+        assert claim not in card
+
+
+def test_a_licence_binds_through_training_films_only_and_an_unknown_flag_is_unclear(data, metrics, bundle_path):
+    manifest = ModelBundle.open(bundle_path).manifest
+    changed = copy.deepcopy(metrics)
+    for counts in changed["data"]["source1"]["counts"].values():
+        counts["train"] = 0
+    assert "is marked non-commercial" in render_model_card(manifest, changed, PARTS)
+    films = scan_folder(data)
+    rows = (data / "manifest.csv").read_text()
+    assert ",yes\n" in rows.replace("\r", "")
+    for written, meant in (("YES ", "yes"), ("perhaps", "unclear")):
+        copied = [film for film in films if film.source == "source1"]
+        (data.parent / "flags").mkdir(exist_ok=True)
+        (data.parent / "flags" / "manifest.csv").write_text(rows.replace("\r", "").replace(",yes\n", f",{written}\n"))
+        assert set(summarise_data(data.parent / "flags", copied)["source1"]["noncommercial"]) == {meant}
+
+
 def test_the_card_says_whether_other_pictures_are_flagged(metrics, bundle_path):
     manifest = ModelBundle.open(bundle_path).manifest
-    assert "flagged for review" in render_model_card(manifest, metrics, PARTS).partition("## Data")[0]
-    blind = manifest.model_copy(update={"outliers": None})
-    assert "flagged for review" not in render_model_card(blind, metrics, PARTS).partition("## Data")[0]
+    assert "flagged for review" not in render_model_card(manifest, metrics, PARTS).partition("## Data")[0]
+    measured = {**metrics, "outliers": {"not_chest": {"n": 40, "flagged": {"anything": 0.1}}}}
+    parts = [part for part in PARTS if part.name != "outliers"]
+    assert "Of 40 such pictures 10% were flagged for review." in render_model_card(manifest, measured, parts)
 
 
 def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(evaluated, metrics, bundle_path, tmp_path):
@@ -462,6 +522,7 @@ def test_figures_of_another_graph_or_split_are_not_attached(evaluated, metrics, 
     card = str(evaluated / MODEL_CARD_NAME)
     for content, fault in (
         (json.dumps(foreign), "measured on a graph with SHA-256 000000000000"),
+        (json.dumps({**metrics, "trained_on_this_folder": False}), "on another data folder than"),
         (json.dumps({**metrics, "split": "val"}), "measured on the val split, a bundle takes figures of the test split"),
         ("{}", "lacks command, split"),
         ("[]", "lacks command, split"),

@@ -62,6 +62,10 @@ def test_precision_of_a_present_class_never_called_is_zero_and_absent_class_is_u
     np.testing.assert_array_equal(matrix.precision, [1 / 3, 0.0, np.nan])
     np.testing.assert_array_equal(matrix.recall, [1.0, 0.0, np.nan])
     assert matrix.macro(matrix.recall) == 0.5
+    stray = ConfusionMatrix.of(np.repeat([0, 1], 50), np.r_[np.repeat([0, 1], 50)[:-1], 2], 3)
+    assert stray.macro(stray.f1) == pytest.approx((1 + 98 / 99) / 2), "a class without films is no part of the question"
+    alone = ConfusionMatrix.of(np.zeros(3, int), np.zeros(3, int), 3)
+    assert np.isnan(alone.weighted(alone.specificity)), "undefined is not zero"
 
 
 def test_auc_counts_ties_half_and_equals_scikit_learn_with_weights():

@@ -1,6 +1,7 @@
 """The shortcut audit on constructed signals, and the whole part on phantoms."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 
 from export.phantom import phantom_film
 from service.contract.findings import FINDINGS, Finding
+from training.evaluation import shortcuts
 from training.evaluation.border_probe import SIDE_PX, class_from_border
 from training.evaluation.masking import (
     BORDER_ONLY,
@@ -84,6 +86,23 @@ def test_a_class_that_no_other_source_holds_is_left_out():
     measured = leave_one_source_out(*only_ward, seed=0, resamples=20)
     assert set(measured["per_source"]["ward"]["support"]) == {"Normal", "Pneumonia"}
     assert set(measured["per_source"]["clinic"]["support"]) == {"Normal", "Pneumonia"}
+    assert set(measured["per_source"]["ward"]["auc"]) == {"Pneumonia vs Normal", "interval_95"}, "it has no score for others"
+
+
+def test_a_probe_that_knows_the_source_chooses_among_the_same_classes():
+    """Without a trace of the source and with a class of one source only, knowing the source is worth nothing."""
+    rng = np.random.default_rng(0)
+
+    def films(count: int) -> Embedded:
+        labels, sources = np.tile([0, 1, 0, 1, 2], count), np.tile(["clinic", "clinic", "ward", "ward", "ward"], count)
+        embeddings = (2.0 * np.eye(6)[labels] + rng.normal(size=(len(labels), 6))).astype(np.float32)
+        return Embedded(embeddings, labels, sources, tuple(map(str, range(len(labels)))))
+
+    measured = leave_one_source_out(films(400), films(400), seed=0, resamples=40)
+    low, high = measured["interval_95"]["mean_loss"]
+    assert low < 0.02
+    assert -0.02 < measured["mean_loss"] < 0.02
+    assert low <= measured["mean_loss"] <= high
 
 
 def test_films_of_one_source_leave_nothing_out():
@@ -195,6 +214,50 @@ def test_a_class_written_on_the_border_is_read_from_it():
         assert values["within_source_own"]["one"]["Tuberculosis vs Normal"] == pytest.approx(expected, abs=0.3)
 
 
+def test_a_border_tells_nothing_where_there_is_one_class():
+    def judgements(labels):
+        return Judgements(labels, np.full((len(labels), 3), 1 / 3), ("one",) * len(labels), tuple(map(str, range(len(labels)))))
+
+    rings = np.zeros((30, 8), np.float32)
+    both, one = judgements(np.arange(30) % 2), judgements(np.full(30, 2))
+    assert class_from_border(rings, both, rings, one, seed=0, resamples=20) is None
+    assert class_from_border(rings, one, rings, both, seed=0, resamples=20) is None
+
+
+@pytest.mark.slow
+def test_films_of_one_class_leave_the_audit_something_to_say(bundle, phantom_dataset, tmp_path):
+    data = phantom_dataset(films_per_class={"train": 2, "val": 1, "test": 2}, manifest=True)
+    for finding in ("Normal", "Pneumonia"):
+        for film in (data / "test" / finding).iterdir():
+            film.unlink()
+    (data / "manifest.csv").unlink()
+    values = json.loads(json.dumps(measure_shortcuts(phantom_evidence(bundle, data, tmp_path / "local", PhantomLungs()))))
+    assert values["border"] is values["masked"] is None
+    assert "two classes, in the train split too" in describe_shortcuts(values)
+
+
+@pytest.mark.slow
+def test_a_source_that_was_held_out_is_no_reference_either(bundle, export_data, tmp_path):
+    config = {"data": {"held_out_source": "source0"}}
+    unseen = replace(bundle, manifest=bundle.manifest.model_copy(update={"training_config": config}))
+    evidence = phantom_evidence(unseen, export_data, tmp_path / "local")
+    assert {each.film.source for each in evidence.judged("train").judged} == {"source1"}
+    assert {each.film.source for each in evidence.judged().judged} == {"source0", "source1"}
+    assert "with every source but source0" in describe_shortcuts(measure_shortcuts(evidence))
+
+
+@pytest.mark.parametrize(
+    ("lungs", "verdict"),
+    [([0.8, 0.9], "the lungs weigh more"), ([0.3, 0.4], "the surroundings weigh more"), ([0.5, 0.9], "cannot be told")],
+)
+def test_what_weighs_more_is_said_only_where_intervals_part(lungs, verdict):
+    values = {
+        "variants": {"lungs exchanged": {"interval_95": {"macro_auc": [0.5, 0.6]}}},
+        "interval_95": {"exchanged_lungs_macro_auc": lungs},
+    }
+    assert verdict in shortcuts._heavier(values)
+
+
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     return tmp_path_factory.mktemp("local")
@@ -209,6 +272,7 @@ def measured(bundle, export_data, local):
 def test_the_audit_answers_every_question_and_keeps_films_local(measured, local):
     json.dumps(measured, allow_nan=False)
     assert None not in measured.values()
+    assert measured["held_out_source"] == ""
     assert (measured["masked"]["films"], measured["masked"]["left_out"]) == (12, 0)
     assert set(measured["masked"]["variants"]) == {"whole film", *VARIANTS, "lungs exchanged"}
     assert measured["leave_one_source_out"]["fitted_films"] == 24

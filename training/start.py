@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from service.contract.errors import ConfigError
+from service.contract.manifest import ModelBundle
 from training.bundle_weights import settle_norms
 from training.checkpoint import load_checkpoint, recipe_of
 from training.config import ModelConfig, TrainConfig
@@ -33,6 +35,20 @@ def begin(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
     if config.model.weights == "bundle":
         settle_norms(network, _some_batches(training, config))
     return network
+
+
+def require_unseen_source(config: TrainConfig) -> None:
+    """Raise ConfigError if a run would hold out a source from which the weights that it begins with have learnt."""
+    held_out, origin = config.data.held_out_source, Path(config.model.weights_file)
+    if not held_out or config.model.weights not in ("bundle", "checkpoint"):
+        return
+    released = config.model.weights == "bundle"
+    recipe = ModelBundle.open(origin).manifest.training_config if released else recipe_behind(config.model)
+    if (recipe or {}).get("data", {}).get("held_out_source") != held_out:
+        raise ConfigError(
+            f"data.held_out_source is {held_out!r}, but {origin}, which training would begin with, was not trained without "
+            "that source; begin with weights that were, or with model.weights packaged, hub or none."
+        )
 
 
 def recipe_behind(config: ModelConfig) -> dict[str, Any] | None:

@@ -56,7 +56,7 @@ from training.network import ChestXrayNetwork
 from training.run_watcher import RunWatcher
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
 from training.source_alignment import SourceAlignment
-from training.start import begin, recipe_behind, training_store
+from training.start import begin, recipe_behind, require_unseen_source, training_store
 from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
 from training.teacher import Teacher
 from training.tracking import track
@@ -96,6 +96,7 @@ def train(
     """Validate the data, fit, and leave best_model.pt, latest_checkpoint.pt, history and curves in `out`."""
     watcher = watcher or RunWatcher()
     _claim(out, resume=resume, processes=processes)
+    require_unseen_source(config)
     seed_everything(config.run)
     report = _validate_data(config, data, out, processes)
     run = _Run.build(config, report, device, processes)

@@ -24,7 +24,7 @@ from training.evaluation.figures import draw_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.metrics import measure
 from training.evaluation.parts import Evidence, Measured, NotMeasured, Part
-from training.evaluation.provenance import summarise_data
+from training.evaluation.provenance import folder_fingerprint, summarise_data
 from training.evaluation.registry import PARTS
 from training.evaluation.report import (
     METRICS_NAME,
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bundle_path = locate_bundle(arguments.bundle)
         named = words if arguments.bundle else [str(bundle_path), *words]
         # The command is published with the figures, so it must not tell where folders lie on this machine.
-        published = [Path(word).name if Path(word).is_absolute() else word for word in named]
+        published = [_without_folders(word) for word in named]
         out = evaluate(bundle_path, arguments, shlex.join(["python", "-m", "training.evaluation", *published]))
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
@@ -94,6 +94,7 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
         "bundle": _identity(bundle),
         "split": arguments.split,
         "split_fingerprint": split.fingerprint,
+        "trained_on_this_folder": _is_training_folder(evidence),
         "refused": _refusals(split),
         **measure(judgements, resamples=arguments.resamples, seed=arguments.seed),
         **_measure_parts(evidence, arguments.parts),
@@ -189,6 +190,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _without_folders(word: str) -> str:
+    """A word of the command line, an absolute path in it (`/data/cxr`, `--data=/data/cxr`) by its last name alone."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{Path(value).name if Path(value).is_absolute() else value}"
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -207,6 +214,11 @@ def _part_names(text: str) -> tuple[str, ...]:
 def _identity(bundle: ModelBundle) -> dict[str, Any]:
     manifest = bundle.manifest
     return {"name": manifest.name, "version": manifest.version, "model_sha256": manifest.files[GRAPH_NAME]}
+
+
+def _is_training_folder(evidence: Evidence) -> bool:
+    """Whether the bundle was trained on these very films; else they say nothing of what it learnt from."""
+    return folder_fingerprint(evidence.films, threads=evidence.threads) == evidence.bundle.manifest.data_fingerprint
 
 
 def _refusals(split: JudgedSplit) -> dict[str, list[str]]:

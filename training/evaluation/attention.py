@@ -151,7 +151,15 @@ def _measure_curves(explained: Sequence[_Explained], groups: list[str], evidence
             for column, curve in enumerate(_CURVES)
         }
 
+    def gain(weights: Floats) -> dict[FigurePath, Floats]:
+        values = statistics(weights)
+        return {
+            ("gain", "deletion"): values["random", "deletion"] - values["grad_cam", "deletion"],
+            ("gain", "insertion"): values["grad_cam", "insertion"] - values["random", "insertion"],
+        }
+
     figures = interval_figures(statistics, groups, seed=evidence.seed, resamples=evidence.resamples)
+    interval_figures(gain, groups, seed=evidence.seed, resamples=evidence.resamples, into=figures, lowest=-1.0)
     return {"films": len(explained), **figures}
 
 
@@ -165,8 +173,18 @@ def _measure_randomised(explained: Sequence[_Explained], evidence: Evidence) -> 
     for count, name in tqdm(randomised_stages(graph, evidence.seed), desc="Randomising layers", unit="stage", disable=None):
         maps = grad_cam_maps(graph, images, targets)
         stages.append({"layers": count, "lowest": name, **_correlation(originals, maps)})
-    others = [*originals[1:], originals[0]]
+    others = [each.grid for each in _unlike(explained, evidence.seed)]
     return {"films": len(explained), "layers": layers, "stages": stages, "another_film": _correlation(originals, others)}
+
+
+def _unlike(explained: Sequence[_Explained], seed: int) -> list[_Explained]:
+    """For each film another one, drawn among those of another call and another source, or as unlike as there are."""
+    others = []
+    for film in explained:
+        unlikeness = [(each.predicted != film.predicted) + (each.film.source != film.film.source) for each in explained]
+        unlikest = [each for each, score in zip(explained, unlikeness, strict=True) if score == max(unlikeness)]
+        others.append(unlikest[int(film_rng(seed, film.film.relative).integers(len(unlikest)))])
+    return others
 
 
 def _correlation(originals: Sequence[Grid], maps: Sequence[Grid]) -> Measured:
@@ -231,21 +249,22 @@ def _describe_zones(values: Figures) -> list[str]:
 
 
 def _describe_curves(values: Figures) -> list[str]:
-    ours, blind = values["grad_cam"], values["random"]
     rows = [
         (title, *(with_interval(values[order], curve) for curve in _CURVES))
         for order, title in (("grad_cam", "Grad-CAM"), ("random", "random map"))
     ]
-    deletes, inserts = ours["deletion"] < blind["deletion"], ours["insertion"] > blind["insertion"]
+    gains = values["gain"]
+    rows.append(("gain, film by film", *(with_interval(gains, curve) for curve in _CURVES)))
     verdicts = {
-        (True, True): "Both speak for the map: what it marks matters more to the answer than what a random map marks.",
-        (False, False): "Neither speaks for the map: what it marks matters no more to the answer than what a random map marks.",
+        2: "Both speak for the map: what it marks matters more to the answer than what a random map marks.",
+        1: "Only one of them speaks for the map beyond chance; it marks a part of what matters.",
+        0: "Neither speaks for the map: these films cannot show that what it marks matters more than what a random map marks.",
     }
-    mixed = f"Only {'deletion' if deletes else 'insertion'} speaks for the map; it marks a part of what matters."
+    speaking = sum(gains["interval_95"][curve][0] > 0 for curve in _CURVES)
     return [
         markdown_table(("order", "deletion (smaller is better)", "insertion (larger is better)"), rows),
         f"Mean areas under the curve of the predicted class's probability, {values['films']} films (RISE, arXiv:1806.07421); "
-        f"the control is a random map, as coarse as Grad-CAM's. {verdicts.get((deletes, inserts), mixed)}",
+        f"the control is a random map, as coarse as Grad-CAM's. {verdicts[speaking]}",
     ]
 
 
@@ -255,22 +274,24 @@ def _describe_randomised(values: Figures) -> list[str]:
         for stage in values["stages"]
     ]
     other = values["another_film"]
-    rows.append(("none", "(the map of another film)", number(other["spearman"]), str(other["blank"])))
-    last, reference = values["stages"][-1]["spearman"], other["spearman"]
+    rows.append(("none", "(the map of an unlike film)", number(other["spearman"]), str(other["blank"])))
+    end, reference = values["stages"][-1], other["spearman"]
     words = (
         f"Mean rank correlation (Spearman) with the map of the trained model, {values['films']} films; layers randomised from "
         "the output down (arXiv:1810.03292). Blank maps have no correlation and are left out. "
     )
-    if last is None:
+    if end["spearman"] is None or end["blank"] > values["films"] / 2:
         words += "Too few maps are left to tell."
-    elif last <= _LITTLE:
+    elif abs(end["spearman"]) <= _LITTLE:
         words += "With every layer random, nothing of the map is left: it depends on what was learnt."
     else:
-        words += "With every layer random, part of the map is still there: so much of it shows the film, not what was learnt."
+        words += (
+            "With every layer random, maps still go with those before: so much of them shows the film, not what was learnt."
+        )
     if reference is not None and reference > _LITTLE:
         words += (
-            f" But the trained model's maps of different films correlate by {reference:.3f}: that much of a map is where the "
-            "model looks whatever the film."
+            " But the trained model's maps of films of another call and another source (where there are such) correlate by "
+            f"{reference:.3f}: that much of a map is where the model looks whatever the film."
         )
     return [markdown_table(("random layers", "down to", "correlation", "blank maps"), rows), words]
 

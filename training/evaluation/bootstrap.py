@@ -44,8 +44,9 @@ def centred_interval(value: float, replicates: Floats, level: float = 0.95, lowe
     """Percentile interval (Efron & Tibshirani 1993, ch. 13) of the replicates, shifted so that their median is `value`.
 
     The shift is negligible for shares and AUC, but matters for ECE: resampling adds noise to every bin, so that nearly all its
-    replicates lie above the estimate. Bounds stay within `lowest` and the largest replicate. Replicates that are NaN (a class
-    was not drawn) are left out; without a defined one the interval is NaN.
+    replicates lie above the estimate. What the estimate itself has too much stays in the interval; the part `calibration`
+    measures it. Bounds stay within `lowest` and the largest replicate. Replicates that are NaN (a class was not drawn) are left
+    out; without a defined one the interval is NaN.
     """
     defined = replicates[~np.isnan(replicates)]
     if np.isnan(value) or defined.size == 0:

@@ -38,11 +38,14 @@ def border_rings(films: Sequence[FilmFile], spec: PreprocessSpec, *, threads: in
 
 def class_from_border(
     fitted_rings: Rings, fitted: Judgements, rings: Rings, judged: Judgements, *, seed: int, resamples: int = RESAMPLES
-) -> dict[str, Any]:
-    """Macro AUC of a linear probe on border pixels, and its AUC within each source that holds two classes.
+) -> dict[str, Any] | None:
+    """Macro AUC of a linear probe on border pixels, and its AUC within each source that holds two classes; None where either
+    side has films of one class only.
 
     within_source: by the probe fitted on the films of every source; within_source_own: by one fitted on that source alone.
     """
+    if min(len(set(side.labels.tolist())) for side in (fitted, judged)) < 2:
+        return None
     everything = _probabilities(fitted_rings, fitted.labels, rings)
     of_source = {
         source: _probabilities(fitted_rings[fitted.of_source(source)], fitted.labels[fitted.of_source(source)], rings)

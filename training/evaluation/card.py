@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from service.contract.findings import FINDINGS
 from service.contract.manifest import ModelManifest
 from training.evaluation.ancestry import began_packaged, origin, predecessors
+from training.evaluation.outliers import ANYTHING
 from training.evaluation.parts import Part
-from training.evaluation.provenance import NOT_STATED
+from training.evaluation.provenance import NOT_STATED, UNCLEAR
 from training.evaluation.tables import (
     INTERVAL_NOTE,
     Figures,
@@ -56,13 +57,16 @@ def _paragraphs(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]
     yield f"# Model card: {manifest.name} {manifest.version}"
     yield "**For research only. Not a medical device; not for diagnosis, triage or any decision about a patient.**"
     yield from _identity(manifest)
-    yield from _intended_use(manifest)
-    yield from _training_data(manifest, data)
-    yield from _licence(manifest, data)
+    yield from _intended_use(metrics)
+    if metrics["trained_on_this_folder"]:
+        yield from _training_data(manifest, data)
+        yield from _licence(manifest, _learnt_from(manifest, data))
+    else:
+        yield from _other_data(data)
     yield from _performance(metrics)
     yield from _of_parts(metrics, parts)
     yield "## Limits"
-    yield "\n".join(f"- {limit}" for limit in (*_limits(metrics), *_limits_of_parts(metrics, parts)))
+    yield "\n".join(f"- {limit}" for limit in (*_limits(manifest, metrics), *_limits_of_parts(metrics, parts)))
     yield "## How the figures came about"
     yield (
         "The exported bundle was judged, not the checkpoint: films went through the service's own decoder and predictor. "
@@ -88,18 +92,14 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
     yield origin(manifest.training_config)
 
 
-def _intended_use(manifest: ModelManifest) -> Iterator[str]:
+def _intended_use(metrics: Figures) -> Iterator[str]:
+    other = metrics.get("outliers", {}).get("not_chest")
+    flagged = f" Of {other['n']} such pictures {other['flagged'][ANYTHING]:.0%} were flagged for review." if other else ""
     yield "## Intended use"
     yield (
         "Research, teaching, and the development of software around such models. It has not been tested prospectively, nor "
         "approved by any authority. It always answers one of its three classes: any other disease, another body part or a "
-        "photograph gets one of these names as well"
-        + (
-            ", though most pictures that are no frontal chest film are flagged for review. "
-            if manifest.outliers is not None
-            else ". "
-        )
-        + "Do not use it on lateral views."
+        f"photograph gets one of these names as well.{flagged} Do not use it on lateral views."
     )
 
 
@@ -109,12 +109,34 @@ def _training_data(manifest: ModelManifest, data: Figures) -> Iterator[str]:
     yield data_table(data)
     yield licence_list(data)
     yield (
-        "The weights were fitted to the train split; the epoch, the temperature, the thresholds and the prediction sets were "
-        f"chosen on the val split. {_sampling(manifest)}"
+        "The weights were fitted to the train split; the recipe, the epoch, the temperature, the thresholds and the prediction "
+        f"sets were chosen on the val split. {_sampling(manifest)}"
     ).strip()
-    held_out = manifest.training_config.get("data", {}).get("held_out_source")
+    held_out = _held_out_source(manifest)
     if held_out:
         yield f"Films of {held_out} took part in none of this: they come from a source that the model has never seen."
+
+
+def _learnt_from(manifest: ModelManifest, data: Figures) -> Figures:
+    """The sources whose films the weights were fitted to."""
+    return {
+        source: each
+        for source, each in data.items()
+        if source != _held_out_source(manifest) and any(counts["train"] for counts in each["counts"].values())
+    }
+
+
+def _other_data(data: Figures) -> Iterator[str]:
+    yield "## Data"
+    yield (
+        "The films judged here are not those of the folder that the model was trained on. What it learnt from, and the licence "
+        "of its weights, stand in the card that came with it."
+    )
+    yield data_table(data)
+
+
+def _held_out_source(manifest: ModelManifest) -> str:
+    return str(manifest.training_config.get("data", {}).get("held_out_source", ""))
 
 
 def _sampling(manifest: ModelManifest) -> str:
@@ -127,7 +149,7 @@ def _sampling(manifest: ModelManifest) -> str:
 
 def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
     restricted = _sources_flagged(data, "yes")
-    unclear = _sources_flagged(data, "unclear")
+    unclear = _sources_flagged(data, UNCLEAR)
     unstated = _sources_flagged(data, NOT_STATED)
     reasons = [
         *([f"non-commercial ({', '.join(restricted)})"] if restricted else []),
@@ -186,15 +208,19 @@ def _without_pictures(markdown: str) -> str:
     return "\n\n".join(paragraph for paragraph in paragraphs if not paragraph.strip().startswith("!["))
 
 
-def _limits(metrics: Figures) -> Iterator[str]:
-    data = metrics["data"]
+def _limits(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
+    data, held_out = metrics["data"], _held_out_source(manifest)
     partial = {source: list(each["counts"]) for source, each in data.items() if len(each["counts"]) < len(FINDINGS)}
     single = [f"{source} ({findings[0]})" for source, findings in partial.items() if len(findings) == 1]
     if len(data) > 1 and partial:
         one_class = f" {enumerated(single)} hold{'s' if len(single) == 1 else ''} one class only." if single else ""
         yield (
-            f"Class and source are not independent.{one_class} A model can score well here by recognising the hospital; the "
-            "test split has the same sources, so it cannot show that disease was learnt. Expect worse elsewhere."
+            f"Class and source are not independent.{one_class} A model can score well here by recognising the hospital"
+            + (
+                "; the test split has the same sources, so it cannot show that disease was learnt. Expect worse elsewhere."
+                if metrics["trained_on_this_folder"] and not held_out
+                else "."
+            )
         )
     yield from (_SOURCE_LIMITS[source] for source in data if source in _SOURCE_LIMITS)
     yield "The mixture of classes is the collection's, not a clinic's: precision and calibration change with prevalence."

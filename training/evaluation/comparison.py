@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from service.contract.manifest import GRAPH_NAME
 from training.evaluation.bootstrap import FigurePath, Statistics
@@ -28,16 +27,13 @@ _OF_SOURCE = ("accuracy",)
 def paired_figures(ours: Judgements, theirs: Judgements, *, seed: int, resamples: int) -> dict[str, Any]:
     """Their figures, what ours exceed them by with its paired 95 % interval, and how many films changed sides.
 
-    Both are judgements of the same films in the same order. `p` is that of McNemar's exact test (1947): how often films would
-    change sides as unevenly if both bundles were equally often right; None if no film did.
+    Both are judgements of the same films in the same order.
     """
     ours_right, theirs_right = (each.predicted == each.labels for each in (ours, theirs))
-    won, lost = int(np.sum(ours_right & ~theirs_right)), int(np.sum(~ours_right & theirs_right))
     return {
         "films": len(ours.labels),
-        "became_right": won,
-        "became_wrong": lost,
-        "p": float(binomtest(won, won + lost).pvalue) if won + lost else None,
+        "became_right": int(np.sum(ours_right & ~theirs_right)),
+        "became_wrong": int(np.sum(~ours_right & theirs_right)),
         **_differences(
             _restricted(film_statistics(ours), _of_films),
             _restricted(film_statistics(theirs), _of_films),
@@ -116,12 +112,11 @@ def _films_of_both(ours: JudgedSplit, theirs: JudgedSplit) -> tuple[JudgedSplit,
 
 def _describe(values: Figures) -> str:
     other = values["bundle"]
-    chance = "" if values["p"] is None else f" (McNemar's exact test: p = {values['p']:.2g})"
     paragraphs = [
         f"This bundle beside {other['name']} {other['version']}, on the {values['films']} films that both judge. The last "
         "column is the gain with its paired interval; one that holds 0 may be chance. Of ECE, less is better.",
         comparison_table(values),
-        f"{values['became_right']} films became right and {values['became_wrong']} wrong{chance}.",
+        f"{values['became_right']} films became right and {values['became_wrong']} wrong.",
     ]
     if values["unseen_sources"] is not None:
         paragraphs += [

@@ -75,12 +75,16 @@ class ConfusionMatrix:
         return ratio(2 * self.true_positives, self.called + self.support)
 
     def macro(self, per_class: Floats) -> Floats:
-        """Unweighted mean over the classes where the figure is defined, [..., C] -> [...]."""
-        return mean_of_defined(per_class)
+        """Unweighted mean over the classes that have films, where the figure is defined, [..., C] -> [...].
+
+        A class without films is no part of the question: one stray call of it would otherwise count as a whole class.
+        """
+        return mean_of_defined(np.where(self.support > 0, per_class, np.nan))
 
     def weighted(self, per_class: Floats) -> Floats:
-        """Mean over classes weighted by support, [..., C] -> [...]; a class without films has no weight."""
-        return ratio(np.nansum(per_class * self.support, axis=-1), self.total)
+        """Mean over the classes where the figure is defined, weighted by support, [..., C] -> [...]."""
+        shares = np.where(np.isnan(per_class), 0.0, self.support)
+        return ratio(np.nansum(per_class * shares, axis=-1), shares.sum(axis=-1))
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

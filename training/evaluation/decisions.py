@@ -103,12 +103,13 @@ def _limits(values: Measured) -> list[str]:
     """What review does not catch at the operating point that the service takes unless told otherwise."""
     review = values[DEFAULT_OPERATING_POINT]["review"]
     errors = review["errors"]
-    if errors is None or not errors["films"]:
+    if errors is None or not errors["unflagged"]:
         return []
-    missed = [f"{each['unflagged']} of {each['films']} with {name}" for name, each in review["called_normal"].items()]
+    called_normal = {name: each for name, each in review["called_normal"].items() if each["films"]}
+    missed = [f"{each['unflagged']} of {each['films']} with {name}" for name, each in called_normal.items()]
     return [
         f"Review is no safety net: {errors['unflagged']} of the {errors['films']} errors at `{DEFAULT_OPERATING_POINT}` have "
-        f"no flag; of the diseased films called Normal, {enumerated(missed)} have none."
+        "no flag" + (f"; of the diseased films called Normal, {enumerated(missed)} have none." if missed else ".")
     ]
 
 

@@ -46,7 +46,7 @@ class Evidence:
     _judged: dict[str, JudgedSplit] = field(default_factory=dict, init=False)
 
     def judged(self, split: str | None = None) -> JudgedSplit:
-        """A split as the bundle judges it (default: the evaluated one), computed once.
+        """A split as the bundle judges it (default: the evaluated one), computed once; of the others, what the bundle has seen.
 
         Raises NotMeasured if the data have no films of a split other than the evaluated one, DatasetNotFound if they have none
         of that, and EmptyClass if every film was refused.
@@ -55,10 +55,18 @@ class Evidence:
         if name not in self._judged:
             if name != self.split and not self.holds(name):
                 raise NotMeasured(f"the data have no films of the {name} split")
-            chosen = [film for film in self.films if film.split == name]
+            chosen = [film for film in self.films if film.split == name and (name == self.split or self._was_seen(film))]
             observer = Observer.from_bundle(self.bundle)
             self._judged[name] = judge(self.predictor, chosen, threads=self.threads, observer=observer)
         return self._judged[name]
+
+    @property
+    def held_out_source(self) -> str:
+        """The source that training and calibration did without, so that no reference may use it either; "" if there is none."""
+        return str(self.bundle.manifest.training_config.get("data", {}).get("held_out_source", ""))
+
+    def _was_seen(self, film: FilmFile) -> bool:
+        return not self.held_out_source or film.source != self.held_out_source
 
     def holds(self, split: str) -> bool:
         """Whether the data have films of a split."""

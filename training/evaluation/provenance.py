@@ -1,22 +1,24 @@
 """Where the films come from: counts by source, class and split, and the licences that manifest.csv states. Opens no picture."""
 
 import csv
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from service.contract.findings import FINDINGS
-from training.folder import MANIFEST_NAME, SPLITS, FilmFile
+from training.folder import MANIFEST_NAME, SPLITS, FilmFile, fingerprint
+from training.parallel import each_of
 
-NOT_STATED = "not stated"
+NOT_STATED, UNCLEAR = "not stated", "unclear"
 
 
 def summarise_data(root: Path, films: Iterable[FilmFile]) -> dict[str, Any]:
     """Per source: dataset, licences and their non-commercial flags (with numbers of films), counts by class and split.
 
     films: of the folder `root`, all splits. Columns original_dataset, licence and noncommercial of manifest.csv are optional;
-    what they do not say is "not stated".
+    what they do not say is "not stated", and a non-commercial flag other than yes and no "unclear".
     """
     stated = _statements(root / MANIFEST_NAME)
     by_source: dict[str, list[FilmFile]] = defaultdict(list)
@@ -26,7 +28,7 @@ def summarise_data(root: Path, films: Iterable[FilmFile]) -> dict[str, Any]:
         source: {
             "dataset": _tally(stated.get(film.relative, {}).get("original_dataset") for film in members),
             "licence": _tally(stated.get(film.relative, {}).get("licence") for film in members),
-            "noncommercial": _tally(stated.get(film.relative, {}).get("noncommercial") for film in members),
+            "noncommercial": _tally(_flag(stated.get(film.relative, {}).get("noncommercial")) for film in members),
             "counts": {
                 finding.value: {split: sum(f.finding is finding and f.split == split for f in members) for split in SPLITS}
                 for finding in FINDINGS
@@ -43,6 +45,20 @@ def _statements(manifest: Path) -> dict[str, dict[str, str]]:
         return {}
     with manifest.open(encoding="utf-8-sig", newline="") as lines:
         return {row["path"]: row for row in csv.DictReader(lines)}
+
+
+def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:
+    """Identity of all films, as a run and its bundle record it of the folder that they were trained on."""
+
+    def digest(film: FilmFile) -> tuple[str, str]:
+        return film.relative, hashlib.sha256(film.path.read_bytes()).hexdigest()
+
+    return fingerprint(each_of(films, digest, threads=threads, title="Hashing films"))
+
+
+def _flag(statement: str | None) -> str | None:
+    word = (statement or "").strip().lower()
+    return word if word in ("", "yes", "no") else UNCLEAR
 
 
 def _tally(statements: Iterable[str | None]) -> dict[str, int]:

@@ -48,6 +48,7 @@ def measure_shortcuts(evidence: Evidence) -> Measured:
     judgements = judged.judgements()
     return {
         **(_of_probes(evidence) if evidence.holds("train") else dict.fromkeys(_PROBED)),
+        "held_out_source": evidence.held_out_source,
         "masked": _of_masked_films(evidence),
         "within_source": interval_figures(
             lambda weights: within_source_auc(judgements.labels, judgements.probabilities, judgements.sources, weights),
@@ -91,7 +92,7 @@ def describe_shortcuts(values: Measured) -> str:
             "### Within one source",
             _describe_within_source(values["within_source"]),
             "### A source left out",
-            _describe_unseen(values["leave_one_source_out"]),
+            _describe_unseen(values["leave_one_source_out"], values["held_out_source"]),
             "### Parts of the film hidden",
             _describe_masked(values["masked"]),
             "### The source within a class",
@@ -125,7 +126,7 @@ def _describe_within_source(values: Figures) -> str:
     )
 
 
-def _describe_unseen(values: Figures | None) -> str:
+def _describe_unseen(values: Figures | None, held_out: str) -> str:
     if values is None:
         return "Not measured: there are no training films, the films are of one source, or no class is held by two."
     cells = list(_cells(values))
@@ -146,13 +147,13 @@ def _describe_unseen(values: Figures | None) -> str:
         for pair in without_intervals(each.get("auc", {}))
     ]
     source, each, name = max(cells, key=lambda cell: cell[1]["recall_source_known"][cell[2]] - cell[1]["recall"][cell[2]])
-    loss = values["mean_recall_source_known"] - values["mean_recall"]
     parts = [
         markdown_table(("source left out", "class", "films", "recall (95 % interval)", "recall with the source"), rows),
         f"A linear probe on the embeddings of {values['fitted_films']} training films, fitted without the source that it then "
-        f"judges. What it knows of the disease should hold there; on average {loss:.3f} of recall is lost, most for {name} in "
-        f"{source} ({each['recall_source_known'][name]:.3f} to {each['recall'][name]:.3f}). The backbone itself was trained "
-        "with every source: in a hospital that nothing here has seen, expect less.",
+        f"judges. What it knows of the disease should hold there; on average {with_interval(values, 'mean_loss')} of recall is "
+        f"lost, most for {name} in {source} ({each['recall_source_known'][name]:.3f} to {each['recall'][name]:.3f}). The "
+        f"backbone itself was trained with every source{f' but {held_out}' if held_out else ''}: in a hospital that nothing here "
+        "has seen, expect less.",
         picture("Recall in a source left out", UNSEEN_NAME),
     ]
     if areas:
@@ -190,16 +191,20 @@ def _describe_masked(values: Figures | None) -> str:
             "0.5; part of the rest is the outline of the lungs, which by itself gives "
             f"{variants[OUTLINE_ALONE]['macro_auc']:.3f}, and true signs outside of it.",
             f"With lungs and surroundings of two films drawn independently (`{EXCHANGED}`), the class of the surroundings is "
-            f"told with a macro AUC of {variants[EXCHANGED]['macro_auc']:.3f}, that of the lungs with "
-            f"{with_interval(values, 'exchanged_lungs_macro_auc')}: "
-            + (
-                "the lungs weigh more."
-                if values["exchanged_lungs_macro_auc"] > variants[EXCHANGED]["macro_auc"]
-                else "the surroundings weigh more."
-            ),
+            f"told with a macro AUC of {with_interval(variants[EXCHANGED], 'macro_auc')}, that of the lungs with "
+            f"{with_interval(values, 'exchanged_lungs_macro_auc')}: {_heavier(values)}.",
             picture("AUC on masked films", MASKED_NAME),
         ]
     )
+
+
+def _heavier(values: Figures) -> str:
+    """Whether lungs or surroundings weigh more, if their intervals say so."""
+    surroundings = values["variants"][EXCHANGED]["interval_95"]["macro_auc"]
+    lungs = values["interval_95"]["exchanged_lungs_macro_auc"]
+    if None in (*surroundings, *lungs) or (lungs[0] <= surroundings[1] and surroundings[0] <= lungs[1]):
+        return "which of them weighs more cannot be told"
+    return f"the {'lungs' if lungs[0] > surroundings[1] else 'surroundings'} weigh more"
 
 
 def _describe_source_within_class(values: Figures | None) -> str:
@@ -223,7 +228,7 @@ def _describe_source_within_class(values: Figures | None) -> str:
 
 def _describe_border(values: Figures | None) -> str:
     if values is None:
-        return _WITHOUT_TRAINING_FILMS
+        return "Not measured: this needs films of two classes, in the train split too."
     rows = [("all", "each against the others", with_interval(values, "macro_auc"), "-")]
     own = values.get("within_source_own", {})
     rows += [
@@ -303,11 +308,11 @@ def _limits(values: Measured) -> list[str]:
     sentences = []
     unseen, masked = values["leave_one_source_out"], values["masked"]
     if unseen is not None:
-        loss = unseen["mean_recall_source_known"] - unseen["mean_recall"]
+        is_lost = unseen["interval_95"]["mean_loss"][0] > _TOLERATED_LOSS
         sentences.append(
             f"A linear probe on the embeddings recalls {unseen['mean_recall']:.3f} of the films of a source that it has not "
             f"seen, against {unseen['mean_recall_source_known']:.3f} when it has (means over sources and classes)"
-            + (": part of what the model knows is the hospital." if loss > _TOLERATED_LOSS else ".")
+            + (": part of what the model knows is the hospital." if is_lost else ".")
         )
     if masked is not None:
         hidden = [masked["variants"][name]["macro_auc"] for name in LUNGS_HIDDEN]

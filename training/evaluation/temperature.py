@@ -1,5 +1,7 @@
 """Calibration before and after the temperature: what dividing the logits by one number (arXiv:1706.04599) is good for."""
 
+from typing import Any
+
 import numpy as np
 
 from service.contract.findings import FINDINGS
@@ -15,10 +17,13 @@ from training.evaluation.calibration import (
 )
 from training.evaluation.confusion import Floats, mean_of_defined
 from training.evaluation.figures import RELIABILITY_NAME
-from training.evaluation.interval_figures import interval_figures
+from training.evaluation.interval_figures import interval_figures, plain
 from training.evaluation.metrics import Judgements
 from training.evaluation.parts import Evidence, Measured, Part, draw_nothing
 from training.evaluation.tables import calibration_table, classwise_calibration_table, picture
+
+# Draws of labels behind what perfect calibration would score.
+_CONSISTENCY_DRAWS = 500
 
 _ERRORS = {"equal_width": expected_calibration_error, "equal_mass": equal_mass_ece}
 
@@ -39,7 +44,25 @@ def _measure(evidence: Evidence) -> Measured:
     return {
         "temperature": evidence.bundle.manifest.temperature,
         "bins": ECE_BINS,
+        "if_calibrated": _if_calibrated(stages["after"].probabilities, evidence.seed),
         **interval_figures(statistics, groups, seed=evidence.seed, resamples=evidence.resamples),
+    }
+
+
+def _if_calibrated(probabilities: Floats, seed: int) -> dict[str, Any]:
+    """Macro ECE (equal width) of labels drawn from the probabilities, which are then true: the share of the measured one that
+    is owed to the number of films (consistency resampling, Broecker & Smith 2007, Weather and Forecasting 22).
+    """
+    rng = np.random.default_rng(seed)
+    steps = probabilities.cumsum(axis=1)[:, :-1]
+    errors = [
+        one_vs_rest_ece((rng.random((len(steps), 1)) > steps).sum(axis=1), probabilities).mean()
+        for _ in range(_CONSISTENCY_DRAWS)
+    ]
+    return {
+        "draws": _CONSISTENCY_DRAWS,
+        "macro_ece_equal_width": plain(np.mean(errors)),
+        "quantile_95": plain(np.quantile(errors, 0.95)),
     }
 
 
@@ -67,9 +90,22 @@ def _describe(values: Measured) -> str:
             "latter. Smaller is better.",
             calibration_table(values),
             classwise_calibration_table(values),
+            _describe_if_calibrated(values),
             picture("Reliability diagrams", RELIABILITY_NAME),
         ]
     )
+
+
+def _describe_if_calibrated(values: Measured) -> str:
+    floor, measured = values["if_calibrated"], values["after"]["macro_ece_equal_width"]
+    words = (
+        "The ECE of few films is too large, and its intervals keep that bias: labels drawn from these very probabilities, "
+        f"which are then true, give a macro ECE (equal width) of {floor['macro_ece_equal_width']:.3f} on average, and of less "
+        f"than {floor['quantile_95']:.3f} in 95 % of {floor['draws']} draws. "
+    )
+    if measured <= floor["quantile_95"]:
+        return words + f"The measured {measured:.3f} cannot be told from perfect calibration."
+    return words + f"The measured {measured:.3f} is more than that."
 
 
 PART = Part("calibration", "Calibration", _measure, _describe, draw_nothing)
