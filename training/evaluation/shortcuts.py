@@ -152,8 +152,8 @@ def _describe_unseen(values: Figures | None, held_out: str) -> str:
         f"A linear probe on the embeddings of {values['fitted_films']} training films, fitted without the source that it then "
         f"judges. What it knows of the disease should hold there; on average {with_interval(values, 'mean_loss')} of recall is "
         f"lost, most for {name} in {source} ({each['recall_source_known'][name]:.3f} to {each['recall'][name]:.3f}). The "
-        f"backbone itself was trained with every source{f' but {held_out}' if held_out else ''}: in a hospital that nothing here "
-        "has seen, expect less.",
+        f"backbone itself was trained with every source{f' but {held_out}' if held_out else ''}: in a hospital that nothing "
+        "here has seen, expect less.",
         picture("Recall in a source left out", UNSEEN_NAME),
     ]
     if areas:
