@@ -8,16 +8,15 @@ SOUP = NEXT | {"averaged_runs": [NEXT, NEXT], "averaged_with_start": True}
 LAST = {"model": {"weights": "checkpoint", "weights_file": "runs/soup/best_model.pt"}, "began_with": SOUP}
 
 
-def test_stages_are_told_from_the_last_to_the_first():
-    assert origin(LAST) == (
-        "Training went on from a checkpoint. Before that, the weights of 2 runs and those that they began with were averaged "
-        "(model soups, arXiv:2203.05482). Before that, training went on from chest-xray-0.9.0, backbone and head, whose own "
-        "model card says where that one began."
-    )
+def test_stages_are_told_from_the_first_to_the_last():
+    assert origin(LAST).splitlines() == [
+        "1. Training went on from chest-xray-0.9.0, backbone and head, whose own model card says where that one began.",
+        "2. The weights of 2 runs and those that they began with were averaged (model soups, arXiv:2203.05482).",
+        "3. Training went on from there.",
+    ]
     assert origin(FIRST).startswith("The backbone began as EfficientNet-Lite0 with ImageNet weights")
-    assert origin(SOUP | {"averaged_runs": [NEXT]}).startswith(
-        "The weights of a run and those that it began with were averaged"
-    )
+    assert "2. The weights of a run and those that it began with were averaged" in origin(SOUP | {"averaged_runs": [NEXT]})
+    assert "The weights of 2 runs, as they ended, and those" in origin(SOUP | {"averaged_last": True})
     assert "those that they began with" not in origin(SOUP | {"averaged_with_start": False})
 
 

@@ -91,6 +91,7 @@ def test_what_the_runs_began_with_takes_part_where_it_is_asked_for(runs, config_
     torch.testing.assert_close(soup["model_state_dict"][name], expected)
     recipe = recipe_of(soup)
     assert recipe["averaged_with_start"]
+    assert not recipe["averaged_last"]
     assert [run["began_with"] for run in recipe["averaged_runs"]] == [start["config"]] * 2
     assert "began_with" not in recipe
 

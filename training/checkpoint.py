@@ -44,7 +44,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def recipe_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The configuration that led to a checkpoint, with those of the runs that were averaged and of what it began with."""
-    ancestry = ("averaged_runs", "averaged_with_start", "began_with")
+    ancestry = ("averaged_runs", "averaged_with_start", "averaged_last", "began_with")
     return {**checkpoint["config"], **{name: checkpoint[name] for name in ancestry if name in checkpoint}}
 
 

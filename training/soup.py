@@ -58,7 +58,7 @@ def average_runs(
 
     with_start: what the first run began with takes part like a run. last: each run as it ended instead of its best epoch, which
         is the best for one network alone.
-    The new checkpoint has the first run's configuration, and those of all in `averaged_runs`.
+    The new checkpoint has the first run's configuration, those of all in `averaged_runs`, and how they were averaged.
     Raises CheckpointInvalid for runs that do not fit each other, ConfigError if `out` cannot be written or holds a model, and
     DatasetError if `data` is not what they were trained on.
     """
@@ -82,6 +82,7 @@ def average_runs(
         "val_f1": judged[-1][1].f1,
         "averaged_runs": [recipe_of(checkpoint) for checkpoint in checkpoints],
         "averaged_with_start": with_start,
+        "averaged_last": last,
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

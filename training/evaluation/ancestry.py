@@ -18,9 +18,11 @@ _UNKNOWN = "where the backbone's first weights came from is not recorded"
 
 
 def origin(config: Config) -> str:
-    """How the weights came about, the last stage first: one sentence a stage."""
-    last, *earlier = _stages(config)
-    return " ".join([f"{last[0].upper()}{last[1:]}.", *(f"Before that, {stage}." for stage in earlier)])
+    """How the weights came about, in Markdown: one sentence, or a numbered list, the first stage first."""
+    sentences = [f"{stage[0].upper()}{stage[1:]}." for stage in reversed(list(_stages(config)))]
+    if len(sentences) == 1:
+        return sentences[0]
+    return "\n".join(f"{place}. {sentence}" for place, sentence in enumerate(sentences, start=1))
 
 
 def predecessors(config: Config) -> list[str]:
@@ -38,10 +40,11 @@ def _stages(config: Config) -> Iterator[str]:
     if runs:
         who, they = ("a run", "it") if len(runs) == 1 else (f"{len(runs)} runs", "they")
         start = f" and those that {they} began with" if config.get("averaged_with_start") else ""
-        yield f"the weights of {who}{start} were averaged (model soups, arXiv:2203.05482)"
+        ended = f", as {they} ended," if config.get("averaged_last") else ""
+        yield f"the weights of {who}{ended}{start} were averaged (model soups, arXiv:2203.05482)"
         yield from _stages(runs[0])
     elif _weights(config) == "checkpoint":
-        yield "training went on from a checkpoint"
+        yield "training went on from there" if "began_with" in config else "training went on from a checkpoint"
         if "began_with" in config:
             yield from _stages(config["began_with"])
     elif _weights(config) == "bundle":
