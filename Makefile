@@ -48,26 +48,26 @@ format: $(DEV_ENV)/.installed ## Format the code
 	$(DEV_ENV)/bin/ruff format .
 
 train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DATA=folder RUN=runs/… VERSION=x.y.z MLFLOW=experiment
-	$(KEEP_MEMORY) $(RUN_IN) training.train --config $(CONFIG) --data $(DATA) --out $(RUN) --version $(VERSION) --resume \
-		$(if $(MLFLOW),--mlflow $(MLFLOW))
+	$(KEEP_MEMORY) $(RUN_IN) training.train --config "$(CONFIG)" --data "$(DATA)" --out "$(RUN)" --version "$(VERSION)" --resume \
+		$(if $(MLFLOW),--mlflow "$(MLFLOW)")
 
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
-	$(RUN_IN) export.export --checkpoint $(RUN)/best_model.pt --data $(DATA) --version $(VERSION) --out models
+	$(RUN_IN) export.export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split: DATA=folder BUNDLE=models/… AGAINST=models/…
-	$(RUN_IN) training.evaluation $(BUNDLE) --data $(DATA) --split test $(if $(AGAINST),--against $(AGAINST))
+	$(RUN_IN) training.evaluation $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(AGAINST),--against "$(AGAINST)")
 
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
-	$(RUN_IN) training.exploration --data $(DATA)
+	$(RUN_IN) training.exploration --data "$(DATA)"
 
 ablate: $(DEV_ENV)/.installed ## What each augmentation is worth, with seeds and spread: DATA=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.ablate --data $(DATA)
+	$(KEEP_MEMORY) $(RUN_IN) training.ablate --data "$(DATA)"
 
 tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.tune --data $(DATA)
+	$(KEEP_MEMORY) $(RUN_IN) training.tune --data "$(DATA)"
 
 bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
-	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle $(BUNDLE))
+	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle "$(BUNDLE)")
 
 smoke: $(SERVE_ENV)/.installed ## Serve from the serving environment alone and run the README's calls as they stand
 	PORT=$(PORT) tests/readme_calls.sh

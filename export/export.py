@@ -129,7 +129,13 @@ def export_bundle(
         network, spec = rebuild_network(checkpoint, config)
         draft = ModelBundle(folder, _uncalibrated_manifest(checkpoint, config, network, spec, name, version))
         limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
-        films = usable_films(data, draft.manifest.data_fingerprint, limits, config.data.held_out_source)
+        films = usable_films(
+            data,
+            draft.manifest.data_fingerprint,
+            limits,
+            config.data.held_out_source,
+            checkpoint.get("sources_fingerprint"),
+        )
 
         graph = ServingGraph(network)
         model = to_onnx(graph, spec.image_size_px)

@@ -32,18 +32,27 @@ class Films:
 
 
 def usable_films(
-    data: Path, data_fingerprint: str, limits: ValidationLimits, held_out_source: str = ""
+    data: Path,
+    data_fingerprint: str,
+    limits: ValidationLimits,
+    held_out_source: str = "",
+    sources_fingerprint: str | None = None,
 ) -> dict[str, list[FilmFile]]:
     """Split -> the films of `data` that training used: its own validation pass, which reads every file once.
 
-    data_fingerprint, limits, held_out_source: of the run whose films these must be. Raises DatasetNotFound or DatasetError for
-    a folder that is not a data set, is not that run's, or must not be trained on.
+    data_fingerprint, limits, held_out_source, sources_fingerprint: of the run whose films these must be.
+    Raises DatasetNotFound or DatasetError for a folder that is not a data set, is not that run's, or must not be trained on.
     """
     report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
     if report.data_fingerprint != data_fingerprint:
         raise DatasetError(
             f"{data} has the fingerprint {report.data_fingerprint[:12]}, but the checkpoint was trained on a folder with "
             f"{data_fingerprint[:12]}; give that folder, with every file as it was, or train again on this one."
+        )
+    if sources_fingerprint and report.sources_fingerprint != sources_fingerprint:
+        raise DatasetError(
+            f"The sources or groups of {data}/manifest.csv are not those that the checkpoint was trained with; restore that "
+            "file, or train again."
         )
     report.require_trainable()
     films: dict[str, list[FilmFile]] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from service.contract.errors import ConfigError
 from service.contract.findings import FINDINGS, Finding
 from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
 from training import ablate as command
@@ -17,7 +18,7 @@ from training.ablation import BASELINE, ROWS, Cell, recommend, row_augment, summ
 from training.augment import augment
 from training.config import AugmentConfig, config_from_dict
 from training.dataset_validation import validate_dataset
-from training.film_subset import stratified_films
+from training.film_subset import films_of_every_class, stratified_films
 from training.folder import FilmFile, scan_folder
 from training.frozen_features import Features, FrozenBackbone
 from training.head_fit import fit_head
@@ -248,6 +249,25 @@ def test_cells_of_another_protocol_are_not_mixed_in(data, config_path, tmp_path,
 def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, "--seeds", "0")) == 1
     assert "--seeds is 0" in capsys.readouterr().err
+
+
+def test_too_small_a_subset_is_refused_with_what_it_lacks(data):
+    with pytest.raises(ConfigError, match=r"Of 2 films drawn none is of (Normal|Pneumonia|Tuberculosis); raise --films"):
+        films_of_every_class(training_films(data), 2, seed=0)
+
+
+def test_cells_see_nothing_of_a_source_that_is_held_out(data, config_path, tmp_path, monkeypatch):
+    sources = []
+
+    def watched(self, films, *arguments, **options):
+        sources.append({film.source for film in films})
+        raise ConfigError("seen enough")
+
+    monkeypatch.setattr(FrozenBackbone, "of_films", watched)
+    changed = tmp_path / "held_out.toml"
+    changed.write_text(config_path.read_text().replace("[data]", '[data]\nheld_out_source = "source0"', 1))
+    assert main(options(data, changed, tmp_path)) == 1
+    assert sources == [{"source1"}]
 
 
 def test_the_kinds_of_finding_are_all_in_a_small_subset(data):

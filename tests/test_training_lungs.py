@@ -1,6 +1,8 @@
 """The lung-field segmenter on phantom films, whose lungs are known."""
 
 import json
+import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -149,6 +151,32 @@ def test_the_released_segmenter_finds_the_lungs_of_a_phantom_at_any_size():
         found, drawn = segmenter.outline(phantom_film(FINDINGS[0], 7, side)), phantom_mask(side).astype(bool)
         assert found.shape == (side, side)
         assert 2 * np.sum(found & drawn) / (found.sum() + drawn.sum()) > 0.8
+
+
+def test_a_segmenter_works_in_a_process_that_was_not_forked():
+    segmenter = LungSegmenter.open(Path("models/lung-fields-1.0.0") / GRAPH_NAME)
+    film = phantom_film(FINDINGS[0], 7, 100)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(segmenter.outline))(film), segmenter.outline(film))
+
+
+def test_a_manifest_with_a_byte_order_mark_is_read_and_one_without_columns_is_named(lungs, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(lungs, data)
+    rows = (data / "manifest.csv").read_text()
+    (data / "manifest.csv").write_text(rows, encoding="utf-8-sig")
+    assert len(read_lung_films(data, 64)) == len(rows.split()) - 1
+    (data / "manifest.csv").write_text(rows.replace("image", "film", 1))
+    with pytest.raises(DatasetError, match="lacks the column image or mask"):
+        read_lung_films(data, 64)
+
+
+def test_too_few_films_are_refused_before_training(lungs, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(lungs, data)
+    rows = (data / "manifest.csv").read_text().splitlines()
+    (data / "manifest.csv").write_text("\n".join(rows[:3]) + "\n")
+    assert main(["--data", str(data), "--out", str(tmp_path / "out")]) == 1
+    assert "too few to hold a fifth out" in capsys.readouterr().err
 
 
 def test_a_segmenter_that_is_missing_or_damaged_is_named(tmp_path):

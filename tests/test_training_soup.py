@@ -40,10 +40,10 @@ def data(phantom_dataset):
 
 @pytest.fixture(scope="module")
 def runs(data, config_path, tmp_path_factory):
-    """Two runs that differ in their seed, and so in their random first weights too: what they learn is not the matter here."""
+    """Two runs that differ in their learning rate."""
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
-    for seed, folder in enumerate(folders):
-        options = ["--config", config_path, "--data", data, "--out", folder, f"--set=run.seed={seed}"]
+    for rate, folder in zip((1e-3, 3e-3), folders, strict=True):
+        options = ["--config", config_path, "--data", data, "--out", folder, f"--set=optimiser.learning_rate={rate}"]
         assert train([*map(str, options)]) == 0
     return folders
 
@@ -69,7 +69,7 @@ def test_the_mean_of_two_runs_is_a_checkpoint_with_both_recipes(runs, data, tmp_
     name = next(name for name in states[0] if name.startswith("head") and name.endswith("weight"))
     torch.testing.assert_close(soup["model_state_dict"][name], (states[0][name] + states[1][name]) / 2)
     assert not torch.equal(states[0][name], states[1][name])
-    assert [recipe["run"]["seed"] for recipe in soup["averaged_runs"]] == [0, 1]
+    assert [recipe["optimiser"]["learning_rate"] for recipe in soup["averaged_runs"]] == [1e-3, 3e-3]
     table = capsys.readouterr().out
     assert str(runs[0]) in table and str(runs[1]) in table
     f1 = re.search(r"their mean *\| *[\d.]+ *\| *([\d.]+)", table)[1]
@@ -138,6 +138,9 @@ def test_a_run_averaged_with_itself_is_judged_as_it_was_in_training(runs, data, 
         ({"data_fingerprint": "0" * 64}, "data"),
         ({"config": {"model": {"weights": "packaged"}}}, "first weights"),
         ({"config": {"data": {"held_out_source": "clinic"}}}, "held-out source"),
+        ({"config": {"run": {"seed": 7}}}, "first weights"),
+        ({"first_weights_sha256": "0" * 64}, "first weights"),
+        ({"sources_fingerprint": "0" * 64}, "sources or groups"),
     ],
 )
 def test_runs_that_do_not_fit_each_other_have_no_mean(runs, data, tmp_path, change, what):
@@ -149,6 +152,33 @@ def test_runs_that_do_not_fit_each_other_have_no_mean(runs, data, tmp_path, chan
     with pytest.raises(CheckpointInvalid, match=f"differ in their .*{what}"):
         average_runs([runs[0], other], data, tmp_path / "soup")
     assert not (tmp_path / "soup").exists()
+
+
+def test_what_runs_began_with_is_the_same_every_time_and_must_still_be_there(runs, config_path, data, tmp_path):
+    means = []
+    for place in ("once", "twice"):
+        average_runs(runs, data, tmp_path / place, with_start=True)
+        means.append(load_checkpoint(tmp_path / place / BEST_NAME)["model_state_dict"])
+    torch.testing.assert_close(*means, rtol=0, atol=0)
+    start = changed_run(runs[0], tmp_path / "start")
+    began = ['--set=model.weights="checkpoint"', f'--set=model.weights_file="{start / BEST_NAME}"']
+    folder = tmp_path / "later"
+    assert train([*map(str, ("--config", config_path, "--data", data, "--out", folder, *began))]) == 0
+    (start / BEST_NAME).write_bytes((runs[1] / BEST_NAME).read_bytes())
+    with pytest.raises(CheckpointInvalid, match="is no longer what"):
+        average_runs([folder], data, tmp_path / "late", with_start=True)
+    assert train([*map(str, ("--config", config_path, "--data", data, "--out", folder, "--resume", *began))]) == 1
+
+
+def test_another_manifest_than_that_of_the_runs_is_refused(runs, data, tmp_path):
+    manifest = data / "manifest.csv"
+    before = manifest.read_text()
+    manifest.write_text(before.replace("source0", "elsewhere"))
+    try:
+        with pytest.raises(DatasetError, match=r"every file and manifest\.csv"):
+            average_runs(runs, data, tmp_path / "soup")
+    finally:
+        manifest.write_text(before)
 
 
 def test_another_data_folder_and_a_taken_place_are_refused(runs, data, phantom_dataset, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from service.contract.errors import ConfigError
 from service.contract.findings import Finding
 from training.folder import FilmFile
 from training.source_alignment import SourceAlignment
@@ -59,6 +60,29 @@ def test_means_are_remembered_over_batches(direction, expected):
     from_a, from_b = torch.tensor([0, 2]), torch.tensor([1, 3])
     assert aligned.loss(classes, LABELS[from_a], from_a).item() == 0.0
     assert aligned.loss(direction * classes, LABELS[from_b], from_b).item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_means_go_on_where_they_were_saved():
+    films = torch.arange(10)
+    batches = [torch.randn(10, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    straight, resumed = alignment(), alignment()
+    for batch in batches[:2]:
+        straight.loss(batch, LABELS, films)
+    resumed.load_state_dict({name: tensor.clone() for name, tensor in straight.state_dict().items()})
+    fresh = alignment().loss(batches[2], LABELS, films)
+    expected = straight.loss(batches[2], LABELS, films)
+    assert torch.equal(resumed.loss(batches[2], LABELS, films), expected)
+    assert not torch.equal(fresh, expected)
+
+
+def test_a_single_film_costs_nothing_instead_of_failing():
+    only = torch.where(torch.arange(10) == 3, LABELS, -1)
+    assert alignment().loss(torch.randn(10, 2), only, torch.arange(10)) == 0
+
+
+def test_without_a_class_of_two_sources_there_is_nothing_to_align():
+    with pytest.raises(ConfigError, match=r"needs a class with training films of two sources; name the sources"):
+        alignment([(0, "a"), (1, "a")])
 
 
 def test_films_without_a_finding_and_classes_of_one_source_take_no_part():

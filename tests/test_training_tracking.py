@@ -90,8 +90,7 @@ def interrupted(data, config_path, store):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training._Run, "epoch", stop_in_epoch_2)
-        with pytest.raises(KeyboardInterrupt):
-            main(command(config_path, data, out, "--mlflow", "phantoms"))
+        assert main(command(config_path, data, out, "--mlflow", "phantoms")) == 130
     return out
 
 
@@ -181,6 +180,16 @@ def test_resuming_a_run_that_the_store_does_not_know_is_refused_with_the_remedy(
     (out / RUN_NAME).write_text(json.dumps({"experiment": "phantoms", "run_id": "0" * 32}))
     with pytest.raises(ConfigError, match="begin a new MLflow run"), tracked(out, resume=True) as watcher:
         watcher.started()
+
+
+def test_half_a_note_of_a_killed_run_begins_a_new_mlflow_run(store):
+    out = store / "half"
+    out.mkdir()
+    (out / RUN_NAME).write_text('{"experiment": "phan')
+    with tracked(out, resume=True) as watcher:
+        write_history(out)
+        watcher.started()
+    assert json.loads((out / RUN_NAME).read_text())["experiment"] == "phantoms"
 
 
 def test_a_failed_run_is_marked_as_failed_and_an_undefined_auc_is_left_out(store):

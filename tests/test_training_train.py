@@ -220,15 +220,19 @@ sys.exit(train.main(sys.argv[1:]))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--set=loss.source_alignment=0.6",)])
 def test_a_run_killed_after_averaging_began_resumes_to_the_same_history_weights_and_average(
-    finished_run, data, config_path, tmp_path
+    finished_run, data, config_path, tmp_path, more
 ):
     out = tmp_path / "run"
-    arguments = command(config_path, data, out)
+    if more:
+        finished_run = tmp_path / "straight"
+        assert subprocess.run(command(config_path, data, finished_run, *more), cwd=ROOT, check=False).returncode == 0
+    arguments = command(config_path, data, out, *more)
     killed = subprocess.run([sys.executable, "-c", DIES_IN_EPOCH_3, *arguments[3:]], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert load_checkpoint(out / LATEST_NAME)["history"]["epoch"] == [1, 2]
-    again = subprocess.run(command(config_path, data, out, "--resume"), cwd=ROOT, capture_output=True, text=True, check=False)
+    again = subprocess.run([*arguments, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "Resumed after epoch" in again.stdout
     assert figures(out) == figures(finished_run)
@@ -260,6 +264,23 @@ def test_two_processes_train_together_and_judge_every_validation_film(data, conf
     best = checkpoint["epoch"] - 1
     assert alone.accuracy == pytest.approx(checkpoint["history"]["val_accuracy"][best])
     assert alone.auc == pytest.approx(checkpoint["history"]["val_auc"][best], abs=1e-6)
+
+
+def test_an_interrupted_run_says_how_to_go_on(config_path, data, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.train.seed_epoch", interrupt)
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(tmp_path / "run")]) == 130
+    assert "Interrupted; with --resume the same command goes on" in capsys.readouterr().err
+
+
+def test_a_run_does_not_end_with_its_epochs_of_small_films(config_path, data, tmp_path):
+    small = ("small_epochs=4", "small_side_px=32", "epochs=5", "warmup_epochs=1", "frozen_epochs=0")
+    changes = [*(f"--set=schedule.{each}" for each in small), "--set=stopping.patience=1", "--set=optimiser.learning_rate=1e-9"]
+    out = tmp_path / "run"
+    assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), *changes]) == 0
+    assert load_checkpoint(out / BEST_NAME)["epoch"] == 5
 
 
 def test_a_finished_folder_is_not_overwritten(finished_run, data, config_path, capsys):

@@ -265,6 +265,20 @@ def test_short_trials_train_the_whole_network_and_leave_no_run_behind(data, conf
     assert [path.name for path in (tmp_path / "tune").iterdir()] == ["phantoms.toml"]
 
 
+def test_trials_see_nothing_of_a_source_that_is_held_out(data, config_path, tmp_path, monkeypatch):
+    sources = []
+
+    def watched(self, films, *arguments, **options):
+        sources.append({film.source for film in (*films.training, *films.validation)})
+        raise ConfigError("seen enough")
+
+    monkeypatch.setattr("training.tune.FeatureTrials.__init__", watched)
+    changed = tmp_path / "held_out.toml"
+    changed.write_text(config_path.read_text().replace("[data]", '[data]\nheld_out_source = "source0"', 1))
+    assert main(options(data, changed, tmp_path, 1)) == 1
+    assert sources == [{"source1"}]
+
+
 def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, 0)) == 1
     assert "--trials is 0" in capsys.readouterr().err

@@ -20,10 +20,11 @@ from training.ablation import BASELINE, ROWS, Cell, Protocol, describe_row, row_
 from training.config import AveragingConfig, ScheduleConfig, TrainConfig, config_from_dict, load_config
 from training.dataset_validation import ValidationLimits, validate_dataset
 from training.devices import choose_device
-from training.film_subset import stratified_films
-from training.folder import FilmFile, scan_folder
+from training.film_subset import films_of_every_class
+from training.folder import FilmFile, scan_folder, without_source
 from training.frozen_features import Features, FrozenBackbone
 from training.head_fit import fit_head
+from training.start import require_unseen_source
 
 CELLS_NAME = "cells.json"
 TABLE_NAME = "ablation.md"
@@ -56,10 +57,12 @@ def ablate(arguments: argparse.Namespace) -> tuple[Protocol, list[Cell]]:
     Raises ConfigError for impossible settings, or if --out holds cells of another protocol; DatasetError.
     """
     config = _config_of(arguments)
+    require_unseen_source(config)
     limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
     report = validate_dataset(scan_folder(arguments.data), workers=os.cpu_count() or 1, limits=limits)
     report.require_trainable()
-    films = {split: [film for film in report.usable if film.split == split] for split in ("train", "val")}
+    kept = without_source(report.usable, config.data.held_out_source)
+    films = {split: [film for film in kept if film.split == split] for split in ("train", "val")}
     protocol = Protocol(
         architecture=config.model.architecture,
         weights=config.model.weights,
@@ -68,7 +71,7 @@ def ablate(arguments: argparse.Namespace) -> tuple[Protocol, list[Cell]]:
         epochs=arguments.epochs,
         side_px=arguments.side_px,
         data_fingerprint=report.data_fingerprint,
-        recipe=_recipe(config),
+        recipe={**_recipe(config), "sources": report.sources_fingerprint},
     )
     path = arguments.out / CELLS_NAME
     done = _read_cells(path, protocol)
@@ -80,7 +83,7 @@ def ablate(arguments: argparse.Namespace) -> tuple[Protocol, list[Cell]]:
         backbone = FrozenBackbone.build(config, choose_device(config.run.device))
         validation = backbone.of_films(films["val"], label="validation films")
         for row, seed in tqdm(missing, desc="Cells", unit="cell", dynamic_ncols=True, disable=None):
-            drawn = stratified_films(films["train"], protocol.films, seed)
+            drawn = films_of_every_class(films["train"], protocol.films, seed)
             done[row, seed] = _compute(row, seed, backbone, drawn, validation, config, protocol)
             _write_cells(path, protocol, list(done.values()))
     return protocol, [done[key] for key in wanted]
@@ -127,7 +130,8 @@ def _config_of(arguments: argparse.Namespace) -> TrainConfig:
 
 def _recipe(config: TrainConfig) -> dict[str, Any]:
     """What the figures depend on beside the protocol's own numbers."""
-    balance = {"balance": config.data.balance, "source_flattening": config.data.source_flattening}
+    names = ("balance", "source_flattening", "held_out_source")
+    balance = {name: getattr(config.data, name) for name in names}
     return {"data": balance, "model": asdict(config.model), "loss": asdict(config.loss), "optimiser": asdict(config.optimiser)}
 
 

@@ -42,6 +42,11 @@ def load_bundle(network: ChestXrayNetwork, bundle: Path) -> None:
         ) from fault
     weights = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
     folded = {node.input[1]: [weights[name] for name in node.input[1:]] for node in graph.node if node.op_type == "Conv"}
+    if any(node.op_type == "BatchNormalization" and node.input[1].startswith(_PREFIX) for node in graph.node):
+        raise WeightsUnavailable(
+            f"{bundle} keeps norms that do not follow a convolution, so training cannot go on from it; begin with its run's "
+            'checkpoint (model.weights = "checkpoint").'
+        )
     layers = {f"{_PREFIX}{name}.weight": (convolution, norm) for name, convolution, norm in _layers(network.backbone)}
     wanted_head = {name: tensor.shape for name, tensor in network.head.state_dict().items() if name in head}
     if (
@@ -53,15 +58,17 @@ def load_bundle(network: ChestXrayNetwork, bundle: Path) -> None:
     network.head.load_state_dict(head, strict=False)
     with torch.no_grad():
         for name, (convolution, norm) in layers.items():
-            weight, *bias = folded[name]
+            weight, *found = folded[name]
+            # The exporter leaves out a bias of zeros.
+            bias = found[0] if found else torch.zeros(len(weight))
             convolution.weight.copy_(weight)
             if norm is not None:
                 norm.running_mean.zero_()
                 norm.running_var.fill_(1.0 - norm.eps)
                 norm.weight.fill_(1.0)
-                norm.bias.copy_(bias[0])
+                norm.bias.copy_(bias)
             elif convolution.bias is not None:
-                convolution.bias.copy_(bias[0])
+                convolution.bias.copy_(bias)
 
 
 @torch.no_grad()

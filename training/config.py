@@ -278,7 +278,9 @@ def _check(config: TrainConfig) -> None:
             bool(config.data.lungs) or not (augment.surroundings or augment.hollow),
             "augment.surroundings and augment.hollow need data.lungs, the graph of a lung segmenter",
         ),
+        (augment.surroundings + augment.hollow <= 1, "augment.surroundings and augment.hollow must not exceed 1 together"),
         (schedule.epochs >= 1, "schedule.epochs must be at least 1"),
+        (0 <= schedule.small_epochs < schedule.epochs, "schedule.small_epochs must lie in 0..schedule.epochs - 1"),
         (
             32 <= schedule.small_side_px <= config.data.image_size_px or not schedule.small_epochs,
             "schedule.small_side_px must lie in 32..data.image_size_px",

@@ -5,12 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from service.contract.errors import ConfigError
 from training.folder import FilmFile
 
 
 def stratified_films(films: Sequence[FilmFile], most: int, seed: int) -> list[FilmFile]:
     """At most `most` films in their given order, each class of each source with about the share that it has among all."""
     return [films[index] for index in stratified_subset(film_strata(films), most, seed)]
+
+
+def films_of_every_class(films: Sequence[FilmFile], most: int, seed: int) -> list[FilmFile]:
+    """The same. Raises ConfigError if a class is left without a film, on which nothing can be trained."""
+    drawn = stratified_films(films, most, seed)
+    lost = {film.finding.value for film in films} - {film.finding.value for film in drawn}
+    if lost:
+        raise ConfigError(f"Of {most} films drawn none is of {', '.join(sorted(lost))}; raise --films.")
+    return drawn
 
 
 def film_strata(films: Sequence[FilmFile]) -> list[tuple[str, ...]]:

@@ -57,6 +57,14 @@ def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
     return whole.hexdigest()
 
 
+def sources_fingerprint(films: Iterable[FilmFile]) -> str:
+    """Identity of what manifest.csv says of films: SHA-256 (hex) over path, source and group of each, whatever their order.
+
+    What is held out, balanced and aligned depends on it, and the films' own fingerprint does not.
+    """
+    return fingerprint((film.relative, f"{film.source}\0{film.group or ''}") for film in films)
+
+
 def scan_folder(root: Path, required: Sequence[str] = REQUIRED_SPLITS) -> tuple[FilmFile, ...]:
     """List the films of `root`/{train,val,test}/{finding}/**, sorted by relative path, with what manifest.csv adds.
 

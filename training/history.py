@@ -21,8 +21,10 @@ def from_columns(columns: dict[str, list[Any]]) -> list[EpochRecord]:
 
 
 def write_history(path: Path, history: Sequence[EpochRecord], outcome: dict[str, Any]) -> None:
-    """Write the columns and the outcome of the run (best epoch, why it stopped) as JSON."""
-    path.write_text(json.dumps({"outcome": outcome, "history": as_columns(history)}, indent=2) + "\n", "utf-8")
+    """Write the columns and the outcome of the run (best epoch, why it stopped) as JSON, atomically."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({"outcome": outcome, "history": as_columns(history)}, indent=2) + "\n", "utf-8")
+    partial.replace(path)
 
 
 def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:

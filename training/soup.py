@@ -25,7 +25,7 @@ from training.folder import FilmFile, scan_folder, without_source
 from training.loop import EpochFigures, evaluate_epoch
 from training.model_input import preprocess_spec
 from training.network import ChestXrayNetwork, build_network
-from training.start import begin, training_store
+from training.start import begin, first_weights_sha256, training_store
 from training.tables import markdown_table
 
 _BATCH = 64
@@ -67,15 +67,19 @@ def average_runs(
     checkpoints = [load_checkpoint(run / (LATEST_NAME if last else BEST_NAME)) for run in runs]
     _require_alike(runs, checkpoints)
     config = config_from_dict(checkpoints[0]["config"])
-    films = _usable_films(data, config, checkpoints[0]["data_fingerprint"])
+    films = _usable_films(data, config, checkpoints[0])
     judge = _Judge(films["val"], config, device_name)
     states = [(str(run), _weights(checkpoint, last=last)) for run, checkpoint in zip(runs, checkpoints, strict=True)]
     if with_start:
+        if checkpoints[0].get("first_weights_sha256", "") not in ("", first_weights_sha256(config.model)):
+            raise CheckpointInvalid(
+                f"{config.model.weights_file} is no longer what {runs[0]} began with; restore it, or leave out --with-start."
+            )
         states.append(("what they began with", begin(config, training_store(films["train"], config)).state_dict()))
     mean = mean_weights([state for _, state in states])
     judged = [(name, judge(state)) for name, state in [*states, ("their mean", mean)]]
     soup = {
-        **{name: value for name, value in checkpoints[0].items() if name != "began_with"},
+        **{name: value for name, value in checkpoints[0].items() if name not in ("began_with", "alignment_state_dict")},
         "model_state_dict": mean,
         "optimizer_state_dict": {},
         "scheduler_state_dict": {},
@@ -148,10 +152,19 @@ def _require_alike(runs: Sequence[Path], checkpoints: Sequence[dict[str, Any]]) 
             ("network", ours != theirs),
             ("data", first.get("data_fingerprint") != checkpoint.get("data_fingerprint")),
             ("first weights (section [model])", first["config"].get("model") != checkpoint["config"].get("model")),
+            ("sources or groups", first.get("sources_fingerprint") != checkpoint.get("sources_fingerprint")),
             ("image size or held-out source (section [data])", _films_of(first) != _films_of(checkpoint)),
+            ("first weights (as they were)", _beginning_of(first) != _beginning_of(checkpoint)),
         ):
             if differ:
                 raise CheckpointInvalid(f"{run} and {runs[0]} differ in their {what}; only runs that share it have a mean.")
+
+
+def _beginning_of(checkpoint: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells apart runs of one [model] section; a seed draws the first head, if the weights bring none."""
+    config = checkpoint["config"]
+    is_drawn = config.get("model", {}).get("weights") not in ("bundle", "checkpoint")
+    return (checkpoint.get("first_weights_sha256"), config.get("run", {}).get("seed") if is_drawn else None)
 
 
 def _films_of(checkpoint: dict[str, Any]) -> tuple[Any, ...]:
@@ -159,11 +172,14 @@ def _films_of(checkpoint: dict[str, Any]) -> tuple[Any, ...]:
     return (section.get("image_size_px"), section.get("held_out_source", ""))
 
 
-def _usable_films(data: Path, config: TrainConfig, data_fingerprint: str) -> dict[str, list[FilmFile]]:
+def _usable_films(data: Path, config: TrainConfig, checkpoint: dict[str, Any]) -> dict[str, list[FilmFile]]:
     limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
     report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
-    if report.data_fingerprint != data_fingerprint:
-        raise DatasetError(f"{data} is not the folder that the runs were trained on; give that one, with every file as it was.")
+    own = {"data_fingerprint": report.data_fingerprint, "sources_fingerprint": report.sources_fingerprint}
+    if any(checkpoint.get(name, digest) != digest for name, digest in own.items()):
+        raise DatasetError(
+            f"{data} is not the folder that the runs were trained on; give that one, every file and manifest.csv as they were."
+        )
     kept = without_source(report.usable, config.data.held_out_source)
     return {split: [film for film in kept if film.split == split] for split in ("train", "val")}
 

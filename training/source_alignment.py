@@ -6,12 +6,13 @@ drawn towards the running means of its class in the *other* sources. It aligns f
 al., ECCV 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from service.contract.errors import ConfigError
 from training.folder import FilmFile
 
 # Share of an old running mean that survives a batch with films of its class and source.
@@ -21,11 +22,18 @@ _MEMORY = 0.95
 class SourceAlignment:
     """Keeps the running mean of every (class, source) cell; gives the mean squared distance of films to those of other sources.
 
-    films: those of the training split, in the order of their indices. features: width of the embedding.
+    films: those of the training split, in the order of their indices. features: width of the embedding. Each process of several
+    keeps its own means. Raises ConfigError if no class has films of two sources.
     """
 
     def __init__(self, films: Sequence[FilmFile], classes: int, features: int, device: torch.device) -> None:
         names = sorted({film.source for film in films})
+        cells = {(film.finding, film.source) for film in films}
+        if len(cells) == len({finding for finding, _ in cells}):
+            raise ConfigError(
+                "loss.source_alignment needs a class with training films of two sources; name the sources in manifest.csv, or "
+                "leave it at 0."
+            )
         self._sources = torch.tensor([names.index(film.source) for film in films], device=device)
         self._sums = torch.zeros(classes, len(names), features, device=device)
         self._weights = torch.zeros(classes, len(names), device=device)
@@ -37,6 +45,8 @@ class SourceAlignment:
         no film has a class that another source has shown as well.
         """
         shown = labels >= 0
+        if int(shown.sum()) < 2:  # one film has no spread to be measured in
+            return embedding.sum() * 0.0
         embedding, labels, sources = embedding[shown], labels[shown], self._sources[films.to(self._sources.device)[shown]]
         # Gradients pass through the scale, or the cheapest way to bring films together would be to shrink every embedding.
         embedding = functional.batch_norm(embedding, None, None, training=True)
@@ -51,6 +61,15 @@ class SourceAlignment:
             return embedding.sum() * 0.0
         targets = torch.einsum("bs,bse->be", others[held] / count[held].unsqueeze(1), means[labels[held]])
         return ((embedding[held] - targets) ** 2).mean()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The running means."""
+        return {"sums": self._sums, "weights": self._weights}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with the running means of `state_dict`."""
+        self._sums.copy_(state["sums"])
+        self._weights.copy_(state["weights"])
 
     def _remember(self, embedding: Tensor, labels: Tensor, sources: Tensor) -> None:
         for label, source in {(int(a), int(b)) for a, b in zip(labels, sources, strict=True)}:

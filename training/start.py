@@ -1,5 +1,6 @@
 """The network as a run begins: built, filled with the weights that its configuration names, its norms settled."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from service.contract.errors import ConfigError
-from service.contract.manifest import ModelBundle
+from service.contract.manifest import GRAPH_NAME, HEAD_NAME, ModelBundle
 from training.bundle_weights import settle_norms
 from training.checkpoint import load_checkpoint, recipe_of
 from training.config import ModelConfig, TrainConfig
 from training.dataset import FilmStore, TrainingFilms, batches, epoch_order, film_weights
+from training.devices import seed_everything
 from training.folder import FilmFile
 from training.lungs.segmenter import LungSegmenter
 from training.model_input import preprocess_spec
@@ -30,6 +32,7 @@ def training_store(films: list[FilmFile], config: TrainConfig) -> FilmStore:
 
 def begin(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
     """The network before its first step, the same every time. Raises WeightsUnavailable or CheckpointInvalid."""
+    seed_everything(config.run)
     network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
     load_backbone_weights(network, config.model)
     if config.model.weights == "bundle":
@@ -49,6 +52,19 @@ def require_unseen_source(config: TrainConfig) -> None:
             f"data.held_out_source is {held_out!r}, but {origin}, which training would begin with, was not trained without "
             "that source; begin with weights that were, or with model.weights packaged, hub or none."
         )
+
+
+def first_weights_sha256(config: ModelConfig) -> str:
+    """SHA-256 (hex) of the file that a run's first weights come from, of a bundle its graph and head; "" without a file.
+
+    A path alone does not say what lay there when the run began.
+    """
+    origin = Path(config.weights_file)
+    files = {"file": [origin], "checkpoint": [origin], "bundle": [origin / GRAPH_NAME, origin / HEAD_NAME]}
+    digest = hashlib.sha256()
+    for path in files.get(config.weights, ()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest() if config.weights in files else ""
 
 
 def recipe_behind(config: ModelConfig) -> dict[str, Any] | None:

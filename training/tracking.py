@@ -78,10 +78,11 @@ class TrackedRun(RunWatcher):
 
         note = self._out / RUN_NAME
         try:
-            if self._resume and note.is_file():
-                self._continue(json.loads(note.read_text("utf-8")))
-            else:
+            earlier = _read_note(note) if self._resume else None
+            if earlier is None:
                 self._create(note)
+            else:
+                self._continue(earlier)
         except MlflowException as fault:
             raise ConfigError(
                 f"MLflow's store cannot be used ({_first_line(fault)}); check --mlflow and MLFLOW_TRACKING_URI, "
@@ -178,6 +179,15 @@ class TrackedRun(RunWatcher):
             action()
         except (MlflowException, OSError) as fault:
             print(f"MLflow could not be written ({_first_line(fault)}); training goes on.", file=sys.stderr, flush=True)
+
+
+def _read_note(note: Path) -> dict[str, str] | None:
+    """The MLflow run of this folder; None if there is none, or a kill left half a note."""
+    try:
+        earlier: dict[str, str] = json.loads(note.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return earlier
 
 
 def _asked_uri() -> str | None:

@@ -5,6 +5,7 @@ main() is the table of contents of a run: read config, validate data, build, fit
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,7 +57,7 @@ from training.network import ChestXrayNetwork
 from training.run_watcher import RunWatcher
 from training.schedule import build_optimiser, build_scheduler, is_backbone_frozen
 from training.source_alignment import SourceAlignment
-from training.start import begin, recipe_behind, require_unseen_source, training_store
+from training.start import begin, first_weights_sha256, recipe_behind, require_unseen_source, training_store
 from training.stopping import EpochRecord, best_epoch, judged_alike, stop_reason
 from training.teacher import Teacher
 from training.tracking import track
@@ -79,6 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            f"\nInterrupted; with --resume the same command goes on after the last epoch in {arguments.out}.", file=sys.stderr
+        )
+        return 130
     return 0
 
 
@@ -107,12 +113,13 @@ def train(
     if processes.is_main:
         watcher.started()
     small_epochs = config.schedule.small_epochs
-    reason = stop_reason(judged_alike(history, small_epochs), config.stopping) if history else None
+    reason = stop_reason(judged_alike(history, small_epochs), config.stopping) if len(history) > small_epochs else None
     while reason is None and len(history) < config.schedule.epochs:
         record = run.epoch(len(history) + 1)
         history.append(record)
         comparable = judged_alike(history, small_epochs)
-        reason = stop_reason(comparable, config.stopping)
+        # What films of small sides teach is not what is exported: a run must not end with them.
+        reason = stop_reason(comparable, config.stopping) if len(history) > small_epochs else None
         if processes.is_main:
             is_best = best_epoch(comparable, config.stopping.minimum_improvement) is record
             run.save(out, history, is_best=is_best)
@@ -138,6 +145,8 @@ class _Run:
     device: torch.device
     processes: Processes
     data_fingerprint: str
+    sources_fingerprint: str
+    first_weights_sha256: str
     began_with: dict[str, Any] | None
 
     @classmethod
@@ -181,6 +190,8 @@ class _Run:
             device=device,
             processes=processes,
             data_fingerprint=report.data_fingerprint,
+            sources_fingerprint=report.sources_fingerprint,
+            first_weights_sha256=first_weights_sha256(config.model),
             began_with=recipe_behind(config.model),
         )
 
@@ -251,11 +262,19 @@ class _Run:
 
     def restore(self, checkpoint: dict[str, Any]) -> list[EpochRecord]:
         """Take up where the checkpoint stopped; returns its history. Raises CheckpointInvalid if it is another run's."""
-        for name, own in (("config", self.config.as_dict()), ("data_fingerprint", self.data_fingerprint)):
+        own_origin = {
+            "config": self.config.as_dict(),
+            "data_fingerprint": self.data_fingerprint,
+            "sources_fingerprint": self.sources_fingerprint,
+            "first_weights_sha256": self.first_weights_sha256,
+        }
+        for name, own in own_origin.items():
             if checkpoint.get(name) != own:
                 raise CheckpointInvalid(
                     f"The checkpoint was trained with another {name}; resume with the same one or choose a new --out."
                 )
+        if self.alignment is not None:
+            self.alignment.load_state_dict(checkpoint["alignment_state_dict"])
         self.network.load_state_dict(checkpoint["model_state_dict"])
         self.stepper.optimiser.load_state_dict(checkpoint["optimizer_state_dict"])
         self.stepper.scheduler.load_state_dict(checkpoint["scheduler_state_dict"])
@@ -272,11 +291,14 @@ class _Run:
             "scheduler_state_dict": self.stepper.scheduler.state_dict(),
             "scaler_state_dict": self.stepper.scaler.state_dict(),
             "average_state_dict": self.stepper.average.state_dict(),
+            **({"alignment_state_dict": self.alignment.state_dict()} if self.alignment else {}),
             "val_f1": history[-1].val_f1,
             "config": self.config.as_dict(),
             "class_names": [finding.value for finding in FINDINGS],
             "history": as_columns(history),
             "data_fingerprint": self.data_fingerprint,
+            "sources_fingerprint": self.sources_fingerprint,
+            "first_weights_sha256": self.first_weights_sha256,
             "git_commit": _git_commit(),
             **({"began_with": self.began_with} if self.began_with else {}),
         }
@@ -336,9 +358,8 @@ def _conclude(out: Path, config: TrainConfig, history: list[EpochRecord], reason
     named = out / versioned_name(config.model.architecture, version, datetime.now(UTC).date())
     shutil.copyfile(out / BEST_NAME, named)
     print(f"Stopped: {reason}.\nBest epoch {best.epoch}: validation F1 {best.val_f1:.4f}. Checkpoint: {named}", flush=True)
-    print(
-        f"Next: python -m export.export --checkpoint {out / BEST_NAME} --data DATA --version {version} --out models", flush=True
-    )
+    checkpoint = shlex.quote(str(out / BEST_NAME))
+    print(f"Next: python -m export.export --checkpoint {checkpoint} --data DATA --version {version} --out models", flush=True)
 
 
 def _git_commit() -> str:

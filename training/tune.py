@@ -24,9 +24,10 @@ from service.contract.errors import ChestXrayError, ConfigError, TrainingDiverge
 from training.config import TrainConfig, load_config
 from training.config_text import as_toml
 from training.dataset_validation import ValidationLimits, validate_dataset
-from training.film_subset import stratified_films
-from training.folder import UNKNOWN_SOURCE, scan_folder
+from training.film_subset import films_of_every_class
+from training.folder import UNKNOWN_SOURCE, scan_folder, without_source
 from training.search_space import base_values, suggest, tuned
+from training.start import require_unseen_source
 from training.tables import markdown_table
 from training.trial_runs import FeatureTrials, ShortTrials, TrialFigures, TrialFilms
 
@@ -185,13 +186,20 @@ def _is_running(process: int) -> bool:
 
 
 def _read_films(base: TrainConfig, arguments: argparse.Namespace) -> TrialFilms:
+    require_unseen_source(base)
     limits = ValidationLimits(near_duplicate_bits=base.data.near_duplicate_bits)
     report = validate_dataset(scan_folder(arguments.data), workers=os.cpu_count() or 1, limits=limits)
     report.require_trainable()
-    training = [film for film in report.usable if film.split == "train"]
-    validation = [film for film in report.usable if film.split == "val"]
-    drawn = stratified_films(training, arguments.films, base.run.seed)
-    return TrialFilms(drawn, validation, len(training), report.data_fingerprint)
+    kept = without_source(report.usable, base.data.held_out_source)
+    training = [film for film in kept if film.split == "train"]
+    validation = [film for film in kept if film.split == "val"]
+    drawn = films_of_every_class(training, arguments.films, base.run.seed)
+    return TrialFilms(drawn, validation, len(training), f"{report.data_fingerprint} {report.sources_fingerprint}")
+
+
+_NOT_IN_FEATURES = (
+    "\nFrozen features leave loss.source_alignment, loss.distillation and optimiser.accumulation_steps as they were."
+)
 
 
 def _protocol(base: TrainConfig, arguments: argparse.Namespace, epochs: int, films: TrialFilms) -> dict[str, Any]:
@@ -228,6 +236,7 @@ def _conclusion(study: optuna.Study, base: TrainConfig, arguments: argparse.Name
     comment = (
         f"Trial {best.number} of the study {study.study_name}: {arguments.metric} {best.value:.4f} after a short run "
         f"(--mode {arguments.mode});\nlonger runs of whole networks may rank settings otherwise."
+        + (_NOT_IN_FEATURES if arguments.mode == "features" else "")
     )
     text = as_toml(tuned(base, best.params), comment)
     path = arguments.out / f"{study.study_name}.toml"

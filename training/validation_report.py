@@ -10,7 +10,7 @@ from service.contract.errors import ConfigError, EmptyClass, SplitLeakage
 from service.contract.findings import FINDINGS
 from service.contract.radiograph import DecodeLimits
 from training.difference_hash import HASH_BITS
-from training.folder import REQUIRED_SPLITS, FilmFile, named
+from training.folder import REQUIRED_SPLITS, FilmFile, named, sources_fingerprint
 
 REPORT_JSON = "validation_report.json"
 REPORT_TABLE = "validation_report.md"
@@ -129,6 +129,11 @@ class ValidationReport:
     def leaks(self) -> tuple[FilmPair, ...]:
         """The pairs that cross splits."""
         return tuple(pair for pair in self.pairs if pair.crosses_splits)
+
+    @property
+    def sources_fingerprint(self) -> str:
+        """Identity of what the manifest says of these films; see `training.folder.sources_fingerprint`."""
+        return sources_fingerprint([*self.usable, *(each.film for each in self.excluded)])
 
     @property
     def not_in_manifest(self) -> tuple[FilmFile, ...]:

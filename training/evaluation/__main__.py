@@ -40,6 +40,7 @@ from training.evaluation.report import (
 from training.evaluation.tables import FIGURES_FOLDER
 from training.folder import SPLITS, scan_folder
 from training.lungs.segmenter import LungSegmenter
+from training.published import published_command
 
 LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 
@@ -57,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         bundle_path = locate_bundle(arguments.bundle)
         named = words if arguments.bundle else [str(bundle_path), *words]
-        # The command is published with the figures, so it must not tell where folders lie on this machine.
-        published = [_without_folders(word) for word in named]
-        out = evaluate(bundle_path, arguments, shlex.join(["python", "-m", "training.evaluation", *published]))
+        out = evaluate(bundle_path, arguments, published_command("training.evaluation", named))
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1
@@ -188,12 +187,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"folder of pictures that are no chest radiographs (default: {NOT_CHEST_NAME} beside the data, if it is there)",
     )
     return parser.parse_args(argv)
-
-
-def _without_folders(word: str) -> str:
-    """A word of the command line, an absolute path in it (`/data/cxr`, `--data=/data/cxr`) by its last name alone."""
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{option}{equals}{Path(value).name if Path(value).is_absolute() else value}"
 
 
 def _positive(text: str) -> int:

@@ -7,7 +7,6 @@ import argparse
 import csv
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -21,6 +20,7 @@ from training.exploration.films import MeasuredFolder, Measures, measure_films
 from training.exploration.report import FIGURES_FOLDER, appearance_table, class_table, render_report, variance_table
 from training.exploration.statistics import count_films, summarise_appearance, summarise_sizes, variance_explained
 from training.folder import scan_folder
+from training.published import published_command
 from training.validation_report import ValidationReport
 
 REPORT_NAME = "report.md"
@@ -32,12 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Explore one folder. Returns 0, or 1 with a message on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parse(words)
-    # The report may be passed on, so it must not tell where folders lie on this machine.
-    published = [Path(word).name if Path(word).is_absolute() else word for word in words]
     try:
-        values = explore(
-            arguments.data, arguments.out, arguments.threads, shlex.join(["python", "-m", "training.exploration", *published])
-        )
+        command = published_command("training.exploration", words)
+        values = explore(arguments.data, arguments.out, arguments.threads, command)
     except (ChestXrayError, OSError) as fault:
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from service.contract.errors import ChestXrayError
+from service.contract.errors import ChestXrayError, DatasetError
 from training.lungs.films import hold_out, read_lung_films
 from training.lungs.fit import dice_scores, fit
 from training.lungs.graph import GRAPH_NAME, write_graph
@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, score on the held-out fifth, and write graph and result; returns the result."""
     films, held_out = hold_out(read_lung_films(arguments.data, arguments.side_px), arguments.seed)
+    if not held_out:
+        raise DatasetError(f"{arguments.data} has {len(films)} films, too few to hold a fifth out; add some.")
     network = LungNetwork()
     if arguments.weights == "packaged":
         load_encoder_weights(network)

@@ -36,8 +36,11 @@ def read_lung_films(folder: Path, side_px: int) -> list[LungFilm]:
         raise DatasetError(
             f"No {manifest}: lung films are a folder with manifest.csv, whose columns image and mask name files."
         )
-    with manifest.open(encoding="utf-8", newline="") as lines:
-        rows = sorted((row["image"], row["mask"]) for row in csv.DictReader(lines))
+    with manifest.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines)
+        if not {"image", "mask"} <= set(reader.fieldnames or ()):
+            raise DatasetError(f"{manifest} lacks the column image or mask; add both to its header line.")
+        rows = sorted((row["image"], row["mask"]) for row in reader)
     return [_read(folder, image, mask, side_px) for image, mask in rows]
 
 

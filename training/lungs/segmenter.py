@@ -1,6 +1,7 @@
 """Where the lungs are in a film: the segmenter's graph run by ONNX Runtime, and its outline made tidy."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +19,8 @@ _SMALLEST_SHARE = 0.02
 class LungSegmenter:
     """Outlines lung fields. May be called by several threads at once."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
-        self._session = session
+    def __init__(self, session: ort.InferenceSession, path: Path) -> None:
+        self._session, self._path = session, path
         self._side_px = int(session.get_inputs()[0].shape[1])
 
     @classmethod
@@ -34,7 +35,11 @@ class LungSegmenter:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as fault:  # ONNX Runtime's errors have no common root of their own
             raise ManifestInvalid(f"{path} is not a graph that ONNX Runtime can run; train the segmenter again.") from fault
-        return cls(session)
+        return cls(session, path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Loader processes that are not forked open the graph again: a session cannot be sent to them."""
+        return (LungSegmenter.open, (self._path,))
 
     def probability(self, film: Image) -> npt.NDArray[np.float32]:
         """uint8 [H, W], any size -> probability that a pixel lies in a lung, float32 [s, s], s half the graph's side."""
