@@ -25,9 +25,9 @@ def test_a_target_that_needs_films_asks_for_them_before_it_installs_anything(tar
 
 
 def test_a_target_that_needs_films_takes_the_folder_given():
-    done = run("make", "--dry-run", "evaluate", "DATA=/data/cxr", "DEV_ENV=absent")
+    done = run("make", "--dry-run", "evaluate", "DATA=/data/my films", "DEV_ENV=absent")
     assert done.returncode == 0
-    assert "training.evaluation  --data /data/cxr --split test" in done.stdout
+    assert 'training.evaluation  --data "/data/my films" --split test' in done.stdout
 
 
 def test_the_readme_calls_are_not_tried_on_a_server_that_was_there_before():
