@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from service.contract.errors import ChestXrayError, DatasetNotFound
-from service.contract.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
+from service.contract.manifest import MODEL_CARD_NAME, ModelBundle
 from service.loading import locate_bundle
 from service.predictor import Predictor
 from training.evaluation.card import render_model_card
@@ -24,7 +23,7 @@ from training.evaluation.figures import draw_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.metrics import measure
 from training.evaluation.parts import Evidence, Measured, NotMeasured, Part
-from training.evaluation.provenance import folder_fingerprint, summarise_data
+from training.evaluation.provenance import bundle_identity, folder_fingerprint, summarise_data
 from training.evaluation.registry import PARTS
 from training.evaluation.report import (
     METRICS_NAME,
@@ -90,7 +89,7 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
     judgements = split.judgements()
     metrics = {
         "command": command,
-        "bundle": _identity(bundle),
+        "bundle": bundle_identity(bundle.manifest),
         "split": arguments.split,
         "split_fingerprint": split.fingerprint,
         "trained_on_this_folder": _is_training_folder(evidence),
@@ -202,11 +201,6 @@ def _part_names(text: str) -> tuple[str, ...]:
     if unknown:
         raise argparse.ArgumentTypeError(f"unknown part {', '.join(map(repr, unknown))}; choose of {', '.join(known)}")
     return tuple(text.split(","))
-
-
-def _identity(bundle: ModelBundle) -> dict[str, Any]:
-    manifest = bundle.manifest
-    return {"name": manifest.name, "version": manifest.version, "model_sha256": manifest.files[GRAPH_NAME]}
 
 
 def _is_training_folder(evidence: Evidence) -> bool:

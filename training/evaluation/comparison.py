@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from service.contract.manifest import GRAPH_NAME
 from training.evaluation.bootstrap import FigurePath, Statistics
 from training.evaluation.confusion import Floats
 from training.evaluation.interval_figures import interval_figures, plain_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.metrics import Judgements, film_statistics
 from training.evaluation.parts import Evidence, Measured, NotMeasured, Part, draw_nothing
+from training.evaluation.provenance import bundle_identity
 from training.evaluation.source_probes import Embedded, unseen_source_statistics
 from training.evaluation.tables import Figures, comparison_table, unseen_source_table
 
@@ -76,9 +76,8 @@ def _measure(evidence: Evidence) -> Measured:
     if other is None:
         raise NotMeasured("no other bundle was named (--against)")
     ours, theirs = _films_of_both(evidence.judged(), other.judged())
-    manifest = other.bundle.manifest
     return {
-        "bundle": {"name": manifest.name, "version": manifest.version, "model_sha256": manifest.files[GRAPH_NAME]},
+        "bundle": bundle_identity(other.bundle.manifest),
         **paired_figures(ours.judgements(), theirs.judgements(), seed=evidence.seed, resamples=evidence.resamples),
         "unseen_sources": _unseen_sources(evidence, other),
     }

@@ -11,6 +11,7 @@ from typing import Any
 from service.contract.manifest import ModelBundle
 from service.observer import Observer
 from service.predictor import Predictor
+from training.evaluation.ancestry import held_out_source
 from training.evaluation.judging import JudgedSplit, judge
 from training.folder import FilmFile
 from training.lungs.segmenter import LungSegmenter
@@ -63,7 +64,7 @@ class Evidence:
     @property
     def held_out_source(self) -> str:
         """The source that training and calibration did without, so that no reference may use it either; "" if there is none."""
-        return str(self.bundle.manifest.training_config.get("data", {}).get("held_out_source", ""))
+        return held_out_source(self.bundle.manifest.training_config)
 
     def _was_seen(self, film: FilmFile) -> bool:
         return not self.held_out_source or film.source != self.held_out_source

@@ -1,4 +1,4 @@
-"""Where the films come from: counts by source, class and split, and the licences that manifest.csv states. Opens no picture."""
+"""Which bundle was judged, and what its films are: counts, licences as manifest.csv states them. Opens no picture."""
 
 import csv
 import hashlib
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.contract.findings import FINDINGS
+from service.contract.manifest import GRAPH_NAME, ModelManifest
 from training.folder import MANIFEST_NAME, SPLITS, FilmFile, fingerprint
 from training.parallel import each_of
 
@@ -45,6 +46,11 @@ def _statements(manifest: Path) -> dict[str, dict[str, str]]:
         return {}
     with manifest.open(encoding="utf-8-sig", newline="") as lines:
         return {row["path"]: row for row in csv.DictReader(lines)}
+
+
+def bundle_identity(manifest: ModelManifest) -> dict[str, str]:
+    """Which bundle was judged, as metrics.json says it."""
+    return {"name": manifest.name, "version": manifest.version, "model_sha256": manifest.files[GRAPH_NAME]}
 
 
 def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.contract.findings import FINDINGS, Finding
+from training.evaluation.interval_figures import without_intervals
 from training.folder import SPLITS
 from training.tables import UNDEFINED, markdown_table
 
@@ -269,9 +270,9 @@ def unseen_source_table(values: Figures) -> str:
     theirs, gained = values["theirs"], values["difference"]
     rows = [_compared("mean", theirs, gained, "mean_recall")]
     for source, each in gained["per_source"].items():
-        recalls = (name for name in each["recall"] if name != "interval_95")
         rows += [
-            _compared(f"{source}: {name}", theirs["per_source"][source]["recall"], each["recall"], name) for name in recalls
+            _compared(f"{source}: {name}", theirs["per_source"][source]["recall"], each["recall"], name)
+            for name in without_intervals(each["recall"])
         ]
     return markdown_table(("recall", "the other", "this", "gain (95 % interval)"), rows)
 
