@@ -3,11 +3,15 @@
 Checked before `bentoml serve` starts a worker, and read by the worker when the service is built.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract.errors import ConfigError
 from service.contract.radiograph import DecodeLimits
@@ -20,6 +24,12 @@ TEST_PREFIX = "CXR_TEST_"
 BENTOML_TIMEOUT_SECONDS = 120.0
 
 _MEBIBYTE = 1024 * 1024
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Beside the service package, whatever folder the server is started in.
+DEFAULT_DATABASE = Path(__file__).resolve().parent.parent / "records" / "chest-xray.db"
 
 
 def _usable_cpus() -> int:
@@ -37,7 +47,17 @@ class Settings(BaseSettings):
     timeout_seconds: from the first byte of the body to the answer; then 504. The first explanation waits for PyTorch.
     max_upload_bytes, max_batch_bytes: largest body of a single-film and of a batch request; then 413.
     max_pixels: largest film, checked before it is decoded; then 413.
+    max_reading_bytes: sum of the bodies that may be on their way at once; the next is refused with 503.
     explain_preload: load PyTorch at start, beside serving, instead of at the first explanation.
+    environment: "production" refuses to start without access control.
+    auth: who may call: "keys" (API keys), "tokens" (OAuth 2.0 bearer tokens), "keys_and_tokens", or "none" (everybody).
+    jwks: file or https URL of the token issuer's JSON Web Key Set. token_issuer, token_audience: what a token must name.
+        token_roles_claim: where its roles are, dots descend (realm_access.roles).
+    rate_limit: requests of one caller, as the limits library writes it; not applied without access control.
+    rate_limit_storage: "memory://", or a Redis URL that several processes share.
+    allowed_networks: CIDR blocks that may call; empty allows all. trusted_proxies: CIDR blocks whose X-Forwarded-For is
+        believed. cors_origins: origins whose pages may call. Lists are separated by commas.
+    database_url: SQLAlchemy URL of predictions and audit rows. database_upgrade: bring its tables up to date at start.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -50,7 +70,45 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=40 * _MEBIBYTE, ge=1)
     max_batch_bytes: int = Field(default=100 * _MEBIBYTE, ge=1)
     max_pixels: int = Field(default=DecodeLimits().max_pixels, ge=1)
+    max_reading_bytes: int = Field(default=400 * _MEBIBYTE, ge=1)
     explain_preload: bool = False
+    environment: Literal["development", "production"] = "development"
+    auth: Literal["none", "keys", "tokens", "keys_and_tokens"] = "none"
+    jwks: str | None = None
+    token_issuer: str | None = None
+    token_audience: str | None = None
+    token_roles_claim: str = "roles"  # noqa: S105 (a name, not a secret)
+    rate_limit: str = "100/minute"
+    rate_limit_storage: str = "memory://"
+    allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    database_url: str = f"sqlite:///{DEFAULT_DATABASE}"
+    database_upgrade: bool = True
+
+    @field_validator("allowed_networks", "trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _access_is_complete(self) -> Self:
+        if self.environment == "production" and self.auth == "none":
+            raise ValueError("CXR_ENVIRONMENT=production needs CXR_AUTH=keys, tokens or keys_and_tokens")
+        missing = [name for name in ("jwks", "token_issuer", "token_audience") if not getattr(self, name)]
+        if self.accepts_tokens and missing:
+            raise ValueError(f"CXR_AUTH={self.auth} also needs {', '.join(PREFIX + name.upper() for name in missing)}")
+        return self
+
+    @property
+    def accepts_keys(self) -> bool:
+        """Whether API keys open the door."""
+        return self.auth in ("keys", "keys_and_tokens")
+
+    @property
+    def accepts_tokens(self) -> bool:
+        """Whether bearer tokens do."""
+        return self.auth in ("tokens", "keys_and_tokens")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -66,5 +124,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings()
     except ValidationError as fault:
-        faults = (f"{PREFIX}{str(error['loc'][0]).upper()} is {error['input']!r}: {error['msg']}" for error in fault.errors())
-        raise ConfigError(f"A setting is out of range. {'; '.join(faults)}.") from fault
+        raise ConfigError(f"A setting is out of range. {'; '.join(map(_fault_text, fault.errors()))}.") from fault
+
+
+def _fault_text(error: ErrorDetails) -> str:
+    if not error["loc"]:  # of several settings together, and not to be repeated: one of them may be a password
+        return error["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{str(error['loc'][0]).upper()} is {error['input']!r}: {error['msg']}"

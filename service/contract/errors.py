@@ -56,6 +56,29 @@ class UploadTooLarge(InputError):
     """More bytes than the configured limit; refused while reading."""
 
 
+class NotAuthenticated(InputError):
+    """The request names no caller that we know: no key or token, or one that is wrong, expired or revoked."""
+
+
+class AccessDenied(InputError):
+    """The caller is known, and its role does not include this; or its address is not on the allow list."""
+
+
+class PredictionNotFound(InputError):
+    """No prediction with this request identifier is on record (any more)."""
+
+
+class RateLimited(InputError):
+    """More requests than the caller may make in this time.
+
+    retry_after_seconds: when the next one will be answered.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ServiceError(ChestXrayError):
     """The service cannot answer now; the same request may succeed later."""
 
@@ -70,6 +93,14 @@ class OutOfTime(ServiceError):
 
 class ModelUnavailable(ServiceError):
     """No trusted model is loaded."""
+
+
+class RecordsUnavailable(ServiceError):
+    """The database of predictions and audit rows cannot be written or read; without its audit row no answer is given."""
+
+
+class DecoderFailed(ServiceError):
+    """The process that decodes costly films could not be started; a film that kills it is an UnreadableImage instead."""
 
 
 class BundleError(ChestXrayError):

@@ -26,6 +26,9 @@ STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
     errors.UnknownOperatingPoint: HTTPStatus.BAD_REQUEST,
     errors.UnknownFinding: HTTPStatus.BAD_REQUEST,
+    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.AccessDenied: HTTPStatus.FORBIDDEN,
+    errors.PredictionNotFound: HTTPStatus.NOT_FOUND,
     errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -33,13 +36,21 @@ STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
     errors.UnsupportedDicom: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.AspectRatioTooExtreme: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 # A full queue drains within about a second; a model does not come back by itself.
-RETRY_AFTER_SECONDS: dict[type[errors.ChestXrayError], int] = {errors.Overloaded: 1, errors.ModelUnavailable: 30}
+RETRY_AFTER_SECONDS: dict[type[errors.ChestXrayError], int] = {
+    errors.Overloaded: 1,
+    errors.RecordsUnavailable: 5,
+    errors.DecoderFailed: 5,
+    errors.ModelUnavailable: 30,
+}
 
 
 @dataclass(frozen=True)
@@ -71,13 +82,15 @@ class Problem:
 def problem_of(error: errors.ChestXrayError) -> Problem:
     """The problem that tells a client of an error in STATUS_OF. Raises KeyError for any other: those are our own faults."""
     kind = type(error)
-    retry_after_seconds = RETRY_AFTER_SECONDS.get(kind)
+    retry_after_seconds = error.retry_after_seconds if isinstance(error, errors.RateLimited) else RETRY_AFTER_SECONDS.get(kind)
+    # RFC 9110, 11.6.1: a 401 says how to authenticate.
+    challenge = {"WWW-Authenticate": "Bearer"} if kind is errors.NotAuthenticated else {}
     return Problem(
         status=STATUS_OF[kind],
         detail=str(error),
         type=f"urn:chest-xray:problem:{kebab_case(kind.__name__)}",
         title=sentence_case(kind.__name__),
-        headers={} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)},
+        headers=challenge | ({} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}),
     )
 
 
