@@ -25,7 +25,13 @@ EXPECTED = {
     "UnsupportedDicom": 422,
     "ImageTooSmall": 422,
     "AspectRatioTooExtreme": 422,
+    "NotAuthenticated": 401,
+    "AccessDenied": 403,
+    "PredictionNotFound": 404,
+    "RateLimited": 429,
     "Overloaded": 503,
+    "RecordsUnavailable": 503,
+    "DecoderFailed": 503,
     "ModelUnavailable": 503,
     "OutOfTime": 504,
 }
