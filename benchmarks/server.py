@@ -81,14 +81,17 @@ def service(bundle_path: Path) -> Iterator[Server]:
     Settings are the defaults but for the time limit: on a machine that is busy otherwise, answers come late, and all count.
     """
     port = free_port()
-    environment = {
-        "CXR_BUNDLE": str(bundle_path.resolve()),
-        "CXR_TIMEOUT_SECONDS": str(SERVICE_LIMIT_SECONDS),
-        "BENTOML_DO_NOT_TRACK": "True",
-    }
     command = ["-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", HOST, "--port", str(port)]
-    with _running(command, port, environment) as server:
-        yield server
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            "CXR_BUNDLE": str(bundle_path.resolve()),
+            "CXR_TIMEOUT_SECONDS": str(SERVICE_LIMIT_SECONDS),
+            # Records as by default, in SQLite, but of this run alone.
+            "CXR_DATABASE_URL": f"sqlite:///{folder}/records.db",
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
+        with _running(command, port, environment) as server:
+            yield server
 
 
 @contextmanager

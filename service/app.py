@@ -5,8 +5,13 @@ import functools
 import gc
 import logging
 import os
+import subprocess
+import sys
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -16,11 +21,21 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.contract.errors import BundleError, ChestXrayError, ConfigError, InputError, ModelUnavailable, OutOfTime
-from service.contract.manifest import ModelBundle, ModelManifest
-from service.contract.radiograph import DecodeLimits
+from service.access.door import AccessPolicy
+from service.contract.errors import (
+    BundleError,
+    ChestXrayError,
+    InputError,
+    ModelUnavailable,
+    OutOfTime,
+    ServiceError,
+    kebab_case,
+)
+from service.contract.manifest import ModelManifest
 from service.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
 from service.explain import GradCam
+from service.hosting import ModelHost
+from service.http.admission import AdmissionMiddleware
 from service.http.answers import (
     BatchAnswer,
     ExplainAnswer,
@@ -28,42 +43,58 @@ from service.http.answers import (
     batch_answer,
     explain_answer,
     prediction_answer,
+    prediction_record,
 )
+from service.http.body_budget import BodyBudget, Hold
+from service.http.call import current_call
 from service.http.forms import BatchForm, ExplainForm, FilmForm
+from service.http.headers import HeadersMiddleware
 from service.http.openapi import complete
-from service.http.problems import STATUS_OF, ProblemMiddleware, kebab_case, problem_of
+from service.http.problems import STATUS_OF, ProblemMiddleware, problem_of
+from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.http.routes import build_routes
-from service.http.upload import Upload, read_film, read_films
-from service.loading import load_predictor, locate_bundle
-from service.monitoring import REJECTIONS, REQUEST_BUCKETS_SECONDS, STAGE_SECONDS
-from service.observer import Observer
-from service.pipeline import Pipeline
-from service.settings import BENTOML_TIMEOUT_SECONDS, Settings, read_settings
+from service.http.upload import Upload, read_film, read_films, read_flag
+from service.monitoring import REJECTIONS, STAGE_SECONDS
+from service.pipeline import Pipeline, Prediction
+from service.records import build_records, open_patiently
+from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 from service.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
 
+OPEN_TO_ALL = (
+    "NO ACCESS CONTROL: everybody who reaches this address may send films, read the audit log and reload the model. "
+    "For local use only; set CXR_AUTH=keys (see `python -m service.keys create --help`) or CXR_AUTH=tokens."
+)
+
+# What holds the package service.
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+
 T = TypeVar("T")
+
+ReadUpload = Callable[[Request, int, Hold], Awaitable[Upload]]
 
 
 class ChestXray:
     """Chest X-ray classification: Normal, Pneumonia, Tuberculosis. For research use only; not a medical device."""
 
     def __init__(self) -> None:
-        self._settings = read_settings(os.environ)
+        self.settings = read_settings(os.environ)
         _silence_decoders()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
-        self._pool = WorkerPool(self._settings.threads, self._settings.queue_limit)
-        self._grad_cam: asyncio.Future[GradCam] | None = None
-        self._model: Pipeline | BundleError
-        try:
-            self._model = _load(self._settings)
-        except BundleError as fault:
-            # The process stays, so that /health can say why; /readyz keeps traffic away from it.
-            logger.exception("No model is served")
-            self._model = fault
+        self._pool = WorkerPool(self.settings.threads, self.settings.queue_limit)
+        self._bodies = BodyBudget(self.settings.max_held_bytes)
+        self.records = build_records(self.settings)
+        open_patiently(self.records)
+        self.access = AccessPolicy.from_settings(self.settings, self.records.database)
+        if self.access.is_open:
+            logger.warning(OPEN_TO_ALL)
+        # The model whose head it is, and its loading.
+        self._grad_cam: tuple[Pipeline | None, asyncio.Future[GradCam] | None] = (None, None)
+        # Without a model the process stays, so that /health can say why; /readyz keeps traffic away from it.
+        self._host = ModelHost(self.settings)
         # What start-up built lives as long as the process: collections during requests need not walk through it. And a request
         # leaves no cycles worth looking for after every 700 objects, Python's default.
         gc.collect()
@@ -73,26 +104,42 @@ class ChestXray:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_settings() -> None:
-        """End `bentoml serve` on a wrong setting before it starts a worker: one that ends is started again, for ever."""
-        try:
-            read_settings(os.environ)
-        except ConfigError as fault:
+        """End `bentoml serve` on a wrong setting before it starts a worker: one that ends is started again, for ever.
+
+        In a process of its own: the supervisor would keep for good the memory that databases and cryptography take.
+        """
+        command = [sys.executable, "-m", "service.preflight"]
+        checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+        if checked.returncode != 0:
             # What BentoML's command line prints as one line.
-            raise BentoMLConfigException(str(fault)) from fault
+            raise BentoMLConfigException(checked.stderr.strip())
+        if checked.stderr:
+            logger.warning("%s", checked.stderr.strip())
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
         """Begin loading PyTorch, if the settings ask for it; being ready does not wait for that."""
-        if self._settings.explain_preload and isinstance(self._model, Pipeline):
-            self._load_grad_cam(self._model)
+        if self.settings.explain_preload and self._host.pipeline is not None:
+            self._load_grad_cam(self._host.pipeline)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Let what runs end."""
         self._pool.shut_down()
+        self.records.close()
 
     async def __is_ready__(self) -> bool:
-        return isinstance(self._model, Pipeline)
+        """Whether a film would be judged, and put on record: both are tried."""
+        return await asyncio.to_thread(self._proves_itself)
+
+    def _proves_itself(self) -> bool:
+        try:
+            self._host.prove_inference()
+            self.records.check()
+        except (BundleError, ServiceError) as fault:
+            logger.warning("Not ready: %s", fault)
+            return False
+        return True
 
     @bentoml.api(route="/predict", input_spec=FilmForm, output_spec=PredictionAnswer)  # type: ignore[untyped-decorator]
     async def predict(self, form: FilmForm, /) -> Response:
@@ -115,17 +162,11 @@ class ChestXray:
 
     def health(self) -> dict[str, Any]:
         """Body of /health."""
-        if isinstance(self._model, Pipeline):
-            return {"status": "ok", "model_version": self._model.manifest.version, "fallback_in_use": False}
-        # The message itself stays in the log: it names folders of this machine.
-        fault = type(self._model)
-        return {
-            "status": "unavailable",
-            "model_version": None,
-            "fallback_in_use": False,
-            "reason": kebab_case(fault.__name__),
-            "detail": fault.__doc__,
-        }
+        return self._host.health()
+
+    async def reload(self) -> dict[str, Any]:
+        """Serve the release that is chosen now; requests in flight end on the one they began with. Raises ServiceError."""
+        return asdict(await asyncio.to_thread(self._host.reload))
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document of this service."""
@@ -135,70 +176,86 @@ class ChestXray:
 
     async def _predict(self, request: Request) -> Response:
         pipeline = self._served()
-        upload = await self._read(read_film, request, self._settings.max_upload_bytes)
-        operating_point = _operating_point(upload, pipeline)
-        [prediction] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point))
-        return _json(prediction_answer(_value(prediction), pipeline.manifest.version))
+        async with self._upload(read_film, request, self.settings.max_upload_bytes) as upload:
+            operating_point = _operating_point(upload, pipeline)
+            [result] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point))
+            prediction = _value(result)
+            version = pipeline.manifest.version
+            current_call().predictions.append(prediction_record(prediction, version, "/predict"))
+            return _json(prediction_answer(prediction, version))
 
     async def _predict_batch(self, request: Request) -> Response:
         pipeline = self._served()
-        upload = await self._read(read_films, request, self._settings.max_batch_bytes)
-        operating_point = _operating_point(upload, pipeline)
-        results = await self._run(*(functools.partial(pipeline.predict, film, operating_point) for film in upload.films))
-        for result in results:
-            if isinstance(result, InputError):
-                _count_rejection(result)
-        items = [result if isinstance(result, InputError) else _value(result) for result in results]
-        return _json(batch_answer(items, pipeline.manifest.version))
+        async with self._upload(read_films, request, self.settings.max_batch_bytes) as upload:
+            operating_point = _operating_point(upload, pipeline)
+            results = await self._run(*(functools.partial(pipeline.predict, film, operating_point) for film in upload.films))
+            items: list[Prediction | InputError] = []
+            for index, result in enumerate(results):
+                if isinstance(result, InputError):
+                    _count_rejection(result)
+                    items.append(result)
+                    continue
+                prediction = _value(result)
+                record = prediction_record(prediction, pipeline.manifest.version, "/predict/batch", index)
+                current_call().predictions.append(record)
+                items.append(prediction)
+            return _json(batch_answer(items, pipeline.manifest.version))
 
     async def _predict_explain(self, request: Request) -> Response:
         pipeline = self._served()
-        upload = await self._read(read_film, request, self._settings.max_upload_bytes)
-        operating_point = _operating_point(upload, pipeline)
-        target = find_finding(upload.options["target"]) if "target" in upload.options else None
-        grad_cam = await asyncio.shield(self._load_grad_cam(pipeline))
-        [result] = await self._run(functools.partial(pipeline.explain, upload.films[0], operating_point, target, grad_cam))
-        prediction, explanation = _value(result)
-        if _wants_png(request):
-            return Response(explanation.overlay_png, media_type="image/png")
-        return _json(explain_answer(prediction, explanation, pipeline.manifest.version))
+        async with self._upload(read_film, request, self.settings.max_upload_bytes) as upload:
+            operating_point = _operating_point(upload, pipeline)
+            target = find_finding(upload.options["target"]) if "target" in upload.options else None
+            with_film = read_flag(upload.options, "film")
+            grad_cam = await asyncio.shield(self._load_grad_cam(pipeline))
+            film = upload.films[0]
+            [result] = await self._run(functools.partial(pipeline.explain, film, operating_point, target, grad_cam, with_film))
+            prediction, explanation = _value(result)
+            version = pipeline.manifest.version
+            current_call().predictions.append(prediction_record(prediction, version, "/predict/explain"))
+            if _wants_png(request):
+                return Response(explanation.overlay_png, media_type="image/png")
+            return _json(explain_answer(prediction, explanation, version))
 
     async def _answer(self, answering: Awaitable[Response]) -> Response:
         """The answer, or the problem that stands in its way; an unexpected error is left to the middleware and the log."""
         try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
+            async with asyncio.timeout(self.settings.timeout_seconds):
                 return await answering
         except TimeoutError:
-            return _refusal(
-                OutOfTime(f"The answer was not ready within {self._settings.timeout_seconds:g} seconds; try again.")
-            )
+            return _refusal(OutOfTime(f"The answer was not ready within {self.settings.timeout_seconds:g} seconds; try again."))
         except ChestXrayError as error:
             if type(error) not in STATUS_OF:
                 raise
             return _refusal(error)
 
     def _served(self) -> Pipeline:
-        if isinstance(self._model, BundleError):
+        if self._host.pipeline is None:
             raise ModelUnavailable("No trusted model is loaded; /health says why.")
-        return self._model
+        return self._host.pipeline
 
-    async def _read(self, read: Callable[[Request, int], Awaitable[Upload]], request: Request, max_bytes: int) -> Upload:
+    @asynccontextmanager
+    async def _upload(self, read: ReadUpload, request: Request, max_bytes: int) -> AsyncIterator[Upload]:
+        """What was sent, whose bytes count as held until the answer is made."""
         # Refused before the body is read: a full service has no memory to spare for bodies it will not look at.
         self._pool.check_room()
-        start = perf_counter()
-        upload = await read(request, max_bytes)
-        STAGE_SECONDS.labels("read").observe(perf_counter() - start)
-        return upload
+        with self._bodies.holding() as hold:
+            start = perf_counter()
+            upload = await read(request, max_bytes, hold)
+            STAGE_SECONDS.labels("read").observe(perf_counter() - start)
+            current_call().films = len(upload.films)
+            yield upload
 
     async def _run(self, *calls: Callable[[], T]) -> list[T | BaseException]:
         return await self._pool.run(calls)
 
     def _load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
-        """Load it once, on a thread of its own: on the pool's, the seconds that PyTorch takes would hold up predictions."""
-        if self._grad_cam is None or (self._grad_cam.done() and self._grad_cam.exception() is not None):
-            loop = asyncio.get_running_loop()
-            self._grad_cam = loop.run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
-        return self._grad_cam
+        """Load it once for each model, on a thread of its own: on the pool's, PyTorch's seconds would hold up predictions."""
+        owner, loading = self._grad_cam
+        if owner is not pipeline or loading is None or (loading.done() and loading.exception() is not None):
+            loading = asyncio.get_running_loop().run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
+            self._grad_cam = pipeline, loading
+        return loading
 
 
 def _silence_decoders() -> None:
@@ -207,13 +264,6 @@ def _silence_decoders() -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
         # Shown once and remembered for good is the default: every new text would also take memory for ever.
         warnings.filterwarnings("ignore", module=rf"{library}\.")
-
-
-def _load(settings: Settings) -> Pipeline:
-    bundle = ModelBundle.open(locate_bundle(settings.bundle))
-    predictor = load_predictor(bundle, settings.ort_threads_per_session)
-    logger.info("Serving %s %s from %s", bundle.manifest.name, bundle.manifest.version, bundle.path)
-    return Pipeline(bundle, predictor, Observer.from_bundle(bundle), DecodeLimits(max_pixels=settings.max_pixels))
 
 
 def _value(result: T | BaseException) -> T:
@@ -254,8 +304,9 @@ ChestXrayService: Any = bentoml.service(
     # Access log and spans cost as much CPU as the rest of the request's HTTP; BENTOML_CONFIG_OPTIONS can switch both on.
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
-    metrics={"duration": {"buckets": REQUEST_BUCKETS_SECONDS}},
+    metrics={"enabled": False},  # ours have labels of bounded number; service.monitoring says more
 )(ChestXray)
-ChestXrayService.add_asgi_middleware(RequestIdMiddleware)
-ChestXrayService.add_asgi_middleware(ProblemMiddleware)
+# From the outside in.
+for middleware in (RequestIdMiddleware, HeadersMiddleware, ProblemMiddleware, RecordingMiddleware, AdmissionMiddleware):
+    ChestXrayService.add_asgi_middleware(middleware)
 ChestXrayService.mount_asgi_app(build_routes(), path="/", name="information")

@@ -7,6 +7,9 @@ import numpy.typing as npt
 # Enough to read zones at a glance, and small enough that both pictures take about 2 ms.
 OVERLAY_SIDE_PX = 224
 
+# As large as a page shows a film beside its result.
+FILM_SIDE_PX = 1024
+
 # The strongest cell hides this share of the film under it; a cold cell hides nothing.
 STRONGEST_OPACITY = 0.5
 
@@ -44,8 +47,15 @@ def heatmap_png(grid: npt.NDArray[np.float32], film_height_px: int, film_width_p
     return _png(_upsampled(grid, *_drawn_size(film_height_px, film_width_px)), HEATMAP_PNG)
 
 
-def _drawn_size(height_px: int, width_px: int) -> tuple[int, int]:
-    scale = OVERLAY_SIDE_PX / max(height_px, width_px)
+def film_png(film: npt.NDArray[np.uint8]) -> bytes:
+    """The film alone, uint8 [H, W]: grey PNG, aspect ratio kept, longer side at most FILM_SIDE_PX."""
+    height_px, width_px = film.shape
+    height, width = _drawn_size(height_px, width_px, side_px=min(FILM_SIDE_PX, max(film.shape)))
+    return _png(np.asarray(cv2.resize(film, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8), OVERLAY_PNG)
+
+
+def _drawn_size(height_px: int, width_px: int, side_px: int = OVERLAY_SIDE_PX) -> tuple[int, int]:
+    scale = side_px / max(height_px, width_px)
     return max(1, round(height_px * scale)), max(1, round(width_px * scale))
 
 

@@ -1,5 +1,7 @@
 """Find the bundle to serve, and make it ready: verified, opened, and proven on its golden inputs."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.contract.errors import BundleNotFound
@@ -10,6 +12,38 @@ from service.predictor import Predictor
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 
 
+# Which release serves, if it is not simply the newest: written by `python -m export.registry`, beside the releases.
+SERVING_NAME = "serving.json"
+
+
+@dataclass(frozen=True)
+class ServingChoice:
+    """serving: folder name of the release that is to serve. previous: those that served before it, the latest first."""
+
+    serving: str
+    previous: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """As SERVING_NAME holds it."""
+        return json.dumps({"serving": self.serving, "previous": self.previous}, indent=2) + "\n"
+
+
+def read_choice(models_dir: Path) -> ServingChoice | None:
+    """The choice written beside the releases; None without one. Raises BundleNotFound if it is not one."""
+    path = models_dir / SERVING_NAME
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        choice = ServingChoice(values["serving"], tuple(values["previous"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise BundleNotFound(f"{path} does not say which release serves; write it by `python -m export.registry`.") from fault
+    for name in (choice.serving, *choice.previous):
+        if not isinstance(name, str) or version_of(name) is None or "/" in name or "\\" in name:
+            raise BundleNotFound(f"{path} names {name!r}, which is no release <name>-<version> beside it.")
+    return choice
+
+
 def load_predictor(bundle: ModelBundle, threads: int) -> Predictor:
     """Open the bundle's graph and replay its golden inputs. Raises BundleError."""
     predictor = Predictor.from_bundle(bundle, threads)
@@ -18,44 +52,70 @@ def load_predictor(bundle: ModelBundle, threads: int) -> Predictor:
 
 
 def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
-    """The folder that a `bundle` setting means: a path, a store tag (name:version), or if None the newest release.
+    """The folder that a `bundle` setting means: a path, a store tag (name:version), or if None the release that serves.
 
     Raises BundleNotFound.
     """
+    return candidates(setting, models_dir)[0]
+
+
+def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]:
+    """The folder that a `bundle` setting means, and those to fall back to in turn if it cannot be trusted: older versions.
+
+    None means the release that the registry chose, else the newest. Raises BundleNotFound.
+    """
     if setting is None:
-        return newest_release(models_dir)
+        choice = read_choice(models_dir)
+        if choice is None:
+            return releases(models_dir)
+        return [models_dir / name for name in (choice.serving, *choice.previous)]
     path = Path(setting).expanduser()
     if path.is_dir():
-        return path
+        return [path, *_older(path)]
     if ":" not in setting:
         raise BundleNotFound(f"No bundle folder at {path}; give a folder or a tag of BentoML's model store, name:version.")
-    # Not at import: it takes two seconds and configures logging, and evaluation only asks for the newest release.
-    import bentoml
-    from bentoml.exceptions import BentoMLException
-
-    try:
-        return Path(bentoml.models.get(setting).path)
-    except (BentoMLException, ValueError) as fault:
-        raise BundleNotFound(
-            f"{setting} is neither a folder nor in BentoML's model store; see `bentoml models list`."
-        ) from fault
+    return _stored(setting)
 
 
-def newest_release(models_dir: Path) -> Path:
-    """The bundle of the highest version among the folders <name>-<major>.<minor>.<patch>. Raises BundleNotFound."""
-    releases = {
-        version: manifest.parent
-        for manifest in models_dir.glob(f"*-*.*.*/{MANIFEST_NAME}")
-        if (version := _version_of(manifest.parent.name)) is not None
-    }
-    if not releases:
+def releases(models_dir: Path) -> list[Path]:
+    """The bundles in folders <name>-<major>.<minor>.<patch>, the highest version first. Raises BundleNotFound if none."""
+    found = [manifest.parent for manifest in models_dir.glob(f"*-*.*.*/{MANIFEST_NAME}") if version_of(manifest.parent.name)]
+    if not found:
         raise BundleNotFound(f"No released bundle <name>-<version> in {models_dir}; export one, or set CXR_BUNDLE.")
-    return releases[max(releases)]
+    return sorted(found, key=lambda path: version_of(path.name) or (), reverse=True)
 
 
-def _version_of(folder_name: str) -> tuple[int, int, int] | None:
+def version_of(folder_name: str) -> tuple[int, int, int] | None:
+    """(1, 2, 3) of <name>-1.2.3; None of any other name."""
     numbers = folder_name.rpartition("-")[2].split(".")
     if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
         return None
     major, minor, patch = map(int, numbers)
     return major, minor, patch
+
+
+def _older(path: Path) -> list[Path]:
+    """Releases of the same name beside a bundle, older than it."""
+    resolved = path.resolve()
+    own = version_of(resolved.name)
+    if own is None:
+        return []
+    name = resolved.name.rpartition("-")[0]
+    beside = resolved.parent.glob(f"{name}-*.*.*/{MANIFEST_NAME}")
+    found = {version: bundle.parent for bundle in beside if (version := version_of(bundle.parent.name)) and version < own}
+    return [found[version] for version in sorted(found, reverse=True)]
+
+
+def _stored(tag: str) -> list[Path]:
+    # Not at import: it takes two seconds and configures logging, and evaluation only asks for the newest release.
+    import bentoml
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        chosen = bentoml.models.get(tag)
+        made = chosen.info.creation_time
+        others = [model for model in bentoml.models.list(chosen.tag.name) if model.info.creation_time < made]
+    except (BentoMLException, ValueError) as fault:
+        raise BundleNotFound(f"{tag} is neither a folder nor in BentoML's model store; see `bentoml models list`.") from fault
+    others.sort(key=lambda model: model.info.creation_time, reverse=True)
+    return [Path(model.path) for model in (chosen, *others)]

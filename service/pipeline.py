@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from time import perf_counter
 
 from service.contract.findings import Finding
@@ -10,7 +11,7 @@ from service.contract.preprocessing import decode, to_model_input
 from service.contract.radiograph import DecodeLimits, Radiograph
 from service.decision import Decision, Observed, decide
 from service.explain import GradCam, Grid, zone_shares
-from service.heatmap import heatmap_png, overlay_png
+from service.heatmap import film_png, heatmap_png, overlay_png
 from service.monitoring import stage_timer
 from service.observer import Observer
 from service.predictor import Outputs, Predictor
@@ -22,6 +23,7 @@ class Prediction:
 
     probabilities: calibrated, order of `FINDINGS`. inference_seconds: the model run alone, without decoding.
     observed: what the decision took into account beside the probabilities. format, width_px, height_px: of the film as sent.
+    image_sha256: of the bytes sent, as hexadecimal digits; all that is ever kept of them.
     """
 
     probabilities: tuple[float, ...]
@@ -31,18 +33,23 @@ class Prediction:
     format: str
     width_px: int
     height_px: int
+    image_sha256: str
     inference_seconds: float
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where a film speaks for the target: the map, float32 [h, w] in 0..1, its shares by zone, and the pictures."""
+    """Where a film speaks for the target: the map, float32 [h, w] in 0..1, its shares by zone, and the pictures.
+
+    film_png: the film as it was decoded, if it was asked for.
+    """
 
     target: Finding
     grid: Grid
     zones: dict[str, float]
     heatmap_png: bytes
     overlay_png: bytes
+    film_png: bytes | None
 
 
 class Pipeline:
@@ -58,17 +65,19 @@ class Pipeline:
     def predict(self, data: bytes, operating_point: str) -> Prediction:
         """Judge one film. Raises InputError."""
         film = self._decode(data)
-        return self._judge(film, operating_point, ("probabilities",))[0]
+        return self._judge(film, data, operating_point, ("probabilities",))[0]
 
     def explain(
-        self, data: bytes, operating_point: str, target: Finding | None, grad_cam: GradCam
+        self, data: bytes, operating_point: str, target: Finding | None, grad_cam: GradCam, with_film: bool = False
     ) -> tuple[Prediction, Explanation]:
         """Judge one film and explain it from the same model run. target: None explains the predicted finding.
+
+        with_film: also draw the film as it was decoded, for those who cannot show DICOM or 16 bit themselves.
 
         Raises InputError.
         """
         film = self._decode(data)
-        prediction, outputs = self._judge(film, operating_point, ("probabilities", "features"))
+        prediction, outputs = self._judge(film, data, operating_point, ("probabilities", "features"))
         target = target or prediction.decision.finding
         with stage_timer("explain"):
             grid = grad_cam.grid(outputs["features"][0], target)
@@ -78,14 +87,19 @@ class Pipeline:
                 zones=zone_shares(grid),
                 heatmap_png=heatmap_png(grid, *film.pixels.shape),
                 overlay_png=overlay_png(film.pixels, grid),
+                film_png=film_png(film.pixels) if with_film else None,
             )
         return prediction, explanation
+
+    def prove(self) -> None:
+        """Run one golden input of the bundle again. Raises GoldenMismatch."""
+        self._predictor.replay_golden(self.bundle, inputs=1)
 
     def _decode(self, data: bytes) -> Radiograph:
         with stage_timer("decode"):
             return decode(data, self.manifest.preprocess, self._limits)
 
-    def _judge(self, film: Radiograph, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
+    def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
         with stage_timer("preprocess"):
             images = to_model_input(film, self.manifest.preprocess)[None]
         start = perf_counter()
@@ -103,6 +117,7 @@ class Pipeline:
             format=film.format,
             width_px=film.width_px,
             height_px=film.height_px,
+            image_sha256=sha256(data).hexdigest(),
             inference_seconds=inference_seconds,
         )
         return prediction, values

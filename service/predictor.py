@@ -81,13 +81,13 @@ class Predictor:
         values = self._session.run(list(outputs), {INPUT_NAME: images})
         return dict(zip(outputs, values, strict=True))
 
-    def replay_golden(self, bundle: ModelBundle, tolerance: float = GOLDEN_TOLERANCE) -> None:
+    def replay_golden(self, bundle: ModelBundle, tolerance: float = GOLDEN_TOLERANCE, inputs: int | None = None) -> None:
         """Run the bundle's synthetic inputs again and compare with the outputs recorded at export.
 
         tolerance: largest allowed difference, as a share of the output's largest recorded magnitude, or absolute where that
-            is below 1. Raises GoldenMismatch.
+            is below 1. inputs: only the first so many. Raises GoldenMismatch.
         """
-        golden = _read_golden(bundle)
+        golden = {name: values[:inputs] for name, values in _read_golden(bundle).items()}
         recorded = [name for name in ("probabilities", "logits", "embedding") if name in golden]
         # One by one, as films are served: a batch would leave the session with memory for a batch, for good.
         runs = [self.predict(image[None], recorded) for image in golden["images"]]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -32,6 +32,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DEFAULT_DATABASE = Path(__file__).resolve().parent.parent / "records" / "chest-xray.db"
 
 
+# May hold passwords, which no message repeats.
+_SECRET = ("audit_secret", "database_url", "rate_limit_storage")
+
+
 def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -47,7 +51,7 @@ class Settings(BaseSettings):
     timeout_seconds: from the first byte of the body to the answer; then 504. The first explanation waits for PyTorch.
     max_upload_bytes, max_batch_bytes: largest body of a single-film and of a batch request; then 413.
     max_pixels: largest film, checked before it is decoded; then 413.
-    max_reading_bytes: sum of the bodies that may be on their way at once; the next is refused with 503.
+    max_held_bytes: sum of the bodies that are being sent or worked on; a film beyond it is refused with 503.
     explain_preload: load PyTorch at start, beside serving, instead of at the first explanation.
     environment: "production" refuses to start without access control.
     auth: who may call: "keys" (API keys), "tokens" (OAuth 2.0 bearer tokens), "keys_and_tokens", or "none" (everybody).
@@ -58,6 +62,7 @@ class Settings(BaseSettings):
     allowed_networks: CIDR blocks that may call; empty allows all. trusted_proxies: CIDR blocks whose X-Forwarded-For is
         believed. cors_origins: origins whose pages may call. Lists are separated by commas.
     database_url: SQLAlchemy URL of predictions and audit rows. database_upgrade: bring its tables up to date at start.
+    audit_secret: makes the audit log's hashes unforgeable for who can write the database but does not know it.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -70,7 +75,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=40 * _MEBIBYTE, ge=1)
     max_batch_bytes: int = Field(default=100 * _MEBIBYTE, ge=1)
     max_pixels: int = Field(default=DecodeLimits().max_pixels, ge=1)
-    max_reading_bytes: int = Field(default=400 * _MEBIBYTE, ge=1)
+    max_held_bytes: int = Field(default=400 * _MEBIBYTE, ge=1)
     explain_preload: bool = False
     environment: Literal["development", "production"] = "development"
     auth: Literal["none", "keys", "tokens", "keys_and_tokens"] = "none"
@@ -85,6 +90,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     database_url: str = f"sqlite:///{DEFAULT_DATABASE}"
     database_upgrade: bool = True
+    audit_secret: SecretStr | None = Field(default=None, min_length=16)
 
     @field_validator("allowed_networks", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
@@ -130,4 +136,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 def _fault_text(error: ErrorDetails) -> str:
     if not error["loc"]:  # of several settings together, and not to be repeated: one of them may be a password
         return error["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{str(error['loc'][0]).upper()} is {error['input']!r}: {error['msg']}"
+    name = str(error["loc"][0])
+    given = "set" if name in _SECRET else repr(error["input"])
+    return f"{PREFIX}{name.upper()} is {given}: {error['msg']}"

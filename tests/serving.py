@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -9,8 +10,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -25,16 +27,43 @@ STOP_LIMIT_SECONDS = 20
 
 @contextmanager
 def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz") -> Iterator[str]:
-    """Run the service with this environment; yields its address once `wait_for` answers 200."""
+    """Run the service with this environment; yields its address once `wait_for` answers 200.
+
+    Its records are its own and end with it, unless the environment names a database.
+    """
+    with served(environment, wait_for) as server:
+        yield server.address
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A running `bentoml serve`. log: what it printed so far."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+    _log: IO[bytes]
+
+    def log(self) -> str:
+        """All that it has printed."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+
+@contextmanager
+def served(
+    environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz", options: Sequence[str] = ()
+) -> Iterator[ServerProcess]:
+    """As `serving`, with the process itself. options: of `bentoml serve`."""
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as log:
-        server = _start(port, environment, log)
+    scheme = "https" if "--ssl-certfile" in options else "http"
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        records = {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"}
+        server = ServerProcess(_start(port, records | dict(environment), log, options), f"{scheme}://127.0.0.1:{port}", log)
         try:
-            _wait(server, address + wait_for, log)
-            yield address
+            _wait(server.process, server.address + wait_for, log)
+            yield server
         finally:
-            _stop(server)
+            _stop(server.process)
 
 
 def failed_start(environment: Mapping[str, str]) -> tuple[int, str]:
@@ -56,10 +85,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _start(port: int, environment: Mapping[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+def _start(port: int, environment: Mapping[str, str], log: IO[bytes], options: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", "127.0.0.1"]
     return subprocess.Popen(
-        [*command, "--port", str(port)], cwd=ROOT, env=dict(environment), stdout=log, stderr=log, start_new_session=True
+        [*command, "--port", str(port), *options],
+        cwd=ROOT,
+        env=dict(environment),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
 
 
@@ -68,7 +102,8 @@ def _wait(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
     between_attempts = threading.Event()
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            # A test's own certificate is not what is being waited for.
+            with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()):
                 return
         except (urllib.error.URLError, OSError):
             between_attempts.wait(0.1)

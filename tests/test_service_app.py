@@ -25,7 +25,7 @@ def test_importing_the_service_reads_no_settings():
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ({"CXR_THREAD": "3"}, "Unknown setting CXR_THREAD; the settings are CXR_BUNDLE, "),
+        ({"CXR_THREAD": "3"}, "Unknown setting CXR_THREAD; the settings are CXR_ALLOWED_NETWORKS, "),
         ({"CXR_THREADS": "many"}, "A setting is out of range. CXR_THREADS is 'many': "),
     ],
 )

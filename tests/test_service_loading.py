@@ -5,21 +5,21 @@ import pytest
 
 from service.contract.errors import BundleNotFound
 from service.contract.manifest import MANIFEST_NAME, ModelBundle
-from service.loading import load_predictor, locate_bundle, newest_release
+from service.loading import load_predictor, locate_bundle, releases
 from tests.manifests import write_bundle
 
 
 def test_the_newest_release_is_told_by_version_not_by_name(tmp_path):
     for version in ("1.9.0", "1.10.0", "0.99.99"):
         write_bundle(tmp_path / f"chest-xray-{version}")
-    assert newest_release(tmp_path).name == "chest-xray-1.10.0"
+    assert releases(tmp_path)[0].name == "chest-xray-1.10.0"
 
 
 def test_folders_that_are_not_releases_are_passed_over(tmp_path):
     write_bundle(tmp_path / "chest-xray-1.0.0")
     write_bundle(tmp_path / "chest-xray-2.0.0rc")
     (tmp_path / "chest-xray-3.0.0").mkdir()
-    assert newest_release(tmp_path).name == "chest-xray-1.0.0"
+    assert releases(tmp_path)[0].name == "chest-xray-1.0.0"
 
 
 def test_no_release_says_what_to_do(tmp_path):

@@ -31,6 +31,7 @@ EXPECTED = {
     "RateLimited": 429,
     "Overloaded": 503,
     "RecordsUnavailable": 503,
+    "ReloadInProgress": 503,
     "DecoderFailed": 503,
     "ModelUnavailable": 503,
     "OutOfTime": 504,

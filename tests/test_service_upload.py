@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from service.contract.errors import MalformedRequest, UploadTooLarge
-from service.http.upload import read_film
+from service.http.upload import hold_nothing, read_film
 
 LIMIT = 1_000_000
 
@@ -27,7 +27,7 @@ def form(boundary: str = "b", padding: bytes = b"", text: bytes = b"balanced") -
 
 
 def read(body: bytes, content_type: str):
-    return asyncio.run(read_film(request(body, content_type), LIMIT))
+    return asyncio.run(read_film(request(body, content_type), LIMIT, hold_nothing))
 
 
 def test_a_form_gives_its_film_and_options():
@@ -60,4 +60,4 @@ def test_a_body_is_refused_by_its_declared_length_before_it_is_read():
     refused = request(b"", "image/png", **{"content-length": str(LIMIT + 1)})
     refused._receive = never
     with pytest.raises(UploadTooLarge):
-        asyncio.run(read_film(refused, LIMIT))
+        asyncio.run(read_film(refused, LIMIT, hold_nothing))

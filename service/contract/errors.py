@@ -3,6 +3,13 @@
 Each message names the thing, the fault and the remedy, and never contains pixel data or patient tags.
 """
 
+import re
+
+
+def kebab_case(class_name: str) -> str:
+    """ImageTooSmall -> image-too-small, as answers, metrics and tables name kinds of errors."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
+
 
 class ChestXrayError(Exception):
     """Root of every error that this project raises on purpose."""
@@ -97,6 +104,10 @@ class ModelUnavailable(ServiceError):
 
 class RecordsUnavailable(ServiceError):
     """The database of predictions and audit rows cannot be written or read; without its audit row no answer is given."""
+
+
+class ReloadInProgress(ServiceError):
+    """Another model is being loaded at this moment."""
 
 
 class DecoderFailed(ServiceError):

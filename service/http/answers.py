@@ -1,6 +1,7 @@
 """The JSON that clients get, as models: they serialise the answers and describe them in OpenAPI."""
 
 import base64
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.contract.errors import InputError
 from service.contract.findings import FINDINGS, Finding
 from service.decision import ReviewReason
+from service.http.call import current_call
 from service.http.problems import problem_of
 from service.http.request_id import current_request_id
 from service.pipeline import Explanation, Prediction
+from service.store.records import PredictionRecord
 
 
 class _Answer(BaseModel):
@@ -58,7 +61,10 @@ class PredictionAnswer(FilmAnswer, Envelope):
 
 
 class ExplanationFacts(_Answer):
-    """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64."""
+    """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64.
+
+    film_png: the film as it was decoded, only if it was asked for.
+    """
 
     method: Literal["grad-cam"] = "grad-cam"
     target: Finding
@@ -66,6 +72,7 @@ class ExplanationFacts(_Answer):
     zones: dict[str, float]
     heatmap_png: str
     overlay_png: str
+    film_png: str | None = None
 
 
 class ExplainAnswer(PredictionAnswer):
@@ -114,8 +121,9 @@ def explain_answer(prediction: Prediction, explanation: Explanation, model_versi
         target=explanation.target,
         grid=explanation.grid.tolist(),
         zones=explanation.zones,
-        heatmap_png=base64.b64encode(explanation.heatmap_png).decode("ascii"),
-        overlay_png=base64.b64encode(explanation.overlay_png).decode("ascii"),
+        heatmap_png=_base64(explanation.heatmap_png),
+        overlay_png=_base64(explanation.overlay_png),
+        film_png=None if explanation.film_png is None else _base64(explanation.film_png),
     )
     return ExplainAnswer(
         request_id=current_request_id(), model_version=model_version, explanation=facts, **_film_members(prediction)
@@ -133,6 +141,38 @@ def batch_answer(results: list[Prediction | InputError], model_version: str) -> 
     return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
 
 
+def prediction_record(prediction: Prediction, model_version: str, endpoint: str, index: int = 0) -> PredictionRecord:
+    """Domain -> what is kept of a prediction."""
+    decision, call = prediction.decision, current_call()
+    return PredictionRecord(
+        timestamp=datetime.now(UTC),
+        request_id=current_request_id(),
+        index=index,
+        endpoint=endpoint,
+        user_id=call.caller.user_id if call.caller else None,
+        model_version=model_version,
+        image_sha256=prediction.image_sha256,
+        image_format=prediction.format,
+        width_px=prediction.width_px,
+        height_px=prediction.height_px,
+        prediction=decision.finding,
+        confidence=decision.confidence,
+        probabilities=dict(zip(FINDINGS, prediction.probabilities, strict=True)),
+        operating_point=prediction.operating_point,
+        prediction_set=decision.prediction_set,
+        review_reasons=decision.review_reasons,
+        inference_time_ms=_inference_time_ms(prediction),
+    )
+
+
+def _base64(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")
+
+
+def _inference_time_ms(prediction: Prediction) -> float:
+    return round(prediction.inference_seconds * 1000, 2)
+
+
 def _film_members(prediction: Prediction) -> dict[str, Any]:
     decision = prediction.decision
     return {
@@ -143,5 +183,5 @@ def _film_members(prediction: Prediction) -> dict[str, Any]:
         "prediction_set": decision.prediction_set,
         "review": Review(required=bool(decision.review_reasons), reasons=decision.review_reasons),
         "image": ImageFacts(format=prediction.format, width_px=prediction.width_px, height_px=prediction.height_px),
-        "inference_time_ms": round(prediction.inference_seconds * 1000, 2),
+        "inference_time_ms": _inference_time_ms(prediction),
     }

@@ -23,6 +23,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "enum": [finding.value for finding in FINDINGS],
         "description": "What to explain; by default the predicted class.",
     },
+    "film": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether to answer the film as well, as it was decoded: grey, 8 bit, PNG.",
+    },
 }
 
 
@@ -75,7 +80,7 @@ class FilmForm(RequestForm):
 class ExplainForm(FilmForm):
     """One film to judge and explain."""
 
-    options: ClassVar[tuple[str, ...]] = ("operating_point", "target")
+    options: ClassVar[tuple[str, ...]] = ("operating_point", "target", "film")
 
 
 class BatchForm(RequestForm):

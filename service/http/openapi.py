@@ -1,20 +1,37 @@
 """The OpenAPI document at /docs.json: BentoML's own, completed with what it cannot know."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from service.http.answers import ProblemFacts
 from service.http.forms import OPTIONS, RequestForm
 from service.http.problems import MEDIA_TYPE
+from service.http.reports import AuditQuery, FeedbackBody, IncidentBody
 
 _PROBLEM_SCHEMA = "#/components/schemas/ProblemFacts"
 
 _PROBLEMS = {
     "400": "The request or the film's file is damaged, or names an unknown option.",
+    "401": "No key or token, or one that is wrong, expired or revoked.",
+    "403": "The caller's role, or the address, is not allowed here.",
+    "404": "No prediction with this request_id is on record.",
+    "405": "The path does not answer this method.",
     "413": "The body, or the film's pixel count, is over the limit.",
     "415": "Not an image format that the service reads.",
     "422": "An image that is read but not judged: too small, too long, several frames, unsupported DICOM.",
-    "503": "Overloaded, or no trusted model is loaded; see Retry-After.",
+    "429": "More requests than the caller may make; see Retry-After.",
+    "503": "Overloaded, no trusted model is loaded, or the records cannot be written; see Retry-After.",
     "504": "Not finished in time.",
+}
+_OF_EVERY_CALL = ("401", "403", "429", "503")
+_OF_FILMS = ("400", *_OF_EVERY_CALL, "413", "415", "422", "504")
+_OF_REPORTS = ("400", *_OF_EVERY_CALL, "404", "413")
+
+_SECURITY_SCHEMES = {
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 
 
@@ -39,16 +56,31 @@ def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summ
         if form.takes_raw_body:
             body["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         operation["parameters"] = [_query_parameter(name) for name in form.options]
-        operation["responses"] = {"200": operation["responses"].get("200") or operation["responses"][200]} | {
-            status: _problem(description) for status, description in _PROBLEMS.items()
-        }
+        answered = operation["responses"].get("200") or operation["responses"][200]
+        operation["responses"] = {"200": answered} | _problems(_OF_FILMS)
+        operation["security"] = _SECURED
     explained = document["paths"]["/predict/explain"]["post"]["responses"]["200"]["content"]
     explained["image/png"] = {"schema": {"type": "string", "format": "binary", "description": "The overlay."}}
+    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     document["paths"] |= {
-        "/health": {"get": _get("Status, model version, and why the model is unavailable if it is.", "503")},
-        "/model/info": {"get": _get("Metadata of the model being served.", "503")},
+        "/health": {"get": _operation("Status, model version, and why the model is unavailable if it is.", ("503",))},
+        "/model/info": {"get": _operation("Metadata of the model being served.", _OF_EVERY_CALL, secured=True)},
+        "/model/reload": {
+            "post": _operation(
+                "Serve the release that is chosen now, without dropping a request.", _OF_EVERY_CALL, secured=True
+            )
+        },
+        "/feedback": {"post": _report(FeedbackBody)},
+        "/incidents": {"post": _report(IncidentBody)},
+        "/audit": {
+            "get": _operation("The audit log, a page at a time.", ("400", *_OF_EVERY_CALL), secured=True)
+            | {"parameters": _query_parameters(AuditQuery)}
+        },
     }
     return document
+
+
+_SECURED: list[dict[str, list[str]]] = [{"api_key": []}, {"bearer": []}]
 
 
 def _query_parameter(name: str) -> dict[str, Any]:
@@ -60,10 +92,36 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": _PROBLEM_SCHEMA}}}}
 
 
-def _get(description: str, *statuses: str) -> dict[str, Any]:
-    answered = {"200": {"description": "Answered.", "content": {"application/json": {"schema": {"type": "object"}}}}}
-    return {
-        "tags": ["Service APIs"],
-        "description": description,
-        "responses": answered | {status: _problem(_PROBLEMS[status]) for status in statuses},
-    }
+def _problems(statuses: Sequence[str]) -> dict[str, Any]:
+    return {status: _problem(_PROBLEMS[status]) for status in statuses}
+
+
+def _operation(description: str, statuses: Sequence[str], *, secured: bool = False, answered: str = "200") -> dict[str, Any]:
+    success = {answered: {"description": "Answered.", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    operation = {"tags": ["Service APIs"], "description": description, "responses": success | _problems(statuses)}
+    return operation | {"security": _SECURED} if secured else operation
+
+
+def _report(model: type[BaseModel]) -> dict[str, Any]:
+    body = {"required": True, "content": {"application/json": {"schema": _without_definitions(model)}}}
+    return _operation(model.__doc__ or "", _OF_REPORTS, secured=True, answered="201") | {"requestBody": body}
+
+
+def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.pop("description", ""),
+            "schema": next((kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"), schema),
+        }
+        for name, schema in _without_definitions(model)["properties"].items()
+    ]
+
+
+def _without_definitions(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's schema; Finding is a component of the document already, which predictions describe."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return schema

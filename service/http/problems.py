@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.contract import errors
+from service.contract.errors import kebab_case
+from service.http.call import current_call
 from service.http.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ MEDIA_TYPE = "application/problem+json"
 
 # Answers of /health, which report a fault without being one.
 HEALTH_MEDIA_TYPE = "application/health+json"
+
+_URN = "urn:chest-xray:problem:"
 
 STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
     errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
@@ -40,6 +43,7 @@ STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReloadInProgress: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
 }
@@ -48,6 +52,7 @@ STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
 RETRY_AFTER_SECONDS: dict[type[errors.ChestXrayError], int] = {
     errors.Overloaded: 1,
     errors.RecordsUnavailable: 5,
+    errors.ReloadInProgress: 5,
     errors.DecoderFailed: 5,
     errors.ModelUnavailable: 30,
 }
@@ -74,7 +79,9 @@ class Problem:
         }
 
     def response(self) -> Response:
-        """The whole answer."""
+        """The whole answer; the call's audit row will name the kind of problem."""
+        if self.type.startswith(_URN):
+            current_call().problem = self.type.removeprefix(_URN)
         content = json.dumps(self.members(), ensure_ascii=False)
         return Response(content, status_code=self.status.value, media_type=MEDIA_TYPE, headers=self.headers)
 
@@ -88,15 +95,10 @@ def problem_of(error: errors.ChestXrayError) -> Problem:
     return Problem(
         status=STATUS_OF[kind],
         detail=str(error),
-        type=f"urn:chest-xray:problem:{kebab_case(kind.__name__)}",
+        type=f"{_URN}{kebab_case(kind.__name__)}",
         title=sentence_case(kind.__name__),
         headers=challenge | ({} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}),
     )
-
-
-def kebab_case(class_name: str) -> str:
-    """ImageTooSmall -> image-too-small."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
 
 
 def sentence_case(class_name: str) -> str:

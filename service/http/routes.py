@@ -1,31 +1,21 @@
-"""The GET routes beside the prediction API: health, model information, and the OpenAPI page."""
+"""The routes beside the prediction API, as one application: health, model, metrics, OpenAPI, records and the page."""
 
+import asyncio
 import json
-from typing import Any, Protocol
+import os
 
-import bentoml
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from service.contract.errors import ServiceError
-from service.contract.manifest import ModelManifest
+from service.contract.errors import ChestXrayError, InputError, ServiceError
+from service.http.page import page_routes
 from service.http.problems import HEALTH_MEDIA_TYPE, problem_of
-
-
-class ServedModel(Protocol):
-    """What the routes ask the running service."""
-
-    def manifest(self) -> ModelManifest:
-        """Manifest of the model being served. Raises ModelUnavailable."""
-
-    def health(self) -> dict[str, Any]:
-        """Body of /health; its `status` is "ok" or "unavailable"."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-
+from service.http.records_routes import records_routes
+from service.http.running import running_service
 
 # BentoML's page without its tracking script: the swagger files are those that BentoML serves.
 _DOCS_PAGE = """<!DOCTYPE html>
@@ -49,21 +39,21 @@ def build_routes() -> Starlette:
     """The application to mount at /."""
     return Starlette(
         routes=[
-            Route("/", _index),
+            *page_routes(),
+            *records_routes(),
             Route("/health", _health),
+            Route("/metrics", _metrics),
             Route("/model/info", _model_info),
+            Route("/model/reload", _model_reload, methods=["POST"]),
             Route("/docs", _docs),
             Route("/docs.json", _docs_json),
-        ]
+        ],
+        exception_handlers={InputError: _problem, ServiceError: _problem},
     )
 
 
-async def _index(request: Request) -> Response:
-    return RedirectResponse("./docs")
-
-
 async def _health(request: Request) -> Response:
-    body = _service().health()
+    body = running_service().health()
     healthy = body["status"] == "ok"
     return Response(
         json.dumps(body),
@@ -72,13 +62,26 @@ async def _health(request: Request) -> Response:
     )
 
 
+async def _metrics(request: Request) -> Response:
+    return Response(await asyncio.to_thread(_all_processes_metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+def _all_processes_metrics() -> bytes:
+    # `bentoml serve` sets it; prometheus_client then keeps its values in files there, one for each process.
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
 async def _model_info(request: Request) -> Response:
-    try:
-        manifest = _service().manifest()
-    except ServiceError as error:
-        return problem_of(error).response()
     # The training configuration may name folders of the machine that it ran on.
-    return JSONResponse(manifest.model_dump(mode="json", exclude={"training_config"}))
+    return JSONResponse(running_service().manifest().model_dump(mode="json", exclude={"training_config"}))
+
+
+async def _model_reload(request: Request) -> Response:
+    return JSONResponse(await running_service().reload())
 
 
 async def _docs(request: Request) -> Response:
@@ -86,9 +89,10 @@ async def _docs(request: Request) -> Response:
 
 
 async def _docs_json(request: Request) -> Response:
-    return JSONResponse(_service().openapi())
+    return JSONResponse(running_service().openapi())
 
 
-def _service() -> ServedModel:
-    service: ServedModel = bentoml.get_current_service()
-    return service
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, ChestXrayError):
+        raise error
+    return problem_of(error).response()

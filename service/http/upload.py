@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.contract.errors import MalformedRequest, UnsupportedFormat, UploadTooLarge
 from service.contract.radiograph import sniff_format
+from service.http.body_budget import Hold
 
 IMAGE_FIELD = "image"
 IMAGES_FIELD = "images"
@@ -36,9 +37,12 @@ class Upload:
     options: Mapping[str, str]
 
 
-async def read_film(request: Request, max_bytes: int) -> Upload:
-    """One film: multipart field `image`, or the whole body. Raises MalformedRequest or UploadTooLarge."""
-    body = await read_body(request, max_bytes)
+async def read_film(request: Request, max_bytes: int, hold: Hold) -> Upload:
+    """One film: multipart field `image`, or the whole body. hold: is told of each chunk.
+
+    Raises MalformedRequest, UploadTooLarge or Overloaded.
+    """
+    body = await read_body(request, max_bytes, hold)
     if not _is_multipart(request, body):
         return Upload(films=(body,), options=dict(request.query_params))
     films, options = await _read_form(request, body, IMAGE_FIELD)
@@ -47,9 +51,12 @@ async def read_film(request: Request, max_bytes: int) -> Upload:
     return Upload(films=films, options=options)
 
 
-async def read_films(request: Request, max_bytes: int) -> Upload:
-    """1 to MAX_BATCH_FILMS films: multipart field `images`, repeated. Raises MalformedRequest or UploadTooLarge."""
-    body = await read_body(request, max_bytes)
+async def read_films(request: Request, max_bytes: int, hold: Hold) -> Upload:
+    """1 to MAX_BATCH_FILMS films: multipart field `images`, repeated. hold: is told of each chunk.
+
+    Raises MalformedRequest, UploadTooLarge or Overloaded.
+    """
+    body = await read_body(request, max_bytes, hold)
     if not _is_multipart(request, body):
         raise MalformedRequest(f"A batch is multipart/form-data with the field {IMAGES_FIELD!r} repeated, one film each.")
     films, options = await _read_form(request, body, IMAGES_FIELD)
@@ -60,8 +67,15 @@ async def read_films(request: Request, max_bytes: int) -> Upload:
     return Upload(films=films, options=options)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises UploadTooLarge: at once if the declared length is over the limit, else as soon as it is passed."""
+def hold_nothing(size_bytes: int) -> None:
+    """For bodies that are too small to count."""
+
+
+async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing) -> bytes:
+    """The whole body. hold: is told of each chunk, and may raise Overloaded.
+
+    Raises UploadTooLarge: at once if the declared length is over the limit, else as soon as it is passed.
+    """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal():
         raise MalformedRequest("The Content-Length is not a number.")
@@ -74,10 +88,19 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
             received += len(chunk)
             if received > max_bytes:
                 raise _too_large(max_bytes)
+            hold(len(chunk))
             chunks.append(chunk)
     except ClientDisconnect as fault:
         raise MalformedRequest("The connection closed before the body was complete.") from fault
     return b"".join(chunks)
+
+
+def read_flag(options: Mapping[str, str], name: str) -> bool:
+    """An option that is "true" or "false", by default false. Raises MalformedRequest."""
+    value = options.get(name, "false")
+    if value not in ("true", "false"):
+        raise MalformedRequest(f"{name!r} is neither true nor false.")
+    return value == "true"
 
 
 def _too_large(max_bytes: int) -> UploadTooLarge:

@@ -1,0 +1,117 @@
+"""The one place where it is decided whether a request comes in."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.access.addresses import anonymised, client_address, is_in
+from service.access.caller import Caller
+from service.access.keys import KeyStore, KeyVerifier
+from service.access.rate_limit import RateLimiter
+from service.access.roles import PROBES, required_roles
+from service.access.tokens import Issuer, TokenVerifier
+from service.contract.errors import AccessDenied, ChestXrayError, NotAuthenticated
+from service.settings import Settings
+from service.store.database import Database
+
+
+@dataclass(frozen=True)
+class Admission:
+    """caller: None where nobody has to say who they are. address: anonymised. refusal: why the request does not come in."""
+
+    caller: Caller | None = None
+    address: str | None = None
+    refusal: ChestXrayError | None = None
+
+
+class Verifier(Protocol):
+    """Tells callers by one kind of credential."""
+
+    def needs_look_up(self, credential: str) -> bool:
+        """Whether `verify` might block."""
+
+    def verify(self, credential: str) -> Caller:
+        """Raises NotAuthenticated or AccessDenied."""
+
+
+class AccessPolicy:
+    """keys, tokens: the credentials that open the door; without any of them it stands open for every allowed address."""
+
+    def __init__(
+        self, settings: Settings, keys: KeyVerifier | None, tokens: TokenVerifier | None, limiter: RateLimiter
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._tokens = tokens
+        self._limiter = limiter
+
+    @classmethod
+    def from_settings(cls, settings: Settings, database: Database) -> "AccessPolicy":
+        """database: where the keys are. Raises ConfigError."""
+        tokens = None
+        if settings.accepts_tokens:
+            # Settings says that all three are there.
+            source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
+            tokens = TokenVerifier(Issuer(source, name, audience, settings.token_roles_claim))
+        keys = KeyVerifier(KeyStore(database)) if settings.accepts_keys else None
+        return cls(settings, keys, tokens, RateLimiter(settings.rate_limit, settings.rate_limit_storage))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has to say who they are."""
+        return self._keys is None and self._tokens is None
+
+    async def admit(self, path: str, headers: Mapping[str, str], peer: str | None) -> Admission:
+        """Judge a request by its head: address, credentials, role, rate, in this order.
+
+        path: decoded. headers: with names in lower case or matched regardless of case. peer: the address that connected.
+        """
+        address = client_address(peer, headers.get("x-forwarded-for"), self._settings.trusted_proxies)
+        shown = anonymised(address)
+        allowed = self._settings.allowed_networks
+        if allowed and path not in PROBES and (address is None or not is_in(address, allowed)):
+            return Admission(address=shown, refusal=AccessDenied("Requests from this address are not answered."))
+        roles = required_roles(path)
+        if roles is None or self.is_open:
+            return Admission(address=shown)
+        try:
+            caller = await self._identify(headers)
+        except ChestXrayError as refusal:
+            # Counted as well, so that guessing, which writes audit rows, has an end.
+            return Admission(address=shown, refusal=await self._limited(f"address:{address}") or refusal)
+        if caller.role not in roles:
+            denied = AccessDenied(f"The role {caller.role} does not include {path}; it takes {' or '.join(sorted(roles))}.")
+            return Admission(caller, shown, await self._limited(caller.credential) or denied)
+        return Admission(caller, shown, await self._limited(caller.credential))
+
+    async def _identify(self, headers: Mapping[str, str]) -> Caller:
+        verifier, credential = self._presented(headers)
+        if verifier.needs_look_up(credential):
+            return await asyncio.to_thread(verifier.verify, credential)
+        return verifier.verify(credential)
+
+    def _presented(self, headers: Mapping[str, str]) -> tuple[Verifier, str]:
+        key = headers.get("x-api-key")
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        bearer = bearer.strip() if scheme.lower() == "bearer" else ""
+        if key and bearer:
+            raise NotAuthenticated("Both an API key and a bearer token are given; send one of them.")
+        credential = key or bearer
+        if not credential:
+            raise NotAuthenticated(f"Who calls must be said: send {self._accepted()}.")
+        verifier = self._keys if key or bearer.startswith("cxr_") else self._tokens
+        if verifier is None:
+            raise NotAuthenticated(f"Credentials of this kind are not accepted here: send {self._accepted()}.")
+        return verifier, credential
+
+    def _accepted(self) -> str:
+        kinds = (self._keys and "an API key in X-API-Key", self._tokens and "a bearer token in Authorization")
+        return " or ".join(kind for kind in kinds if kind)
+
+    async def _limited(self, identity: str) -> ChestXrayError | None:
+        try:
+            await self._limiter.hit(identity)
+        except ChestXrayError as refusal:
+            return refusal
+        return None

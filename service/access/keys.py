@@ -1,0 +1,139 @@
+"""API keys: made, looked up and revoked. Only their hashes are stored."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+from sqlalchemy import insert, select, update
+
+from service.access.caller import Caller
+from service.access.roles import Role
+from service.contract.errors import ConfigError, NotAuthenticated
+from service.store import schema
+from service.store.database import Database
+from service.store.records import utc_text
+
+# cxr_<key_id>_<secret>: the prefix lets scanners of code and logs recognise a key that has strayed.
+_KEY = re.compile(r"cxr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
+
+# A revocation is noticed after this long, and a caller costs one look into the database in that time.
+CACHE_SECONDS = 5.0
+_CACHED_KEYS = 4096
+
+_REFUSAL = "The API key is not known, expired or revoked; ask the operator for another one."
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A key as it is stored. Times are ISO 8601 in UTC; None: never."""
+
+    key_id: str
+    name: str
+    role: Role
+    secret_hash: str
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class KeyStore:
+    """The keys in a database. Its methods block, and raise RecordsUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, role: Role, expires_at: datetime | None = None) -> tuple[str, StoredKey]:
+        """A new key: its text, which nobody can ever read again, and what is stored of it.
+
+        name: of who will use it, as audit rows show it. Raises ConfigError if it is not a plain name.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name[:64]!r} cannot be a key's name; use up to 128 letters, digits and . _ @ -")
+        key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        expires = None if expires_at is None else utc_text(expires_at)
+        stored = StoredKey(key_id, name, role, _hash(secret), utc_text(datetime.now(UTC)), expires, None)
+        with self._database.writing() as connection:
+            connection.execute(insert(schema.api_keys).values(vars(stored)))
+        return f"cxr_{key_id}_{secret}", stored
+
+    def every(self) -> list[StoredKey]:
+        """All keys, the oldest first, revoked ones too: audit rows may name them."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(schema.api_keys).order_by(schema.api_keys.c.created_at)).mappings().all()
+        return [_stored(dict(row)) for row in rows]
+
+    def revoke(self, key_id: str) -> None:
+        """End a key. Raises ConfigError if there is none of that identifier, or if it has ended already."""
+        keys = schema.api_keys
+        ended = update(keys).where(keys.c.key_id == key_id, keys.c.revoked_at.is_(None))
+        with self._database.writing() as connection:
+            if connection.execute(ended.values(revoked_at=utc_text(datetime.now(UTC)))).rowcount == 0:
+                raise ConfigError(f"There is no key {key_id[:32]!r} to revoke; `python -m service.keys list` shows them.")
+
+    def find(self, key_id: str) -> StoredKey | None:
+        """The key of that identifier."""
+        with self._database.reading() as connection:
+            query = select(schema.api_keys).where(schema.api_keys.c.key_id == key_id)
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else _stored(dict(row))
+
+
+class KeyVerifier:
+    """Tells callers by their keys. May be used by several threads."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        # By identifier, so that wrong secrets of one key take one place.
+        self._found: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def needs_look_up(self, key: str) -> bool:
+        """Whether `verify` would ask the database, and so block."""
+        parts = _KEY.fullmatch(key)
+        return parts is not None and self._cached(parts[1]) is None
+
+    def verify(self, key: str) -> Caller:
+        """The caller whose key it is. Raises NotAuthenticated, or RecordsUnavailable."""
+        parts = _KEY.fullmatch(key)
+        if parts is None:
+            raise NotAuthenticated("The API key does not have the form of one (cxr_…); check that it was copied whole.")
+        stored = self._look_up(parts[1])
+        # Compared even where there is no such key, so that the time taken does not tell.
+        is_right = hmac.compare_digest(_hash(parts[2]), stored.secret_hash if stored else _hash(""))
+        now = utc_text(datetime.now(UTC))
+        if stored is None or not is_right or stored.revoked_at or (stored.expires_at and stored.expires_at <= now):
+            raise NotAuthenticated(_REFUSAL)
+        return Caller(stored.name, stored.role, f"key:{stored.key_id}")
+
+    def _look_up(self, key_id: str) -> StoredKey | None:
+        cached = self._cached(key_id)
+        if cached is not None:
+            return cached[1]
+        stored = self._store.find(key_id)
+        with self._changing:
+            self._found[key_id] = monotonic(), stored
+            self._found.move_to_end(key_id)
+            while len(self._found) > _CACHED_KEYS:
+                self._found.popitem(last=False)
+        return stored
+
+    def _cached(self, key_id: str) -> tuple[float, StoredKey | None] | None:
+        found = self._found.get(key_id)
+        return found if found is not None and monotonic() - found[0] < CACHE_SECONDS else None
+
+
+def _hash(secret: str) -> str:
+    # A fast hash is the right one here: 256 random bits cannot be guessed, however fast the guesses are.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _stored(row: dict[str, str]) -> StoredKey:
+    return StoredKey(**{**row, "role": Role(row["role"])})  # type: ignore[arg-type]

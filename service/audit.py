@@ -1,0 +1,100 @@
+"""The audit log at the command line: `python -m service.audit verify | export | upgrade`."""
+
+import argparse
+import csv
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.command_line import iso_moment, report_faults, whole_file
+from service.records import build_records
+from service.settings import read_settings
+from service.store.records import AuditFilter, AuditRow
+from service.store.retention import RetentionPolicy
+from service.store.store import RecordStore
+from service.store.verification import verify_chain
+
+_ROWS_AT_ONCE = 1000
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 1 if the chain is broken, or if nothing could be done."""
+    arguments = _parse(argv)
+    with report_faults() as outcome:
+        records = build_records(read_settings(os.environ))
+        records.database.open(upgrade=arguments.command is _upgrade)
+        outcome.status = arguments.command(records, arguments)
+        records.close()
+    return outcome.status
+
+
+def _verify(records: RecordStore, arguments: argparse.Namespace) -> int:
+    def progress(rows: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{rows} rows", end="", file=sys.stderr)
+
+    found = verify_chain(
+        records.database, records.secret, datetime.now(UTC), arguments.anonymise_days, arguments.expect, progress
+    )
+    if found.fault is not None:
+        print(f"The audit log is broken: {found.fault}. The {found.rows} rows before that hold.", file=sys.stderr)
+        return 1
+    print(f"The audit log holds: {found.rows} rows, {found.first_seq} to {found.last_seq}. Head {found.head}")
+    return 0
+
+
+def _export(records: RecordStore, arguments: argparse.Namespace) -> int:
+    wanted = AuditFilter(since=arguments.since, until=arguments.until)
+    after: int | None = 0
+    count = 0
+    with whole_file(arguments.out) as stream:
+        writer = csv.writer(stream)
+        names = list(AuditRow.__dataclass_fields__)
+        writer.writerow(names)
+        while after is not None:
+            page = records.audit_page(wanted, after, _ROWS_AT_ONCE)
+            writer.writerows([getattr(row, name) for name in names] for row in page.rows)
+            after, count = page.next_after_seq, count + len(page.rows)
+    print(f"{count} rows in {arguments.out}", file=sys.stderr)
+    return 0
+
+
+def _upgrade(records: RecordStore, arguments: argparse.Namespace) -> int:
+    print(f"The tables of {records.database.name} are up to date.", file=sys.stderr)
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m service.audit", description="The audit log in CXR_DATABASE_URL.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    verify = commands.add_parser("verify", help="find changed, missing or moved rows; exit status 1 if there are any")
+    verify.add_argument(
+        "--expect", metavar="SEQ:HASH", type=_head, help="a head noted earlier, which the log must still contain"
+    )
+    verify.add_argument(
+        "--anonymise-days",
+        type=int,
+        default=RetentionPolicy.anonymise,
+        help="age before which no row may be anonymised (default %(default)s), as given to service.retention",
+    )
+    verify.set_defaults(command=_verify)
+    export = commands.add_parser("export", help="write the log as CSV")
+    export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--since", type=iso_moment, help="ISO 8601 with a time zone")
+    export.add_argument("--until", type=iso_moment)
+    export.set_defaults(command=_export)
+    upgrade = commands.add_parser("upgrade", help="bring the tables up to date, before new servers start")
+    upgrade.set_defaults(command=_upgrade)
+    return parser.parse_args(argv)
+
+
+def _head(text: str) -> str:
+    seq, _, found = text.partition(":")
+    if not seq.isdecimal() or len(found) != 64:
+        raise argparse.ArgumentTypeError("not a row number, a colon and 64 hexadecimal digits")
+    return text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

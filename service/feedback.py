@@ -1,0 +1,57 @@
+"""Confirmed labels for retraining, as CSV: `python -m service.feedback --out feedback.csv`.
+
+One row for each film that somebody reported on; the film itself is found in the hospital's archive by its SHA-256.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+from service.command_line import iso_moment, report_faults, whole_file
+from service.contract.findings import FINDINGS
+from service.records import build_records
+from service.settings import read_settings
+from service.store.labels import confirmed_labels
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 1 if nothing was written."""
+    arguments = _parse(argv)
+    with report_faults() as outcome:
+        records = build_records(read_settings(os.environ))
+        records.open()
+        count = 0
+        with whole_file(arguments.out) as stream:
+            writer = csv.writer(stream)
+            writer.writerow(
+                ["timestamp", "kind", "request_id", "film_index", "image_sha256", "label", "prediction", "confidence"]
+                + [f"probability_{finding.lower()}" for finding in FINDINGS]
+                + ["model_version"]
+            )
+            for row in confirmed_labels(records.database, arguments.since):
+                probabilities = json.loads(row["probabilities"])
+                writer.writerow(
+                    [row["timestamp"], row["kind"], row["request_id"], row["film_index"], row["image_sha256"], row["label"]]
+                    + [row["prediction"], row["confidence"]]
+                    + [probabilities.get(finding) for finding in FINDINGS]
+                    + [row["model_version"]]
+                )
+                count += 1
+        records.close()
+        print(f"{count} labels in {arguments.out}", file=sys.stderr)
+        outcome.status = 0
+    return outcome.status
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m service.feedback", description="Confirmed labels, for retraining.")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    parser.add_argument("--since", type=iso_moment, help="reports of this moment and later; ISO 8601 with a time zone")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

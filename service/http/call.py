@@ -1,0 +1,37 @@
+"""What is learnt of a request while it is answered, for its audit row: who called, and what was said."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from service.access.caller import Caller
+from service.store.records import PredictionRecord
+
+
+@dataclass
+class Call:
+    """One request. Filled by whoever learns something, read when its answer is about to leave.
+
+    address: of the client, anonymised. problem: kind of the refusal, None without one. predictions: in the order of the films.
+    films: how many were sent; a film that is refused has no prediction.
+    """
+
+    caller: Caller | None = None
+    address: str | None = None
+    problem: str | None = None
+    films: int = 0
+    predictions: list[PredictionRecord] = field(default_factory=list)
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def begin_call() -> Call:
+    """A new call, the current one of this context."""
+    call = Call()
+    _current.set(call)
+    return call
+
+
+def current_call() -> Call:
+    """The request being answered. Raises LookupError outside one."""
+    return _current.get()

@@ -1,0 +1,90 @@
+"""Headers that every answer carries: what a browser may do with it, and from where it may be asked for (CORS)."""
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.request_id import HEADER as REQUEST_ID_HEADER
+from service.http.running import running_service
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_EVERYWHERE: RawHeaders = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+
+# Answers are about patients' films: no browser and no proxy keeps them.
+_ANSWER: RawHeaders = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+_PAGE: RawHeaders = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-cache"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        b"form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+)
+
+# Swagger UI, as BentoML ships it, sets styles inline.
+_DOCS: RawHeaders = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-cache"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        b"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+)
+
+# RFC 6797: a browser that has met us under TLS does not come back without; ignored where there is none, so not sent there.
+_UNDER_TLS: RawHeaders = ((b"strict-transport-security", b"max-age=31536000"),)
+
+
+class HeadersMiddleware:
+    """Puts security headers on every answer, and answers cross-origin questions where the settings name origins."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain = self._app = app
+        self._settled = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._plain(scope, receive, send)
+            return
+        if not self._settled:
+            self._app, self._settled = _with_cors(self._plain, running_service().settings.cors_origins), True
+        headers = _headers_of(scope["path"])
+        if scope.get("scheme") == "https":
+            headers += _UNDER_TLS
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *headers]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def _headers_of(path: str) -> RawHeaders:
+    if path == "/" or path.startswith("/ui/"):
+        return _PAGE
+    return _DOCS if path in ("/docs", "/docs/") or path.startswith("/static_content/") else _ANSWER
+
+
+def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER),
+        expose_headers=(REQUEST_ID_HEADER, "Retry-After"),
+    )

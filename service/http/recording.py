@@ -1,0 +1,106 @@
+"""One audit row for each API call, durable before its answer leaves; and the timing of every request."""
+
+import asyncio
+from datetime import UTC, datetime
+from http import HTTPStatus
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.access.roles import endpoint_of, required_roles
+from service.contract.errors import RecordsUnavailable
+from service.http.call import Call, begin_call
+from service.http.problems import problem_of
+from service.http.request_id import current_request_id
+from service.http.running import running_service
+from service.monitoring import IN_FLIGHT, REQUEST_SECONDS
+from service.store.records import AuditEntry
+
+# A film of a batch that was refused.
+_REFUSED = "-"
+
+
+class RecordingMiddleware:
+    """Holds an answer back until its audit row and predictions are committed; if they cannot be, the answer is a 503.
+
+    Calls of public paths (the page, the documentation, probes) are timed and leave no row.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, call = perf_counter(), begin_call()
+        endpoint = endpoint_of(scope["path"])
+        recorded = required_roles(scope["path"]) is not None
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+        lost = False
+
+        async def send_recorded(message: Message) -> None:
+            nonlocal status, lost
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if recorded:
+                    try:
+                        await _record(call, scope["method"], endpoint, status)
+                    except RecordsUnavailable:
+                        lost = True
+            if not lost:
+                await send(message)
+
+        IN_FLIGHT.inc()
+        answered = False
+        try:
+            await self._app(scope, receive, send_recorded)
+            answered = True
+        finally:
+            IN_FLIGHT.dec()
+            if not answered and recorded:  # an error of ours, which becomes a 500 further out
+                await _record(call, scope["method"], endpoint, status)
+            REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
+        if lost:
+            await problem_of(
+                RecordsUnavailable("The answer cannot be put on record, and so is not given; try again shortly.")
+            ).response()(scope, receive, send)
+
+
+async def _record(call: Call, method: str, endpoint: str, status: int) -> None:
+    """Raises RecordsUnavailable."""
+    predictions = call.predictions
+    single = predictions[0] if call.films == 1 and predictions else None
+    entry = AuditEntry(
+        timestamp=datetime.now(UTC),
+        request_id=current_request_id(),
+        method=method,
+        endpoint=endpoint,
+        status=status,
+        outcome=_outcome(call, status),
+        user_id=call.caller.user_id if call.caller else None,
+        role=call.caller.role if call.caller else None,
+        address=call.address,
+        prediction=_summary(call),
+        confidence=single.confidence if single else None,
+        inference_time_ms=round(sum(film.inference_time_ms for film in predictions), 2) if predictions else None,
+        model_version=predictions[0].model_version if predictions else None,
+        image_sha256=single.image_sha256 if single else None,
+    )
+    # An answer that says no gives no prediction away, and leaves none on record.
+    await asyncio.wrap_future(running_service().records.append(entry, predictions if status < 400 else ()))
+
+
+def _outcome(call: Call, status: int) -> str:
+    if status < 400:
+        return "ok"
+    return call.problem or HTTPStatus(status).phrase.lower().replace(" ", "-")
+
+
+def _summary(call: Call) -> str | None:
+    """What was called; the films of a batch in their order, separated by semicolons."""
+    if not call.predictions:
+        return None
+    called = {film.index: film.prediction for film in call.predictions}
+    return ";".join(called.get(index, _REFUSED) for index in range(call.films))

@@ -1,0 +1,76 @@
+"""The routes around the records: feedback and incidents in, the audit log out."""
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.http.call import current_call
+from service.http.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
+from service.http.running import running_service
+from service.store.records import AuditFilter, Feedback, Incident
+
+
+def records_routes() -> list[Route]:
+    """Routes to mount at /."""
+    return [
+        Route("/feedback", _feedback, methods=["POST"]),
+        Route("/incidents", _incidents, methods=["POST"]),
+        Route("/audit", _audit, methods=["GET"]),
+    ]
+
+
+async def _feedback(request: Request) -> Response:
+    body = await read_report(request, FeedbackBody)
+    feedback = Feedback(datetime.now(UTC), body.request_id, body.index, body.label, _user_id())
+    stored = await asyncio.to_thread(running_service().records.add_feedback, feedback)
+    answer = {
+        "feedback_id": stored.id,
+        "request_id": body.request_id,
+        "index": body.index,
+        "model_version": stored.model_version,
+        "prediction": stored.prediction,
+        "label": body.label,
+        "agrees": stored.prediction == body.label,
+    }
+    return JSONResponse(answer, status_code=201)
+
+
+async def _incidents(request: Request) -> Response:
+    body = await read_report(request, IncidentBody)
+    incident = Incident(datetime.now(UTC), body.case_id, body.request_id, body.index, body.label, body.note, _user_id())
+    stored = await asyncio.to_thread(running_service().records.add_incident, incident)
+    answer = {
+        "incident_id": stored.id,
+        "case_id": body.case_id,
+        "request_id": body.request_id,
+        "index": body.index,
+        "model_version": stored.model_version,
+        "prediction": stored.prediction,
+        # As the store marks every new incident.
+        "status": "open",
+        "manual_review": True,
+        "retraining": True,
+    }
+    return JSONResponse(answer, status_code=201)
+
+
+async def _audit(request: Request) -> Response:
+    query = read_query(request, AuditQuery)
+    wanted = AuditFilter(since=query.since, until=query.until, user_id=query.user, endpoint=query.endpoint)
+    page = await asyncio.to_thread(running_service().records.audit_page, wanted, query.after, query.limit)
+    answer: dict[str, Any] = {
+        "rows": [asdict(row) for row in page.rows],
+        "next": page.next_after_seq,
+        "head": page.head,
+    }
+    return JSONResponse(answer)
+
+
+def _user_id() -> str | None:
+    caller = current_call().caller
+    return caller.user_id if caller else None

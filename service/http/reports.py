@@ -1,0 +1,96 @@
+"""What clinicians report back as JSON, the confirmed label or a misdiagnosis, and what is asked of the audit log."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import Request
+
+from service.contract.errors import MalformedRequest
+from service.contract.findings import Finding
+from service.http.upload import MAX_BATCH_FILMS, read_body
+
+# A note of 2,000 characters takes at most 12,000 bytes as JSON.
+MAX_REPORT_BYTES = 16 * 1024
+
+MAX_AUDIT_ROWS = 1000
+
+_IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", regex_engine="python-re")
+
+    request_id: str = Field(pattern=_IDENTIFIER, description="The request_id of the prediction's answer.")
+    index: int = Field(default=0, ge=0, lt=MAX_BATCH_FILMS, description="Place of the film in a batch.")
+
+
+class FeedbackBody(_Report):
+    """The confirmed label of an earlier prediction."""
+
+    label: Finding
+
+
+class IncidentBody(_Report):
+    """A misdiagnosis: it is marked for manual review and for retraining."""
+
+    case_id: str = Field(pattern=_IDENTIFIER, description="The hospital's own pseudonym of the case; never a name.")
+    label: Finding | None = Field(default=None, description="What the film really shows, if known.")
+    note: str | None = Field(default=None, max_length=2000, description="What went wrong; no names, no dates of birth.")
+
+
+class AuditQuery(BaseModel):
+    """Which rows of the audit log are wanted, oldest first. after: the `next` of the page before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))] | None = Field(
+        default=None, description="Rows of this moment and later; ISO 8601 with a time zone."
+    )
+    until: Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))] | None = Field(
+        default=None, description="Rows before this moment."
+    )
+    user: str | None = Field(default=None, max_length=256, description="Rows of this user_id.")
+    endpoint: str | None = Field(default=None, max_length=128, description="Rows of this path, for example /predict.")
+    after: int = Field(default=0, ge=0, lt=2**63, description="Rows behind this number.")
+    limit: int = Field(default=100, ge=1, le=MAX_AUDIT_ROWS, description="Rows on a page.")
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read_report(request: Request, model: type[Body]) -> Body:
+    """The JSON body. Raises MalformedRequest, which names the fields at fault, or UploadTooLarge."""
+    try:
+        values = json.loads(await read_body(request, MAX_REPORT_BYTES))
+    except (ValueError, RecursionError) as fault:
+        raise MalformedRequest("The body is not JSON; send an object as /docs describes it.") from fault
+    return _parse(values, model)
+
+
+def read_query(request: Request, model: type[Body]) -> Body:
+    """The query parameters. Raises MalformedRequest, which names those at fault."""
+    pairs = request.query_params.multi_items()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise MalformedRequest("A query parameter is given more than once; give it once.")
+    return _parse(dict(pairs), model)
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC, as answers spell it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _parse(values: Any, model: type[Body]) -> Body:
+    try:
+        return model.model_validate(values)
+    except ValidationError as fault:
+        faults = "; ".join(_fault_text(error) for error in fault.errors()[:5])
+        raise MalformedRequest(f"The request does not have the shape that /docs describes: {faults}.") from fault
+
+
+def _fault_text(error: ErrorDetails) -> str:
+    """Without what was sent: it may be about a patient."""
+    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {error['msg']}"

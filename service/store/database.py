@@ -1,0 +1,186 @@
+"""One way to SQLite and PostgreSQL: engines, transactions, the version of the tables, and what becomes of database errors."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+
+from service.contract.errors import ConfigError, RecordsUnavailable
+
+logger = logging.getLogger(__name__)
+
+# The newest of `migrations/versions`; compared before Alembic is imported, which takes a quarter of a second and 20 MB.
+SCHEMA_VERSION = "0001"
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# An answer waits for its audit row; after this long it is refused instead.
+LOCK_WAIT_SECONDS = 5
+
+# Any number: who upgrades the tables, or writes the chain, holds the lock of that number.
+_UPGRADE_LOCK = 4_072_919
+
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
+
+
+class Database:
+    """url: of SQLAlchemy, sqlite:///path or postgresql://…; nothing is opened before `open`. Raises ConfigError."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        # Errors are logged with their statement, but never with its values.
+        self.engine = create_engine(self._url, hide_parameters=True, **_engine_options(self.is_sqlite))
+        if self.is_sqlite:
+            _begin_as_told(self.engine)
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    def open(self, upgrade: bool) -> None:
+        """Connect, and compare the tables with `SCHEMA_VERSION`. upgrade: make or change them where they are older.
+
+        Raises RecordsUnavailable if the server cannot be reached, ConfigError for what only an operator can mend.
+        """
+        if self.is_sqlite and self._url.database:
+            try:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as fault:
+                raise self._unwritable() from fault
+        try:
+            with self.writing() as connection:
+                version = _version(connection)
+                if version == SCHEMA_VERSION:
+                    return
+                if upgrade:
+                    version = self._upgrade(connection)
+        except RecordsUnavailable as unavailable:
+            if (
+                isinstance(unavailable.__cause__, OperationalError)
+                and self.is_sqlite
+                and "locked" not in str(unavailable.__cause__)
+            ):
+                raise self._unwritable() from unavailable
+            raise
+        if version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"The tables of CXR_DATABASE_URL ({self.name}) have version {version}, this release reads {SCHEMA_VERSION}; "
+                "run `python -m service.audit upgrade`, or go back to the release that wrote them."
+            )
+
+    def _unwritable(self) -> ConfigError:
+        return ConfigError(
+            f"CXR_DATABASE_URL ({self.name}) cannot be written; name a file in a folder that the service may write, "
+            "for example sqlite:////var/lib/chest-xray/records.db, or a PostgreSQL server."
+        )
+
+    def _upgrade(self, connection: Connection) -> str | None:
+        # Not at import: see SCHEMA_VERSION.
+        from alembic import command
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        version = _version(connection)
+        known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
+        if version is None or version in known:
+            command.upgrade(config, SCHEMA_VERSION)
+        return _version(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that may write; on SQLite it holds the one write lock from its beginning.
+
+        Raises RecordsUnavailable for whatever the database refuses.
+        """
+        with self._reported(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that reads one state of the database however long it takes. Raises RecordsUnavailable."""
+        options = {"sqlite_reads": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self._reported(), self.engine.connect() as connection:
+            yield connection.execution_options(**options)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as fault:
+            logger.warning("The database %s refused: %s", self.name, _short(fault))
+            raise RecordsUnavailable("The records cannot be read or written at the moment; try again shortly.") from fault
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as fault:
+        raise ConfigError(
+            "CXR_DATABASE_URL is no database URL; write sqlite:////folder/records.db or postgresql://user:password@host/database."
+        ) from fault
+    if parsed.drivername not in _DRIVERS:
+        raise ConfigError(
+            f"CXR_DATABASE_URL names {parsed.drivername!r}; SQLite (sqlite) and PostgreSQL (postgresql) are served."
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError("CXR_DATABASE_URL names no file; records in memory would not outlive the process.")
+    return parsed.set(drivername=_DRIVERS[parsed.drivername])
+
+
+def _engine_options(is_sqlite: bool) -> dict[str, Any]:
+    if is_sqlite:
+        return {"connect_args": {"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}}
+    # The server ends what waits too long for a lock; the client's system a connection whose server has gone silent.
+    options = f"-c lock_timeout={LOCK_WAIT_SECONDS}s -c statement_timeout=30s -c timezone=UTC"
+    return {
+        "connect_args": {
+            "connect_timeout": LOCK_WAIT_SECONDS,
+            "tcp_user_timeout": 1000 * LOCK_WAIT_SECONDS,
+            "options": options,
+        },
+        "pool_timeout": LOCK_WAIT_SECONDS,
+    }
+
+
+def _begin_as_told(engine: Engine) -> None:
+    """Python's sqlite3 begins transactions only when something is written; the chain must be locked before it is read."""
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        # Readers and the one writer do not wait for each other; and a commit is on the disk before it is told.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("sqlite_reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version
+
+
+def _short(fault: SQLAlchemyError) -> str:
+    """The driver's message without the statement."""
+    cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    return f"{type(cause).__name__}: {cause}".splitlines()[0][:200]

@@ -1,0 +1,122 @@
+"""The tables. `migrations/` makes them; a test holds the two together.
+
+Times are text (see `utc_text`), lists and mappings JSON text: what is stored is what is hashed, in every database.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only where the column is exactly INTEGER.
+_ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _ROW_ID, primary_key=True, autoincrement=False),
+    Column("timestamp", String(27), nullable=False, index=True),
+    Column("method", String(16), nullable=False),
+    Column("endpoint", String(128), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("outcome", String(64), nullable=False),
+    Column("role", String(32)),
+    Column("prediction", String(256)),
+    Column("confidence", Float(53)),
+    Column("inference_time_ms", Float(53)),
+    Column("model_version", String(64)),
+    # Personal: emptied when the row is anonymised, and known to the chain by their salted digest only.
+    Column("request_id", String(128)),
+    Column("user_id", String(256), index=True),
+    Column("address", String(64)),
+    Column("image_sha256", String(64)),
+    Column("salt", String(32)),
+    Column("personal_digest", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+# One row, the ends of the chain: without it, rows cut off at an end would not be missed.
+audit_state = Table(
+    "audit_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last_seq", _ROW_ID, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("deleted_seq", _ROW_ID, nullable=False),
+    Column("deleted_hash", String(64), nullable=False),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("timestamp", String(27), nullable=False, index=True),
+    Column("request_id", String(128), nullable=False),
+    Column("film_index", Integer, nullable=False),
+    Column("endpoint", String(128), nullable=False),
+    Column("user_id", String(256)),
+    Column("model_version", String(64), nullable=False),
+    Column("image_sha256", String(64), nullable=False),
+    Column("image_format", String(16), nullable=False),
+    Column("width_px", Integer, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    Column("prediction", String(32), nullable=False),
+    Column("confidence", Float(53), nullable=False),
+    Column("probabilities", Text, nullable=False),
+    Column("operating_point", String(64), nullable=False),
+    Column("prediction_set", Text, nullable=False),
+    Column("review_reasons", Text, nullable=False),
+    Column("inference_time_ms", Float(53), nullable=False),
+    Index("ix_predictions_request", "request_id", "film_index"),
+)
+
+
+def _of_a_prediction() -> tuple[Column[object], ...]:
+    """Copied from the prediction, which is deleted long before its label is used for training."""
+    return (
+        Column("request_id", String(128), nullable=False),
+        Column("film_index", Integer, nullable=False),
+        Column("model_version", String(64), nullable=False),
+        Column("image_sha256", String(64), nullable=False),
+        Column("prediction", String(32), nullable=False),
+        Column("confidence", Float(53), nullable=False),
+        Column("probabilities", Text, nullable=False),
+    )
+
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("timestamp", String(27), nullable=False, index=True),
+    Column("user_id", String(256)),
+    Column("label", String(32), nullable=False),
+    *_of_a_prediction(),
+    Index("ix_feedback_request", "request_id", "film_index"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True),
+    Column("timestamp", String(27), nullable=False, index=True),
+    Column("user_id", String(256)),
+    Column("case_id", String(128), nullable=False),
+    Column("label", String(32)),
+    Column("note", Text),
+    Column("status", String(16), nullable=False),
+    Column("manual_review", Boolean, nullable=False),
+    Column("retraining", Boolean, nullable=False),
+    *_of_a_prediction(),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("name", String(256), nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("created_at", String(27), nullable=False),
+    Column("expires_at", String(27)),
+    Column("revoked_at", String(27)),
+)

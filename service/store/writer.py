@@ -1,0 +1,137 @@
+"""Appends to the audit log: one thread, which commits everything that waits together, and only then says that it is done."""
+
+import json
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from service.contract.errors import RecordsUnavailable
+from service.store import schema
+from service.store.chain import personal_digest, row_hash
+from service.store.database import Database
+from service.store.records import AuditEntry, PredictionRecord, utc_text
+
+logger = logging.getLogger(__name__)
+
+# Rows of one commit: what came while the last one was being written, but not without end.
+MAX_GROUP = 256
+
+_STATE = select(schema.audit_state.c.last_seq, schema.audit_state.c.last_hash).with_for_update()
+_NEW_STATE = update(schema.audit_state)
+_AUDIT = insert(schema.audit)
+_PREDICTIONS = insert(schema.predictions)
+
+
+@dataclass(frozen=True)
+class _Item:
+    entry: AuditEntry
+    predictions: Sequence[PredictionRecord]
+    done: "Future[None]"
+
+
+class AuditWriter:
+    """The one thread of this process that appends; other processes may append to the same log.
+
+    secret: of the chain's hashes, see `chain.row_hash`.
+    """
+
+    def __init__(self, database: Database, secret: bytes | None) -> None:
+        self._database = database
+        self._secret = secret
+        self._waiting: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="cxr-audit", daemon=True)
+        self._starting = threading.Lock()
+
+    def append(self, entry: AuditEntry, predictions: Sequence[PredictionRecord]) -> "Future[None]":
+        """Done once both are committed together; fails with RecordsUnavailable if they are not, or if that is not known."""
+        item = _Item(entry, tuple(predictions), Future())
+        if self._thread.ident is None:
+            with self._starting:
+                if self._thread.ident is None:
+                    self._thread.start()
+        self._waiting.put(item)
+        return item.done
+
+    def close(self, timeout_seconds: float) -> None:
+        """Write what waits, then stop."""
+        self._waiting.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_seconds)
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            items, ended = self._next_group()
+            if items:
+                self._commit(items)
+
+    def _next_group(self) -> tuple[list[_Item], bool]:
+        """What waits, at least one; and whether it is the last."""
+        items: list[_Item] = []
+        item = self._waiting.get()
+        while item is not None:
+            items.append(item)
+            if len(items) == MAX_GROUP:
+                return items, False
+            try:
+                item = self._waiting.get_nowait()
+            except queue.Empty:
+                return items, False
+        return items, True
+
+    def _commit(self, items: list[_Item]) -> None:
+        failure: Exception | None = None
+        try:
+            with self._database.writing() as connection:
+                self._append(connection, items)
+        except RecordsUnavailable as fault:
+            failure = fault
+        except Exception as fault:  # the thread must live, and those who wait must hear
+            logger.exception("Audit rows could not be written")
+            failure = RecordsUnavailable("The records cannot be written at the moment; try again shortly.")
+            failure.__cause__ = fault
+        for item in items:
+            if failure is None:
+                item.done.set_result(None)
+            else:
+                item.done.set_exception(failure)
+
+    def _append(self, connection: Connection, items: list[_Item]) -> None:
+        last_seq, last_hash = connection.execute(_STATE).one()
+        rows = []
+        for item in items:
+            last_seq += 1
+            row = _audit_row(item.entry) | {"seq": last_seq, "salt": secrets.token_hex(16)}
+            row["personal_digest"] = personal_digest(row)
+            row["hash"] = last_hash = row_hash(last_hash, row, self._secret)
+            rows.append(row)
+        connection.execute(_AUDIT, rows)
+        predictions = [_prediction_row(prediction) for item in items for prediction in item.predictions]
+        if predictions:
+            connection.execute(_PREDICTIONS, predictions)
+        connection.execute(_NEW_STATE, {"last_seq": last_seq, "last_hash": last_hash})
+
+
+def _audit_row(entry: AuditEntry) -> dict[str, Any]:
+    return {**vars(entry), "timestamp": utc_text(entry.timestamp)}
+
+
+def _prediction_row(record: PredictionRecord) -> dict[str, Any]:
+    row = {**vars(record), "timestamp": utc_text(record.timestamp), "film_index": record.index}
+    del row["index"]
+    for name in ("prediction_set", "review_reasons"):
+        row[name] = json.dumps(row[name])
+    row["probabilities"] = probabilities_text(record.probabilities)
+    return row
+
+
+def probabilities_text(probabilities: Mapping[str, float]) -> str:
+    """As JSON text."""
+    return json.dumps(dict(probabilities))
