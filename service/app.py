@@ -284,7 +284,7 @@ def _wants_png(request: Request) -> bool:
 
 
 def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 def _refusal(error: ChestXrayError) -> Response:

@@ -34,9 +34,10 @@ def _verify(records: RecordStore, arguments: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r{rows} rows", end="", file=sys.stderr)
 
-    found = verify_chain(
-        records.database, records.secret, datetime.now(UTC), arguments.anonymise_days, arguments.expect, progress
-    )
+    with records.database.reading() as connection:
+        found = verify_chain(
+            connection, records.secret, datetime.now(UTC), arguments.anonymise_days, arguments.expect, progress
+        )
     if found.fault is not None:
         print(f"The audit log is broken: {found.fault}. The {found.rows} rows before that hold.", file=sys.stderr)
         return 1

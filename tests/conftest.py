@@ -13,6 +13,7 @@ import pytest
 from export.phantom import phantom_film
 from service.contract.findings import FINDINGS
 from service.contract.preprocessing import resize_stretched
+from tests.databases import KINDS, database_url
 
 if TYPE_CHECKING:
     from service.contract.manifest import ModelBundle
@@ -208,3 +209,10 @@ def bundle(bundle_path: Path) -> "ModelBundle":
     from service.contract.manifest import ModelBundle
 
     return ModelBundle.open(bundle_path)
+
+
+@pytest.fixture(params=KINDS)
+def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database; the test runs once with SQLite and once with PostgreSQL."""
+    with database_url(request.param, tmp_path) as url:
+        yield url

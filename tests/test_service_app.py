@@ -55,10 +55,10 @@ def test_text_of_a_film_does_not_reach_the_log(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", DECODE_AS_THE_SERVICE_DOES],
         cwd=ROOT,
-        env=os.environ | {"CXR_BUNDLE": str(tmp_path / "absent")},
+        env=os.environ | {"CXR_BUNDLE": str(tmp_path / "absent"), "CXR_DATABASE_URL": f"sqlite:///{tmp_path}/records.db"},
         input=head + element + class_uid + rest,
         capture_output=True,
         check=True,
     )
-    assert b"No model is served" in done.stderr
+    assert b"No bundle can be chosen" in done.stderr
     assert b"forged" not in done.stderr

@@ -60,7 +60,7 @@ def required_roles(path: str) -> frozenset[Role] | None:
 
 def _without_trailing_slash(path: str) -> str:
     # As the router does, which answers /predict/ with /predict.
-    return path[:-1] if len(path) > 1 and path.endswith("/") else path
+    return path[:-1] if len(path) > 2 and path.endswith("/") else path
 
 
 def _is_in(folder: str, path: str) -> bool:

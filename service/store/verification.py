@@ -9,7 +9,6 @@ from sqlalchemy import Connection, select
 
 from service.store import schema
 from service.store.chain import PERSONAL_FIELDS, personal_digest, row_hash
-from service.store.database import Database
 from service.store.records import utc_text
 
 # Rows read at a time: a log of millions is walked in little memory.
@@ -37,7 +36,7 @@ class _Broken(Exception):
 
 
 def verify_chain(
-    database: Database,
+    connection: Connection,
     secret: bytes | None,
     now: datetime,
     anonymise_days: int,
@@ -46,21 +45,20 @@ def verify_chain(
 ) -> Verification:
     """Check every row against the one before it, and both ends against the log's state.
 
-    secret: the one that the rows were written with. anonymise_days: rows younger than that must not be anonymised yet.
-    expected_head: a head noted earlier, "seq:hash", which the log must still contain or have deleted with its age.
-    progress: is told the rows walked so far. Raises RecordsUnavailable.
+    connection: see `Database.reading`. secret: the one that the rows were written with. anonymise_days: rows younger than that
+    must not be anonymised yet. expected_head: a head noted earlier, "seq:hash", which the log must still contain or have
+    deleted with its age. progress: is told the rows walked so far.
     """
     rows = 0
-    with database.reading() as connection:
-        state = connection.execute(select(schema.audit_state)).one()
-        fault = None
-        try:
-            for _ in _walk(connection, state, secret, utc_text(now - timedelta(days=anonymise_days)), expected_head):
-                rows += 1
-                if rows % _ROWS_AT_ONCE == 0:
-                    progress(rows)
-        except _Broken as broken:
-            fault = str(broken)
+    fault = None
+    state = connection.execute(select(schema.audit_state)).one()
+    try:
+        for _ in _walk(connection, state, secret, utc_text(now - timedelta(days=anonymise_days)), expected_head):
+            rows += 1
+            if rows % _ROWS_AT_ONCE == 0:
+                progress(rows)
+    except _Broken as broken:
+        fault = str(broken)
     return Verification(rows, state.deleted_seq + 1, state.last_seq, f"{state.last_seq}:{state.last_hash}", fault)
 
 

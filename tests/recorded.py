@@ -1,0 +1,50 @@
+"""Audit entries and predictions to put on record."""
+
+from datetime import UTC, datetime
+
+from service.store.records import AuditEntry, PredictionRecord
+
+MOMENT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+
+def entry(number: int = 0, moment: datetime = MOMENT, **changes) -> AuditEntry:
+    values = {
+        "timestamp": moment,
+        "request_id": f"request-{number}",
+        "method": "POST",
+        "endpoint": "/predict",
+        "status": 200,
+        "outcome": "ok",
+        "user_id": "dr_who",
+        "role": "clinician",
+        "address": "192.168.1.x",
+        "prediction": "Pneumonia",
+        "confidence": 0.92,
+        "inference_time_ms": 11.8,
+        "model_version": "1.1.0",
+        "image_sha256": "ab" * 32,
+    }
+    return AuditEntry(**(values | changes))
+
+
+def prediction(number: int = 0, moment: datetime = MOMENT, **changes) -> PredictionRecord:
+    values = {
+        "timestamp": moment,
+        "request_id": f"request-{number}",
+        "index": 0,
+        "endpoint": "/predict",
+        "user_id": "dr_who",
+        "model_version": "1.1.0",
+        "image_sha256": "ab" * 32,
+        "image_format": "png",
+        "width_px": 512,
+        "height_px": 400,
+        "prediction": "Pneumonia",
+        "confidence": 0.92,
+        "probabilities": {"Normal": 0.05, "Pneumonia": 0.92, "Tuberculosis": 0.03},
+        "operating_point": "balanced",
+        "prediction_set": ("Pneumonia",),
+        "review_reasons": (),
+        "inference_time_ms": 11.8,
+    }
+    return PredictionRecord(**(values | changes))

@@ -1,0 +1,157 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from service.contract.errors import ConfigError, PredictionNotFound, RecordsUnavailable
+from service.store.database import MIGRATIONS, SCHEMA_VERSION, Database
+from service.store.labels import confirmed_labels
+from service.store.records import AuditFilter, Feedback, Incident
+from service.store.schema import metadata
+from service.store.store import RecordStore
+from tests.recorded import MOMENT, entry, prediction
+
+
+@pytest.fixture
+def store(records_url):
+    store = RecordStore(records_url)
+    store.open()
+    yield store
+    store.close()
+
+
+def test_what_was_appended_is_read_back(store):
+    store.append(entry(1), [prediction(1)]).result(30)
+    page = store.audit_page(AuditFilter())
+    [row] = page.rows
+    assert (row.seq, row.timestamp, row.user_id, row.confidence) == (1, "2026-11-23T08:00:00.000000Z", "dr_who", 0.92)
+    assert page.head == f"1:{row.hash}"
+    assert store.find_prediction("request-1") == prediction(1)
+
+
+def test_of_a_repeated_request_id_the_latest_prediction_counts(store):
+    for finding in ("Normal", "Tuberculosis"):
+        store.append(entry(), [prediction(prediction=finding)]).result(30)
+    assert store.find_prediction("request-0").prediction == "Tuberculosis"
+
+
+def test_an_unknown_prediction_is_not_found(store):
+    store.append(entry(), [prediction()]).result(30)
+    with pytest.raises(PredictionNotFound, match="film 3"):
+        store.find_prediction("request-0", 3)
+    with pytest.raises(PredictionNotFound):
+        store.add_feedback(Feedback(MOMENT, "other", 0, "Normal"))
+    with pytest.raises(PredictionNotFound):
+        store.add_incident(Incident(MOMENT, "case-1", "other", 0))
+
+
+def test_the_log_is_read_in_pages_and_by_filter(store):
+    users = ("ann", "bob")
+    waiting = [
+        store.append(entry(number, MOMENT + timedelta(minutes=number), user_id=users[number % 2], endpoint=f"/{number % 3}"))
+        for number in range(12)
+    ]
+    for done in waiting:
+        done.result(30)
+    first = store.audit_page(AuditFilter(), limit=5)
+    second = store.audit_page(AuditFilter(), after_seq=first.next_after_seq, limit=7)
+    assert [row.seq for row in first.rows + second.rows] == list(range(1, 13))
+    assert second.next_after_seq is None
+    wanted = AuditFilter(MOMENT + timedelta(minutes=2), MOMENT + timedelta(minutes=9), "ann", "/2")
+    assert [row.request_id for row in store.audit_page(wanted).rows] == ["request-2", "request-8"]
+
+
+def test_the_latest_label_of_a_film_counts_and_incidents_without_one_do_not(store):
+    for number in range(3):
+        store.append(entry(number), [prediction(number)]).result(30)
+    store.add_feedback(Feedback(MOMENT, "request-0", 0, "Normal"))
+    store.add_feedback(Feedback(MOMENT + timedelta(hours=2), "request-0", 0, "Tuberculosis"))
+    store.add_incident(Incident(MOMENT + timedelta(hours=1), "case-1", "request-1", 0, "Normal"))
+    store.add_incident(Incident(MOMENT, "case-2", "request-2", 0))
+    labels = [(row["request_id"], row["label"], row["kind"]) for row in confirmed_labels(store.database)]
+    assert labels == [("request-1", "Normal", "incident"), ("request-0", "Tuberculosis", "feedback")]
+    assert len(list(confirmed_labels(store.database, since=MOMENT + timedelta(hours=2)))) == 1
+
+
+def test_tables_are_made_once_and_are_those_of_the_schema(records_url):
+    for _ in range(2):
+        database = Database(records_url)
+        database.open(upgrade=True)
+        with database.reading() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, metadata) == []
+        database.dispose()
+
+
+def test_the_schema_version_is_the_newest_migration():
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_VERSION
+
+
+def test_missing_or_newer_tables_are_refused_with_the_remedy(records_url):
+    database = Database(records_url)
+    with pytest.raises(ConfigError, match=r"version None.*service\.audit upgrade"):
+        database.open(upgrade=False)
+    database.open(upgrade=True)
+    with database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigError, match="9999"):
+        database.open(upgrade=True)
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("nonsense", "no database URL"),
+        ("mysql://root:secret@localhost/test", "'mysql'"),
+        ("sqlite://", "no file"),
+        ("sqlite:////proc/no/records.db", "cannot be written"),
+        ("sqlite:////dev/null/records.db", "cannot be written"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_with_the_remedy(url, complaint):
+    with pytest.raises(ConfigError, match=complaint) as refused:
+        Database(url).open(upgrade=True)
+    assert "CXR_DATABASE_URL" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_is_away_makes_the_records_unavailable_and_its_password_stays_secret(caplog):
+    store = RecordStore("postgresql://user:hush-hush@127.0.0.1:1/none")
+    with pytest.raises(RecordsUnavailable):
+        store.open()
+    with pytest.raises(RecordsUnavailable):
+        store.append(entry()).result(30)
+    assert "hush-hush" not in caplog.text
+
+
+def test_a_locked_database_fails_those_who_wait_and_works_again_when_it_is_free(tmp_path):
+    store = RecordStore(f"sqlite:///{tmp_path / 'records.db'}")
+    store.open()
+    store.append(entry(1)).result(30)
+    with Database(f"sqlite:///{tmp_path / 'records.db'}").writing():
+        refused = store.append(entry(2))
+        with pytest.raises(RecordsUnavailable):
+            refused.result(30)
+    store.append(entry(3)).result(30)
+    assert [row.request_id for row in store.audit_page(AuditFilter()).rows] == ["request-1", "request-3"]
+    store.close()
+
+
+def test_closing_writes_what_waits(records_url):
+    store = RecordStore(records_url)
+    store.open()
+    waiting = [store.append(entry(number)) for number in range(600)]
+    store.close()
+    assert all(done.done() and done.exception() is None for done in waiting)
+
+
+def test_one_row_that_cannot_be_stored_does_not_end_the_writer(store):
+    with pytest.raises(RecordsUnavailable):
+        store.append(replace(entry(), method=None)).result(30)
+    store.append(entry(1)).result(30)
+    assert len(store.audit_page(AuditFilter()).rows) == 1
