@@ -278,7 +278,7 @@ def test_an_explanation_of_another_target_is_given_on_request(client):
 
 
 def test_the_film_as_it_was_decoded_comes_on_request(client):
-    explained = client.post("/predict/explain", params={"film": "true"}, content=FILES["dicom"]).json()["explanation"]
+    explained = client.post("/predict/explain", params={"film": "true"}, content=PNG).json()["explanation"]
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(explained["film_png"]), np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(picture, FILM)
     assert "film_png" not in client.post("/predict/explain", content=PNG).json()["explanation"]

@@ -19,6 +19,9 @@ MAX_AUDIT_ROWS = 1000
 
 _IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
 
+# PostgreSQL's text holds no null characters, and a note has no use for the other controls, line breaks and tabs aside.
+_PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f]*$"
+
 
 class _Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", regex_engine="python-re")
@@ -38,7 +41,12 @@ class IncidentBody(_Report):
 
     case_id: str = Field(pattern=_IDENTIFIER, description="The hospital's own pseudonym of the case; never a name.")
     label: Finding | None = Field(default=None, description="What the film really shows, if known.")
-    note: str | None = Field(default=None, max_length=2000, description="What went wrong; no names, no dates of birth.")
+    note: str | None = Field(
+        default=None,
+        max_length=2000,
+        pattern=_PLAIN_TEXT,
+        description="What went wrong; no names, no dates of birth.",
+    )
 
 
 class AuditQuery(BaseModel):

@@ -1,0 +1,148 @@
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import select, update
+
+from service.store import schema
+from service.store.records import Feedback
+from service.store.store import RecordStore
+from tests.recorded import MOMENT, entry, prediction
+from tests.serving import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def store(records_url):
+    store = RecordStore(records_url)
+    store.open()
+    for number in range(3):
+        store.append(entry(number), [prediction(number)]).result(30)
+    yield store
+    store.close()
+
+
+def run(url, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"CXR_DATABASE_URL": url} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_verify_tells_a_log_that_holds_from_one_that_was_changed(store, records_url):
+    held = run(records_url, "service.audit", "verify")
+    assert (held.returncode, held.stderr) == (0, "")
+    assert "3 rows, 1 to 3" in held.stdout
+    head = held.stdout.split()[-1]
+    assert run(records_url, "service.audit", "verify", "--expect", head).returncode == 0
+    with store.database.writing() as connection:
+        connection.execute(update(schema.audit).where(schema.audit.c.seq == 2).values(prediction="Normal"))
+    broken = run(records_url, "service.audit", "verify")
+    assert broken.returncode == 1
+    assert "row 2 was changed" in broken.stderr
+
+
+def test_verify_needs_the_secret_that_the_rows_were_written_with(records_url):
+    store = RecordStore(records_url, secret=b"0123456789abcdef")
+    store.open()
+    store.append(entry()).result(30)
+    store.close()
+    assert run(records_url, "service.audit", "verify", CXR_AUDIT_SECRET="0123456789abcdef").returncode == 0
+    assert run(records_url, "service.audit", "verify").returncode == 1
+    short = run(records_url, "service.audit", "verify", CXR_AUDIT_SECRET="0123")
+    assert short.returncode == 1
+    assert "CXR_AUDIT_SECRET" in short.stderr
+    assert "0123" not in short.stderr
+
+
+def test_the_log_is_exported_as_csv(store, records_url, tmp_path):
+    assert run(records_url, "service.audit", "export", "--out", str(tmp_path / "audit.csv")).returncode == 0
+    with (tmp_path / "audit.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["request_id"] for row in rows] == ["request-0", "request-1", "request-2"]
+    assert rows[0]["confidence"] == "0.92"
+    later = run(records_url, "service.audit", "export", "--out", str(tmp_path / "b.csv"), "--since", "2026-11-23T09:00:00")
+    assert later.returncode == 2
+    assert "time zone" in later.stderr
+
+
+def test_labels_are_exported_for_retraining(store, records_url, tmp_path):
+    store.add_feedback(Feedback(MOMENT, "request-1", 0, "Tuberculosis"))
+    assert run(records_url, "service.feedback", "--out", str(tmp_path / "labels.csv")).returncode == 0
+    with (tmp_path / "labels.csv").open(newline="") as stream:
+        [row] = csv.DictReader(stream)
+    assert (row["label"], row["prediction"], row["kind"]) == ("Tuberculosis", "Pneumonia", "feedback")
+    assert (row["image_sha256"], row["probability_pneumonia"]) == ("ab" * 32, "0.92")
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, records_url, tmp_path):
+    failed = run(records_url, "service.feedback", "--out", str(tmp_path / "absent" / "labels.csv"))
+    assert failed.returncode == 1
+    assert "absent" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert list(tmp_path.glob("**/*.csv*")) == []
+
+
+def test_retention_says_what_it_would_forget_and_then_forgets_it(store, records_url):
+    old = MOMENT.replace(year=2020)
+    store.append(entry(9, old), [prediction(9, old)]).result(30)
+    would = run(records_url, "service.retention", "--dry-run")
+    assert "Would forget: predictions deleted: 1, audit anonymised: 1" in would.stdout
+    assert "Forgotten: predictions deleted: 1, audit anonymised: 1" in run(records_url, "service.retention").stdout
+    assert "Forgotten: predictions deleted: 0, audit anonymised: 0" in run(records_url, "service.retention").stdout
+    assert run(records_url, "service.audit", "verify").returncode == 0
+    assert run(records_url, "service.retention", "--audit-days", "0").returncode == 2
+
+
+def test_keys_are_made_listed_and_revoked(records_url):
+    made = run(records_url, "service.keys", "create", "dr_who", "--role", "clinician", "--expires-days", "365")
+    key = made.stdout.strip()
+    assert made.returncode == 0
+    assert key.startswith("cxr_")
+    assert key not in made.stderr
+    listed = run(records_url, "service.keys", "list").stdout
+    key_id = key.split("_")[1]
+    assert key_id in listed
+    assert key.split("_", 2)[2] not in listed
+    assert run(records_url, "service.keys", "revoke", key_id).returncode == 0
+    assert "revoked" in run(records_url, "service.keys", "list").stdout
+    again = run(records_url, "service.keys", "revoke", key_id)
+    assert again.returncode == 1
+    assert "no key" in again.stderr
+    assert run(records_url, "service.keys", "create", "dr_who", "--role", "king").returncode == 2
+
+
+def test_tables_are_made_by_upgrade_alone_where_servers_may_not(records_url):
+    settings = {"CXR_DATABASE_UPGRADE": "false"}
+    refused = run(records_url, "service.keys", "list", **settings)
+    assert refused.returncode == 1
+    assert "service.audit upgrade" in refused.stderr
+    assert run(records_url, "service.audit", "upgrade", **settings).returncode == 0
+    assert run(records_url, "service.keys", "list", **settings).returncode == 0
+
+
+def test_a_database_that_is_away_is_one_line_and_not_the_password(tmp_path):
+    away = run("postgresql://user:hush@127.0.0.1:1/none", "service.audit", "verify")
+    assert away.returncode == 1
+    assert "try again" in away.stderr
+    assert "hush" not in away.stderr
+    assert "Traceback" not in away.stderr
+
+
+def test_an_incident_keeps_what_it_is_about_when_the_prediction_is_forgotten(store, records_url):
+    old = MOMENT.replace(year=2020)
+    store.append(entry(9, old), [prediction(9, old)]).result(30)
+    store.add_feedback(Feedback(old, "request-9", 0, "Normal", "dr_who"))
+    assert run(records_url, "service.retention").returncode == 0
+    with store.database.reading() as connection:
+        assert "request-9" not in connection.execute(select(schema.predictions.c.request_id)).scalars().all()
+        [row] = connection.execute(select(schema.feedback)).mappings().all()
+    assert (row["prediction"], row["label"], row["user_id"]) == ("Pneumonia", "Normal", None)

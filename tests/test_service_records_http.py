@@ -1,0 +1,293 @@
+"""A server with keys, over SQLite and over PostgreSQL: who may call, what is put on record, what is reported back."""
+
+import os
+import uuid
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from service.access.keys import KeyStore
+from service.access.roles import ROLES_OF, Role
+from service.store.labels import confirmed_labels
+from service.store.records import AuditFilter
+from service.store.store import RecordStore
+from tests.databases import KINDS, database_url
+from tests.encoded_films import encode, film
+from tests.serving import failed_start, served
+
+pytestmark = pytest.mark.slow
+
+PNG = encode(film(256), "PNG")
+
+
+@contextmanager
+def guarded_server(url, bundle_path, **settings):
+    records = RecordStore(url)
+    records.open()
+    keys = KeyStore(records.database)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    defaults = {
+        "CXR_BUNDLE": str(bundle_path),
+        "CXR_DATABASE_URL": url,
+        "CXR_AUTH": "keys",
+        "CXR_ENVIRONMENT": "production",
+        "CXR_RATE_LIMIT": "10000/minute",
+        "CXR_TIMEOUT_SECONDS": "115",
+    }
+    with served(environment | defaults | settings) as server, httpx.Client(base_url=server.address, timeout=120) as client:
+        yield SimpleNamespace(
+            server=server,
+            client=client,
+            records=records,
+            key={role: {"X-API-Key": keys.create(f"{role}_1", role)[0]} for role in Role},
+        )
+    records.close()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def guarded(request, bundle_path, tmp_path_factory):
+    with (
+        database_url(request.param, tmp_path_factory.mktemp("records")) as url,
+        guarded_server(url, bundle_path) as guarded,
+    ):
+        yield guarded
+
+
+def rows_of(guarded, request_id):
+    return [row for row in guarded.records.audit_page(AuditFilter(), limit=1000).rows if row.request_id == request_id]
+
+
+def predict(guarded, path="/predict", **options):
+    request_id = str(uuid.uuid4())
+    headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": request_id}
+    return request_id, guarded.client.post(path, headers=headers, **(options or {"content": PNG}))
+
+
+METHOD_OF = {"/audit": "GET", "/model/info": "GET"}
+
+
+@pytest.mark.parametrize("path", ROLES_OF)
+def test_every_route_answers_its_roles_and_no_others(guarded, path):
+    for role in Role:
+        response = guarded.client.request(METHOD_OF.get(path, "POST"), path, headers=guarded.key[role])
+        assert (response.status_code == 403) == (role not in ROLES_OF[path]), response.text
+    nobody = guarded.client.request(METHOD_OF.get(path, "POST"), path)
+    assert nobody.status_code == 401
+    assert nobody.headers["WWW-Authenticate"] == "Bearer"
+    assert nobody.json()["type"] == "urn:chest-xray:problem:not-authenticated"
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/healthz", "/metrics", "/docs", "/docs.json", "/"])
+def test_public_paths_are_answered_without_a_key(guarded, path):
+    assert guarded.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/schema.json", "/nowhere", "/predict/../audit", "/%2e%2e/audit", "/ui/%2e%2e/app.py"])
+def test_nothing_else_is_open_to_strangers(guarded, path):
+    assert guarded.client.get(path).status_code == 401
+
+
+def test_a_prediction_leaves_one_audit_row_and_one_record(guarded):
+    request_id, response = predict(guarded)
+    answer = response.json()
+    [row] = rows_of(guarded, request_id)
+    assert (row.endpoint, row.method, row.status, row.outcome) == ("/predict", "POST", 200, "ok")
+    assert (row.user_id, row.role, row.address) == ("clinician_1", "clinician", "127.0.0.x")
+    assert (row.prediction, row.confidence) == (answer["prediction"], answer["confidence"])
+    assert (row.model_version, row.inference_time_ms) == ("1.0.0", answer["inference_time_ms"])
+    record = guarded.records.find_prediction(request_id)
+    assert record.probabilities == answer["probabilities"]
+    assert record.image_sha256 == row.image_sha256
+
+
+def test_a_batch_leaves_one_audit_row_and_a_record_for_each_film_that_was_judged(guarded):
+    files = [("images", PNG), ("images", b"no film"), ("images", PNG)]
+    request_id, response = predict(guarded, "/predict/batch", files=files)
+    results = response.json()["results"]
+    [row] = rows_of(guarded, request_id)
+    assert row.prediction == f"{results[0]['prediction']};-;{results[2]['prediction']}"
+    assert guarded.records.find_prediction(request_id, 2).prediction == results[2]["prediction"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status", "outcome"),
+    [
+        ("/predict", {"content": b"no film"}, 415, "unsupported-format"),
+        ("/predict?operating_point=x", {"content": PNG}, 400, "unknown-operating-point"),
+        ("/feedback", {"content": b"{"}, 400, "malformed-request"),
+        ("/audit", {}, 403, "access-denied"),
+        ("/nowhere", {}, 404, "not-found"),
+    ],
+)
+def test_a_refusal_leaves_its_row_too(guarded, path, options, status, outcome):
+    request_id, response = predict(guarded, path, **(options or {"content": b""}))
+    assert response.status_code == status
+    [row] = rows_of(guarded, request_id)
+    assert (row.status, row.outcome, row.user_id, row.prediction) == (status, outcome, "clinician_1", None)
+
+
+def test_a_stranger_leaves_a_row_without_a_name(guarded):
+    request_id = str(uuid.uuid4())
+    guarded.client.post("/predict", content=PNG, headers={"X-Request-ID": request_id, "X-API-Key": "cxr_wrong"})
+    [row] = rows_of(guarded, request_id)
+    assert (row.status, row.outcome, row.user_id, row.address) == (401, "not-authenticated", None, "127.0.0.x")
+
+
+def test_probes_and_pages_leave_no_rows(guarded):
+    request_id = str(uuid.uuid4())
+    for path in ("/readyz", "/health", "/metrics", "/docs", "/"):
+        guarded.client.get(path, headers={"X-Request-ID": request_id})
+    assert rows_of(guarded, request_id) == []
+
+
+def test_the_audit_role_reads_the_log_in_pages(guarded):
+    request_id, _ = predict(guarded)
+    seen, after = [], 0
+    while after is not None:
+        query = {"after": after, "limit": 7, "endpoint": "/predict", "user": "clinician_1"}
+        page = guarded.client.get("/audit", params=query, headers=guarded.key[Role.AUDIT]).json()
+        seen += page["rows"]
+        after = page["next"]
+    assert {row["endpoint"] for row in seen} == {"/predict"}
+    assert request_id in {row["request_id"] for row in seen}
+    assert [row["seq"] for row in seen] == sorted({row["seq"] for row in seen})
+    head_seq, head_hash = page["head"].split(":")
+    assert int(head_seq) >= seen[-1]["seq"]
+    assert len(head_hash) == 64
+
+
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "since=2026-11-23T08:00:00", "limit=0", "after=-1", "color=red", "limit=1&limit=2"]
+)
+def test_a_wrong_question_to_the_log_is_malformed(guarded, query):
+    response = guarded.client.get(f"/audit?{query}", headers=guarded.key[Role.AUDIT])
+    assert response.status_code == 400
+    assert response.json()["type"] == "urn:chest-xray:problem:malformed-request"
+
+
+def test_a_confirmed_label_is_kept_with_its_prediction(guarded):
+    request_id, response = predict(guarded)
+    body = {"request_id": request_id, "label": "Tuberculosis"}
+    answer = guarded.client.post("/feedback", json=body, headers=guarded.key[Role.CLINICIAN])
+    assert answer.status_code == 201
+    predicted = response.json()["prediction"]
+    assert answer.json() | {"feedback_id": 0} == {
+        "feedback_id": 0,
+        "request_id": request_id,
+        "index": 0,
+        "model_version": "1.0.0",
+        "prediction": predicted,
+        "label": "Tuberculosis",
+        "agrees": predicted == "Tuberculosis",
+    }
+    labels = {row["request_id"]: row["label"] for row in confirmed_labels(guarded.records.database)}
+    assert labels[request_id] == "Tuberculosis"
+
+
+def test_a_misdiagnosis_is_marked_for_review_and_retraining(guarded):
+    request_id, _ = predict(guarded)
+    body = {"request_id": request_id, "case_id": "case-17", "label": "Normal", "note": "pleural scar"}
+    answer = guarded.client.post("/incidents", json=body, headers=guarded.key[Role.CLINICIAN])
+    assert answer.status_code == 201
+    assert {name: answer.json()[name] for name in ("case_id", "status", "manual_review", "retraining")} == {
+        "case_id": "case-17",
+        "status": "open",
+        "manual_review": True,
+        "retraining": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/feedback", {"label": "Normal"}, "request_id"),
+        ("/feedback", {"request_id": "x", "label": "Covid"}, "label"),
+        ("/feedback", {"request_id": "x", "label": "Normal", "patient": "Doe"}, "patient"),
+        ("/feedback", {"request_id": "x y", "label": "Normal"}, "request_id"),
+        ("/feedback", {"request_id": "x", "label": "Normal", "index": 10}, "index"),
+        ("/feedback", [], "the body"),
+        ("/incidents", {"request_id": "x", "case_id": "John Doe"}, "case_id"),
+        ("/incidents", {"request_id": "x", "case_id": "c", "note": "n" * 2001}, "note"),
+        ("/incidents", {"request_id": "x", "case_id": "c", "note": "a\0b"}, "note"),
+    ],
+)
+def test_a_malformed_report_is_refused_by_the_name_of_its_field_and_not_repeated(guarded, path, body, named):
+    response = guarded.client.post(path, json=body, headers=guarded.key[Role.CLINICIAN])
+    assert response.status_code == 400
+    assert named in response.json()["detail"]
+    assert "Doe" not in response.text
+
+
+def test_a_report_on_an_unknown_prediction_is_not_found(guarded):
+    for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c"})):
+        response = guarded.client.post(path, json=body | {"request_id": "unknown"}, headers=guarded.key[Role.CLINICIAN])
+        assert response.status_code == 404
+        assert response.json()["type"] == "urn:chest-xray:problem:prediction-not-found"
+
+
+def test_a_report_longer_than_any_note_is_too_large(guarded):
+    response = guarded.client.post("/feedback", content=b" " * 20_000, headers=guarded.key[Role.CLINICIAN])
+    assert response.status_code == 413
+
+
+def test_every_answer_carries_security_headers(guarded):
+    for path in ("/", "/health", "/docs", "/nowhere", "/model/info"):
+        headers = guarded.client.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert guarded.client.get("/model/info").headers["Cache-Control"] == "no-store"
+
+
+@pytest.fixture(scope="module")
+def strict(bundle_path, tmp_path_factory):
+    """A server with a tight rate, behind a proxy, for one hospital and one page elsewhere."""
+    settings = {
+        "CXR_RATE_LIMIT": "4/minute",
+        "CXR_ALLOWED_NETWORKS": "10.0.0.0/8",
+        "CXR_TRUSTED_PROXIES": "127.0.0.0/8",
+        "CXR_CORS_ORIGINS": "https://viewer.hospital.example",
+    }
+    with guarded_server(f"sqlite:///{tmp_path_factory.mktemp('strict')}/records.db", bundle_path, **settings) as strict:
+        strict.client.headers["X-Forwarded-For"] = "10.1.2.3"
+        yield strict
+
+
+def test_who_calls_too_often_is_told_when_to_come_back(strict):
+    key = strict.key[Role.AUDIT]
+    statuses = [strict.client.get("/model/info", headers=key).status_code for _ in range(4)]
+    assert statuses == [200] * 4
+    refused = strict.client.get("/model/info", headers=key)
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert strict.client.get("/model/info", headers=strict.key[Role.ADMIN]).status_code == 200
+
+
+def test_other_networks_are_refused_and_probes_are_not(strict):
+    outside = {"X-Forwarded-For": "203.0.113.7"}
+    assert strict.client.get("/", headers=outside).status_code == 403
+    assert strict.client.get("/readyz", headers=outside).status_code == 200
+    claimed = {"X-Forwarded-For": "10.1.2.3, 203.0.113.7"}
+    assert strict.client.get("/health", headers=claimed).status_code == 403
+
+
+def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):
+    question = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+    named = strict.client.options("/predict", headers=question | {"Origin": "https://viewer.hospital.example"})
+    assert named.status_code == 200
+    assert named.headers["Access-Control-Allow-Origin"] == "https://viewer.hospital.example"
+    other = strict.client.options("/predict", headers=question | {"Origin": "https://elsewhere.example"})
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_production_without_access_control_does_not_start(bundle_path):
+    status, output = failed_start(os.environ | {"CXR_BUNDLE": str(bundle_path), "CXR_ENVIRONMENT": "production"})
+    assert status == 1
+    assert "CXR_AUTH" in output
+
+
+def test_local_use_without_access_control_is_warned_of(bundle_path):
+    with served(os.environ | {"CXR_BUNDLE": str(bundle_path)}) as server:
+        assert "NO ACCESS CONTROL" in server.log()
