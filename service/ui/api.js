@@ -1,0 +1,105 @@
+// Calls of this server, and nothing else. The key is held here, in memory, and kept for the tab only if asked.
+
+const KEPT = "chest-xray-key";
+// A server that is full or has heard enough says when to come back; after so many times the film is given up.
+const MAX_TRIES = 4;
+const LONGEST_WAIT_SECONDS = 60;
+
+let key = sessionStorage.getItem(KEPT) ?? "";
+
+/** A refusal of the server, as RFC 9457 problem details, or of the network (status 0). */
+export class Problem extends Error {
+  /** @param {number} status @param {string} title @param {string} detail */
+  constructor(status, title, detail) {
+    super(detail);
+    this.status = status;
+    this.title = title;
+  }
+}
+
+export function currentKey() {
+  return key;
+}
+
+/** @param {string} text @param {boolean} keep until the tab is closed */
+export function useKey(text, keep) {
+  key = text.trim();
+  if (keep && key) sessionStorage.setItem(KEPT, key);
+  else sessionStorage.removeItem(KEPT);
+}
+
+export function keyIsKept() {
+  return sessionStorage.getItem(KEPT) !== null;
+}
+
+/**
+ * The prediction for one film, with Grad-CAM and the film as the server decoded it.
+ * @param {Blob} film @param {string} operatingPoint @param {AbortSignal} signal
+ * @param {(seconds: number) => void} onWait told when the server asks to wait
+ */
+export async function explain(film, operatingPoint, signal, onWait) {
+  const query = new URLSearchParams({ operating_point: operatingPoint, film: "true" });
+  const request = { method: "POST", body: film, signal, headers: { "Content-Type": "application/octet-stream" } };
+  for (let attempt = 1; ; attempt += 1) {
+    const response = await send(`predict/explain?${query}`, request);
+    if (response.ok) return response.json();
+    const waitSeconds = Number(response.headers.get("Retry-After"));
+    const comesBack = [429, 503].includes(response.status) && waitSeconds > 0 && waitSeconds <= LONGEST_WAIT_SECONDS;
+    if (!comesBack || attempt === MAX_TRIES) throw await problemOf(response);
+    onWait(waitSeconds);
+    await pause(waitSeconds, signal);
+  }
+}
+
+/** @param {string} path @param {object} body */
+export async function report(path, body) {
+  return answerOf(await send(path, jsonRequest(body)));
+}
+
+export async function modelInfo() {
+  return answerOf(await send("model/info", {}));
+}
+
+export async function health() {
+  const response = await send("health", {});
+  return response.json();
+}
+
+function jsonRequest(body) {
+  return { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+}
+
+async function answerOf(response) {
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
+}
+
+async function send(path, request) {
+  const headers = { Accept: "application/json", ...request.headers };
+  if (key) headers["X-API-Key"] = key;
+  try {
+    return await fetch(path, { ...request, headers, cache: "no-store" });
+  } catch (fault) {
+    if (fault.name === "AbortError") throw fault;
+    throw new Problem(0, "No answer", "The server cannot be reached. Check the connection and try again.");
+  }
+}
+
+async function problemOf(response) {
+  try {
+    const problem = await response.json();
+    return new Problem(response.status, problem.title, problem.detail);
+  } catch {
+    return new Problem(response.status, "Refused", `The server answered with status ${response.status}.`);
+  }
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("stopped", "AbortError"));
+    });
+  });
+}

@@ -1,0 +1,49 @@
+// What the server's terms mean, in words for a reader of films.
+
+export const FINDINGS = ["Normal", "Pneumonia", "Tuberculosis"];
+
+export const OPERATING_POINTS = {
+  balanced: ["Balanced", "The most probable finding is called."],
+  high_sensitivity: ["High sensitivity", "A disease is called from a low probability on: fewer misses, more false alarms."],
+  high_specificity: ["High specificity", "A disease is called only from a high probability on: fewer false alarms, more misses."],
+  tb_screening: ["TB screening", "Tuberculosis against everything else, with the threshold chosen for 90 % sensitivity."],
+};
+
+const REASONS = {
+  low_confidence: "No finding is probable enough. Read the film without the model.",
+  ambiguous: "Several findings fit, or none does. See the set below.",
+  out_of_distribution: "The film is unlike those that the model has learnt from. Its answer may mean nothing.",
+  not_frontal_chest: "This does not look like a frontal chest film: another part or view, turned, inverted or coloured.",
+  image_quality: "The film is blank, badly exposed or blurred. Try another copy of it.",
+  operating_point_disagrees: "Another finding is more probable than the one called at this operating point.",
+};
+
+/** @param {string} name of a review reason */
+export function reasonText(name) {
+  return REASONS[name] ?? name;
+}
+
+/** @param {string[]} set the conformal prediction set */
+export function setText(set) {
+  if (set.length === 0) return "No finding fits at the promised coverage.";
+  if (set.length === 1) return `At the promised coverage, only ${set[0]} fits.`;
+  return `At the promised coverage, these fit: ${set.join(", ")}.`;
+}
+
+/** What to do about a refusal. @param {number} status */
+export function adviceText(status) {
+  return {
+    401: "Enter an API key under “Access key”, then choose the film again.",
+    403: "This key, or this network, is not allowed to do that. Ask whoever runs the server.",
+    413: "Send a smaller copy of the film.",
+    415: "Save the film as JPEG, PNG, TIFF or DICOM, then choose it again.",
+    429: "Too many films in a short time. Wait a minute, then choose it again.",
+    503: "The server is busy or has no model. Try again in a moment.",
+    504: "The server took too long. Try again in a moment.",
+  }[status] ?? "";
+}
+
+/** @param {number} share 0..1 */
+export function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
