@@ -19,7 +19,8 @@ class ReviewReason(StrEnum):
 
     low_confidence: the largest probability is low. ambiguous: the prediction set does not hold exactly one finding.
     out_of_distribution: the model sees the film unlike those it learnt from. not_frontal_chest: the picture is coloured, has
-    an unusual shape, or its light and dark lie unlike a frontal chest film's (another part, turned, or of exchanged polarity).
+    an unusual shape, or its light and dark lie unlike a frontal chest film's (another part, turned, or of exchanged polarity);
+    or a DICOM header says so.
     image_quality: blank, under- or overexposed, or blurred. operating_point_disagrees: the call is not the most probable one.
     """
 
@@ -48,11 +49,13 @@ class Observed:
     """What was seen of a film beside its probabilities.
 
     outlier_score: of `service.outliers.outlier_score`; None if there was nothing to compare with. image: of
-    `service.image_checks.image_statistics`, or empty.
+    `service.image_checks.image_statistics`, or empty. says_otherwise: whether the file itself says that it is no frontal chest
+    film.
     """
 
     outlier_score: float | None = None
     image: Mapping[ImageStatistic, float] = field(default_factory=dict)
+    says_otherwise: bool = False
 
 
 NOTHING_OBSERVED = Observed()
@@ -93,6 +96,8 @@ def decide(
     finding = call(by_finding, find_operating_point(manifest, operating_point))
     prediction_set = conformal_set(by_finding, manifest.conformal)
     unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
+    if observed.says_otherwise:
+        unusual |= {ReviewReason.NOT_FRONTAL_CHEST}
     rules = (
         (ReviewReason.LOW_CONFIDENCE, by_finding[most_probable] < manifest.review.low_confidence_below),
         (ReviewReason.AMBIGUOUS, len(prediction_set) != 1),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from service.contract.manifest import ModelBundle
 from service.contract.radiograph import Radiograph
-from service.decision import NOTHING_OBSERVED, Observed
+from service.decision import Observed
 from service.image_checks import image_statistics
 from service.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
 
@@ -31,8 +31,9 @@ class Observer:
     def observe(self, film: Radiograph, image: npt.NDArray[np.uint8], embedding: npt.NDArray[np.float32] | None) -> Observed:
         """film: as decoded; image: its model input, uint8 [S, S]; embedding: float32 [C], not needed without statistics."""
         if self._statistics is None or embedding is None:
-            return NOTHING_OBSERVED
+            return Observed(says_otherwise=film.says_otherwise)
         return Observed(
+            says_otherwise=film.says_otherwise,
             outlier_score=outlier_score(embedding, self._statistics),
             image=image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self._statistics.mean_film),
         )

@@ -1,18 +1,21 @@
 """DICOM -> grey pixels. Reads the header first, pixels second, and keeps no patient tag.
 
-Sources: DICOM PS3.3 C.7.6.3 (image pixel), PS3.5 A (transfer syntaxes).
+Sources: DICOM PS3.3 C.7.6.3 (image pixel), C.7.5.1.1.2 (padding); PS3.5 A (transfer syntaxes).
 """
 
 import io
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from service.contract.display import Display
+from service.contract.dicom_frame import CODEC_OF, decode_frame
+from service.contract.dicom_object import check_class, says_otherwise
+from service.contract.display import Display, Samples
 from service.contract.errors import UnreadableImage, UnsupportedDicom
 from service.contract.grey import GreyPixels
 from service.contract.voi import read_voi
@@ -22,6 +25,8 @@ _PIXEL_KEYWORDS = [
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope", "RescaleType",
     "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "SOPClassUID", "BodyPartExamined", "ViewPosition", "PatientOrientation",
 ]  # fmt: skip
 
 # pydicom spends microseconds on each, in sequences even tens of them; a film's header needs some hundred.
@@ -37,26 +42,38 @@ _DAMAGED = (Exception,)
 
 @dataclass(frozen=True)
 class DicomHeader:
-    """A single-frame grey image, its pixels not yet decoded. width_px, height_px: Columns and Rows."""
+    """A single-frame grey image, its pixels not yet decoded. width_px, height_px: Columns and Rows.
+
+    bits_stored, high_bit: which bits of a sample hold its value. is_compressed: whether a codec is needed.
+    says_otherwise: see `dicom_object.says_otherwise`.
+    """
 
     dataset: FileDataset
     width_px: int
     height_px: int
+    bits_stored: int
+    high_bit: int
+    is_compressed: bool
+    says_otherwise: bool
 
 
-def read_header(data: bytes) -> DicomHeader:
-    """Parse and judge the header. Raises UnreadableImage or UnsupportedDicom."""
-    # Refused before parsing: inflating is part of parsing, and a small file can inflate to gigabytes. The file meta group
-    # that names the transfer syntax (PS3.10, 7.1) may be of any length, so the name is looked for everywhere.
+def read_header(data: bytes, max_pixels: int) -> DicomHeader:
+    """Parse and judge the header. max_pixels: bounds what a deflated file may inflate to.
+
+    Raises UnreadableImage or UnsupportedDicom.
+    """
+    # Not left to the parser, which inflates without a limit. The file meta group that names the transfer syntax (PS3.10, 7.1)
+    # may be of any length, so the name is looked for everywhere.
     if DeflatedExplicitVRLittleEndian.encode() in data:
-        raise UnsupportedDicom(
-            "The DICOM data set is deflated; send an uncompressed one, for example Explicit VR Little Endian."
-        )
+        data = _inflated(data, max_pixels)
     file = _RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
         syntax = dataset.file_meta.TransferSyntaxUID
         has_pixels = "PixelData" in dataset
+        allocated = int(dataset.get("BitsAllocated", 0))
+        stored = int(dataset.get("BitsStored", allocated))
+        high = int(dataset.get("HighBit", stored - 1))
         samples, frames = int(dataset.get("SamplesPerPixel", 1)), int(dataset.get("NumberOfFrames", 1) or 1)
         photometric = str(dataset.get("PhotometricInterpretation", ""))
         width_px, height_px = int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0))
@@ -69,6 +86,7 @@ def read_header(data: bytes) -> DicomHeader:
         raise UnreadableImage(
             f"The DICOM file cannot be parsed ({type(fault).__name__}); export it again as DICOM Part 10."
         ) from fault
+    check_class(dataset)
     if not has_pixels or width_px <= 0 or height_px <= 0:
         raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -80,17 +98,44 @@ def read_header(data: bytes) -> DicomHeader:
         raise UnsupportedDicom(f"The DICOM file holds {frames} frames; send a single-frame radiograph.")
     if not syntax.is_transfer_syntax:  # of such a UID pydicom cannot say whether it is compressed
         raise UnsupportedDicom("The DICOM file names an unknown transfer syntax; send Explicit VR Little Endian, for example.")
-    if syntax.is_compressed:
+    if syntax.is_compressed and syntax not in CODEC_OF:
         raise UnsupportedDicom(
-            f"The DICOM pixels are compressed ({syntax.name}); send an uncompressed transfer syntax, "
-            "for example Explicit VR Little Endian."
+            f"The DICOM pixels are compressed in a way that is not read ({syntax.name}); send JPEG, JPEG-LS, JPEG 2000, RLE, "
+            "or an uncompressed transfer syntax."
+        )
+    if (allocated, 0 < stored <= allocated, stored - 1 <= high < allocated) not in _DEPTHS:
+        raise UnsupportedDicom(
+            f"The DICOM image has {stored} of {allocated} bits, the highest at {high}; send one of 8, 16 or 32 bits allocated."
         )
     if longest_table > MAX_TABLE_BYTES:
         raise UnsupportedDicom(
             f"The DICOM file's lookup tables take {longest_table} bytes, over the limit of {MAX_TABLE_BYTES}; "
             "send it with one VOI LUT or a window."
         )
-    return DicomHeader(dataset, width_px, height_px)
+    return DicomHeader(dataset, width_px, height_px, stored, high, bool(syntax.is_compressed), says_otherwise(dataset))
+
+
+# Bits allocated; whether the stored ones fit into them; whether the highest of those lies within.
+_DEPTHS = frozenset((allocated, True, True) for allocated in (8, 16, 32))
+
+# What a film's header and tables take beside its pixels.
+_HEADER_BYTES = 4 * 1024 * 1024
+
+
+def _inflated(data: bytes, max_pixels: int) -> bytes:
+    """The file with its data set inflated, and named Explicit VR Little Endian, which it is then (PS3.5 A.5)."""
+    try:
+        # The group length is the first element of the file meta group; the data set follows the group.
+        start = 144 + int.from_bytes(data[140:144], "little")
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        limit = 2 * max_pixels + _HEADER_BYTES
+        content = inflater.decompress(data[start:], limit)
+    except zlib.error as fault:
+        raise UnreadableImage("The deflated DICOM data set is damaged or truncated; export the film again.") from fault
+    if inflater.unconsumed_tail:
+        raise UnsupportedDicom(f"The DICOM data set inflates to more than {limit} bytes; send an uncompressed one.")
+    plain = ExplicitVRLittleEndian.encode().ljust(len(DeflatedExplicitVRLittleEndian), b"\0")
+    return data[:start].replace(DeflatedExplicitVRLittleEndian.encode(), plain) + content
 
 
 class _RationedFile(io.BytesIO):
@@ -118,11 +163,47 @@ def decode_grey(header: DicomHeader) -> GreyPixels:
     """
     dataset = header.dataset
     try:
-        pixels = Display(dataset, read_voi(dataset)).show(dataset.pixel_array)
-    except UnsupportedDicom:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        stored = decode_frame(dataset, syntax) if header.is_compressed else _native_samples(dataset)
+        is_inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+        display = Display(dataset, read_voi(dataset), padding=_padding(dataset), background=255 if is_inverted else 0)
+        pixels = display.show(_without_unused_bits(stored, header))
+    except (UnsupportedDicom, UnreadableImage):
         raise
     except _DAMAGED as fault:
         raise UnreadableImage(
             f"The DICOM pixels cannot be read ({type(fault).__name__}): the data do not match the header; export it again."
         ) from fault
-    return np.subtract(255, pixels, out=pixels) if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
+    return np.subtract(255, pixels, out=pixels) if is_inverted else pixels
+
+
+def _native_samples(dataset: FileDataset) -> Samples:
+    # pydicom takes the lowest bits for those that are stored, whatever the header says, and so is told that all are.
+    dataset.BitsStored = int(dataset.BitsAllocated)
+    dataset.HighBit = dataset.BitsStored - 1
+    samples: Samples = dataset.pixel_array
+    return samples
+
+
+def _without_unused_bits(samples: Samples, header: DicomHeader) -> Samples:
+    """Samples that hold their stored bits only: the others may hold overlays (PS3.5 8.1.1, and retired 8.1.2)."""
+    allocated, stored = 8 * samples.dtype.itemsize, header.bits_stored
+    # Codecs give the value itself, wherever it lay.
+    shift = 0 if header.is_compressed else header.high_bit - stored + 1
+    if stored >= allocated:
+        return samples
+    kind = "i" if int(header.dataset.get("PixelRepresentation", 0)) else "u"
+    values: Samples = samples.astype(f"{kind}{samples.dtype.itemsize}", copy=True)
+    # To the top, where the sign bit is, and back again.
+    np.left_shift(values, allocated - stored - shift, out=values)
+    return np.right_shift(values, allocated - stored, out=values)
+
+
+def _padding(dataset: FileDataset) -> tuple[int, int] | None:
+    """The stored values, from the first to the last, that stand for no picture at all; None if there are none."""
+    value = dataset.get("PixelPaddingValue")
+    if value is None:
+        return None
+    limit = dataset.get("PixelPaddingRangeLimit")
+    ends = sorted((int(value), int(value if limit is None else limit)))
+    return ends[0], ends[1]

@@ -20,10 +20,16 @@ Samples = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Display:
-    """dataset: holds the modality LUT. voi: spreads its own output range from black to white; None: the range present is."""
+    """dataset: holds the modality LUT. voi: spreads its own output range from black to white; None: the range present is.
+
+    padding: stored values, from the first to the last, that are outside the picture; they are shown as `background`, and do
+    not count for the range present.
+    """
 
     dataset: Dataset
     voi: Window | LookupTable | None
+    padding: tuple[int, int] | None = None
+    background: int = 0
 
     def show(self, stored: Samples) -> GreyPixels:
         """Stored values, int [H, W] -> uint8 [H, W], writeable. Raises ValueError if the modality LUT gives infinite values."""
@@ -35,9 +41,13 @@ class Display:
         words: npt.NDArray[np.uint8 | np.uint16] = native.view(np.uint8 if native.itemsize == 1 else np.uint16)
         every_word = np.arange(1 << 8 * words.itemsize, dtype=words.dtype)
         occurs = cv2.calcHist([words], [0], None, [len(every_word)], [0, len(every_word)]).ravel() > 0
-        shown = self._shown(every_word.view(native.dtype)[occurs].astype(np.int64))
-        table = np.zeros(len(every_word), dtype=np.uint8)
-        table[occurs] = _to_8_bit(shown, *self._range(shown.min(), shown.max()))
+        values = every_word.view(native.dtype)
+        if self.padding is not None:
+            occurs &= (values < self.padding[0]) | (values > self.padding[1])
+        table = np.full(len(every_word), self.background, dtype=np.uint8)
+        if occurs.any():
+            shown = self._shown(values[occurs].astype(np.int64))
+            table[occurs] = _to_8_bit(shown, *self._range(shown.min(), shown.max()))
         return look_up(table, words)
 
     def _by_band(self, stored: Samples) -> GreyPixels:

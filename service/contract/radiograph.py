@@ -5,7 +5,7 @@ Knows file formats, limits and polarity; knows nothing of models or HTTP.
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -46,6 +46,7 @@ class Radiograph:
     format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
     width_px, height_px: size as stored in the file, upright.
     mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `colour.mean_chroma`.
+    says_otherwise: whether the file itself says that it is no frontal chest film; see `dicom_object.says_otherwise`.
     """
 
     pixels: GreyPixels
@@ -53,6 +54,7 @@ class Radiograph:
     width_px: int
     height_px: int
     mean_chroma: float = 0.0
+    says_otherwise: bool = False
 
     @classmethod
     def from_bytes(cls, data: bytes, *, decode_side_px: int | None = None, limits: DecodeLimits | None = None) -> "Radiograph":
@@ -67,9 +69,10 @@ class Radiograph:
         limits = limits or DecodeLimits()
         format_name = sniff_format(data)
         if format_name == "dicom":
-            header = dicom.read_header(data)
+            header = dicom.read_header(data, limits.max_pixels)
             _check_size(header.width_px, header.height_px, limits)
-            return cls._of(dicom.decode_grey(header), format_name, header.width_px, header.height_px)
+            film = cls._of(dicom.decode_grey(header), format_name, header.width_px, header.height_px)
+            return replace(film, says_otherwise=header.says_otherwise)
         try:
             image = _open(data, format_name, limits)
             width_px, height_px = image.size
