@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
 import bentoml
@@ -126,6 +126,7 @@ class ChestXray:
     def close(self) -> None:
         """Let what runs end."""
         self._pool.shut_down()
+        self._host.close()
         self.records.close()
 
     async def __is_ready__(self) -> bool:
@@ -178,7 +179,8 @@ class ChestXray:
         pipeline = self._served()
         async with self._upload(read_film, request, self.settings.max_upload_bytes) as upload:
             operating_point = _operating_point(upload, pipeline)
-            [result] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point))
+            deadline = current_call().deadline
+            [result] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point, deadline))
             prediction = _value(result)
             version = pipeline.manifest.version
             current_call().predictions.append(prediction_record(prediction, version, "/predict"))
@@ -188,7 +190,9 @@ class ChestXray:
         pipeline = self._served()
         async with self._upload(read_films, request, self.settings.max_batch_bytes) as upload:
             operating_point = _operating_point(upload, pipeline)
-            results = await self._run(*(functools.partial(pipeline.predict, film, operating_point) for film in upload.films))
+            deadline = current_call().deadline
+            calls = (functools.partial(pipeline.predict, film, operating_point, deadline) for film in upload.films)
+            results = await self._run(*calls)
             items: list[Prediction | InputError] = []
             for index, result in enumerate(results):
                 if isinstance(result, InputError):
@@ -208,8 +212,8 @@ class ChestXray:
             target = find_finding(upload.options["target"]) if "target" in upload.options else None
             with_film = read_flag(upload.options, "film")
             grad_cam = await asyncio.shield(self._load_grad_cam(pipeline))
-            film = upload.films[0]
-            [result] = await self._run(functools.partial(pipeline.explain, film, operating_point, target, grad_cam, with_film))
+            explain = functools.partial(pipeline.explain, with_film=with_film, deadline=current_call().deadline)
+            [result] = await self._run(functools.partial(explain, upload.films[0], operating_point, target, grad_cam))
             prediction, explanation = _value(result)
             version = pipeline.manifest.version
             current_call().predictions.append(prediction_record(prediction, version, "/predict/explain"))
@@ -219,6 +223,7 @@ class ChestXray:
 
     async def _answer(self, answering: Awaitable[Response]) -> Response:
         """The answer, or the problem that stands in its way; an unexpected error is left to the middleware and the log."""
+        current_call().deadline = monotonic() + self.settings.timeout_seconds
         try:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 return await answering

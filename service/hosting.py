@@ -13,6 +13,7 @@ from service.loading import candidates, load_predictor
 from service.monitoring import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS
 from service.observer import Observer
 from service.pipeline import Pipeline
+from service.sandbox.decoder import SandboxedDecoder
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class ModelHost:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._limits = DecodeLimits(max_pixels=settings.max_pixels)
+        self._sandbox = SandboxedDecoder(self._limits)
         self._proven_at = float("-inf")
         self._reloading = threading.Lock()
         self._served = _Served(None, None)
@@ -56,6 +59,10 @@ class ModelHost:
     def pipeline(self) -> Pipeline | None:
         """The model that serves; None if none can be trusted."""
         return self._served.pipeline
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        self._sandbox.close()
 
     def health(self) -> dict[str, Any]:
         """Body of /health. Messages of faults stay in the log: they name folders of this machine."""
@@ -128,8 +135,7 @@ class ModelHost:
 
     def _build(self, bundle: ModelBundle) -> Pipeline:
         predictor = load_predictor(bundle, self._settings.ort_threads_per_session)
-        limits = DecodeLimits(max_pixels=self._settings.max_pixels)
-        return Pipeline(bundle, predictor, Observer.from_bundle(bundle), limits)
+        return Pipeline(bundle, predictor, Observer.from_bundle(bundle), self._limits, self._sandbox)
 
     def _take_over(self, served: _Served) -> None:
         before, now = _version(self._served), _version(served)

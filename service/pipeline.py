@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 
+from service.contract.errors import OutOfTime
 from service.contract.findings import Finding
 from service.contract.manifest import ModelBundle
-from service.contract.preprocessing import decode, to_model_input
-from service.contract.radiograph import DecodeLimits, Radiograph
+from service.contract.preprocessing import to_model_input
+from service.contract.radiograph import DecodeLimits, Radiograph, open_film
 from service.decision import Decision, Observed, decide
 from service.explain import GradCam, Grid, zone_shares
 from service.heatmap import film_png, heatmap_png, overlay_png
 from service.monitoring import stage_timer
 from service.observer import Observer
 from service.predictor import Outputs, Predictor
+from service.sandbox.decoder import SandboxedDecoder
 
 
 @dataclass(frozen=True)
@@ -53,30 +56,48 @@ class Explanation:
 
 
 class Pipeline:
-    """One model with the limits it is served under. bundle: where predictor and observer came from."""
+    """One model with the limits it is served under. bundle: where predictor and observer came from.
 
-    def __init__(self, bundle: ModelBundle, predictor: Predictor, observer: Observer, limits: DecodeLimits) -> None:
+    sandbox: decodes films that are costly to decode; without one, they are decoded here as well.
+    """
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        predictor: Predictor,
+        observer: Observer,
+        limits: DecodeLimits,
+        sandbox: SandboxedDecoder | None = None,
+    ) -> None:
         self._predictor = predictor
         self._observer = observer
         self._limits = limits
+        self._sandbox = sandbox
         self.bundle = bundle
         self.manifest = bundle.manifest
 
-    def predict(self, data: bytes, operating_point: str) -> Prediction:
-        """Judge one film. Raises InputError."""
-        film = self._decode(data)
+    def predict(self, data: bytes, operating_point: str, deadline: float = inf) -> Prediction:
+        """Judge one film. deadline: of time.monotonic, when nobody waits for it any more. Raises InputError or OutOfTime."""
+        film = self._decode(data, deadline)
         return self._judge(film, data, operating_point, ("probabilities",))[0]
 
     def explain(
-        self, data: bytes, operating_point: str, target: Finding | None, grad_cam: GradCam, with_film: bool = False
+        self,
+        data: bytes,
+        operating_point: str,
+        target: Finding | None,
+        grad_cam: GradCam,
+        *,
+        with_film: bool = False,
+        deadline: float = inf,
     ) -> tuple[Prediction, Explanation]:
         """Judge one film and explain it from the same model run. target: None explains the predicted finding.
 
         with_film: also draw the film as it was decoded, for those who cannot show DICOM or 16 bit themselves.
 
-        Raises InputError.
+        deadline: see `predict`. Raises InputError or OutOfTime.
         """
-        film = self._decode(data)
+        film = self._decode(data, deadline)
         prediction, outputs = self._judge(film, data, operating_point, ("probabilities", "features"))
         target = target or prediction.decision.finding
         with stage_timer("explain"):
@@ -95,9 +116,15 @@ class Pipeline:
         """Run one golden input of the bundle again. Raises GoldenMismatch."""
         self._predictor.replay_golden(self.bundle, inputs=1)
 
-    def _decode(self, data: bytes) -> Radiograph:
+    def _decode(self, data: bytes, deadline: float) -> Radiograph:
+        if monotonic() >= deadline:
+            raise OutOfTime("The film waited until nobody waited for it any more.")
+        decode_side_px = self.manifest.preprocess.decode_side_px
         with stage_timer("decode"):
-            return decode(data, self.manifest.preprocess, self._limits)
+            film = open_film(data, self._limits)
+            if film.is_costly and self._sandbox is not None:
+                return self._sandbox.decode(data, decode_side_px, deadline)
+            return film.decode(decode_side_px)
 
     def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
         with stage_timer("preprocess"):

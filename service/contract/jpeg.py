@@ -25,8 +25,18 @@ _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 _WITHOUT_LENGTH = frozenset((0x01, 0xC8, 0xD8, _END_OF_IMAGE, *range(0xF0, 0xFE)))
 
 
-def check_segments(data: bytes) -> None:
-    """Judge the file's structure. Damage after the start of the first scan is left to the decoder to find.
+# Ten scans over the largest film: some seconds, which a server spends outside of its own process.
+MAX_PASSES = 640_000_000
+
+
+def check_passes(pixels: int, scans: int) -> None:
+    """Raise UnsupportedImage if so many scans over so many pixels would take too long."""
+    if pixels * scans > MAX_PASSES:
+        raise UnsupportedImage(f"The JPEG file holds {scans} scans over {pixels} pixels; save it as a baseline JPEG.")
+
+
+def check_segments(data: bytes) -> int:
+    """Judge the file's structure, and count its scans. Damage after the start of the first scan is left to the decoder to find.
 
     Raises UnsupportedImage for more scans, segments or stray bytes than films have, UnreadableImage for a file without a scan.
     """
@@ -37,7 +47,7 @@ def check_segments(data: bytes) -> None:
         position = marker.end()
         code = marker[1][0]
         if scans and code == _END_OF_IMAGE:
-            return
+            return scans
         segments += 1
         scans += code == _START_OF_SCAN
         if code not in _WITHOUT_LENGTH:
@@ -52,6 +62,7 @@ def check_segments(data: bytes) -> None:
             )
     if not scans:
         raise UnreadableImage("The JPEG file is damaged or truncated (it holds no scan); export the film again.")
+    return scans
 
 
 def is_stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:

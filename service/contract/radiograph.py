@@ -5,6 +5,8 @@ Knows file formats, limits and polarity; knows nothing of models or HTTP.
 
 import io
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,36 +68,76 @@ class Radiograph:
         Raises UnsupportedFormat, UnreadableImage, UnsupportedImage, UnsupportedDicom, ImageTooSmall, ImageTooLarge or
         AspectRatioTooExtreme. Size limits are checked on the header, before pixels are decoded.
         """
-        limits = limits or DecodeLimits()
-        format_name = sniff_format(data)
-        if format_name == "dicom":
-            header = dicom.read_header(data, limits.max_pixels)
-            _check_size(header.width_px, header.height_px, limits)
-            film = cls._of(dicom.decode_grey(header), format_name, header.width_px, header.height_px)
-            return replace(film, says_otherwise=header.says_otherwise)
-        try:
-            image = _open(data, format_name, limits)
-            width_px, height_px = image.size
-            if format_name == "jpeg" and decode_side_px is not None:
-                # The luminance is what a grey decoding gives, to the bit; the colours cost some tenths of a millisecond.
-                image.draft("RGB" if jpeg.is_stored_as_rgb(image) else "YCbCr", (decode_side_px, decode_side_px))
-            image.load()
-            # Not before: PNG's EXIF is read by decoding all of it. TIFF is upright by now, and no longer says otherwise.
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            if orientation in _ON_ITS_SIDE:
-                width_px, height_px = height_px, width_px
-            chroma = colour.mean_chroma(image)  # now, because a film of deep colour is decoded again without its colours
-            pixels = grey.upright(_to_grey(image, data, format_name), orientation)
-            return cls._of(pixels, format_name, width_px, height_px, chroma)
-        except _DAMAGED as fault:
-            raise UnreadableImage(
-                f"The {format_name.upper()} file is damaged or truncated ({_short(fault)}); export the film again."
-            ) from fault
+        return open_film(data, limits or DecodeLimits()).decode(decode_side_px)
 
     @classmethod
     def _of(cls, pixels: GreyPixels, format_name: str, width_px: int, height_px: int, mean_chroma: float = 0.0) -> "Radiograph":
         pixels.setflags(write=False)
         return cls(pixels, format_name, width_px, height_px, mean_chroma)
+
+
+@dataclass(frozen=True)
+class OpenedFilm:
+    """A film whose header was judged, and whose pixels are not decoded yet.
+
+    is_costly: whether decoding takes long, or runs codecs that a server keeps out of its own process: see `service.sandbox`.
+    """
+
+    is_costly: bool
+    _decoding: Callable[[int | None], Radiograph]
+
+    def decode(self, decode_side_px: int | None) -> Radiograph:
+        """Decode the pixels; see `Radiograph.from_bytes`."""
+        return self._decoding(decode_side_px)
+
+
+# Above these, decoding takes more than some tenths of a second. A scan of a JPEG is a pass over the whole film.
+COSTLY_PIXELS = 20_000_000
+COSTLY_JPEG_PASSES = 100_000_000
+
+
+def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
+    """Judge a film by its header, in a millisecond. Raises as `Radiograph.from_bytes`."""
+    format_name = sniff_format(data)
+    if format_name == "dicom":
+        header = dicom.read_header(data, limits.max_pixels)
+        _check_size(header.width_px, header.height_px, limits)
+        is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
+        return OpenedFilm(is_costly, lambda _: _decode_dicom(header))
+    with _damage_reported(format_name):
+        image, is_costly = _open(data, format_name, limits)
+        return OpenedFilm(is_costly, lambda side_px: _decode_picture(image, data, format_name, side_px))
+
+
+def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
+    film = Radiograph._of(dicom.decode_grey(header), "dicom", header.width_px, header.height_px)
+    return replace(film, says_otherwise=header.says_otherwise)
+
+
+def _decode_picture(image: Any, data: bytes, format_name: str, decode_side_px: int | None) -> Radiograph:
+    with _damage_reported(format_name):
+        width_px, height_px = image.size
+        if format_name == "jpeg" and decode_side_px is not None:
+            # The luminance is what a grey decoding gives, to the bit; the colours cost some tenths of a millisecond.
+            image.draft("RGB" if jpeg.is_stored_as_rgb(image) else "YCbCr", (decode_side_px, decode_side_px))
+        image.load()
+        # Not before: PNG's EXIF is read by decoding all of it. TIFF is upright by now, and no longer says otherwise.
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        if orientation in _ON_ITS_SIDE:
+            width_px, height_px = height_px, width_px
+        chroma = colour.mean_chroma(image)  # now, because a film of deep colour is decoded again without its colours
+        pixels = grey.upright(_to_grey(image, data, format_name), orientation)
+        return Radiograph._of(pixels, format_name, width_px, height_px, chroma)
+
+
+@contextmanager
+def _damage_reported(format_name: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as fault:
+        raise UnreadableImage(
+            f"The {format_name.upper()} file is damaged or truncated ({_short(fault)}); export the film again."
+        ) from fault
 
 
 # What Pillow's plugins raise on damaged files.
@@ -133,10 +175,11 @@ def sniff_format(data: bytes) -> str:
     )
 
 
-def _open(data: bytes, format_name: str, limits: DecodeLimits) -> Any:
-    """A Pillow image that has been judged and not yet decoded."""
+def _open(data: bytes, format_name: str, limits: DecodeLimits) -> tuple[Any, bool]:
+    """A Pillow image that has been judged and not yet decoded, and whether decoding it is costly."""
+    scans = 1
     if format_name == "jpeg":
-        jpeg.check_segments(data)
+        scans = jpeg.check_segments(data)
     elif format_name == "png":
         png.check_chunks(data)
     elif format_name == "tiff":
@@ -144,13 +187,16 @@ def _open(data: bytes, format_name: str, limits: DecodeLimits) -> Any:
     image = _PLUGINS[format_name](io.BytesIO(data))
     width_px, height_px = image.size
     _check_size(width_px, height_px, limits)
+    if format_name == "jpeg":
+        jpeg.check_passes(width_px * height_px, scans)
     # Not n_frames: counting a TIFF's pages reads them all.
     if getattr(image, "is_animated", False):
         raise UnsupportedImage(f"The {format_name.upper()} file holds more than one frame or page; send one film per file.")
     if format_name == "tiff":
         tiff.check_layout(image, limits.max_pixels)
         tiff.skip_subdirectories(image)
-    return image
+    passes = width_px * height_px * scans
+    return image, passes > (COSTLY_JPEG_PASSES if format_name == "jpeg" else COSTLY_PIXELS)
 
 
 def _check_size(width_px: int, height_px: int, limits: DecodeLimits) -> None:

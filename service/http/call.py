@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
 
 from service.access.caller import Caller
 from service.store.records import PredictionRecord
@@ -12,13 +13,15 @@ class Call:
     """One request. Filled by whoever learns something, read when its answer is about to leave.
 
     address: of the client, anonymised. problem: kind of the refusal, None without one. predictions: in the order of the films.
-    films: how many were sent; a film that is refused has no prediction.
+    films: how many were sent; a film that is refused has no prediction. deadline: of time.monotonic, when the client is told
+    that the time is over.
     """
 
     caller: Caller | None = None
     address: str | None = None
     problem: str | None = None
     films: int = 0
+    deadline: float = inf
     predictions: list[PredictionRecord] = field(default_factory=list)
 
 

@@ -1,0 +1,46 @@
+"""The process that decodes: films in by stdin, answers out by stdout, until stdin ends. `python -m service.sandbox BYTES`."""
+
+import os
+import sys
+
+import cv2
+
+from service.contract.errors import InputError, UnreadableImage
+from service.contract.radiograph import Radiograph
+from service.sandbox import messages
+
+
+def main(room_bytes: int) -> None:
+    """room_bytes: memory that decoding may take beyond what the process has when it is ready."""
+    cv2.setNumThreads(1)
+    _limit_memory(room_bytes)
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    while (head := messages.read_head(stdin.read)) is not None:
+        film, decode_side_px, limits = messages.parse_request(head, stdin.read)
+        try:
+            parts = messages.answer(Radiograph.from_bytes(film, decode_side_px=decode_side_px, limits=limits))
+        except InputError as error:
+            parts = messages.refusal(error)
+        except MemoryError:
+            parts = messages.refusal(UnreadableImage("The film takes more memory to decode than it may; send a smaller copy."))
+        for part in parts:
+            stdout.write(part)
+        stdout.flush()
+
+
+def _limit_memory(room_bytes: int) -> None:
+    """Where the system can: elsewhere the deadline alone ends what grows."""
+    try:
+        import resource
+        from pathlib import Path
+
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except (ImportError, OSError):
+        return
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + room_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the film
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,145 @@
+"""The server's side of the sandbox: hands films to processes, and ends those that take too long."""
+
+import os
+import select
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any, cast
+
+from service.contract.errors import DecoderFailed, OutOfTime, UnreadableImage
+from service.contract.radiograph import DecodeLimits, Radiograph
+from service.sandbox import messages
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+# Codecs hold a film at 4 bytes a pixel, some twice, and the file beside it.
+_BYTES_PER_PIXEL = 12
+_ROOM_BYTES = 512 * 1024 * 1024
+
+_CHUNK_BYTES = 1 << 20
+
+# What a decoder needs of the environment: keys and passwords of the service are none of its business.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+
+
+class SandboxedDecoder:
+    """Decodes films in at most so many processes as threads call it; they start when they are needed, and stay."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self._limits = limits
+        self._idle: list[_Process] = []
+        self._changing = threading.Lock()
+
+    def decode(self, film: bytes, decode_side_px: int | None, deadline: float) -> Radiograph:
+        """As `Radiograph.from_bytes`. deadline: of time.monotonic; the process is ended then, and the thread free.
+
+        Raises InputError, OutOfTime, or DecoderFailed if there is no process to be had.
+        """
+        process = self._take()
+        try:
+            decoded = process.decode(film, decode_side_px, self._limits, deadline)
+        except (_Gone, OutOfTime) as fault:
+            process.end()
+            if isinstance(fault, OutOfTime):
+                raise
+            raise UnreadableImage("The film's file breaks the program that decodes it; export the film again.") from fault
+        except Exception:
+            self._give_back(process)
+            raise
+        self._give_back(process)
+        return decoded
+
+    def close(self) -> None:
+        """End the processes that wait for work."""
+        with self._changing:
+            idle, self._idle = self._idle, []
+        for process in idle:
+            process.end()
+
+    def _take(self) -> "_Process":
+        with self._changing:
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_alive():
+                    return process
+        return _Process(_BYTES_PER_PIXEL * self._limits.max_pixels + _ROOM_BYTES)
+
+    def _give_back(self, process: "_Process") -> None:
+        with self._changing:
+            self._idle.append(process)
+
+
+class _Gone(Exception):
+    """The process ended in the middle of a film."""
+
+
+class _Process:
+    """One decoding process. Belongs to one thread at a time."""
+
+    def __init__(self, room_bytes: int) -> None:
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        command = [sys.executable, "-m", "service.sandbox", str(room_bytes)]
+        try:
+            self._popen = subprocess.Popen(  # noqa: S603 (our own module)
+                command,
+                cwd=_ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # Decoders print pieces of the file.
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+            )
+        except OSError as fault:
+            raise DecoderFailed("The program that decodes large and compressed films cannot be started.") from fault
+        # Asked for above, and so there.
+        self._pipes = cast(IO[bytes], self._popen.stdin), cast(IO[bytes], self._popen.stdout)
+        self._to, self._from = (pipe.fileno() for pipe in self._pipes)
+        os.set_blocking(self._to, False)
+
+    def is_alive(self) -> bool:
+        """Whether it can take a film."""
+        return self._popen.poll() is None
+
+    def decode(self, film: bytes, decode_side_px: int | None, limits: DecodeLimits, deadline: float) -> Radiograph:
+        """Raises InputError, OutOfTime, or _Gone."""
+        for part in messages.request(film, decode_side_px, limits):
+            self._write(memoryview(part), deadline)
+        head = messages.read_head(lambda size: self._read(size, deadline))
+        if head is None:
+            raise _Gone
+        return messages.parse_answer(head, lambda size: self._read(size, deadline))
+
+    def end(self) -> None:
+        """At once, whatever it is doing."""
+        self._popen.kill()
+        self._popen.wait()
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _write(self, data: memoryview, deadline: float) -> None:
+        while data:
+            self._wait(([], [self._to]), deadline)
+            try:
+                data = data[os.write(self._to, data[:_CHUNK_BYTES]) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError as fault:
+                raise _Gone from fault
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            self._wait(([self._from], []), deadline)
+            chunk = os.read(self._from, min(size - len(received), _CHUNK_BYTES))
+            if not chunk:
+                raise _Gone
+            received += chunk
+        return bytes(received)
+
+    def _wait(self, pipes: tuple[list[Any], list[Any]], deadline: float) -> None:
+        if not any(select.select(*pipes, [], max(0.0, deadline - monotonic()))):
+            raise OutOfTime("The film could not be decoded in the time there is; send a smaller copy.")

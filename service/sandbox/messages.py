@@ -1,0 +1,65 @@
+"""What goes through the pipes: a line of JSON, then bytes whose number it says. Nothing that could run code.
+
+A request is the film and how to decode it, an answer the Radiograph or the InputError.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from service.contract import errors
+from service.contract.radiograph import DecodeLimits, Radiograph
+
+Read = Callable[[int], bytes]
+
+_HEAD_BYTES = 4096
+
+# The only classes that an answer can name.
+_REFUSALS = {kind.__name__: kind for kind in errors.InputError.__subclasses__() if kind is not errors.RateLimited}
+
+
+def request(film: bytes, decode_side_px: int | None, limits: DecodeLimits) -> tuple[bytes, bytes]:
+    """Head and body of a request."""
+    return _head({"bytes": len(film), "decode_side_px": decode_side_px, "limits": asdict(limits)}), film
+
+
+def parse_request(head: dict[str, Any], read: Read) -> tuple[bytes, int | None, DecodeLimits]:
+    """What `request` was given."""
+    return read(head["bytes"]), head["decode_side_px"], DecodeLimits(**head["limits"])
+
+
+def answer(film: Radiograph) -> tuple[bytes, bytes]:
+    """Head and body of an answer."""
+    facts = {name: value for name, value in vars(film).items() if name != "pixels"}
+    return _head({"shape": film.pixels.shape, "facts": facts}), film.pixels.tobytes()
+
+
+def refusal(error: errors.InputError) -> tuple[bytes, bytes]:
+    """Head and body of a refusal."""
+    return _head({"refusal": type(error).__name__, "message": str(error)[:1000]}), b""
+
+
+def parse_answer(head: dict[str, Any], read: Read) -> Radiograph:
+    """The film. Raises the InputError that the answer is."""
+    if "refusal" in head:
+        raise _REFUSALS[head["refusal"]](head["message"])
+    height, width = head["shape"]
+    pixels = np.frombuffer(read(height * width), dtype=np.uint8).reshape(height, width)
+    return Radiograph(pixels=pixels, **head["facts"])
+
+
+def read_head(read: Read) -> dict[str, Any] | None:
+    """The next head; None at the end of the stream."""
+    line = read(_HEAD_BYTES)
+    if not line:
+        return None
+    values: dict[str, Any] = json.loads(line)
+    return values
+
+
+def _head(values: dict[str, Any]) -> bytes:
+    # Of fixed length, so that it is read without looking for its end.
+    return json.dumps(values).encode().ljust(_HEAD_BYTES)

@@ -1,0 +1,158 @@
+import os
+import signal
+import threading
+from dataclasses import fields
+from time import monotonic
+
+import numpy as np
+import psutil
+import pytest
+from pydicom import uid
+
+from service.contract.errors import (
+    AspectRatioTooExtreme,
+    ImageTooLarge,
+    InputError,
+    OutOfTime,
+    UnreadableImage,
+    UnsupportedFormat,
+)
+from service.contract.radiograph import DecodeLimits, Radiograph, open_film
+from service.sandbox import decoder as decoder_module
+from service.sandbox.decoder import SandboxedDecoder
+from tests.compressed_dicom import compressed_dicom
+from tests.encoded_films import dicom_file, encode, film, png_16_bit, png_claiming, tiff_file
+
+pytestmark = pytest.mark.slow
+
+FILM = film(300)
+DEEP = FILM.astype(np.uint16) * 200
+FILES = {
+    "jpeg": encode(FILM, "JPEG"),
+    "png": encode(np.dstack([FILM, FILM // 2, FILM]), "PNG"),
+    "png16": png_16_bit(DEEP),
+    "tiff": tiff_file(DEEP),
+    "bmp": encode(FILM, "BMP"),
+    "webp": encode(FILM, "WEBP"),
+    "dicom": dicom_file(FILM, ViewPosition="LL"),
+    "jpeg2000": compressed_dicom(DEEP, uid.JPEG2000Lossless),
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    sandbox = SandboxedDecoder(DecodeLimits(max_pixels=4_000_000))
+    yield sandbox
+    sandbox.close()
+
+
+def soon(seconds=60.0):
+    return monotonic() + seconds
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_film_is_the_same_inside_and_outside(sandbox, name):
+    inside, outside = sandbox.decode(FILES[name], 256, soon()), Radiograph.from_bytes(FILES[name], decode_side_px=256)
+    for field in fields(Radiograph):
+        assert np.array_equal(getattr(inside, field.name), getattr(outside, field.name)), field.name
+
+
+@pytest.mark.parametrize(
+    ("data", "refusal"),
+    [
+        (b"no film", UnsupportedFormat),
+        (FILES["png"][:500], UnreadableImage),
+        (png_claiming(4000, 4000), ImageTooLarge),
+        (encode(FILM[:60].repeat(2, axis=0)[:100], "PNG"), InputError),
+        (encode(np.zeros((100, 400), np.uint8), "PNG"), AspectRatioTooExtreme),
+    ],
+)
+def test_refusals_come_out_as_they_are_outside(sandbox, data, refusal):
+    try:
+        Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=4_000_000))
+    except InputError as outside:
+        with pytest.raises(refusal) as inside:
+            sandbox.decode(data, None, soon())
+        assert (type(inside.value), str(inside.value)) == (type(outside), str(outside))
+
+
+def test_one_process_serves_film_after_film_and_as_many_as_there_are_threads(sandbox):
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    [first] = sandbox._idle
+    for _ in range(5):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+    assert sandbox._idle == [first]
+
+
+def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process():
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    [process] = sandbox._idle
+    os.kill(process._popen.pid, signal.SIGSTOP)  # as a codec that never comes back
+    with pytest.raises(OutOfTime):
+        sandbox.decode(FILES["jpeg"], 256, soon(0.2))
+    assert process._popen.poll() is not None
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    sandbox.close()
+
+
+def test_a_film_that_kills_its_process_is_unreadable_and_the_next_one_is_read():
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    [process] = sandbox._idle
+    os.kill(process._popen.pid, signal.SIGSTOP)
+    killer = threading.Timer(0.3, process._popen.kill)
+    killer.start()
+    with pytest.raises(UnreadableImage, match="breaks"):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+    killer.join()
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    sandbox.close()
+
+
+def test_a_film_that_takes_too_much_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(decoder_module, "_ROOM_BYTES", 0)
+    monkeypatch.setattr(decoder_module, "_BYTES_PER_PIXEL", 1)
+    sandbox = SandboxedDecoder(DecodeLimits(max_pixels=20_000_000))
+    with pytest.raises(UnreadableImage):
+        sandbox.decode(encode(np.zeros((4400, 4400), np.uint8), "PNG"), None, soon())
+    sandbox.close()
+
+
+def test_processes_know_no_secrets_and_end_with_the_service(monkeypatch):
+    monkeypatch.setenv("CXR_AUDIT_SECRET", "a secret of the operator")
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    [process] = sandbox._idle
+    child = psutil.Process(process._popen.pid)
+    assert not any(name.startswith("CXR_") for name in child.environ())
+    sandbox.close()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_ends_when_its_service_is_gone():
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    [process] = sandbox._idle
+    process._popen.stdin.close()
+    assert process._popen.wait(30) == 0
+    process._popen.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "is_costly"),
+    [
+        (FILES["jpeg"], False),
+        (FILES["png16"], False),
+        (dicom_file(FILM), False),
+        (FILES["jpeg2000"], True),
+        (encode(np.zeros((3000, 3000), np.uint8), "JPEG"), False),
+        (encode(np.zeros((3000, 3000), np.uint8), "PNG"), False),
+        (encode(np.zeros((5000, 5000), np.uint8), "PNG"), True),
+        (encode(np.zeros((5000, 5000), np.uint8), "JPEG"), False),
+        (encode(np.zeros((5000, 5000), np.uint8), "JPEG", progressive=True), True),
+    ],
+    ids=["jpeg", "png16", "dicom", "jpeg2000", "jpeg 3000", "png 3000", "png 5000", "jpeg 5000", "progressive 5000"],
+)
+def test_only_what_takes_long_or_needs_a_codec_is_costly(data, is_costly):
+    assert open_film(data, DecodeLimits()).is_costly == is_costly
