@@ -36,7 +36,8 @@ DEFAULT_DATABASE = Path(__file__).resolve().parent.parent / "records" / "chest-x
 _SECRET = ("audit_secret", "database_url", "rate_limit_storage")
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Those that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -68,7 +69,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     bundle: str | None = None
-    threads: int = Field(default_factory=_usable_cpus, ge=1, le=256)
+    threads: int = Field(default_factory=usable_cpus, ge=1, le=256)
     ort_threads_per_session: int = Field(default=1, ge=1, le=256)
     queue_limit: int = Field(default=64, ge=10)
     timeout_seconds: float = Field(default=60.0, gt=0, lt=BENTOML_TIMEOUT_SECONDS)

@@ -7,7 +7,7 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 
 from service.contract.errors import ImageTooLarge, UnreadableImage, UnsupportedDicom
-from service.contract.radiograph import DecodeLimits, Radiograph
+from service.contract.radiograph import DecodeLimits, Radiograph, open_film
 from tests.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
 
 FILM = film()
@@ -97,6 +97,23 @@ def test_a_deflated_bomb_is_refused_before_it_has_inflated():
     assert len(data) < 200_000
     with pytest.raises(UnsupportedDicom, match="inflates to more"):
         Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=1_000_000))
+
+
+def test_a_deflated_film_is_not_even_opened_in_the_servers_own_process():
+    assert open_film(deflated(dicom_dataset(FILM)), DecodeLimits()).is_costly
+
+
+@pytest.mark.parametrize("place", [b"\x08\x00\x16\x00UI", b"\x02\x00\x10\x00UI", b"\x28\x00\x10\x00US"])
+def test_a_value_of_a_kind_that_there_is_not_is_unreadable(place):
+    data = dicom_file(FILM)
+    with pytest.raises(UnreadableImage):
+        Radiograph.from_bytes(data.replace(place, place[:4] + b"QQ"))
+
+
+def test_two_transfer_syntaxes_in_one_are_refused():
+    data = dicom_file(FILM).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008\\1.2.1\0")
+    with pytest.raises((UnsupportedDicom, UnreadableImage)):
+        Radiograph.from_bytes(data)
 
 
 def test_a_deflated_film_over_the_limit_is_too_large():

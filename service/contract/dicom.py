@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from service.contract.dicom_frame import CODEC_OF, decode_frame
 from service.contract.dicom_object import check_class, says_otherwise
@@ -57,19 +57,26 @@ class DicomHeader:
     says_otherwise: bool
 
 
+def is_deflated(data: bytes) -> bool:
+    """Whether a file may be deflated. The file meta group that names the transfer syntax (PS3.10, 7.1) may be of any length, so
+    the name is looked for everywhere.
+    """
+    return DeflatedExplicitVRLittleEndian.encode() in data
+
+
 def read_header(data: bytes, max_pixels: int) -> DicomHeader:
     """Parse and judge the header. max_pixels: bounds what a deflated file may inflate to.
 
     Raises UnreadableImage or UnsupportedDicom.
     """
-    # Not left to the parser, which inflates without a limit. The file meta group that names the transfer syntax (PS3.10, 7.1)
-    # may be of any length, so the name is looked for everywhere.
-    if DeflatedExplicitVRLittleEndian.encode() in data:
+    if is_deflated(data):  # the parser would inflate without a limit
         data = _inflated(data, max_pixels)
     file = _RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
-        syntax = dataset.file_meta.TransferSyntaxUID
+        syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
+        sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+        is_no_chest = says_otherwise(dataset)
         has_pixels = "PixelData" in dataset
         allocated = int(dataset.get("BitsAllocated", 0))
         stored = int(dataset.get("BitsStored", allocated))
@@ -86,7 +93,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
         raise UnreadableImage(
             f"The DICOM file cannot be parsed ({type(fault).__name__}); export it again as DICOM Part 10."
         ) from fault
-    check_class(dataset)
+    check_class(sop_class)
     if not has_pixels or width_px <= 0 or height_px <= 0:
         raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -112,7 +119,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
             f"The DICOM file's lookup tables take {longest_table} bytes, over the limit of {MAX_TABLE_BYTES}; "
             "send it with one VOI LUT or a window."
         )
-    return DicomHeader(dataset, width_px, height_px, stored, high, bool(syntax.is_compressed), says_otherwise(dataset))
+    return DicomHeader(dataset, width_px, height_px, stored, high, bool(syntax.is_compressed), is_no_chest)
 
 
 # Bits allocated; whether the stored ones fit into them; whether the highest of those lies within.

@@ -26,9 +26,8 @@ _CHEST = ("CHEST", "THORAX", "LUNG")
 _OTHER_VIEWS = frozenset({"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE"})
 
 
-def check_class(dataset: Dataset) -> None:
-    """Raise UnsupportedDicom for an object that is no single film. Files without a class are taken for films."""
-    sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+def check_class(sop_class: str) -> None:
+    """Raise UnsupportedDicom for the SOP class of an object that is no single film. Files without one are taken for films."""
     if not sop_class or sop_class in _FILMS:
         return
     if sop_class == uid.DigitalXRayImageStorageForProcessing:

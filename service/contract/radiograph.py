@@ -100,13 +100,20 @@ def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     """Judge a film by its header, in a millisecond. Raises as `Radiograph.from_bytes`."""
     format_name = sniff_format(data)
     if format_name == "dicom":
-        header = dicom.read_header(data, limits.max_pixels)
-        _check_size(header.width_px, header.height_px, limits)
+        if dicom.is_deflated(data):  # its header can only be read once it is inflated
+            return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(data, limits)))
+        header = _open_dicom(data, limits)
         is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
         return OpenedFilm(is_costly, lambda _: _decode_dicom(header))
     with _damage_reported(format_name):
         image, is_costly = _open(data, format_name, limits)
         return OpenedFilm(is_costly, lambda side_px: _decode_picture(image, data, format_name, side_px))
+
+
+def _open_dicom(data: bytes, limits: DecodeLimits) -> dicom.DicomHeader:
+    header = dicom.read_header(data, limits.max_pixels)
+    _check_size(header.width_px, header.height_px, limits)
+    return header
 
 
 def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:

@@ -67,6 +67,7 @@ def bombs() -> dict[str, bytes]:
     scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
     plain_tiff = tiff_file(FILM, tag_259=8)
     sizes = struct.pack(">8I", 60_000, 60_000, 0, 0, 60_000, 60_000, 0, 0)
+    claim = dicom_dataset(DEEP, Rows=8000, Columns=8000)
     huge = b"\xff\x4f\xff\x51\x00\x29\x00\x00" + sizes + b"\x00\x01\x0f\x01\x01"
     progressive = encode(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
     return {
@@ -80,9 +81,7 @@ def bombs() -> dict[str, bytes]:
         "a dicom of 60,000 x 60,000 px": dicom_file(FILM, Rows=60_000, Columns=60_000),
         "a dicom of nested sequences": flat[:cut] + nested * 20_000 + flat[cut:],
         "a jpeg of many scans": progressive[:-2] + scan * 45 + progressive[-2:],
-        "a jpeg 2000 of 60,000 x 60,000 px": with_frame(
-            dicom_dataset(DEEP, Rows=8000, Columns=8000), uid.JPEG2000Lossless, huge
-        ),
+        "a jpeg 2000 of 60,000 x 60,000 px": with_frame(claim, uid.JPEG2000Lossless, huge),
     }
 
 

@@ -1,0 +1,1 @@
+"""Scoring of archives: every film below a folder, without a server."""

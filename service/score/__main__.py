@@ -1,0 +1,91 @@
+"""Every film below a folder into one table: `python -m service.score FOLDER --out predictions.csv`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from service.command_line import report_faults
+from service.contract.errors import ConfigError
+from service.contract.manifest import ModelBundle, sha256_of
+from service.contract.radiograph import DecodeLimits
+from service.decision import DEFAULT_OPERATING_POINT, find_operating_point
+from service.loading import locate_bundle
+from service.score.films import find_files
+from service.score.judge import Task
+from service.score.progress import Progress
+from service.score.result import Result
+from service.score.workers import Workers
+from service.settings import usable_cpus
+
+_INTERRUPTED = 130
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 0 once every film has its row, refused ones too; 1 for wrong arguments; 130 if interrupted."""
+    arguments = _parse(argv)
+    with report_faults() as outcome:
+        try:
+            _score(arguments)
+            outcome.status = 0
+        except KeyboardInterrupt:
+            print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
+            outcome.status = _INTERRUPTED
+    return outcome.status
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    folder: Path = arguments.folder
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder.")
+    if arguments.out.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"{arguments.out} must end in .csv or .parquet.")
+    bundle = ModelBundle.open(locate_bundle(arguments.bundle))
+    find_operating_point(bundle.manifest, arguments.operating_point)
+    task = Task(folder.resolve(), bundle.path.resolve(), arguments.operating_point, arguments.max_pixels)
+    settings = {
+        "folder": str(task.folder),
+        "model": sha256_of(bundle.file("manifest.json")),
+        "operating_point": task.operating_point,
+    }
+    paths = list(find_files(task.folder))
+    with Result(arguments.out, settings, arguments.overwrite) as result:
+        done, last = 0, None
+        progress = Progress(len(paths))
+        for row in result.rows():
+            progress.count_earlier(row)
+            last = row["path"].removeprefix("./")
+        if last is not None:
+            done = paths.index(last) + 1 if last in paths else 0
+            progress.go_on_from(done)
+        workers = Workers(task, arguments.processes, bundle.manifest.version)
+        try:
+            for _, judged in workers.rows(paths[done:]):
+                if judged is not None:
+                    result.add(judged)
+                progress.add(judged)
+        finally:
+            workers.close()
+        result.finish()
+    print(progress.summary(), file=sys.stderr)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m service.score",
+        description="Judge every film below a folder, of any format that the service reads, and write one row for each. "
+        "Rows hold the films' paths, which may name patients, and their SHA-256; nothing else of DICOM headers is read. A film "
+        "that is refused has its reason in its row. A run that was interrupted or killed goes on with the same command. "
+        "For research use only.",
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="table to write: .csv, or .parquet if pyarrow is installed")
+    parser.add_argument("--bundle", help="folder or tag of the model (default: the one that would be served)")
+    parser.add_argument("--operating-point", default=DEFAULT_OPERATING_POINT, help="decision rule (default %(default)s)")
+    parser.add_argument("--processes", type=int, default=usable_cpus(), metavar="N", help="at once (default %(default)s)")
+    parser.add_argument("--max-pixels", type=int, default=DecodeLimits().max_pixels, help="largest film (default %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

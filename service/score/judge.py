@@ -1,0 +1,76 @@
+"""Judges film after film in a process of its own."""
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from service.contract.errors import ChestXrayError, UnreadableImage, UnsupportedFormat, UploadTooLarge
+from service.contract.manifest import ModelBundle
+from service.contract.radiograph import DecodeLimits
+from service.loading import load_predictor
+from service.observer import Observer
+from service.pipeline import Pipeline
+from service.sandbox.decoder import SandboxedDecoder
+from service.score.rows import Row, refusal_row, row_of
+
+# A plate of 64 million pixels in JPEG 2000 takes some seconds; nothing that can be read takes a minute.
+FILM_SECONDS = 60.0
+
+MAX_FILE_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done with every film."""
+
+    folder: Path
+    bundle: Path
+    operating_point: str
+    max_pixels: int
+
+
+# Of a worker process: what `prepare` made.
+_ready: tuple[Task, Pipeline] | None = None
+
+
+def prepare(task: Task) -> None:
+    """Make this process ready to judge."""
+    global _ready  # noqa: PLW0603 (a worker process belongs to one task)
+    cv2.setNumThreads(1)
+    for library in ("PIL", "pydicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{library}\.")
+    bundle = ModelBundle.open(task.bundle)
+    limits = DecodeLimits(max_pixels=task.max_pixels)
+    pipeline = Pipeline(bundle, load_predictor(bundle, 1), Observer.from_bundle(bundle), limits, SandboxedDecoder(limits))
+    _ready = task, pipeline
+
+
+def judge(path: str) -> Row | None:
+    """The film's row; None for a file that is no picture."""
+    if _ready is None:
+        raise RuntimeError("prepare was not called")
+    task, pipeline = _ready
+    version = pipeline.manifest.version
+    data = b""
+    try:
+        data = _read(task.folder / path)
+        prediction = pipeline.predict(data, task.operating_point, time.monotonic() + FILM_SECONDS)
+    except UnsupportedFormat:
+        return None
+    except ChestXrayError as error:
+        return refusal_row(path, data, error, version)
+    return row_of(path, prediction, version)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise UploadTooLarge(f"The file is longer than {MAX_FILE_BYTES} bytes.")
+        return path.read_bytes()
+    except OSError as fault:
+        raise UnreadableImage(f"The file cannot be read: {fault.strerror}.") from fault

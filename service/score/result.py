@@ -1,0 +1,109 @@
+"""The file with the rows: grown row by row beside its place, and put there when it is whole."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from service.contract.errors import ConfigError
+from service.score.rows import COLUMNS, Row
+
+
+class Result:
+    """out: .csv or .parquet. settings: what the rows depend on; a run goes on only with rows of the same ones.
+
+    Raises ConfigError if the file exists, or if unfinished rows are of other settings.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, str], overwrite: bool) -> None:
+        self._out = out
+        self._partial = out.with_name(f"{out.name}.partial")
+        self._note = out.with_name(f"{out.name}.partial.json")
+        if out.exists() and not overwrite:
+            raise ConfigError(f"{out} exists; give another --out, or --overwrite.")
+        if out.suffix == ".parquet":
+            _pyarrow()
+        if self._note.exists() and self._partial.exists():
+            began = json.loads(self._note.read_text("utf-8"))
+            if began != dict(settings):
+                changed = ", ".join(name for name in settings if began.get(name) != settings[name])
+                raise ConfigError(
+                    f"{self._partial} was begun with another {changed}; finish it as it was begun, or delete it to begin anew."
+                )
+            self._drop_torn_line()
+        else:
+            self._partial.write_bytes(b"")
+            self._note.write_text(json.dumps(dict(settings)), "utf-8")
+        self._stream = self._partial.open("a", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._stream, COLUMNS, restval="")
+
+    def __enter__(self) -> "Result":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        self._stream.close()
+
+    def rows(self) -> Iterator[Row]:
+        """Those written so far."""
+        with self._partial.open(newline="", encoding="utf-8") as stream:
+            yield from csv.DictReader(stream, COLUMNS)
+
+    def add(self, row: Row) -> None:
+        """Append a row; it survives the end of this process."""
+        self._writer.writerow(row)
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """Put the file in its place."""
+        self._stream.close()
+        whole = self._out.with_name(f".{self._out.name}.whole")
+        if self._out.suffix == ".parquet":
+            _write_parquet(whole, self.rows())
+        else:
+            with whole.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, COLUMNS)
+                writer.writeheader()
+                writer.writerows(self.rows())
+                stream.flush()
+                os.fsync(stream.fileno())
+        whole.replace(self._out)
+        self._partial.unlink()
+        self._note.unlink()
+
+    def _drop_torn_line(self) -> None:
+        """Of a process that was killed while it wrote."""
+        with self._partial.open("r+b") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - 65_536))
+            start, tail = stream.tell(), stream.read()
+            stream.truncate(start + tail.rfind(b"\n") + 1)
+
+
+_NUMBERS = {"width_px": int, "height_px": int, "confidence": float, "inference_time_ms": float}
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as fault:
+        raise ConfigError("Parquet needs the package pyarrow; install it, or give an --out that ends in .csv.") from fault
+    return pyarrow
+
+
+def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
+    pyarrow = _pyarrow()
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for row in rows:
+        for name, values in columns.items():
+            values.append(_typed(name, row[name]))
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
+
+def _typed(name: str, text: str) -> Any:
+    if text == "":
+        return None
+    if name == "review_required":
+        return text == "true"
+    return _NUMBERS.get(name, float if name.startswith("probability_") else str)(text)

@@ -1,0 +1,60 @@
+"""One row of the result for each film."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from service.contract.errors import ChestXrayError, kebab_case
+from service.contract.findings import FINDINGS
+from service.pipeline import Prediction
+
+COLUMNS = (
+    "path", "image_sha256", "format", "width_px", "height_px", "prediction", "confidence",
+    *(f"probability_{finding.lower()}" for finding in FINDINGS),
+    "operating_point", "prediction_set", "review_required", "review_reasons", "model_version", "inference_time_ms", "error",
+    "error_detail",
+)  # fmt: skip
+
+Row = Mapping[str, str]
+
+# A spreadsheet takes text that begins with one of these for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def row_of(path: str, prediction: Prediction, model_version: str) -> Row:
+    """Of a film that was judged."""
+    decision = prediction.decision
+    return {
+        "path": _safe(path),
+        "image_sha256": prediction.image_sha256,
+        "format": prediction.format,
+        "width_px": str(prediction.width_px),
+        "height_px": str(prediction.height_px),
+        "prediction": decision.finding,
+        "confidence": f"{decision.confidence:.6f}",
+        **{
+            f"probability_{finding.lower()}": f"{value:.6f}"
+            for finding, value in zip(FINDINGS, prediction.probabilities, strict=True)
+        },
+        "operating_point": prediction.operating_point,
+        "prediction_set": ";".join(decision.prediction_set),
+        "review_required": str(bool(decision.review_reasons)).lower(),
+        "review_reasons": ";".join(decision.review_reasons),
+        "model_version": model_version,
+        "inference_time_ms": f"{1000 * prediction.inference_seconds:.2f}",
+    }
+
+
+def refusal_row(path: str, data: bytes, error: ChestXrayError, model_version: str) -> Row:
+    """Of a film that was refused."""
+    return {
+        "path": _safe(path),
+        "image_sha256": sha256(data).hexdigest(),
+        "model_version": model_version,
+        "error": kebab_case(type(error).__name__),
+        "error_detail": str(error),
+    }
+
+
+def _safe(path: str) -> str:
+    """The same path, spelled so that no spreadsheet computes it."""
+    return f"./{path}" if path.startswith(_FORMULA_STARTS) else path

@@ -1,0 +1,199 @@
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from pydicom import uid
+
+from service.contract.manifest import ModelBundle
+from service.contract.radiograph import DecodeLimits
+from service.loading import load_predictor
+from service.observer import Observer
+from service.pipeline import Pipeline
+from service.score.films import find_files
+from tests.compressed_dicom import compressed_dicom
+from tests.encoded_films import dicom_file, encode, film, png_claiming, tiff_file
+from tests.serving import ROOT
+
+pytestmark = pytest.mark.slow
+
+FILM = film(200)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Films of all formats in several folders, some that are refused, and files that are none."""
+    folder = tmp_path_factory.mktemp("archive")
+    files = {
+        "a/film.jpg": encode(FILM, "JPEG"),
+        "a/film.png": encode(FILM, "PNG"),
+        "a/b/deep.tif": tiff_file(FILM.astype(np.uint16) * 200),
+        "a/b/IM0001": dicom_file(FILM),
+        "c/j2k.dcm": compressed_dicom(FILM, uid.JPEG2000Lossless),
+        "c/truncated.png": encode(FILM, "PNG")[:900],
+        "c/huge.png": png_claiming(50_000, 50_000),
+        "=cmd.png": encode(FILM, "PNG"),
+        "notes.txt": b"no film",
+        ".hidden.png": encode(FILM, "PNG"),
+        **{f"many/{number:03d}.png": encode(film(200, number), "PNG") for number in range(40)},
+    }
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "a" / "loop").symlink_to(folder, target_is_directory=True)
+    return folder
+
+
+def command(archive, out, bundle, *options):
+    return [sys.executable, "-m", "service.score", str(archive), "--out", str(out), "--bundle", str(bundle), *options]
+
+
+def score(archive, out, bundle, *options):
+    return subprocess.run(
+        command(archive, out, bundle, *options), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def rows_of(path):
+    with path.open(newline="") as stream:
+        return {row["path"]: row for row in csv.DictReader(stream)}
+
+
+def without_times(path):
+    return [{**row, "inference_time_ms": ""} for row in rows_of(path).values()]
+
+
+@pytest.fixture(scope="module")
+def whole(archive, bundle_path, tmp_path_factory):
+    """The table of an uninterrupted run of one process."""
+    out = tmp_path_factory.mktemp("out") / "whole.csv"
+    done = score(archive, out, bundle_path, "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    return out, done.stderr
+
+
+def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bundle_path):
+    rows = rows_of(whole[0])
+    bundle = ModelBundle.open(bundle_path)
+    pipeline = Pipeline(bundle, load_predictor(bundle, 1), Observer.from_bundle(bundle), DecodeLimits())
+    assert len(rows) == 48
+    for name in ("a/film.jpg", "a/b/deep.tif", "a/b/IM0001", "c/j2k.dcm", "many/007.png"):
+        expected = pipeline.predict((archive / name).read_bytes(), "balanced")
+        row = rows[name]
+        assert row["prediction"] == expected.decision.finding
+        assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities[2], abs=1e-5)
+        assert row["image_sha256"] == expected.image_sha256
+        assert row["review_reasons"] == ";".join(expected.decision.review_reasons)
+
+
+def test_refused_films_have_their_reason_and_other_files_no_row(whole):
+    rows = rows_of(whole[0])
+    assert rows["c/truncated.png"]["error"] == "unreadable-image"
+    assert rows["c/huge.png"]["error"] == "image-too-large"
+    assert rows["c/huge.png"]["prediction"] == ""
+    assert not {"notes.txt", ".hidden.png", "a/loop/a/film.jpg"} & set(rows)
+    assert "image-too-large 1, unreadable-image 1" in whole[1]
+    assert "no picture: 1" in whole[1]
+
+
+def test_a_path_that_a_spreadsheet_would_compute_is_spelled_harmlessly(whole):
+    assert "./=cmd.png" in rows_of(whole[0])
+
+
+def test_rows_are_in_the_order_of_their_paths_whatever_the_number_of_processes(whole, archive, bundle_path, tmp_path):
+    out = tmp_path / "two.csv"
+    assert score(archive, out, bundle_path, "--processes", "2").returncode == 0
+    assert without_times(out) == without_times(whole[0])
+    assert list(find_files(archive)) == sorted(find_files(archive), key=lambda path: path.split("/"))
+
+
+def test_a_killed_run_goes_on_to_the_same_table(whole, archive, bundle_path, tmp_path):
+    out = tmp_path / "killed.csv"
+    partial = tmp_path / "killed.csv.partial"
+    running = subprocess.Popen(
+        command(archive, out, bundle_path, "--processes", "1"), cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (partial.exists() and partial.read_bytes().count(b"\n") >= 5):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = partial.read_bytes()
+    partial.write_bytes(kept[: kept.rindex(b"\n") - 7])  # as if killed in the middle of a line
+    if out.exists():
+        pytest.skip("the run was over before it could be killed")
+    assert score(archive, out, bundle_path).returncode == 0
+    assert without_times(out) == without_times(whole[0])
+    assert not partial.exists()
+
+
+def test_unfinished_rows_of_other_settings_are_not_mixed(archive, bundle_path, tmp_path):
+    out = tmp_path / "mixed.csv"
+    (tmp_path / "mixed.csv.partial").write_text("")
+    (tmp_path / "mixed.csv.partial.json").write_text('{"folder": "x", "model": "y", "operating_point": "balanced"}')
+    refused = score(archive, out, bundle_path)
+    assert refused.returncode == 1
+    assert "another folder, model" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_parquet_holds_what_csv_holds(whole, archive, bundle_path, tmp_path):
+    import pyarrow.parquet
+
+    out = tmp_path / "films.parquet"
+    assert score(archive, out, bundle_path).returncode == 0
+    table = pyarrow.parquet.read_table(out).to_pylist()
+    rows = list(rows_of(whole[0]).values())
+    assert [row["path"] for row in table] == [row["path"] for row in rows]
+    assert [row["confidence"] for row in table if row["confidence"]] == [
+        float(row["confidence"]) for row in rows if row["confidence"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [(["--operating-point", "x"], "operating point"), (["--bundle", "nowhere"], "No bundle")],
+)
+def test_wrong_arguments_end_the_run_with_a_message(archive, bundle_path, tmp_path, options, complaint):
+    refused = score(archive, tmp_path / "x.csv", bundle_path, *options)
+    assert refused.returncode == 1
+    assert complaint in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_table_that_exists_is_not_overwritten_unasked(archive, bundle_path, tmp_path):
+    small = tmp_path / "small"
+    shutil.copytree(archive / "a" / "b", small)
+    out = tmp_path / "x.csv"
+    out.write_text("mine")
+    assert score(small, out, bundle_path).returncode == 1
+    assert out.read_text() == "mine"
+    assert score(small, out, bundle_path, "--overwrite").returncode == 0
+    assert len(rows_of(out)) == 2
+
+
+def test_a_film_that_ends_its_process_is_refused_and_the_others_are_judged(archive, bundle_path, tmp_path, monkeypatch):
+    from service.score import workers as module
+    from service.score.judge import Task
+
+    monkeypatch.setattr(module, "judge", end_on_007)
+    task = Task(archive, bundle_path, "balanced", 64_000_000)
+    workers = module.Workers(task, 2, "1.0.0")
+    rows = dict(workers.rows([f"many/{number:03d}.png" for number in range(4, 12)]))
+    workers.close()
+    assert rows["many/007.png"]["error"] == "unreadable-image"
+    assert [row["prediction"] != "" for path, row in rows.items() if path != "many/007.png"] == [True] * 7
+
+
+def end_on_007(path):
+    from service.score.judge import judge
+
+    if path == "many/007.png":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return judge(path)
