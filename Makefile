@@ -11,6 +11,9 @@ SERVE_ENV := .venv-serve
 DEV_ENV := .venv
 RUN_IN := $(DEV_ENV)/bin/python -m
 
+# Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
+TLS = $(if $(CERT),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
+
 # No usage data leaves the house.
 export BENTOML_DO_NOT_TRACK := True
 # Freed tensors stay with the process instead of going back to the kernel: on virtual machines that hand freed pages to
@@ -26,13 +29,13 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train export evaluate explore ablate tune bench smoke clean
+.PHONY: help serve test check audit format train export evaluate explore ablate tune bench smoke clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-serve: $(SERVE_ENV)/.installed ## Serve the released model on http://$(HOST):$(PORT)
-	$(SERVE_ENV)/bin/bentoml serve --host $(HOST) --port $(PORT)
+serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); under TLS 1.3 with CERT=file KEY=file
+	$(SERVE_ENV)/bin/bentoml serve --host $(HOST) --port $(PORT) $(TLS)
 
 test: $(DEV_ENV)/.installed ## Run all tests
 	$(RUN_IN) pytest
@@ -42,6 +45,10 @@ check: $(DEV_ENV)/.installed ## Lint, types, import directions
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
 	$(DEV_ENV)/bin/lint-imports
+	$(DEV_ENV)/bin/bandit --quiet --configfile pyproject.toml --recursive service training export
+
+audit: $(DEV_ENV)/.installed ## Ask for known weaknesses of what is pinned (needs the network)
+	$(DEV_ENV)/bin/pip-audit --disable-pip --no-deps --requirement requirements-serve.txt
 
 format: $(DEV_ENV)/.installed ## Format the code
 	$(DEV_ENV)/bin/ruff check --fix .

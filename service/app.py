@@ -57,7 +57,6 @@ from service.http.routes import build_routes
 from service.http.upload import Upload, read_film, read_films, read_flag
 from service.monitoring import REJECTIONS, STAGE_SECONDS
 from service.pipeline import Pipeline, Prediction
-from service.records import build_records, open_patiently
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 from service.workers import WorkerPool
 
@@ -86,6 +85,9 @@ class ChestXray:
         cv2.setNumThreads(1)
         self._pool = WorkerPool(self.settings.threads, self.settings.queue_limit)
         self._bodies = BodyBudget(self.settings.max_held_bytes)
+        # Not at import, which BentoML's supervisor does as well: it needs no database.
+        from service.records import build_records, open_patiently
+
         self.records = build_records(self.settings)
         open_patiently(self.records)
         self.access = AccessPolicy.from_settings(self.settings, self.records.database)

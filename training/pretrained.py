@@ -85,7 +85,7 @@ def _hub_weights(architecture: str) -> dict[str, Tensor]:
 def _require_hub() -> None:
     request = urllib.request.Request(hub_constants.ENDPOINT, method="HEAD")  # noqa: S310 - a constant https address
     try:
-        urllib.request.urlopen(request, timeout=_HUB_PROBE_SECONDS).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=_HUB_PROBE_SECONDS).close()  # noqa: S310  # nosec B310
     except urllib.error.HTTPError:
         return
     except OSError as fault:

@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from service.access.addresses import anonymised, client_address, is_in
 from service.access.caller import Caller
-from service.access.keys import KeyStore, KeyVerifier
 from service.access.rate_limit import RateLimiter
 from service.access.roles import PROBES, required_roles
-from service.access.tokens import Issuer, TokenVerifier
 from service.contract.errors import AccessDenied, ChestXrayError, NotAuthenticated
 from service.settings import Settings
-from service.store.database import Database
+
+if TYPE_CHECKING:
+    from service.store.database import Database
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,28 @@ class Verifier(Protocol):
 class AccessPolicy:
     """keys, tokens: the credentials that open the door; without any of them it stands open for every allowed address."""
 
-    def __init__(
-        self, settings: Settings, keys: KeyVerifier | None, tokens: TokenVerifier | None, limiter: RateLimiter
-    ) -> None:
+    def __init__(self, settings: Settings, keys: Verifier | None, tokens: Verifier | None, limiter: RateLimiter) -> None:
         self._settings = settings
         self._keys = keys
         self._tokens = tokens
         self._limiter = limiter
 
     @classmethod
-    def from_settings(cls, settings: Settings, database: Database) -> "AccessPolicy":
+    def from_settings(cls, settings: Settings, database: "Database") -> "AccessPolicy":
         """database: where the keys are. Raises ConfigError."""
-        tokens = None
+        # Not at import: BentoML's supervisor imports the service too, and what is not used takes memory for nothing.
+        keys: Verifier | None = None
+        tokens: Verifier | None = None
         if settings.accepts_tokens:
+            from service.access.tokens import Issuer, TokenVerifier
+
             # Settings says that all three are there.
             source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
             tokens = TokenVerifier(Issuer(source, name, audience, settings.token_roles_claim))
-        keys = KeyVerifier(KeyStore(database)) if settings.accepts_keys else None
+        if settings.accepts_keys:
+            from service.access.keys import KeyStore, KeyVerifier
+
+            keys = KeyVerifier(KeyStore(database))
         return cls(settings, keys, tokens, RateLimiter(settings.rate_limit, settings.rate_limit_storage))
 
     @property

@@ -40,6 +40,8 @@ def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summ
 
     forms: the form that each POST path reads.
     """
+    # Pydantic's schemas are those of JSON Schema 2020-12, as OpenAPI 3.1 takes them.
+    document["openapi"] = "3.1.0"
     document["info"] |= {"title": "Chest X-ray classification", "description": summary}
     document["info"].pop("contact", None)
     # BentoML describes its own error bodies, which never leave this service, and a task API that it does not have.

@@ -1,20 +1,22 @@
 """What routes and middleware ask of the running service. They are built before it is, and so ask for it with each request."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import bentoml
 
 from service.access.door import AccessPolicy
 from service.contract.manifest import ModelManifest
 from service.settings import Settings
-from service.store.store import RecordStore
+
+if TYPE_CHECKING:
+    from service.store.store import RecordStore
 
 
 class RunningService(Protocol):
     """The service of this process."""
 
     settings: Settings
-    records: RecordStore
+    records: "RecordStore"
     access: AccessPolicy
 
     def manifest(self) -> ModelManifest:
