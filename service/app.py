@@ -58,7 +58,7 @@ from service.http.upload import Upload, read_film, read_films, read_flag
 from service.monitoring import REJECTIONS, STAGE_SECONDS
 from service.pipeline import Pipeline, Prediction
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
-from service.workers import WorkerPool
+from service.workers import Place, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +159,10 @@ class ChestXray:
         """Judge one film and show where it speaks for `target` (Grad-CAM). With `Accept: image/png`: the overlay itself."""
         return await self._answer(self._predict_explain(form.request))
 
+    def reserve_place(self) -> Place:
+        """Room for a film that is on its way. Raises Overloaded."""
+        return self._pool.reserve()
+
     def manifest(self) -> ModelManifest:
         """Manifest of the model being served. Raises ModelUnavailable."""
         return self._served().manifest
@@ -244,8 +248,6 @@ class ChestXray:
     @asynccontextmanager
     async def _upload(self, read: ReadUpload, request: Request, max_bytes: int) -> AsyncIterator[Upload]:
         """What was sent, whose bytes count as held until the answer is made."""
-        # Refused before the body is read: a full service has no memory to spare for bodies it will not look at.
-        self._pool.check_room()
         with self._bodies.holding() as hold:
             start = perf_counter()
             upload = await read(request, max_bytes, hold)
@@ -254,6 +256,8 @@ class ChestXray:
             yield upload
 
     async def _run(self, *calls: Callable[[], T]) -> list[T | BaseException]:
+        if (place := current_call().place) is not None:
+            place.give_back()  # to these calls, which take it before anybody else can
         return await self._pool.run(calls)
 
     def _load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":

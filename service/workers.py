@@ -28,6 +28,19 @@ class _Work(Generic[T]):
         self._call = None
 
 
+class Place:
+    """Room that is kept in a pool. `give_back` may be called more than once."""
+
+    def __init__(self, pool: "WorkerPool") -> None:
+        self._pool: WorkerPool | None = pool
+
+    def give_back(self) -> None:
+        """To be taken by a call, or by somebody else."""
+        if self._pool is not None:
+            self._pool._change(-1)
+            self._pool = None
+
+
 class WorkerPool:
     """Runs blocking calls on threads of its own. `run` belongs to the event loop; only one thread may call it.
 
@@ -42,6 +55,12 @@ class WorkerPool:
         self._capacity = threads + queue_limit
         self._unfinished = 0
         self._counting = threading.Lock()
+
+    def reserve(self) -> "Place":
+        """Room for one call that is still on its way. Raises Overloaded."""
+        self.check_room()
+        self._change(1)
+        return Place(self)
 
     def check_room(self, calls: int = 1) -> None:
         """Raise Overloaded if so many further calls would not fit."""
@@ -69,16 +88,18 @@ class WorkerPool:
     def _submit(self, call: Callable[[], T]) -> "Future[T]":
         work = _Work(call)
         future = self._executor.submit(work)
-        with self._counting:
-            self._unfinished += 1
+        self._change(1)
         # Called on the thread that ends the call, before whoever waits for it is told.
         future.add_done_callback(functools.partial(self._leave, work))
         return future
 
     def _leave(self, work: "_Work[T]", _: "Future[T]") -> None:
         work.let_go()
+        self._change(-1)
+
+    def _change(self, calls: int) -> None:
         with self._counting:
-            self._unfinished -= 1
+            self._unfinished += calls
 
     def shut_down(self) -> None:
         """Drop what waits and let what runs end."""

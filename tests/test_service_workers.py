@@ -83,3 +83,18 @@ def test_a_cancelled_call_lets_go_of_its_film_though_all_threads_are_stuck(pool)
         await asyncio.gather(*stuck)
 
     asyncio.run(scenario())
+
+
+def test_a_place_is_kept_until_it_is_given_back_and_only_once():
+    pool = WorkerPool(threads=1, queue_limit=1)
+    one, two = pool.reserve(), pool.reserve()
+    with pytest.raises(Overloaded):
+        pool.reserve()
+    one.give_back()
+    one.give_back()
+    pool.reserve()
+    with pytest.raises(Overloaded):
+        pool.reserve()
+    two.give_back()
+    assert asyncio.run(pool.run([lambda: "done"])) == ["done"]
+    pool.shut_down()

@@ -1,11 +1,21 @@
 """Asks the access policy before anything else of a request is looked at, its body least of all."""
 
+import asyncio
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.access.roles import endpoint_of
+from service.contract.errors import Overloaded
 from service.http.call import current_call
+from service.http.pace import RefusalPace
 from service.http.problems import problem_of
 from service.http.running import running_service
+
+_FILMS = frozenset({"/predict", "/predict/batch", "/predict/explain"})
+
+# A film of some megabytes comes in less, in a hospital's network.
+_SENDING_SECONDS = 1.0
 
 
 class AdmissionMiddleware:
@@ -13,6 +23,7 @@ class AdmissionMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._pace = RefusalPace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -21,7 +32,26 @@ class AdmissionMiddleware:
             return
         call = current_call()
         peer = scope["client"][0] if scope.get("client") else None
-        admission = await running_service().access.admit(scope["path"], Headers(scope=scope), peer)
+        service = running_service()
+        admission = await service.access.admit(scope["path"], Headers(scope=scope), peer)
         call.caller, call.address = admission.caller, admission.address
-        answer = self._app if admission.refusal is None else problem_of(admission.refusal).response()
-        await answer(scope, receive, send)
+        refusal = admission.refusal
+        if refusal is None and endpoint_of(scope["path"]) in _FILMS:
+            # Here, where a refusal costs least: a full service has no time to spare for films that it will not look at.
+            try:
+                call.place = service.reserve_place()
+            except Overloaded as full:
+                refusal = full
+                await self._pace.wait()
+        if refusal is not None:
+            await problem_of(refusal).response()(scope, receive, send)
+            return
+        if call.place is None:
+            await self._app(scope, receive, send)
+            return
+        # Who sends slowly keeps nobody out, and finds room, or none, when the film has come.
+        asyncio.get_running_loop().call_later(_SENDING_SECONDS, call.place.give_back)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            call.place.give_back()

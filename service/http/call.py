@@ -6,6 +6,7 @@ from math import inf
 
 from service.access.caller import Caller
 from service.store.records import PredictionRecord
+from service.workers import Place
 
 
 @dataclass
@@ -14,7 +15,7 @@ class Call:
 
     address: of the client, anonymised. problem: kind of the refusal, None without one. predictions: in the order of the films.
     films: how many were sent; a film that is refused has no prediction. deadline: of time.monotonic, when the client is told
-    that the time is over.
+    that the time is over. place: kept for the film while it is being sent.
     """
 
     caller: Caller | None = None
@@ -22,6 +23,7 @@ class Call:
     problem: str | None = None
     films: int = 0
     deadline: float = inf
+    place: Place | None = None
     predictions: list[PredictionRecord] = field(default_factory=list)
 
 

@@ -7,6 +7,7 @@ import bentoml
 from service.access.door import AccessPolicy
 from service.contract.manifest import ModelManifest
 from service.settings import Settings
+from service.workers import Place
 
 if TYPE_CHECKING:
     from service.store.store import RecordStore
@@ -21,6 +22,9 @@ class RunningService(Protocol):
 
     def manifest(self) -> ModelManifest:
         """Manifest of the model being served. Raises ModelUnavailable."""
+
+    def reserve_place(self) -> Place:
+        """Room for a film that is on its way. Raises Overloaded."""
 
     def health(self) -> dict[str, Any]:
         """Body of /health; its `status` is "ok" or "unavailable"."""

@@ -1,0 +1,83 @@
+"""What films of other sizes and formats cost, relative to a JPEG of 512 px: from bytes to decision, without HTTP."""
+
+import io
+import statistics
+from collections.abc import Mapping
+from time import monotonic, perf_counter
+
+import cv2
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
+
+from benchmarks.films import jpeg_films
+from export.phantom import phantom_film
+from service.contract.findings import Finding
+from service.contract.manifest import ModelBundle
+from service.contract.radiograph import DecodeLimits
+from service.observer import Observer
+from service.pipeline import Pipeline
+from service.predictor import Predictor
+from service.sandbox.decoder import SandboxedDecoder
+
+REFERENCE = "JPEG, 512 px"
+LARGE_JPEG = "JPEG, 2048 px"
+
+Deep = npt.NDArray[np.uint16]
+
+
+def input_films() -> dict[str, bytes]:
+    """One drawn film of each kind, by name."""
+    deep = phantom_film(Finding.PNEUMONIA, seed=1, size_px=2048).astype(np.uint16) * 16
+    frame = bytes(imagecodecs.jpeg2k_encode(deep, reversible=True, codecformat="j2k"))
+    return {
+        REFERENCE: jpeg_films(512, 1)[0],
+        LARGE_JPEG: jpeg_films(2048, 1)[0],
+        "JPEG, 3000 px": jpeg_films(3000, 1)[0],
+        "PNG, 16 bit, 2048 px": cv2.imencode(".png", deep)[1].tobytes(),
+        "DICOM, 12 bit, 2048 px": _dicom(deep, ExplicitVRLittleEndian, deep.tobytes()),
+        "DICOM, JPEG 2000, 2048 px": _dicom(deep, JPEG2000Lossless, encapsulate([frame])),
+    }
+
+
+def input_costs(bundle: ModelBundle, rounds: int) -> Mapping[str, tuple[float, float]]:
+    """Name -> median milliseconds on the clock, and median ratio to REFERENCE in the same round."""
+    cv2.setNumThreads(1)
+    sandbox = SandboxedDecoder(DecodeLimits())
+    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), Observer.from_bundle(bundle), DecodeLimits(), sandbox)
+    films = input_films()
+    times: dict[str, list[float]] = {name: [] for name in films}
+    for round_number in range(rounds + 1):
+        for name, film in films.items():
+            start = perf_counter()
+            pipeline.predict(film, "balanced", monotonic() + 60)
+            if round_number:  # the first one starts the sandbox
+                times[name].append(1000 * (perf_counter() - start))
+    sandbox.close()
+    return {
+        name: (
+            statistics.median(taken),
+            statistics.median(own / reference for own, reference in zip(taken, times[REFERENCE], strict=True)),
+        )
+        for name, taken in times.items()
+    }
+
+
+def _dicom(deep: Deep, syntax: UID, pixels: bytes) -> bytes:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
+    dataset.Rows, dataset.Columns = deep.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.PixelData = pixels
+    dataset["PixelData"].VR = "OW" if syntax == ExplicitVRLittleEndian else "OB"
+    dataset["PixelData"].is_undefined_length = syntax != ExplicitVRLittleEndian
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()

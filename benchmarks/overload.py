@@ -1,0 +1,102 @@
+"""More load than there is room for: how many films are still judged, and how long those that are take.
+
+`python -m benchmarks.overload HOST PORT FILM CLIENTS SECONDS` is the client, a process of its own. It sends bytes prepared
+beforehand and reads little more than the status, so that it can press far harder than a server on the same cores can answer.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from benchmarks.server import ROOT, Server
+
+# Enough clients to keep the cores busy, and ten times as many; the next number after those is more than queue and threads hold.
+CLIENTS = (4, 16, 40, 160, 640)
+PEAK_CLIENTS = (4, 16, 40)
+OVERLOAD_CLIENTS = (160, 640)
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """Of so many clients that send again as soon as they have an answer. judged, refused: a second. other: other answers."""
+
+    clients: int
+    judged_per_second: float
+    refused_per_second: float
+    other: int
+    p50_ms: float
+    p99_ms: float
+
+
+def overload_curve(server: Server, film: Path, seconds: float) -> list[Pressure]:
+    """One point for each of CLIENTS."""
+    return [press(server, film, clients, seconds) for clients in CLIENTS]
+
+
+def press(server: Server, film: Path, clients: int, seconds: float) -> Pressure:
+    """Put so many clients on the server for so long."""
+    parts = urlsplit(server.url)
+    command = [sys.executable, "-m", "benchmarks.overload", str(parts.hostname), str(parts.port), str(film)]
+    done = subprocess.run([*command, str(clients), str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True)
+    return Pressure(**json.loads(done.stdout))
+
+
+class _Client(asyncio.Protocol):
+    """One connection, busy until the end."""
+
+    def __init__(self, request: bytes, answers: list[tuple[int, float]]) -> None:
+        self._request = request
+        self._answers = answers
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, blank, body = self._received.partition(b"\r\n\r\n")
+        if not blank:
+            return
+        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        if len(body) >= length:
+            self._answers.append((int(head[9:12]), perf_counter() - self._sent))
+            self._send()
+
+    def connection_lost(self, fault: Exception | None) -> None:
+        if fault is not None:
+            self._answers.append((0, 0.0))
+
+    def _send(self) -> None:
+        self._received, self._sent = b"", perf_counter()
+        self._transport.write(self._request)  # type: ignore[attr-defined]
+
+
+async def _run(host: str, port: int, film: bytes, clients: int, seconds: float) -> Pressure:
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(film)}\r\n\r\n"
+    answers: list[tuple[int, float]] = []
+    loop = asyncio.get_running_loop()
+    for _ in range(clients):
+        await loop.create_connection(lambda: _Client(head.encode() + film, answers), host, port)
+    await asyncio.sleep(seconds / 4)  # until the queue is as full as it gets
+    answers.clear()
+    start = perf_counter()
+    await asyncio.sleep(seconds)
+    taken = perf_counter() - start
+    judged = [1000 * latency for status, latency in answers if status == 200]
+    refused = sum(status == 503 for status, _ in answers)
+    p50_ms, p99_ms = np.percentile(judged, (50, 99)) if judged else (float("nan"), float("nan"))
+    other = len(answers) - len(judged) - refused
+    return Pressure(clients, len(judged) / taken, refused / taken, other, float(p50_ms), float(p99_ms))
+
+
+if __name__ == "__main__":
+    _, host, port, film, clients, seconds = sys.argv
+    print(json.dumps(vars(asyncio.run(_run(host, int(port), Path(film).read_bytes(), int(clients), float(seconds))))))
