@@ -11,11 +11,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import report, server
+from benchmarks.chain import chain_cpu_ms
 from benchmarks.conditions import read_conditions
 from benchmarks.figures import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
 from benchmarks.films import jpeg_films, multipart_body, write_bodies
 from benchmarks.inprocess import InProcess
+from benchmarks.inputs import input_costs
 from benchmarks.load import LoadClient
+from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
 from service.contract.errors import BundleError
 from service.contract.manifest import ModelBundle
@@ -40,12 +43,18 @@ class Effort:
     warm_up_requests: int
     films: int
     large_films: int
+    chain_requests: int
+    overload_seconds: float
 
 
 # 600 requests of each cell, so that a 99th percentile has six slower ones.
-FULL = Effort(starts=5, rounds=5, requests=120, warm_up_requests=100, films=12, large_films=3)
+FULL = Effort(
+    starts=5, rounds=5, requests=120, warm_up_requests=100, films=12, large_films=3, chain_requests=3200, overload_seconds=8.0
+)
 # Shows that everything runs; its figures are rough.
-QUICK = Effort(starts=1, rounds=1, requests=32, warm_up_requests=20, films=3, large_films=1)
+QUICK = Effort(
+    starts=1, rounds=1, requests=32, warm_up_requests=20, films=3, large_films=1, chain_requests=320, overload_seconds=2.0
+)
 
 
 def main(argv: list[str]) -> int:
@@ -97,7 +106,18 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
             measure(Cell(name, PREDICT, MULTIPART, 16), effort.warm_up_requests, servers[name], bodies[MULTIPART], client)
         rounds = measure_rounds(effort.rounds, effort.requests, servers, in_process, films, bodies, client)
         memory["after_all"] = served.memory()
-    return Measurements(stages=stages, start_seconds=tuple(start_seconds), memory=memory, rounds=rounds)
+    with tempfile.TemporaryDirectory() as folder, server.service(bundle.path) as pressed:
+        [film_path] = write_bodies(Path(folder) / RAW, films[:1])
+        overload = overload_curve(pressed, Path(film_path), effort.overload_seconds)
+    return Measurements(
+        stages=stages,
+        start_seconds=tuple(start_seconds),
+        memory=memory,
+        rounds=rounds,
+        chain_cpu_ms={at_once: chain_cpu_ms(effort.chain_requests, at_once) for at_once in (1, 16)},
+        inputs=input_costs(bundle, effort.large_films * 5),
+        overload=overload,
+    )
 
 
 def measure_start(bundle: ModelBundle) -> float:

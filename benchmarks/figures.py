@@ -5,12 +5,14 @@ its sides met the same noise, and the median over the rounds is what counts.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.inprocess import StageCost
+from benchmarks.inputs import LARGE_JPEG, REFERENCE
+from benchmarks.overload import OVERLOADING_CLIENTS, Pressure
 from benchmarks.server import Memory
 
 SERVICE = "service"
@@ -78,13 +80,18 @@ class Measurements:
     """Everything that one run measured.
 
     stages: size of the films in pixels -> stage -> cost. start_seconds: of each start of the service, to ready.
-    memory: of the service, by when: before_explain, after_explain, after_all.
+    memory: of the service, by when: before_explain, after_explain, after_all. chain_cpu_ms: of the middleware chain a request,
+    by requests at once. inputs: milliseconds of a film of each kind, and its ratio to REFERENCE. overload: one for each number
+    of clients.
     """
 
     stages: dict[int, dict[str, StageCost]]
     start_seconds: tuple[float, ...]
     memory: dict[str, Memory]
     rounds: Rounds
+    chain_cpu_ms: Mapping[int, float]
+    inputs: Mapping[str, tuple[float, float]]
+    overload: Sequence[Pressure]
 
 
 @dataclass(frozen=True)
@@ -183,10 +190,25 @@ def judge(measurements: Measurements) -> list[Target]:
         ),
         Target(f"Throughput / {BASELINE}, 16 clients", "x", 2.5, gain(BASELINE), at_least=True),
         Target(f"p50 of {EXPLAIN} / {PREDICT}, 1 client", "x", 1.5, median_ratio(explain, predict)),
+        Target("CPU of the middleware chain a request, one at a time", "ms", 2.0, measurements.chain_cpu_ms[1]),
+        Target(f"{LARGE_JPEG} / {REFERENCE}, bytes to decision", "x", 1.6, measurements.inputs[LARGE_JPEG][1]),
+        Target(
+            f"Films judged a second, {OVERLOADING_CLIENTS} clients that do not heed Retry-After / the peak",
+            "x",
+            0.9,
+            goodput(measurements.overload),
+            at_least=True,
+        ),
         Target("Start to ready", "s", 6.0, statistics.median(measurements.start_seconds)),
         Target("Resident memory before the first explanation", "MB", 400.0, memory["before_explain"].rss_bytes / MEGABYTE),
         Target("Resident memory after the first explanations", "MB", 1000.0, memory["after_explain"].rss_bytes / MEGABYTE),
     ]
+
+
+def goodput(overload: Sequence[Pressure]) -> float:
+    """Films judged a second under ten times the clients that keep the service busy, over the most of any fewer."""
+    judged = {pressure.clients: pressure.judged_per_second for pressure in overload}
+    return judged[OVERLOADING_CLIENTS] / max(rate for clients, rate in judged.items() if clients < OVERLOADING_CLIENTS)
 
 
 def cpu_ratio(rounds: Rounds, body: str, clients: int) -> float:

@@ -17,10 +17,9 @@ import numpy as np
 
 from benchmarks.server import ROOT, Server
 
-# Enough clients to keep the cores busy, and ten times as many; the next number after those is more than queue and threads hold.
-CLIENTS = (4, 16, 40, 160, 640)
-PEAK_CLIENTS = (4, 16, 40)
-OVERLOAD_CLIENTS = (160, 640)
+# 16 clients keep two cores busy; ten times as many are more than queue and threads hold.
+OVERLOADING_CLIENTS = 160
+CLIENTS = (4, 16, 40, OVERLOADING_CLIENTS, 640)
 
 
 @dataclass(frozen=True)

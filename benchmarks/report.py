@@ -1,7 +1,7 @@
 """Measurements as a file for machines (JSON) and one for readers (Markdown, also printed)."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from benchmarks.figures import (
     tuned_gain,
 )
 from benchmarks.inprocess import StageCost
+from benchmarks.overload import Pressure
 from benchmarks.server import Memory
 from training.tables import markdown_table
 
@@ -51,6 +52,9 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
             for size_px, costs in measurements.stages.items()
         },
         "start_seconds": measurements.start_seconds,
+        "chain_cpu_ms": dict(measurements.chain_cpu_ms),
+        "inputs": {name: {"ms": ms, "ratio": ratio} for name, (ms, ratio) in measurements.inputs.items()},
+        "overload": [asdict(pressure) for pressure in measurements.overload],
         "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
         "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],
         "cells": [
@@ -87,6 +91,14 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 "## HTTP",
                 "Latencies in ms. CPU ratio: server CPU per request over the in-process CPU of the same films.",
                 _cells_table(summarise(measurements.rounds)),
+                "## Middleware",
+                _chain_sentence(measurements.chain_cpu_ms),
+                "## Sizes and formats",
+                "Bytes to decision without HTTP, medians. Compressed DICOM is decoded in a process of its own.",
+                _inputs_table(measurements.inputs),
+                "## Overload",
+                "Clients that send the next film as soon as they have an answer, whatever Retry-After says; films of 512 px.",
+                _overload_table(measurements.overload),
                 "## Start and memory",
                 f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}. "
                 "Memory in MB, summed over all processes: RSS counts shared pages once for each process, PSS counts them once.",
@@ -174,6 +186,34 @@ def _cells_table(cells: Iterable[CellFigures]) -> str:
         for cell in cells
     )
     return markdown_table(header, rows)
+
+
+def _chain_sentence(chain_cpu_ms: Mapping[int, float]) -> str:
+    costs = ", ".join(f"{cost:.2f} ms with {at_once} at once" for at_once, cost in chain_cpu_ms.items())
+    return (
+        "Request id, security headers, problems, API key, rate limit, and the audit row and prediction that SQLite has on the "
+        f"disk before the answer leaves: CPU a request, {costs}."
+    )
+
+
+def _inputs_table(inputs: Mapping[str, tuple[float, float]]) -> str:
+    rows = ([name, f"{ms:.1f}", f"{ratio:.2f}"] for name, (ms, ratio) in inputs.items())
+    return markdown_table(["Film", "ms", "ratio"], rows)
+
+
+def _overload_table(overload: Iterable[Pressure]) -> str:
+    rows = (
+        [
+            str(pressure.clients),
+            f"{pressure.judged_per_second:.1f}",
+            f"{pressure.refused_per_second:.1f}",
+            str(pressure.other),
+            f"{pressure.p50_ms:.0f}",
+            f"{pressure.p99_ms:.0f}",
+        ]
+        for pressure in overload
+    )
+    return markdown_table(["Clients", "Judged/s", "Refused/s", "Other answers", "p50 of judged, ms", "p99 of judged, ms"], rows)
 
 
 def _memory_table(memory: dict[str, Memory]) -> str:

@@ -21,6 +21,8 @@ from benchmarks.figures import (
     tuned_gain,
 )
 from benchmarks.inprocess import StageCost
+from benchmarks.inputs import LARGE_JPEG, REFERENCE
+from benchmarks.overload import Pressure
 from benchmarks.rounds import CELLS
 from benchmarks.server import Memory
 
@@ -46,6 +48,9 @@ def measurements(**of_cells: Sample) -> Measurements:
             "after_explain": Memory(3, 1_200_000_000, 700_000_000, 600_000_000),
         },
         rounds=Rounds(in_process_cpu_seconds=(0.010, 0.010), cells=cells),
+        chain_cpu_ms={1: 1.2, 16: 0.4},
+        inputs={REFERENCE: (12.0, 1.0), LARGE_JPEG: (21.0, 1.75)},
+        overload=[Pressure(16, 100.0, 0.0, 0, 150.0, 200.0), Pressure(160, 95.0, 90.0, 0, 700.0, 1100.0)],
     )
 
 
@@ -125,4 +130,4 @@ def test_every_cell_that_a_target_needs_is_measured():
     assert {cell.server for cell in CELLS} == {SERVICE, BASELINE, BASELINE_TUNED}
     assert {cell.clients for cell in CELLS if cell.server == SERVICE} == {1, 4, 16}
     assert Cell(BASELINE, PREDICT, MULTIPART, 16) in CELLS
-    assert len(judge(measurements())) == 9
+    assert len(judge(measurements())) == 12

@@ -50,9 +50,18 @@ def test_markdown_has_a_row_for_every_cell():
 def test_what_the_system_does_not_tell_is_a_dash():
     measured = measurements()
     memory = {moment: type(taken)(taken.processes, taken.rss_bytes, None, None) for moment, taken in measured.memory.items()}
-    text = report.render_markdown(CONDITIONS, type(measured)(measured.stages, measured.start_seconds, memory, measured.rounds))
+    text = report.render_markdown(CONDITIONS, replace(measured, memory=memory))
     [row] = [line for line in text.splitlines() if line.startswith("| after predictions")]
     assert [cell.strip() for cell in row.strip("|").split("|")][-3:] == ["300", "-", "-"]
+
+
+def test_chain_inputs_and_overload_have_their_tables_and_targets():
+    text = report.render_markdown(CONDITIONS, measurements())
+    assert "1.20 ms with 1 at once, 0.40 ms with 16 at once" in text
+    [judged] = [line for line in text.splitlines() if line.startswith("| Films judged a second")]
+    assert [cell.strip() for cell in judged.strip("|").split("|")][1:] == ["at least 0.9 x", "0.95 x", "yes"]
+    [large] = [line for line in text.splitlines() if line.startswith("| JPEG, 2048 px / JPEG, 512 px")]
+    assert [cell.strip() for cell in large.strip("|").split("|")][1:] == ["at most 1.6 x", "1.75 x", "**no**"]
 
 
 def test_json_holds_targets_and_the_figures_of_each_round(tmp_path):
