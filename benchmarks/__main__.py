@@ -106,8 +106,8 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
             measure(Cell(name, PREDICT, MULTIPART, 16), effort.warm_up_requests, servers[name], bodies[MULTIPART], client)
         rounds = measure_rounds(effort.rounds, effort.requests, servers, in_process, films, bodies, client)
         memory["after_all"] = served.memory()
-    with tempfile.TemporaryDirectory() as folder, server.service(bundle.path) as pressed:
-        [film_path] = write_bodies(Path(folder) / RAW, films[:1])
+    with tempfile.TemporaryDirectory() as film_folder, server.service(bundle.path) as pressed:
+        [film_path] = write_bodies(Path(film_folder) / RAW, films[:1])
         overload = overload_curve(pressed, Path(film_path), effort.overload_seconds)
     return Measurements(
         stages=stages,

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from service.contract.manifest import ModelBundle
+from service.contract.manifest import ModelBundle, sha256_of
 from service.contract.radiograph import DecodeLimits
 from service.loading import load_predictor
 from service.observer import Observer
@@ -109,7 +110,8 @@ def test_rows_are_in_the_order_of_their_paths_whatever_the_number_of_processes(w
     out = tmp_path / "two.csv"
     assert score(archive, out, bundle_path, "--processes", "2").returncode == 0
     assert without_times(out) == without_times(whole[0])
-    assert list(find_files(archive)) == sorted(find_files(archive), key=lambda path: path.split("/"))
+    found = list(find_files(archive, print))
+    assert found == sorted(found, key=lambda path: path.split("/"))
 
 
 def test_a_killed_run_goes_on_to_the_same_table(whole, archive, bundle_path, tmp_path):
@@ -156,6 +158,47 @@ def test_parquet_holds_what_csv_holds(whole, archive, bundle_path, tmp_path):
     ]
 
 
+def test_films_that_came_or_went_between_two_runs_are_neither_missed_nor_counted_twice(archive, bundle_path, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    shutil.copytree(archive / "many", folder)
+    assert score(folder, out, bundle_path).returncode == 0
+    partial, table = tmp_path / "x.csv.partial", out.read_text().splitlines(keepends=True)
+    partial.write_text("".join(table[1:21]))
+    settings = {
+        "folder": str(folder),
+        "model": sha256_of(bundle_path / "manifest.json"),
+        "operating_point": "balanced",
+        "max_pixels": str(DecodeLimits().max_pixels),
+    }
+    (tmp_path / "x.csv.partial.json").write_text(json.dumps(settings))
+    out.unlink()
+    (folder / "019.png").unlink()
+    shutil.copy(folder / "000.png", folder / "0000.png")
+    assert score(folder, out, bundle_path).returncode == 0
+    names = list(rows_of(out))
+    assert names == sorted([*(f"{number:03d}.png" for number in range(40)), "0000.png"])
+
+
+def test_a_name_that_is_no_text_is_spelled_out(archive, bundle_path, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes((archive / "a" / "film.png").read_bytes())
+    assert score(folder, out, bundle_path).returncode == 0
+    assert list(rows_of(out)) == [r"caf\udce9.png"]
+
+
+def test_a_bundle_that_gives_other_answers_here_ends_the_run(archive, bundle_path, tmp_path):
+    spoilt = tmp_path / "chest-xray-1.0.0"
+    shutil.copytree(bundle_path, spoilt)
+    (spoilt / "golden.npz").write_bytes(b"no arrays")
+    manifest = json.loads((spoilt / "manifest.json").read_text())
+    manifest["files"]["golden.npz"] = sha256_of(spoilt / "golden.npz")
+    (spoilt / "manifest.json").write_text(json.dumps(manifest))
+    refused = score(archive, tmp_path / "x.csv", spoilt)
+    assert refused.returncode == 1
+    assert "golden.npz" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [(["--operating-point", "x"], "operating point"), (["--bundle", "nowhere"], "No bundle")],
@@ -185,10 +228,10 @@ def test_a_film_that_ends_its_process_is_refused_and_the_others_are_judged(archi
     monkeypatch.setattr(module, "judge", end_on_007)
     task = Task(archive, bundle_path, "balanced", 64_000_000)
     workers = module.Workers(task, 2, "1.0.0")
-    rows = dict(workers.rows([f"many/{number:03d}.png" for number in range(4, 12)]))
+    rows = dict(workers.rows([f"many/{number:03d}.png" for number in range(4, 32)]))
     workers.close()
     assert rows["many/007.png"]["error"] == "unreadable-image"
-    assert [row["prediction"] != "" for path, row in rows.items() if path != "many/007.png"] == [True] * 7
+    assert [row["prediction"] != "" for path, row in rows.items() if path != "many/007.png"] == [True] * 27
 
 
 def end_on_007(path):

@@ -9,7 +9,7 @@ from service.contract.errors import ConfigError
 from service.contract.manifest import ModelBundle, sha256_of
 from service.contract.radiograph import DecodeLimits
 from service.decision import DEFAULT_OPERATING_POINT, find_operating_point
-from service.loading import locate_bundle
+from service.loading import load_predictor, locate_bundle
 from service.score.films import find_files
 from service.score.judge import Task
 from service.score.progress import Progress
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 
 def main(argv: list[str]) -> int:
-    """Exit status 0 once every film has its row, refused ones too; 1 for wrong arguments; 130 if interrupted."""
+    """Exit status 0 once every film has its row, refused ones too; 1 if it cannot be done; 130 if interrupted."""
     arguments = _parse(argv)
     with report_faults() as outcome:
         try:
@@ -46,20 +46,20 @@ def _score(arguments: argparse.Namespace) -> None:
         "folder": str(task.folder),
         "model": sha256_of(bundle.file("manifest.json")),
         "operating_point": task.operating_point,
+        "max_pixels": str(task.max_pixels),
     }
-    paths = list(find_files(task.folder))
+    load_predictor(bundle, 1)  # noticed here, and not by each process for itself
+    paths = list(find_files(task.folder, _tell_of_missing))
     with Result(arguments.out, settings, arguments.overwrite) as result:
-        done, last = 0, None
         progress = Progress(len(paths))
+        recorded = set()
         for row in result.rows():
             progress.count_earlier(row)
-            last = row["path"].removeprefix("./")
-        if last is not None:
-            done = paths.index(last) + 1 if last in paths else 0
-            progress.go_on_from(done)
+            recorded.add(row["path"].removeprefix("./"))
+        progress.go_on_from(len(recorded))
         workers = Workers(task, arguments.processes, bundle.manifest.version)
         try:
-            for _, judged in workers.rows(paths[done:]):
+            for _, judged in workers.rows(path for path in paths if path not in recorded):
                 if judged is not None:
                     result.add(judged)
                 progress.add(judged)
@@ -69,20 +69,34 @@ def _score(arguments: argparse.Namespace) -> None:
     print(progress.summary(), file=sys.stderr)
 
 
+def _tell_of_missing(fault: OSError) -> None:
+    print(f"{fault.filename} cannot be read, its films are missing: {fault.strerror}.", file=sys.stderr)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("not a number of 1 or more")
+    return int(text)
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m service.score",
         description="Judge every film below a folder, of any format that the service reads, and write one row for each. "
         "Rows hold the films' paths, which may name patients, and their SHA-256; nothing else of DICOM headers is read. A film "
         "that is refused has its reason in its row. A run that was interrupted or killed goes on with the same command. "
-        "For research use only.",
+        "Exit status 0 once every film has its row, 1 if it cannot be done, 130 if interrupted. For research use only.",
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="table to write: .csv, or .parquet if pyarrow is installed")
     parser.add_argument("--bundle", help="folder or tag of the model (default: the one that would be served)")
     parser.add_argument("--operating-point", default=DEFAULT_OPERATING_POINT, help="decision rule (default %(default)s)")
-    parser.add_argument("--processes", type=int, default=usable_cpus(), metavar="N", help="at once (default %(default)s)")
-    parser.add_argument("--max-pixels", type=int, default=DecodeLimits().max_pixels, help="largest film (default %(default)s)")
+    parser.add_argument(
+        "--processes", type=_at_least_one, default=usable_cpus(), metavar="N", help="at once (default %(default)s)"
+    )
+    parser.add_argument(
+        "--max-pixels", type=_at_least_one, default=DecodeLimits().max_pixels, help="largest film (default %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
     return parser.parse_args(argv)
 

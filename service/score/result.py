@@ -3,13 +3,17 @@
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from service.contract.errors import ConfigError
 from service.score.rows import COLUMNS, Row
+
+# Names of files are bytes, and need not be UTF-8: these come back as they were, and are spelled out in the table.
+_ANY_NAME = "surrogateescape"
+_SPELLED_OUT = "backslashreplace"
 
 
 class Result:
@@ -37,7 +41,7 @@ class Result:
         else:
             self._partial.write_bytes(b"")
             self._note.write_text(json.dumps(dict(settings)), "utf-8")
-        self._stream = self._partial.open("a", newline="", encoding="utf-8")
+        self._stream = self._partial.open("a", newline="", encoding="utf-8", errors=_ANY_NAME)
         self._writer = csv.DictWriter(self._stream, COLUMNS, restval="")
 
     def __enter__(self) -> "Result":
@@ -48,7 +52,7 @@ class Result:
 
     def rows(self) -> Iterator[Row]:
         """Those written so far."""
-        with self._partial.open(newline="", encoding="utf-8") as stream:
+        with self._partial.open(newline="", encoding="utf-8", errors=_ANY_NAME) as stream:
             yield from csv.DictReader(stream, COLUMNS)
 
     def add(self, row: Row) -> None:
@@ -60,13 +64,15 @@ class Result:
         """Put the file in its place."""
         self._stream.close()
         whole = self._out.with_name(f".{self._out.name}.whole")
+        # Films that came between two runs were judged last.
+        rows = sorted(self.rows(), key=lambda row: row["path"].removeprefix("./").split("/"))
         if self._out.suffix == ".parquet":
-            _write_parquet(whole, self.rows())
+            _write_parquet(whole, rows)
         else:
-            with whole.open("w", newline="", encoding="utf-8") as stream:
+            with whole.open("w", newline="", encoding="utf-8", errors=_SPELLED_OUT) as stream:
                 writer = csv.DictWriter(stream, COLUMNS)
                 writer.writeheader()
-                writer.writerows(self.rows())
+                writer.writerows(rows)
                 stream.flush()
                 os.fsync(stream.fileno())
         whole.replace(self._out)
@@ -92,12 +98,12 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
+def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
     pyarrow = _pyarrow()
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for row in rows:
         for name, values in columns.items():
-            values.append(_typed(name, row[name]))
+            values.append(_typed(name, row[name].encode("utf-8", _ANY_NAME).decode("utf-8", _SPELLED_OUT)))
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 

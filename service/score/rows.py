@@ -45,10 +45,10 @@ def row_of(path: str, prediction: Prediction, model_version: str) -> Row:
 
 
 def refusal_row(path: str, data: bytes, error: ChestXrayError, model_version: str) -> Row:
-    """Of a film that was refused."""
+    """Of a film that was refused. data: its bytes, empty if they could not be had."""
     return {
         "path": _safe(path),
-        "image_sha256": sha256(data).hexdigest(),
+        "image_sha256": sha256(data).hexdigest() if data else "",
         "model_version": model_version,
         "error": kebab_case(type(error).__name__),
         "error_detail": str(error),

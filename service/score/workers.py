@@ -27,7 +27,7 @@ class Workers:
         """Path and row of each film, in the order of the paths."""
         waiting: deque[tuple[str, Future[Row | None]]] = deque()
         for path in paths:
-            waiting.append((path, self._pool.submit(judge, path)))
+            waiting.append((path, self._submit(path)))
             if len(waiting) >= _AHEAD * self._processes:
                 yield self._first(waiting)
         while waiting:
@@ -36,6 +36,14 @@ class Workers:
     def close(self) -> None:
         """Let go of what waits."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, path: str) -> "Future[Row | None]":
+        try:
+            return self._pool.submit(judge, path)
+        except BrokenProcessPool as broken:  # of a film before: told when it is this one's turn
+            future: Future[Row | None] = Future()
+            future.set_exception(broken)
+            return future
 
     def _first(self, waiting: deque[tuple[str, "Future[Row | None]"]]) -> tuple[str, Row | None]:
         path, future = waiting.popleft()
@@ -56,7 +64,7 @@ class Workers:
         self._pool = self._start(self._processes)
         for _ in range(len(waiting)):
             other, _broken = waiting.popleft()
-            waiting.append((other, self._pool.submit(judge, other)))
+            waiting.append((other, self._submit(other)))
         return row
 
     def _start(self, processes: int) -> ProcessPoolExecutor:
