@@ -20,6 +20,7 @@ from benchmarks.inputs import input_costs
 from benchmarks.load import LoadClient
 from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
+from benchmarks.server import Memory
 from service.contract.errors import BundleError
 from service.contract.manifest import ModelBundle
 from service.loading import locate_bundle
@@ -45,15 +46,32 @@ class Effort:
     large_films: int
     chain_requests: int
     overload_seconds: float
+    endurance_requests: int
 
 
 # 600 requests of each cell, so that a 99th percentile has six slower ones.
 FULL = Effort(
-    starts=5, rounds=5, requests=120, warm_up_requests=100, films=12, large_films=3, chain_requests=3200, overload_seconds=8.0
+    starts=5,
+    rounds=5,
+    requests=120,
+    warm_up_requests=100,
+    films=12,
+    large_films=3,
+    chain_requests=3200,
+    overload_seconds=8.0,
+    endurance_requests=20_000,
 )
 # Shows that everything runs; its figures are rough.
 QUICK = Effort(
-    starts=1, rounds=1, requests=32, warm_up_requests=20, films=3, large_films=1, chain_requests=320, overload_seconds=2.0
+    starts=1,
+    rounds=1,
+    requests=32,
+    warm_up_requests=20,
+    films=3,
+    large_films=1,
+    chain_requests=320,
+    overload_seconds=2.0,
+    endurance_requests=200,
 )
 
 
@@ -109,6 +127,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
     with tempfile.TemporaryDirectory() as film_folder, server.service(bundle.path) as pressed:
         [film_path] = write_bodies(Path(film_folder) / RAW, films[:1])
         overload = overload_curve(pressed, Path(film_path), effort.overload_seconds)
+        endurance = memory_over(pressed, Cell(SERVICE, PREDICT, RAW, 16), effort.endurance_requests, (film_path,))
     return Measurements(
         stages=stages,
         start_seconds=tuple(start_seconds),
@@ -117,7 +136,17 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         chain_cpu_ms={at_once: chain_cpu_ms(effort.chain_requests, at_once) for at_once in (1, 16)},
         inputs=input_costs(bundle, effort.large_films * 5),
         overload=overload,
+        endurance=endurance,
     )
+
+
+def memory_over(running: server.Server, cell: Cell, requests: int, bodies: tuple[str, ...]) -> tuple[Memory, Memory]:
+    """Memory of the service after a tenth of so many requests, when it has what it needs, and after all of them."""
+    with LoadClient() as client:
+        measure(cell, requests // 10, running, bodies, client)
+        before = running.memory()
+        measure(cell, requests - requests // 10, running, bodies, client)
+        return before, running.memory()
 
 
 def measure_start(bundle: ModelBundle) -> float:

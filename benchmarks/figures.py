@@ -82,7 +82,7 @@ class Measurements:
     stages: size of the films in pixels -> stage -> cost. start_seconds: of each start of the service, to ready.
     memory: of the service, by when: before_explain, after_explain, after_all. chain_cpu_ms: of the middleware chain a request,
     by requests at once. inputs: milliseconds of a film of each kind, and its ratio to REFERENCE. overload: one for each number
-    of clients.
+    of clients. endurance: memory after a tenth of very many requests, and after all of them.
     """
 
     stages: dict[int, dict[str, StageCost]]
@@ -92,6 +92,7 @@ class Measurements:
     chain_cpu_ms: Mapping[int, float]
     inputs: Mapping[str, tuple[float, float]]
     overload: Sequence[Pressure]
+    endurance: tuple[Memory, Memory]
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,16 @@ def judge(measurements: Measurements) -> list[Target]:
             at_least=True,
         ),
         Target("Start to ready", "s", 6.0, statistics.median(measurements.start_seconds)),
+        Target("Growth of memory over 18,000 requests more", "MB", 10.0, growth_megabytes(measurements.endurance)),
         Target("Resident memory before the first explanation", "MB", 400.0, memory["before_explain"].rss_bytes / MEGABYTE),
         Target("Resident memory after the first explanations", "MB", 1000.0, memory["after_explain"].rss_bytes / MEGABYTE),
     ]
+
+
+def growth_megabytes(endurance: tuple[Memory, Memory]) -> float:
+    """Resident memory that was added."""
+    before, after = endurance
+    return (after.rss_bytes - before.rss_bytes) / MEGABYTE
 
 
 def goodput(overload: Sequence[Pressure]) -> float:

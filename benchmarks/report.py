@@ -54,6 +54,7 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
         "start_seconds": measurements.start_seconds,
         "chain_cpu_ms": dict(measurements.chain_cpu_ms),
         "inputs": {name: {"ms": ms, "ratio": ratio} for name, (ms, ratio) in measurements.inputs.items()},
+        "endurance": [asdict(memory) for memory in measurements.endurance],
         "overload": [asdict(pressure) for pressure in measurements.overload],
         "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
         "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],

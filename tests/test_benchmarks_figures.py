@@ -51,6 +51,7 @@ def measurements(**of_cells: Sample) -> Measurements:
         chain_cpu_ms={1: 1.2, 16: 0.4},
         inputs={REFERENCE: (12.0, 1.0), LARGE_JPEG: (21.0, 1.75)},
         overload=[Pressure(16, 100.0, 0.0, 0, 150.0, 200.0), Pressure(160, 95.0, 90.0, 0, 700.0, 1100.0)],
+        endurance=(Memory(3, 400_000_000, None, None), Memory(3, 405_000_000, None, None)),
     )
 
 
@@ -130,4 +131,4 @@ def test_every_cell_that_a_target_needs_is_measured():
     assert {cell.server for cell in CELLS} == {SERVICE, BASELINE, BASELINE_TUNED}
     assert {cell.clients for cell in CELLS if cell.server == SERVICE} == {1, 4, 16}
     assert Cell(BASELINE, PREDICT, MULTIPART, 16) in CELLS
-    assert len(judge(measurements())) == 12
+    assert len(judge(measurements())) == 13

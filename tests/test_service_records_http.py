@@ -7,14 +7,16 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from pydicom import uid
 
 from service.access.keys import KeyStore
 from service.access.roles import ROLES_OF, Role
 from service.store.labels import confirmed_labels
 from service.store.records import AuditFilter
 from service.store.store import RecordStore
+from tests.compressed_dicom import compressed_dicom
 from tests.databases import KINDS, database_url
-from tests.encoded_films import encode, film
+from tests.encoded_films import dicom_file, encode, film
 from tests.serving import failed_start, served
 
 pytestmark = pytest.mark.slow
@@ -140,6 +142,35 @@ def test_probes_and_pages_leave_no_rows(guarded):
     for path in ("/readyz", "/health", "/metrics", "/docs", "/"):
         guarded.client.get(path, headers={"X-Request-ID": request_id})
     assert rows_of(guarded, request_id) == []
+
+
+PATIENT = {
+    "PatientName": "Doe^Jane", "PatientID": "MRN-4711", "PatientBirthDate": "19700131", "PatientAddress": "Elm Street 5",
+    "InstitutionName": "St. Elsewhere", "AccessionNumber": "ACC-990", "StudyDescription": "cough since easter",
+}  # fmt: skip
+
+
+def test_nothing_of_a_patient_reaches_answers_log_or_database(bundle_path, tmp_path):
+    films = [
+        dicom_file(film(256), **PATIENT),
+        compressed_dicom(film(256), uid.JPEGLSLossless, **PATIENT),
+        dicom_file(film(256), **PATIENT, ViewPosition="LL"),
+        dicom_file(film(256), **PATIENT, SOPClassUID=uid.CTImageStorage),
+        dicom_file(film(256), **PATIENT, Rows=400),
+        dicom_file(film(256), **PATIENT)[:3000],
+    ]
+    assert all(b"Doe^Jane" in data for data in films)
+    with guarded_server(f"sqlite:///{tmp_path}/records.db", bundle_path) as guarded:
+        answers = [predict(guarded, path, content=data)[1] for data in films for path in ("/predict", "/predict/explain")]
+        answers.append(predict(guarded, "/predict/batch", files=[("images", ("Doe^Jane.dcm", data)) for data in films])[1])
+        answers.append(guarded.client.get("/audit", headers=guarded.key[Role.AUDIT]))
+        answers.append(guarded.client.get("/metrics"))
+        said = guarded.server.log() + "".join(answer.text for answer in answers)
+    assert {answer.status_code for answer in answers} == {200, 400, 422}
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for value in PATIENT.values():
+        assert value not in said
+        assert value.encode() not in kept
 
 
 def test_the_audit_role_reads_the_log_in_pages(guarded):
