@@ -24,6 +24,7 @@ from service.http.request_id import RequestIdMiddleware, current_request_id
 from service.settings import Settings
 from service.store.records import PredictionRecord
 from service.store.store import RecordStore
+from service.workers import WorkerPool
 
 _BODY = b'{"prediction":"Normal"}'
 
@@ -39,7 +40,9 @@ def chain_cpu_ms(requests: int, at_once: int) -> float:
         records.open()
         key, _ = KeyStore(records.database).create("benchmark", Role.CLINICIAN)
         access = AccessPolicy.from_settings(settings, records.database)
-        set_current_service(SimpleNamespace(settings=settings, records=records, access=access))
+        pool = WorkerPool(threads=2, queue_limit=64)
+        running = SimpleNamespace(settings=settings, records=records, access=access, reserve_place=pool.reserve)
+        set_current_service(running)
         chain: ASGIApp = _judged
         for middleware in (AdmissionMiddleware, RecordingMiddleware, ProblemMiddleware, HeadersMiddleware, RequestIdMiddleware):
             chain = middleware(chain)
@@ -48,6 +51,7 @@ def chain_cpu_ms(requests: int, at_once: int) -> float:
         finally:
             set_current_service(None)
             records.close()
+            pool.shut_down()
     return whole - bare
 
 
@@ -79,7 +83,9 @@ async def _receive() -> Message:
 
 
 async def _send(message: Message) -> None:
-    """Into the void."""
+    """Into the void, unless it is no answer of the application's own."""
+    if message.get("status", 200) != 200:
+        raise RuntimeError(f"the chain answered {message['status']}")
 
 
 async def _bare(scope: Scope, receive: Receive, send: Send) -> None:

@@ -81,8 +81,8 @@ class Measurements:
 
     stages: size of the films in pixels -> stage -> cost. start_seconds: of each start of the service, to ready.
     memory: of the service, by when: before_explain, after_explain, after_all. chain_cpu_ms: of the middleware chain a request,
-    by requests at once. inputs: milliseconds of a film of each kind, and its ratio to REFERENCE. overload: one for each number
-    of clients. endurance: memory after a tenth of very many requests, and after all of them.
+    by requests at once. inputs: milliseconds of a film of each kind, and its ratio to REFERENCE. overload: rounds of one for
+    each number of clients. endurance: memory after a tenth of very many requests, and after all of them.
     """
 
     stages: dict[int, dict[str, StageCost]]
@@ -91,7 +91,7 @@ class Measurements:
     rounds: Rounds
     chain_cpu_ms: Mapping[int, float]
     inputs: Mapping[str, tuple[float, float]]
-    overload: Sequence[Pressure]
+    overload: Sequence[Sequence[Pressure]]
     endurance: tuple[Memory, Memory]
 
 
@@ -213,10 +213,12 @@ def growth_megabytes(endurance: tuple[Memory, Memory]) -> float:
     return (after.rss_bytes - before.rss_bytes) / MEGABYTE
 
 
-def goodput(overload: Sequence[Pressure]) -> float:
+def goodput(overload: Sequence[Sequence[Pressure]]) -> float:
     """Films judged a second under ten times the clients that keep the service busy, over the most of any fewer."""
-    judged = {pressure.clients: pressure.judged_per_second for pressure in overload}
-    return judged[OVERLOADING_CLIENTS] / max(rate for clients, rate in judged.items() if clients < OVERLOADING_CLIENTS)
+    rounds = [{pressure.clients: pressure.judged_per_second for pressure in curve} for curve in overload]
+    overloaded = [judged[OVERLOADING_CLIENTS] for judged in rounds]
+    peaks = [max(rate for clients, rate in judged.items() if clients < OVERLOADING_CLIENTS) for judged in rounds]
+    return median_ratio(overloaded, peaks)
 
 
 def cpu_ratio(rounds: Rounds, body: str, clients: int) -> float:

@@ -1,9 +1,10 @@
 """Measurements as a file for machines (JSON) and one for readers (Markdown, also printed)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.conditions import Conditions
@@ -55,7 +56,7 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
         "chain_cpu_ms": dict(measurements.chain_cpu_ms),
         "inputs": {name: {"ms": ms, "ratio": ratio} for name, (ms, ratio) in measurements.inputs.items()},
         "endurance": [asdict(memory) for memory in measurements.endurance],
-        "overload": [asdict(pressure) for pressure in measurements.overload],
+        "overload_per_round": [[asdict(pressure) for pressure in curve] for curve in measurements.overload],
         "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
         "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],
         "cells": [
@@ -98,7 +99,8 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 "Bytes to decision without HTTP, medians. Compressed DICOM is decoded in a process of its own.",
                 _inputs_table(measurements.inputs),
                 "## Overload",
-                "Clients that send the next film as soon as they have an answer, whatever Retry-After says; films of 512 px.",
+                "Clients that send the next film as soon as they have an answer, whatever Retry-After says; films of 512 px, "
+                "medians over rounds.",
                 _overload_table(measurements.overload),
                 "## Start and memory",
                 f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}. "
@@ -202,17 +204,17 @@ def _inputs_table(inputs: Mapping[str, tuple[float, float]]) -> str:
     return markdown_table(["Film", "ms", "ratio"], rows)
 
 
-def _overload_table(overload: Iterable[Pressure]) -> str:
+def _overload_table(overload: Sequence[Sequence[Pressure]]) -> str:
     rows = (
         [
-            str(pressure.clients),
-            f"{pressure.judged_per_second:.1f}",
-            f"{pressure.refused_per_second:.1f}",
-            str(pressure.other),
-            f"{pressure.p50_ms:.0f}",
-            f"{pressure.p99_ms:.0f}",
+            str(of_rounds[0].clients),
+            f"{median(pressure.judged_per_second for pressure in of_rounds):.1f}",
+            f"{median(pressure.refused_per_second for pressure in of_rounds):.1f}",
+            str(sum(pressure.other for pressure in of_rounds)),
+            f"{median(pressure.p50_ms for pressure in of_rounds):.0f}",
+            f"{median(pressure.p99_ms for pressure in of_rounds):.0f}",
         ]
-        for pressure in overload
+        for of_rounds in zip(*overload, strict=True)
     )
     return markdown_table(["Clients", "Judged/s", "Refused/s", "Other answers", "p50 of judged, ms", "p99 of judged, ms"], rows)
 

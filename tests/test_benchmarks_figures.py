@@ -50,7 +50,7 @@ def measurements(**of_cells: Sample) -> Measurements:
         rounds=Rounds(in_process_cpu_seconds=(0.010, 0.010), cells=cells),
         chain_cpu_ms={1: 1.2, 16: 0.4},
         inputs={REFERENCE: (12.0, 1.0), LARGE_JPEG: (21.0, 1.75)},
-        overload=[Pressure(16, 100.0, 0.0, 0, 150.0, 200.0), Pressure(160, 95.0, 90.0, 0, 700.0, 1100.0)],
+        overload=[[Pressure(16, 100.0, 0.0, 0, 150.0, 200.0), Pressure(160, 95.0, 90.0, 0, 700.0, 1100.0)]],
         endurance=(Memory(3, 400_000_000, None, None), Memory(3, 405_000_000, None, None)),
     )
 
