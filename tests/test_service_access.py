@@ -294,7 +294,9 @@ def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stra
         verifier.verify(token(rotated, "r2", sub="third"))
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"keys": []}', "[1]", '{"keys": [{"kty": "oct", "k": "AA"}]}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"keys": []}', "[1]", '{"keys": 7}', '{"keys": ["x", 7]}', '{"keys": [{"kty": "oct", "k": "AA"}]}']
+)
 def test_a_file_without_public_keys_is_noticed_at_the_start(tmp_path, content):
     path = tmp_path / "jwks.json"
     path.write_text(content)

@@ -458,10 +458,11 @@ def test_what_does_not_fit_in_the_queue_is_told_to_come_back(narrow_address):
         assert response.headers["Retry-After"] == "1"
 
 
-def test_a_body_that_never_comes_is_out_of_time(narrow_address):
+@pytest.mark.parametrize("path", ["/predict", "/feedback", "/incidents"])
+def test_a_body_that_never_comes_is_out_of_time(narrow_address, path):
     parts = urlsplit(narrow_address)
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         answer = connection.recv(65536)
     assert b" 504 " in answer.split(b"\r\n")[0]
     assert b"application/problem+json" in answer

@@ -1,5 +1,8 @@
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import fields
 from time import monotonic
@@ -19,6 +22,7 @@ from service.contract.errors import (
 )
 from service.contract.radiograph import DecodeLimits, Radiograph, open_film
 from service.sandbox import decoder as decoder_module
+from service.sandbox import messages
 from service.sandbox.decoder import SandboxedDecoder
 from tests.compressed_dicom import compressed_dicom
 from tests.encoded_films import dicom_file, encode, film, png_16_bit, png_claiming, tiff_file
@@ -44,6 +48,11 @@ def sandbox():
     sandbox = SandboxedDecoder(DecodeLimits(max_pixels=4_000_000))
     yield sandbox
     sandbox.close()
+
+
+def only_process(sandbox):
+    [(_, process)] = sandbox._idle
+    return process
 
 
 def soon(seconds=60.0):
@@ -78,16 +87,16 @@ def test_refusals_come_out_as_they_are_outside(sandbox, data, refusal):
 
 def test_one_process_serves_film_after_film_and_as_many_as_there_are_threads(sandbox):
     sandbox.decode(FILES["jpeg"], 256, soon())
-    [first] = sandbox._idle
+    first = only_process(sandbox)
     for _ in range(5):
         sandbox.decode(FILES["jpeg"], 256, soon())
-    assert sandbox._idle == [first]
+    assert only_process(sandbox) is first
 
 
 def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process():
     sandbox = SandboxedDecoder(DecodeLimits())
     sandbox.decode(FILES["jpeg"], 256, soon())
-    [process] = sandbox._idle
+    process = only_process(sandbox)
     os.kill(process._popen.pid, signal.SIGSTOP)  # as a codec that never comes back
     with pytest.raises(OutOfTime):
         sandbox.decode(FILES["jpeg"], 256, soon(0.2))
@@ -99,7 +108,7 @@ def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process():
 def test_a_film_that_kills_its_process_is_unreadable_and_the_next_one_is_read():
     sandbox = SandboxedDecoder(DecodeLimits())
     sandbox.decode(FILES["jpeg"], 256, soon())
-    [process] = sandbox._idle
+    process = only_process(sandbox)
     os.kill(process._popen.pid, signal.SIGSTOP)
     killer = threading.Timer(0.3, process._popen.kill)
     killer.start()
@@ -123,7 +132,7 @@ def test_processes_know_no_secrets_and_end_with_the_service(monkeypatch):
     monkeypatch.setenv("CXR_AUDIT_SECRET", "a secret of the operator")
     sandbox = SandboxedDecoder(DecodeLimits())
     sandbox.decode(FILES["jpeg"], 256, soon())
-    [process] = sandbox._idle
+    process = only_process(sandbox)
     child = psutil.Process(process._popen.pid)
     assert not any(name.startswith("CXR_") for name in child.environ())
     sandbox.close()
@@ -133,10 +142,50 @@ def test_processes_know_no_secrets_and_end_with_the_service(monkeypatch):
 def test_a_process_ends_when_its_service_is_gone():
     sandbox = SandboxedDecoder(DecodeLimits())
     sandbox.decode(FILES["jpeg"], 256, soon())
-    [process] = sandbox._idle
+    process = only_process(sandbox)
     process._popen.stdin.close()
     assert process._popen.wait(30) == 0
     process._popen.stdout.close()
+
+
+def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(monkeypatch):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    assert sandbox._sweeper.interval == decoder_module.IDLE_SECONDS
+    sandbox._sweep()
+    assert process.is_alive()
+    monkeypatch.setattr(decoder_module, "IDLE_SECONDS", 0.0)
+    sandbox._sweep()
+    assert not process.is_alive()
+    assert (sandbox._idle, sandbox._sweeper) == ([], None)
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    sandbox.close()
+
+
+def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(monkeypatch):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    with monkeypatch.context() as patched:
+        patched.setattr(messages, "parse_answer", lambda head, read: json.loads("no answer"))
+        with pytest.raises(ValueError, match="Expecting value"):
+            sandbox.decode(FILES["jpeg"], 256, soon())
+    assert not process.is_alive()
+    assert sandbox.decode(FILES["tiff"], 256, soon()).format == "tiff"
+    sandbox.close()
+
+
+def test_the_longest_message_fits_its_head():
+    head, body = messages.refusal(UnreadableImage("\u200b" * 10_000))
+    assert (len(head), body) == (messages._HEAD_BYTES, b"")
+
+
+def test_what_a_codec_prints_does_not_pass_for_an_answer():
+    code = "import os; from service.sandbox import __main__ as sandbox; answers = sandbox._private_stdout(); "
+    code += "os.write(1, b'noise'); answers.write(b'answer'); answers.flush()"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert printed.stdout == b"answer"
 
 
 @pytest.mark.parametrize(

@@ -191,8 +191,9 @@ def _named_roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
 def _public_keys(document: Any) -> dict[str | None, jwt.PyJWK]:
     """By identifier. Raises ValueError if there is none that could sign a token."""
     keys: dict[str | None, jwt.PyJWK] = {}
-    for entry in document.get("keys", []) if isinstance(document, dict) else []:
-        if entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
+    entries = document.get("keys") if isinstance(document, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
             continue
         try:
             keys[entry.get("kid")] = jwt.PyJWK(entry)

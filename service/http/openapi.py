@@ -27,7 +27,7 @@ _PROBLEMS = {
 }
 _OF_EVERY_CALL = ("401", "403", "429", "503")
 _OF_FILMS = ("400", *_OF_EVERY_CALL, "413", "415", "422", "504")
-_OF_REPORTS = ("400", *_OF_EVERY_CALL, "404", "413")
+_OF_REPORTS = ("400", *_OF_EVERY_CALL, "404", "413", "504")
 
 _SECURITY_SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

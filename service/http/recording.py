@@ -38,12 +38,12 @@ class RecordingMiddleware:
         endpoint = endpoint_of(scope["path"])
         recorded = required_roles(scope["path"]) is not None
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
-        lost = False
+        started = lost = False
 
         async def send_recorded(message: Message) -> None:
-            nonlocal status, lost
+            nonlocal status, started, lost
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 if recorded:
                     try:
                         await _record(call, scope["method"], endpoint, status)
@@ -53,15 +53,13 @@ class RecordingMiddleware:
                 await send(message)
 
         IN_FLIGHT.inc()
-        answered = False
         try:
             await self._app(scope, receive, send_recorded)
-            answered = True
         finally:
             IN_FLIGHT.dec()
-            if not answered and recorded:  # an error of ours, which becomes a 500 further out
-                await _record(call, scope["method"], endpoint, status)
             REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
+            if recorded and not started:  # an error of ours, which becomes a 500 further out
+                await _record(call, scope["method"], endpoint, status)
         if lost:
             await problem_of(
                 RecordsUnavailable("The answer cannot be put on record, and so is not given; try again shortly.")

@@ -25,7 +25,7 @@ def records_routes() -> list[Route]:
 
 
 async def _feedback(request: Request) -> Response:
-    body = await read_report(request, FeedbackBody)
+    body = await read_report(request, FeedbackBody, running_service().settings.timeout_seconds)
     feedback = Feedback(datetime.now(UTC), body.request_id, body.index, body.label, _user_id())
     stored = await asyncio.to_thread(running_service().records.add_feedback, feedback)
     answer = {
@@ -41,7 +41,7 @@ async def _feedback(request: Request) -> Response:
 
 
 async def _incidents(request: Request) -> Response:
-    body = await read_report(request, IncidentBody)
+    body = await read_report(request, IncidentBody, running_service().settings.timeout_seconds)
     incident = Incident(datetime.now(UTC), body.case_id, body.request_id, body.index, body.label, body.note, _user_id())
     stored = await asyncio.to_thread(running_service().records.add_incident, incident)
     answer = {

@@ -1,5 +1,6 @@
 """What clinicians report back as JSON, the confirmed label or a misdiagnosis, and what is asked of the audit log."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from service.contract.errors import MalformedRequest
+from service.contract.errors import MalformedRequest, OutOfTime
 from service.contract.findings import Finding
 from service.http.upload import MAX_BATCH_FILMS, read_body
 
@@ -69,10 +70,15 @@ class AuditQuery(BaseModel):
 Body = TypeVar("Body", bound=BaseModel)
 
 
-async def read_report(request: Request, model: type[Body]) -> Body:
-    """The JSON body. Raises MalformedRequest, which names the fields at fault, or UploadTooLarge."""
+async def read_report(request: Request, model: type[Body], timeout_seconds: float) -> Body:
+    """The JSON body. Raises MalformedRequest, which names the fields at fault, UploadTooLarge, or OutOfTime."""
     try:
-        values = json.loads(await read_body(request, MAX_REPORT_BYTES))
+        async with asyncio.timeout(timeout_seconds):
+            content = await read_body(request, MAX_REPORT_BYTES)
+    except TimeoutError as fault:
+        raise OutOfTime(f"The body did not come within {timeout_seconds:g} seconds; send it again.") from fault
+    try:
+        values = json.loads(content)
     except (ValueError, RecursionError) as fault:
         raise MalformedRequest("The body is not JSON; send an object as /docs describes it.") from fault
     return _parse(values, model)

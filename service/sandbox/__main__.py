@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import BinaryIO
 
 import cv2
 
@@ -14,7 +15,7 @@ def main(room_bytes: int) -> None:
     """room_bytes: memory that decoding may take beyond what the process has when it is ready."""
     cv2.setNumThreads(1)
     _limit_memory(room_bytes)
-    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    stdin, stdout = sys.stdin.buffer, _private_stdout()
     while (head := messages.read_head(stdin.read)) is not None:
         film, decode_side_px, limits = messages.parse_request(head, stdin.read)
         try:
@@ -26,6 +27,15 @@ def main(room_bytes: int) -> None:
         for part in parts:
             stdout.write(part)
         stdout.flush()
+
+
+def _private_stdout() -> BinaryIO:
+    """Standard output for answers alone: what a codec prints goes nowhere, where it cannot pass for an answer."""
+    answers = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return answers
 
 
 def _limit_memory(room_bytes: int) -> None:

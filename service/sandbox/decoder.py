@@ -5,11 +5,12 @@ import select
 import subprocess
 import sys
 import threading
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any, cast
 
-from service.contract.errors import DecoderFailed, OutOfTime, UnreadableImage
+from service.contract.errors import DecoderFailed, InputError, OutOfTime, UnreadableImage
 from service.contract.radiograph import DecodeLimits, Radiograph
 from service.sandbox import messages
 
@@ -25,13 +26,19 @@ _CHUNK_BYTES = 1 << 20
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
+# A process keeps the memory of the largest film that it decoded; most services see no such film for hours.
+IDLE_SECONDS = 60.0
+
+
 class SandboxedDecoder:
-    """Decodes films in at most so many processes as threads call it; they start when they are needed, and stay."""
+    """Decodes films in at most so many processes as threads call it; they start when needed, and end when long idle."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
-        self._idle: list[_Process] = []
+        # With the time since when, of time.monotonic; the last one is the next to work.
+        self._idle: list[tuple[float, _Process]] = []
         self._changing = threading.Lock()
+        self._sweeper: threading.Timer | None = None
 
     def decode(self, film: bytes, decode_side_px: int | None, deadline: float) -> Radiograph:
         """As `Radiograph.from_bytes`. deadline: of time.monotonic; the process is ended then, and the thread free.
@@ -41,35 +48,57 @@ class SandboxedDecoder:
         process = self._take()
         try:
             decoded = process.decode(film, decode_side_px, self._limits, deadline)
-        except (_Gone, OutOfTime) as fault:
-            process.end()
-            if isinstance(fault, OutOfTime):
-                raise
-            raise UnreadableImage("The film's file breaks the program that decodes it; export the film again.") from fault
-        except Exception:
+        except InputError:
             self._give_back(process)
+            raise
+        except _Gone as fault:
+            process.end()
+            raise UnreadableImage("The film's file breaks the program that decodes it; export the film again.") from fault
+        except BaseException:
+            # Out of time, or an answer that cannot be read: what is left in its pipes must not answer for the next film.
+            process.end()
             raise
         self._give_back(process)
         return decoded
 
     def close(self) -> None:
         """End the processes that wait for work."""
-        with self._changing:
-            idle, self._idle = self._idle, []
-        for process in idle:
-            process.end()
+        self._end_idle(inf)
 
     def _take(self) -> "_Process":
         with self._changing:
             while self._idle:
-                process = self._idle.pop()
+                _, process = self._idle.pop()
                 if process.is_alive():
                     return process
+                process.end()
         return _Process(_BYTES_PER_PIXEL * self._limits.max_pixels + _ROOM_BYTES)
 
     def _give_back(self, process: "_Process") -> None:
         with self._changing:
-            self._idle.append(process)
+            self._idle.append((monotonic(), process))
+            if self._sweeper is None:
+                self._sweep_later()
+
+    def _sweep(self) -> None:
+        self._end_idle(monotonic() - IDLE_SECONDS)
+        with self._changing:
+            self._sweeper = None
+            if self._idle:
+                self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._sweeper = threading.Timer(IDLE_SECONDS, self._sweep)
+        self._sweeper.daemon = True
+        self._sweeper.start()
+
+    def _end_idle(self, until: float) -> None:
+        """End those that have been idle since then or longer."""
+        with self._changing:
+            ended = [process for since, process in self._idle if since <= until]
+            self._idle = [(since, process) for since, process in self._idle if since > until]
+        for process in ended:
+            process.end()
 
 
 class _Gone(Exception):

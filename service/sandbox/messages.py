@@ -16,6 +16,8 @@ from service.contract.radiograph import DecodeLimits, Radiograph
 Read = Callable[[int], bytes]
 
 _HEAD_BYTES = 4096
+# Of a refusal's message, each of which may take six bytes as JSON.
+_MESSAGE_CHARACTERS = 600
 
 # The only classes that an answer can name.
 _REFUSALS = {kind.__name__: kind for kind in errors.InputError.__subclasses__() if kind is not errors.RateLimited}
@@ -39,7 +41,7 @@ def answer(film: Radiograph) -> tuple[bytes, bytes]:
 
 def refusal(error: errors.InputError) -> tuple[bytes, bytes]:
     """Head and body of a refusal."""
-    return _head({"refusal": type(error).__name__, "message": str(error)[:1000]}), b""
+    return _head({"refusal": type(error).__name__, "message": str(error)[:_MESSAGE_CHARACTERS]}), b""
 
 
 def parse_answer(head: dict[str, Any], read: Read) -> Radiograph:

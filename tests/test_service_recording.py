@@ -1,0 +1,104 @@
+import asyncio
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+
+from service.contract.errors import RecordsUnavailable
+from service.http import recording
+from service.http.admission import AdmissionMiddleware
+from service.http.recording import RecordingMiddleware
+from service.http.request_id import RequestIdMiddleware
+
+START = {"type": "http.response.start", "status": 200, "headers": []}
+BODY = {"type": "http.response.body", "body": b"{}"}
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    rows = []
+
+    def append(entry, predictions=()):
+        done = Future()
+        rows.append(entry)
+        done.set_result(None)
+        return done
+
+    monkeypatch.setattr(recording, "running_service", lambda: SimpleNamespace(records=SimpleNamespace(append=append)))
+    return rows
+
+
+def call(app, scope_type="http", path="/audit"):
+    """What is sent for one request to an application behind the middleware."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": scope_type, "method": "GET", "path": path, "headers": []}
+    asyncio.run(RequestIdMiddleware(RecordingMiddleware(app))(scope, None, send))
+    return sent
+
+
+def test_a_call_is_one_row_with_its_status(rows):
+    async def answers(scope, receive, send):
+        await send(START)
+        await send(BODY)
+
+    assert [message["type"] for message in call(answers)] == [START["type"], BODY["type"]]
+    assert [(row.endpoint, row.status, row.outcome) for row in rows] == [("/audit", 200, "ok")]
+
+
+def test_a_call_that_fails_before_its_answer_is_one_row_with_500(rows):
+    async def fails(scope, receive, send):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call(fails)
+    assert [(row.status, row.outcome) for row in rows] == [(500, "internal-server-error")]
+
+
+def test_a_call_that_fails_in_the_middle_of_its_answer_is_one_row_and_no_second(rows):
+    async def fails(scope, receive, send):
+        await send(START)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call(fails)
+    assert [row.status for row in rows] == [200]
+
+
+def test_a_call_that_is_given_up_is_on_record(rows):
+    async def gives_up(scope, receive, send):
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        call(gives_up)
+    assert [row.status for row in rows] == [500]
+
+
+def test_an_answer_that_cannot_be_put_on_record_is_not_given(monkeypatch):
+    def append(entry, predictions=()):
+        done = Future()
+        done.set_exception(RecordsUnavailable("away"))
+        return done
+
+    monkeypatch.setattr(recording, "running_service", lambda: SimpleNamespace(records=SimpleNamespace(append=append)))
+
+    async def answers(scope, receive, send):
+        await send(START)
+        await send(BODY)
+
+    start, body = call(answers)
+    assert start["status"] == 503
+    assert b"records-unavailable" in body["body"]
+
+
+def test_a_web_socket_is_closed_before_anything_sees_it(rows):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    assert call(AdmissionMiddleware(app), "websocket", "/ui/x") == [{"type": "websocket.close"}]
+    assert (seen, rows) == ([], [])
