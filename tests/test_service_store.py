@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -155,3 +156,12 @@ def test_one_row_that_cannot_be_stored_does_not_end_the_writer(store):
         store.append(replace(entry(), method=None)).result(30)
     store.append(entry(1)).result(30)
     assert len(store.audit_page(AuditFilter()).rows) == 1
+
+
+def test_who_gives_up_waiting_for_a_row_neither_takes_it_back_nor_ends_the_writer(store):
+    async def give_up():
+        asyncio.wrap_future(store.append(entry(1))).cancel()
+
+    asyncio.run(give_up())
+    store.append(entry(2)).result(30)
+    assert [row.request_id for row in store.audit_page(AuditFilter()).rows] == ["request-1", "request-2"]

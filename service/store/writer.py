@@ -52,6 +52,8 @@ class AuditWriter:
     def append(self, entry: AuditEntry, predictions: Sequence[PredictionRecord]) -> "Future[None]":
         """Done once both are committed together; fails with RecordsUnavailable if they are not, or if that is not known."""
         item = _Item(entry, tuple(predictions), Future())
+        # From here on it cannot be cancelled: who gives up waiting does not take the row back.
+        item.done.set_running_or_notify_cancel()
         if self._thread.ident is None:
             with self._starting:
                 if self._thread.ident is None:
