@@ -199,6 +199,7 @@ function setUpReports() {
     if (place("note").value.trim()) body.note = place("note").value.trim();
     reportOn(current, "incidents", body, (answer) => `Incident ${answer.incident_id} is put up for review.`);
   });
+  place("copy").hidden = !navigator.clipboard; // browsers have it under TLS and on localhost only
   place("copy").addEventListener("click", async () => {
     await navigator.clipboard.writeText(current.answer.request_id);
     place("copy").textContent = "Copied";
