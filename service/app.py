@@ -25,6 +25,7 @@ from service.access.door import AccessPolicy
 from service.contract.errors import (
     BundleError,
     ChestXrayError,
+    ConfigError,
     InputError,
     ModelUnavailable,
     OutOfTime,
@@ -110,6 +111,9 @@ class ChestXray:
 
         In a process of its own: the supervisor would keep for good the memory that databases and cryptography take.
         """
+        # Inherited by the worker, where uvicorn would believe X-Forwarded-For of whoever connects from this machine, and
+        # replace the peer's address before our own setting is asked.
+        os.environ["FORWARDED_ALLOW_IPS"] = ""
         command = [sys.executable, "-m", "service.preflight"]
         checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
         if checked.returncode != 0:
@@ -139,7 +143,7 @@ class ChestXray:
         try:
             self._host.prove_inference()
             self.records.check()
-        except (BundleError, ServiceError) as fault:
+        except (BundleError, ServiceError, ConfigError) as fault:
             logger.warning("Not ready: %s", fault)
             return False
         return True
@@ -173,6 +177,7 @@ class ChestXray:
 
     async def reload(self) -> dict[str, Any]:
         """Serve the release that is chosen now; requests in flight end on the one they began with. Raises ServiceError."""
+        await asyncio.to_thread(self.records.check)  # what changes the service is put on record, or does not happen
         return asdict(await asyncio.to_thread(self._host.reload))
 
     def openapi(self) -> dict[str, Any]:

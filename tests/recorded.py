@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from service.store.records import AuditEntry, PredictionRecord
+from service.store.records import AuditEntry, Feedback, Incident, PredictionRecord
+from service.store.store import RecordStore
 
 MOMENT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
@@ -48,3 +49,9 @@ def prediction(number: int = 0, moment: datetime = MOMENT, **changes) -> Predict
         "inference_time_ms": 11.8,
     }
     return PredictionRecord(**(values | changes))
+
+
+def report(store: RecordStore, said: Feedback | Incident) -> int:
+    """Put a report on record, with a call of its own; its number."""
+    new = store.feedback_report(said) if isinstance(said, Feedback) else store.incident_report(said)
+    return store.append(entry(moment=said.timestamp, endpoint="/feedback", status=201), report=new).result(30)

@@ -3,6 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -215,6 +216,43 @@ def test_tables_up_to_a_limit_are_taken_apart_and_no_longer():
         else:
             with pytest.raises(UnsupportedDicom, match="lookup tables take"):
                 dicom.read_header(data, MAX_PIXELS)
+
+
+def test_a_table_in_a_sequence_of_undefined_length_is_measured_too():
+    data = bytes(dicom.MAX_TABLE_BYTES + 2)
+    item = struct.pack("<HHIHHH", 0x0028, 0x3002, 6, 1, 0, 16) + struct.pack("<HHI", 0x0028, 0x3006, len(data)) + data
+    ends = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    sequence = (
+        struct.pack("<HHI", *VOI_LUT_SEQUENCE, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + item + ends
+    )
+    with pytest.raises(UnsupportedDicom, match="lookup tables take"):
+        dicom.read_header(implicit_with(sequence, PIXEL_DATA), MAX_PIXELS)
+
+
+def test_no_value_of_the_header_is_taken_apart_that_is_longer_than_its_kind_ever_is():
+    for keyword in dicom._SHORT_KEYWORDS:
+        tag = tag_for_keyword(keyword)
+        element = struct.pack("<HHI", tag >> 16, tag & 0xFFFF, dicom.MAX_VALUE_BYTES + 2) + b"1\\" * (
+            dicom.MAX_VALUE_BYTES // 2 + 1
+        )
+        with pytest.raises(UnsupportedDicom, match=f"1026 bytes in {keyword}"):
+            dicom.read_header(implicit_with(element, PIXEL_DATA), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_character_set_of_many_values_is_refused_wherever_it_stands(is_nested):
+    element = struct.pack("<HHI", 0x0008, 0x0005, 200_000) + b"1\\" * 100_000
+    if is_nested:
+        ends = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+        undefined = struct.pack("<HHI", 0x0008, 0x1140, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+        element = undefined + element + ends
+    with pytest.raises(UnsupportedDicom, match="200000 bytes in a header attribute"):
+        dicom.read_header(implicit_with(element, ROWS), MAX_PIXELS)
+
+
+def test_a_long_text_that_is_none_of_our_business_is_read_past():
+    comment = struct.pack("<HHI", 0x0020, 0x4000, 200_000) + b"1\\" * 100_000
+    assert dicom.read_header(implicit_with(comment, ROWS), MAX_PIXELS).width_px == FILM.shape[1]
 
 
 def test_pixels_that_contradict_the_header_are_unreadable():

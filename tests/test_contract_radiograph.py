@@ -13,7 +13,7 @@ from service.contract.errors import (
     UnsupportedFormat,
     UnsupportedImage,
 )
-from service.contract.radiograph import DecodeLimits, Radiograph, sniff_format
+from service.contract.radiograph import MAX_EXIF_BYTES, DecodeLimits, Radiograph, sniff_format
 from tests.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, png_claiming, tiff_file
 
 FILM = film()
@@ -194,6 +194,13 @@ def test_colour_is_weighted_by_bt_601():
     red = np.zeros((120, 120, 3), np.uint8)
     red[..., 0] = 255
     assert np.all(Radiograph.from_bytes(encode(red, "PNG")).pixels == 76)
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
+def test_exif_data_beyond_what_a_jpeg_can_hold_is_refused(format_name):
+    orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 5, MAX_EXIF_BYTES // 8, 26, 0) + bytes(MAX_EXIF_BYTES)
+    with pytest.raises(UnsupportedImage, match="EXIF"):
+        Radiograph.from_bytes(encode(film(200), format_name, exif=b"Exif\0\0" + orientation))
 
 
 @pytest.mark.parametrize("decode_side_px", [None, 100])

@@ -402,8 +402,9 @@ def test_a_rate_or_storage_that_cannot_be_is_named(rate, storage):
 # The door
 
 
-def admit(policy, path="/predict", peer="10.1.2.3", **headers):
-    return asyncio.run(policy.admit(path, {name.replace("_", "-"): value for name, value in headers.items()}, peer))
+def admit(policy, path="/predict", peer="10.1.2.3", forwarded_for=None, **headers):
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return asyncio.run(policy.admit(path, given, peer, forwarded_for))
 
 
 @pytest.fixture
@@ -455,6 +456,21 @@ def test_the_rate_is_counted_for_each_key_and_for_each_address_of_strangers(guar
     assert isinstance(admit(policy, peer="10.9.9.8").refusal, NotAuthenticated)
 
 
+def test_strangers_who_are_refused_too_often_leave_no_more_rows(guarded):
+    policy, by_role = guarded
+    assert [admit(policy, peer="10.9.9.9").is_recorded for _ in range(8)] == [True] * 5 + [False] * 3
+    assert [admit(policy, x_api_key=by_role[Role.ADMIN]).is_recorded for _ in range(8)] == [True] * 8  # known callers always do
+    # All addresses that one host of IPv6 may have count as one.
+    assert [admit(policy, peer=f"2001:db8::{number}").is_recorded for number in range(8)] == [True] * 5 + [False] * 3
+
+
+def test_addresses_off_the_list_that_come_too_often_leave_no_more_rows(database):
+    policy = AccessPolicy.from_settings(Settings(allowed_networks="10.0.0.0/8", rate_limit="5/minute"), database)
+    outcomes = [admit(policy, peer="203.0.113.1") for _ in range(7)]
+    assert [outcome.is_recorded for outcome in outcomes] == [True] * 5 + [False] * 2
+    assert [type(outcome.refusal) for outcome in outcomes] == [AccessDenied] * 5 + [RateLimited] * 2
+
+
 def test_addresses_off_the_list_are_refused_but_for_probes(database):
     policy = AccessPolicy.from_settings(Settings(allowed_networks="10.0.0.0/8,2001:db8::/32"), database)
     assert admit(policy).refusal is None
@@ -462,7 +478,7 @@ def test_addresses_off_the_list_are_refused_but_for_probes(database):
     for path in ("/predict", "/", "/metrics", "/nowhere"):
         assert isinstance(admit(policy, path, peer="203.0.113.1").refusal, AccessDenied)
         assert isinstance(admit(policy, path, peer=None).refusal, AccessDenied)
-        assert isinstance(admit(policy, path, peer="203.0.113.1", x_forwarded_for="10.0.0.1").refusal, AccessDenied)
+        assert isinstance(admit(policy, path, peer="203.0.113.1", forwarded_for="10.0.0.1").refusal, AccessDenied)
     assert admit(policy, "/readyz", peer="203.0.113.1").refusal is None
 
 

@@ -56,6 +56,14 @@ def test_the_version_before_serves_where_the_chosen_one_cannot_be_trusted(models
     assert hosted.pipeline.predict(PNG, "balanced").probabilities
 
 
+def test_a_release_whose_files_cannot_be_read_is_not_trusted_either(models):
+    head = models / "chest-xray-1.1.0" / HEAD_NAME
+    head.unlink()
+    head.symlink_to("/proc/self/mem")  # a file that is there, and that nobody can read from its beginning
+    health = host(models, "1.1.0").health()
+    assert (health["model_version"], health["fallback_in_use"], health["reason"]) == ("1.0.0", True, "bundle-not-found")
+
+
 def test_a_newer_version_is_never_fallen_back_to(models):
     spoil(models / "chest-xray-1.0.0")
     hosted = host(models, "1.0.0")

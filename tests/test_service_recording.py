@@ -7,8 +7,10 @@ import pytest
 from service.contract.errors import RecordsUnavailable
 from service.http import recording
 from service.http.admission import AdmissionMiddleware
+from service.http.call import current_call
 from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
+from service.store.records import NewReport
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 BODY = {"type": "http.response.body", "body": b"{}"}
@@ -18,10 +20,10 @@ BODY = {"type": "http.response.body", "body": b"{}"}
 def rows(monkeypatch):
     rows = []
 
-    def append(entry, predictions=()):
+    def append(entry, predictions=(), report=None):
         done = Future()
         rows.append(entry)
-        done.set_result(None)
+        done.set_result(7 if report else None)
         return done
 
     monkeypatch.setattr(recording, "running_service", lambda: SimpleNamespace(records=SimpleNamespace(append=append)))
@@ -77,8 +79,28 @@ def test_a_call_that_is_given_up_is_on_record(rows):
     assert [row.status for row in rows] == [500]
 
 
+def test_a_call_that_stores_a_report_is_one_row_with_it(rows):
+    async def reports(scope, receive, send):
+        assert await recording.record_with(NewReport("feedback", {}), 201) == 7
+        await send(START | {"status": 201})
+        await send(BODY)
+
+    call(reports, path="/feedback")
+    assert [row.status for row in rows] == [201]
+
+
+def test_a_call_that_needs_no_row_leaves_none(rows):
+    async def refuses(scope, receive, send):
+        current_call().needs_row = False
+        await send(START | {"status": 429})
+        await send(BODY)
+
+    call(refuses)
+    assert rows == []
+
+
 def test_an_answer_that_cannot_be_put_on_record_is_not_given(monkeypatch):
-    def append(entry, predictions=()):
+    def append(entry, predictions=(), report=None):
         done = Future()
         done.set_exception(RecordsUnavailable("away"))
         return done

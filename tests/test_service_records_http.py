@@ -81,6 +81,16 @@ def test_every_route_answers_its_roles_and_no_others(guarded, path):
     assert nobody.json()["type"] == "urn:chest-xray:problem:not-authenticated"
 
 
+@pytest.mark.parametrize(
+    "ending", ["%0A", "%0D", "%0D%0A", "%00", "%20", "//", "/%0A", "/.", ";x", "%2F%0A", "%E2%80%A8", "%85"]
+)
+def test_no_spelling_of_a_path_meets_fewer_questions_than_its_own(guarded, ending):
+    for path, roles in ROLES_OF.items():
+        for role in set(Role) - roles:
+            response = guarded.client.request(METHOD_OF.get(path, "POST"), path + ending, headers=guarded.key[role])
+            assert response.status_code in (403, 404), (path, role)
+
+
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/healthz", "/metrics", "/docs", "/docs.json", "/"])
 def test_public_paths_are_answered_without_a_key(guarded, path):
     assert guarded.client.get(path).status_code == 200
@@ -89,6 +99,11 @@ def test_public_paths_are_answered_without_a_key(guarded, path):
 @pytest.mark.parametrize("path", ["/schema.json", "/nowhere", "/predict/../audit", "/%2e%2e/audit", "/ui/%2e%2e/app.py"])
 def test_nothing_else_is_open_to_strangers(guarded, path):
     assert guarded.client.get(path).status_code == 401
+
+
+def test_nothing_else_is_there_for_those_who_are_known(guarded):
+    for path in ("/schema.json", "/nowhere"):
+        assert guarded.client.get(path, headers=guarded.key[Role.ADMIN]).status_code == 404
 
 
 def test_a_prediction_leaves_one_audit_row_and_one_record(guarded):
@@ -135,6 +150,14 @@ def test_a_stranger_leaves_a_row_without_a_name(guarded):
     guarded.client.post("/predict", content=PNG, headers={"X-Request-ID": request_id, "X-API-Key": "cxr_wrong"})
     [row] = rows_of(guarded, request_id)
     assert (row.status, row.outcome, row.user_id, row.address) == (401, "not-authenticated", None, "127.0.0.x")
+
+
+def test_what_a_client_says_of_its_address_counts_for_nothing_without_a_proxy_that_is_trusted(guarded):
+    request_id = str(uuid.uuid4())
+    headers = {"X-Request-ID": request_id, "X-Forwarded-For": "10.1.2.3"}
+    guarded.client.get("/audit", headers=headers | guarded.key[Role.AUDIT])
+    [row] = rows_of(guarded, request_id)
+    assert row.address == "127.0.0.x"
 
 
 def test_probes_and_pages_leave_no_rows(guarded):
@@ -190,7 +213,19 @@ def test_the_audit_role_reads_the_log_in_pages(guarded):
 
 
 @pytest.mark.parametrize(
-    "query", ["since=yesterday", "since=2026-11-23T08:00:00", "limit=0", "after=-1", "color=red", "limit=1&limit=2"]
+    "query",
+    [
+        "since=yesterday",
+        "since=2026-11-23T08:00:00",
+        "since=0001-01-01T00:00:00%2B10:00",
+        "until=9999-12-31T23:59:59-10:00",
+        "limit=0",
+        "after=-1",
+        "color=red",
+        "limit=1&limit=2",
+        "user=%00",
+        "endpoint=/predict%0A",
+    ],
 )
 def test_a_wrong_question_to_the_log_is_malformed(guarded, query):
     response = guarded.client.get(f"/audit?{query}", headers=guarded.key[Role.AUDIT])
@@ -238,7 +273,9 @@ def test_a_misdiagnosis_is_marked_for_review_and_retraining(guarded):
         ("/feedback", {"request_id": "x", "label": "Normal", "patient": "Doe"}, "patient"),
         ("/feedback", {"request_id": "x y", "label": "Normal"}, "request_id"),
         ("/feedback", {"request_id": "x", "label": "Normal", "index": 10}, "index"),
+        ("/feedback", {"request_id": "x\n", "label": "Normal"}, "request_id"),
         ("/feedback", [], "the body"),
+        ("/incidents", {"request_id": "x", "case_id": "c\n"}, "case_id"),
         ("/incidents", {"request_id": "x", "case_id": "John Doe"}, "case_id"),
         ("/incidents", {"request_id": "x", "case_id": "c", "note": "n" * 2001}, "note"),
         ("/incidents", {"request_id": "x", "case_id": "c", "note": "a\0b"}, "note"),
@@ -302,6 +339,8 @@ def test_other_networks_are_refused_and_probes_are_not(strict):
     assert strict.client.get("/readyz", headers=outside).status_code == 200
     claimed = {"X-Forwarded-For": "10.1.2.3, 203.0.113.7"}
     assert strict.client.get("/health", headers=claimed).status_code == 403
+    in_two_lines = [("X-Forwarded-For", "10.1.2.3"), ("X-Forwarded-For", "203.0.113.8")]
+    assert httpx.get(f"{strict.server.address}/health", headers=in_two_lines).status_code == 403
 
 
 def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -174,6 +175,20 @@ def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_
     assert not process.is_alive()
     assert sandbox.decode(FILES["tiff"], 256, soon()).format == "tiff"
     sandbox.close()
+
+
+def test_films_are_decoded_in_a_crowd_of_connections():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    crowd = [os.open(os.devnull, os.O_RDONLY) for _ in range(1200)]
+    try:
+        sandbox = SandboxedDecoder(DecodeLimits())
+        assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+        sandbox.close()
+    finally:
+        for descriptor in crowd:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_longest_message_fits_its_head():

@@ -1,4 +1,6 @@
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +16,7 @@ from service.store.labels import confirmed_labels
 from service.store.records import AuditFilter, Feedback, Incident
 from service.store.schema import metadata
 from service.store.store import RecordStore
-from tests.recorded import MOMENT, entry, prediction
+from tests.recorded import MOMENT, entry, prediction, report
 
 
 @pytest.fixture
@@ -45,9 +47,9 @@ def test_an_unknown_prediction_is_not_found(store):
     with pytest.raises(PredictionNotFound, match="film 3"):
         store.find_prediction("request-0", 3)
     with pytest.raises(PredictionNotFound):
-        store.add_feedback(Feedback(MOMENT, "other", 0, "Normal"))
+        store.feedback_report(Feedback(MOMENT, "other", 0, "Normal"))
     with pytest.raises(PredictionNotFound):
-        store.add_incident(Incident(MOMENT, "case-1", "other", 0))
+        store.incident_report(Incident(MOMENT, "case-1", "other", 0))
 
 
 def test_the_log_is_read_in_pages_and_by_filter(store):
@@ -69,10 +71,10 @@ def test_the_log_is_read_in_pages_and_by_filter(store):
 def test_the_latest_label_of_a_film_counts_and_incidents_without_one_do_not(store):
     for number in range(3):
         store.append(entry(number), [prediction(number)]).result(30)
-    store.add_feedback(Feedback(MOMENT, "request-0", 0, "Normal"))
-    store.add_feedback(Feedback(MOMENT + timedelta(hours=2), "request-0", 0, "Tuberculosis"))
-    store.add_incident(Incident(MOMENT + timedelta(hours=1), "case-1", "request-1", 0, "Normal"))
-    store.add_incident(Incident(MOMENT, "case-2", "request-2", 0))
+    report(store, Feedback(MOMENT, "request-0", 0, "Normal"))
+    report(store, Feedback(MOMENT + timedelta(hours=2), "request-0", 0, "Tuberculosis"))
+    report(store, Incident(MOMENT + timedelta(hours=1), "case-1", "request-1", 0, "Normal"))
+    report(store, Incident(MOMENT, "case-2", "request-2", 0))
     labels = [(row["request_id"], row["label"], row["kind"]) for row in confirmed_labels(store.database)]
     assert labels == [("request-1", "Normal", "incident"), ("request-0", "Tuberculosis", "feedback")]
     assert len(list(confirmed_labels(store.database, since=MOMENT + timedelta(hours=2)))) == 1
@@ -156,6 +158,33 @@ def test_one_row_that_cannot_be_stored_does_not_end_the_writer(store):
         store.append(replace(entry(), method=None)).result(30)
     store.append(entry(1)).result(30)
     assert len(store.audit_page(AuditFilter()).rows) == 1
+
+
+def test_a_report_is_stored_with_the_row_of_its_call_or_not_at_all(store):
+    store.append(entry(1), [prediction(1)]).result(30)
+    new = store.feedback_report(Feedback(MOMENT, "request-1", 0, "Normal"))
+    unstorable = entry(2, outcome=None)
+    with pytest.raises(RecordsUnavailable):
+        store.append(unstorable, report=new).result(30)
+    assert list(confirmed_labels(store.database)) == []
+    assert store.append(entry(3), report=new).result(30) == 1
+    assert [row.request_id for row in store.audit_page(AuditFilter()).rows] == ["request-1", "request-3"]
+    assert [row["label"] for row in confirmed_labels(store.database)] == ["Normal"]
+
+
+def test_a_database_that_comes_late_is_opened_when_it_is_there(tmp_path):
+    path = tmp_path / "records.db"
+    store = RecordStore(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RecordsUnavailable):
+            store.open()
+        with pytest.raises(RecordsUnavailable):
+            store.check()
+        other.execute("ROLLBACK")
+    store.check()
+    store.append(entry(1)).result(30)
+    store.close()
 
 
 def test_who_gives_up_waiting_for_a_row_neither_takes_it_back_nor_ends_the_writer(store):

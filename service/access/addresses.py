@@ -42,6 +42,13 @@ def is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
+def neighbourhood(address: Address | None) -> str:
+    """What refusals are counted by: an IPv4 address, or the first 64 bits of an IPv6 one, all of which one host may have."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
 def anonymised(address: Address | None) -> str | None:
     """192.168.1.x, or the first 48 bits of an IPv6 address: enough to tell a house, not a desk (REPORT 9.3)."""
     if address is None:

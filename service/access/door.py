@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from service.access.addresses import anonymised, client_address, is_in
+from service.access.addresses import Address, anonymised, client_address, is_in, neighbourhood
 from service.access.caller import Caller
 from service.access.rate_limit import RateLimiter
 from service.access.roles import PROBES, required_roles
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Admission:
-    """caller: None where nobody has to say who they are. address: anonymised. refusal: why the request does not come in."""
+    """caller: None where nobody has to say who they are. address: anonymised. refusal: why the request does not come in.
+
+    is_recorded: whether the audit log is to know. Of strangers who were refused too often it learns no more: else they could
+    fill the disk, and a service that cannot put answers on record gives none.
+    """
 
     caller: Caller | None = None
     address: str | None = None
     refusal: ChestXrayError | None = None
+    is_recorded: bool = True
 
 
 class Verifier(Protocol):
@@ -67,28 +72,35 @@ class AccessPolicy:
         """Whether nobody has to say who they are."""
         return self._keys is None and self._tokens is None
 
-    async def admit(self, path: str, headers: Mapping[str, str], peer: str | None) -> Admission:
+    async def admit(
+        self, path: str, headers: Mapping[str, str], peer: str | None, forwarded_for: str | None = None
+    ) -> Admission:
         """Judge a request by its head: address, credentials, role, rate, in this order.
 
         path: decoded. headers: with names in lower case or matched regardless of case. peer: the address that connected.
+        forwarded_for: every line of X-Forwarded-For, joined by commas: a proxy may add one of its own below the client's.
         """
-        address = client_address(peer, headers.get("x-forwarded-for"), self._settings.trusted_proxies)
+        address = client_address(peer, forwarded_for, self._settings.trusted_proxies)
         shown = anonymised(address)
         allowed = self._settings.allowed_networks
         if allowed and path not in PROBES and (address is None or not is_in(address, allowed)):
-            return Admission(address=shown, refusal=AccessDenied("Requests from this address are not answered."))
+            return await self._refused(address, AccessDenied("Requests from this address are not answered."))
         roles = required_roles(path)
         if roles is None or self.is_open:
             return Admission(address=shown)
         try:
             caller = await self._identify(headers)
         except ChestXrayError as refusal:
-            # Counted as well, so that guessing, which writes audit rows, has an end.
-            return Admission(address=shown, refusal=await self._limited(f"address:{address}") or refusal)
+            return await self._refused(address, refusal)
         if caller.role not in roles:
             denied = AccessDenied(f"The role {caller.role} does not include {path}; it takes {' or '.join(sorted(roles))}.")
             return Admission(caller, shown, await self._limited(caller.credential) or denied)
         return Admission(caller, shown, await self._limited(caller.credential))
+
+    async def _refused(self, address: Address | None, refusal: ChestXrayError) -> Admission:
+        """The refusal of a stranger, counted by where it comes from."""
+        limited = await self._limited(f"address:{neighbourhood(address)}")
+        return Admission(None, anonymised(address), limited or refusal, is_recorded=limited is None)
 
     async def _identify(self, headers: Mapping[str, str]) -> Caller:
         verifier, credential = self._presented(headers)

@@ -8,6 +8,7 @@ import urllib.request
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
@@ -93,7 +94,7 @@ class KeySet:
     def _try_to_refresh(self) -> None:
         try:
             self._refresh()
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, HTTPException) as fault:
             logger.warning("The token issuer's keys cannot be read: %s", type(fault).__name__)
 
     def _refresh(self) -> None:
@@ -194,6 +195,8 @@ def _public_keys(document: Any) -> dict[str | None, jwt.PyJWK]:
     entries = document.get("keys") if isinstance(document, dict) else None
     for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
+            continue
+        if not isinstance(entry.get("kid"), str | None):
             continue
         try:
             keys[entry.get("kid")] = jwt.PyJWK(entry)

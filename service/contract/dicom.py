@@ -4,12 +4,13 @@ Sources: DICOM PS3.3 C.7.6.3 (image pixel), C.7.5.1.1.2 (padding); PS3.5 A (tran
 """
 
 import io
+import struct
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import pydicom
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
@@ -35,6 +36,19 @@ MAX_READS = 50_000
 # Tables that pydicom takes apart when they are first asked for: one of 65536 entries takes 128 KiB.
 _TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
 MAX_TABLE_BYTES = 512 * 1024
+
+# Names, codes and numbers; pydicom takes them apart value by value, and a file may claim millions of values.
+MAX_VALUE_BYTES = 1024
+_LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+_SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
+
+# Those that pydicom takes apart while it is still reading: group length, class and transfer syntax of the file meta group, and
+# the character set, which sequences have as well. In either byte order.
+_TAKEN_AT_ONCE = frozenset(
+    struct.pack(order + "HH", *tag)
+    for order in "<>"
+    for tag in ((0x0002, 0x0000), (0x0002, 0x0002), (0x0002, 0x0010), (0x0008, 0x0005))
+)
 
 # Whatever pydicom raises on files that lie about themselves.
 _DAMAGED = (Exception,)
@@ -74,6 +88,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
     file = _RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
+        _check_lengths(dataset)
         syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
         sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
         is_no_chest = says_otherwise(dataset)
@@ -84,7 +99,8 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
         samples, frames = int(dataset.get("SamplesPerPixel", 1)), int(dataset.get("NumberOfFrames", 1) or 1)
         photometric = str(dataset.get("PhotometricInterpretation", ""))
         width_px, height_px = int(dataset.get("Columns", 0)), int(dataset.get("Rows", 0))
-        longest_table = max(_unparsed_bytes(dataset, keyword) for keyword in _TABLE_KEYWORDS)
+    except UnsupportedDicom:
+        raise
     except _DAMAGED as fault:
         if file.reads > MAX_READS:
             raise UnsupportedDicom(
@@ -113,11 +129,6 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
     if (allocated, 0 < stored <= allocated, stored - 1 <= high < allocated) not in _DEPTHS:
         raise UnsupportedDicom(
             f"The DICOM image has {stored} of {allocated} bits, the highest at {high}; send one of 8, 16 or 32 bits allocated."
-        )
-    if longest_table > MAX_TABLE_BYTES:
-        raise UnsupportedDicom(
-            f"The DICOM file's lookup tables take {longest_table} bytes, over the limit of {MAX_TABLE_BYTES}; "
-            "send it with one VOI LUT or a window."
         )
     return DicomHeader(dataset, width_px, height_px, stored, high, bool(syntax.is_compressed), is_no_chest)
 
@@ -154,12 +165,44 @@ class _RationedFile(io.BytesIO):
         self.reads += 1
         if self.reads > MAX_READS:
             raise OSError(f"more than {MAX_READS} reads")
+        if size is not None and size > MAX_VALUE_BYTES:
+            # The tag stands 8 bytes before its value, or 12 where the length has 4 bytes and a VR before it (PS3.5 7.1).
+            place = self.tell()
+            self.seek(max(0, place - 12))
+            head = super().read(min(12, place))  # not by getbuffer, which would copy the whole file
+            if head[-8:-4] in _TAKEN_AT_ONCE or head[-12:-8] in _TAKEN_AT_ONCE:
+                raise _too_long("a header attribute", size)
         return super().read(size)
 
 
-def _unparsed_bytes(dataset: FileDataset, keyword: str) -> int:
-    element = dataset.get_item(keyword)
-    return len(element.value or b"") if isinstance(element, RawDataElement) else 0
+def _check_lengths(dataset: FileDataset) -> None:
+    """Raise UnsupportedDicom for values that would take seconds to take apart; nothing of the data set was, until now."""
+    for keyword in _SHORT_KEYWORDS:
+        if (length := _held_bytes(dataset.get_item(keyword))) > MAX_VALUE_BYTES:
+            raise _too_long(keyword, length)
+    tables = sum(_held_bytes(dataset.get_item(keyword)) for keyword in _TABLE_KEYWORDS)
+    if tables > MAX_TABLE_BYTES:
+        raise UnsupportedDicom(
+            f"The DICOM file's lookup tables take {tables} bytes, over the limit of {MAX_TABLE_BYTES}; "
+            "send it with one VOI LUT or a window."
+        )
+
+
+def _held_bytes(element: DataElement | RawDataElement | None) -> int:
+    """Of a value as it was read; of a sequence of undefined length, which was taken apart on the way, of all its items."""
+    if element is None:
+        return 0
+    if isinstance(element, RawDataElement):
+        return len(element.value or b"")
+    if element.VR != "SQ":
+        return len(element.value) if isinstance(element.value, bytes) else 0
+    return sum(_held_bytes(item.get_item(tag)) for item in element.value for tag in item.keys())  # noqa: SIM118 (no values)
+
+
+def _too_long(name: str, length: int) -> UnsupportedDicom:
+    return UnsupportedDicom(
+        f"The DICOM file holds {length} bytes in {name}, over the limit of {MAX_VALUE_BYTES}; export the film again."
+    )
 
 
 def decode_grey(header: DicomHeader) -> GreyPixels:

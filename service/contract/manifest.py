@@ -194,6 +194,15 @@ class ModelBundle:
     @classmethod
     def open(cls, path: Path) -> "ModelBundle":
         """Read the manifest and verify every hash. Raises BundleNotFound, ManifestInvalid or HashMismatch."""
+        try:
+            return cls._verified(path)
+        except OSError as fault:
+            raise BundleNotFound(
+                f"The bundle at {path} cannot be read ({fault.strerror}: {fault.filename}); let this user read its files."
+            ) from fault
+
+    @classmethod
+    def _verified(cls, path: Path) -> "ModelBundle":
         manifest_path = path / MANIFEST_NAME
         if not path.is_dir() or not manifest_path.is_file():
             raise BundleNotFound(

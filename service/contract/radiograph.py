@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
@@ -96,6 +96,10 @@ COSTLY_PIXELS = 20_000_000
 COSTLY_JPEG_PASSES = 100_000_000
 
 
+# As many as a JPEG may hold, see `jpeg.MAX_EXIF_SEGMENTS`; PNG and WebP know no limit.
+MAX_EXIF_BYTES = 512 * 1024
+
+
 def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     """Judge a film by its header, in a millisecond. Raises as `Radiograph.from_bytes`."""
     format_name = sniff_format(data)
@@ -129,7 +133,7 @@ def _decode_picture(image: Any, data: bytes, format_name: str, decode_side_px: i
             image.draft("RGB" if jpeg.is_stored_as_rgb(image) else "YCbCr", (decode_side_px, decode_side_px))
         image.load()
         # Not before: PNG's EXIF is read by decoding all of it. TIFF is upright by now, and no longer says otherwise.
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = _orientation(image)
         if orientation in _ON_ITS_SIDE:
             width_px, height_px = height_px, width_px
         chroma = colour.mean_chroma(image)  # now, because a film of deep colour is decoded again without its colours
@@ -232,6 +236,14 @@ def _to_grey(image: Any, data: bytes, format_name: str) -> GreyPixels:
     if format_name == "tiff" and grey.is_deep(image) and tiff.is_negative(image):
         return 255 - pixels
     return pixels
+
+
+def _orientation(image: Any) -> int:
+    """EXIF orientation, 1 without one. Pillow takes apart all that the tag claims to hold."""
+    exif_bytes = max(len(image.info.get(name) or b"") for name in ("exif", "Raw profile type exif"))
+    if exif_bytes > MAX_EXIF_BYTES:
+        raise UnsupportedImage(f"The image holds {exif_bytes} bytes of EXIF data; save it without metadata.")
+    return cast(int, image.getexif().get(_ORIENTATION, 1))
 
 
 def _short(fault: BaseException) -> str:

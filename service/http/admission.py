@@ -1,11 +1,13 @@
 """Asks the access policy before anything else of a request is looked at, its body least of all."""
 
 import asyncio
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.roles import endpoint_of
+from service.access.roles import UNKNOWN_ENDPOINT, endpoint_of
 from service.contract.errors import Overloaded
 from service.http.call import current_call
 from service.http.pace import RefusalPace
@@ -36,10 +38,18 @@ class AdmissionMiddleware:
         call = current_call()
         peer = scope["client"][0] if scope.get("client") else None
         service = running_service()
-        admission = await service.access.admit(scope["path"], Headers(scope=scope), peer)
+        headers = Headers(scope=scope)
+        forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
+        admission = await service.access.admit(scope["path"], headers, peer, forwarded_for)
         call.caller, call.address = admission.caller, admission.address
+        call.needs_row &= admission.is_recorded
         refusal = admission.refusal
-        if refusal is None and endpoint_of(scope["path"]) in _FILMS:
+        endpoint = endpoint_of(scope["path"])
+        if refusal is None and endpoint == UNKNOWN_ENDPOINT:
+            # Not left to the router: what it takes for one of our routes, and the policy does not, would be open to every role.
+            await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
+            return
+        if refusal is None and endpoint in _FILMS:
             # Here, where a refusal costs least: a full service has no time to spare for films that it will not look at.
             try:
                 call.place = service.reserve_place()

@@ -13,11 +13,15 @@ from service.workers import Place
 class Call:
     """One request. Filled by whoever learns something, read when its answer is about to leave.
 
+    endpoint: the route, see `roles.endpoint_of`. needs_row: whether an audit row is still to be written.
     address: of the client, anonymised. problem: kind of the refusal, None without one. predictions: in the order of the films.
     films: how many were sent; a film that is refused has no prediction. deadline: of time.monotonic, when the client is told
     that the time is over. place: kept for the film while it is being sent.
     """
 
+    method: str
+    endpoint: str
+    needs_row: bool
     caller: Caller | None = None
     address: str | None = None
     problem: str | None = None
@@ -30,9 +34,9 @@ class Call:
 _current: ContextVar[Call] = ContextVar("call")
 
 
-def begin_call() -> Call:
+def begin_call(method: str, endpoint: str, needs_row: bool) -> Call:
     """A new call, the current one of this context."""
-    call = Call()
+    call = Call(method, endpoint, needs_row)
     _current.set(call)
     return call
 

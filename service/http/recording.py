@@ -4,17 +4,18 @@ import asyncio
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import perf_counter
+from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.roles import endpoint_of, required_roles
 from service.contract.errors import RecordsUnavailable
-from service.http.call import Call, begin_call
+from service.http.call import Call, begin_call, current_call
 from service.http.problems import problem_of
 from service.http.request_id import current_request_id
 from service.http.running import running_service
 from service.monitoring import IN_FLIGHT, REQUEST_SECONDS
-from service.store.records import AuditEntry
+from service.store.records import AuditEntry, NewReport
 
 # A film of a batch that was refused.
 _REFUSED = "-"
@@ -23,7 +24,8 @@ _REFUSED = "-"
 class RecordingMiddleware:
     """Holds an answer back until its audit row and predictions are committed; if they cannot be, the answer is a 503.
 
-    Calls of public paths (the page, the documentation, probes) are timed and leave no row.
+    Calls of public paths (the page, the documentation, probes) are timed and leave no row, and so do refusals that the access
+    policy says are not worth one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,21 +36,19 @@ class RecordingMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, call = perf_counter(), begin_call()
         endpoint = endpoint_of(scope["path"])
-        recorded = required_roles(scope["path"]) is not None
+        start, call = perf_counter(), begin_call(scope["method"], endpoint, required_roles(scope["path"]) is not None)
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
-        started = lost = False
+        lost = False
 
         async def send_recorded(message: Message) -> None:
-            nonlocal status, started, lost
+            nonlocal status, lost
             if message["type"] == "http.response.start":
-                status, started = message["status"], True
-                if recorded:
-                    try:
-                        await _record(call, scope["method"], endpoint, status)
-                    except RecordsUnavailable:
-                        lost = True
+                status = message["status"]
+                try:
+                    await _record_once(call, status)
+                except RecordsUnavailable:
+                    lost = True
             if not lost:
                 await send(message)
 
@@ -58,23 +58,37 @@ class RecordingMiddleware:
         finally:
             IN_FLIGHT.dec()
             REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
-            if recorded and not started:  # an error of ours, which becomes a 500 further out
-                await _record(call, scope["method"], endpoint, status)
+            if not lost:  # an answer was begun and is on record, or an error of ours becomes a 500 further out
+                await _record_once(call, status)
         if lost:
             await problem_of(
                 RecordsUnavailable("The answer cannot be put on record, and so is not given; try again shortly.")
             ).response()(scope, receive, send)
 
 
-async def _record(call: Call, method: str, endpoint: str, status: int) -> None:
+async def record_with(report: NewReport, status: int) -> int:
+    """Store a report in one transaction with the audit row of the call that brings it; its number. status: of the answer.
+
+    Raises RecordsUnavailable; neither is stored then.
+    """
+    call = current_call()
+    return cast(int, await _record(call, status, report))
+
+
+async def _record_once(call: Call, status: int) -> None:
+    if call.needs_row:
+        await _record(call, status)
+
+
+async def _record(call: Call, status: int, report: NewReport | None = None) -> int | None:
     """Raises RecordsUnavailable."""
     predictions = call.predictions
     single = predictions[0] if call.films == 1 and predictions else None
     entry = AuditEntry(
         timestamp=datetime.now(UTC),
         request_id=current_request_id(),
-        method=method,
-        endpoint=endpoint,
+        method=call.method,
+        endpoint=call.endpoint,
         status=status,
         outcome=_outcome(call, status),
         user_id=call.caller.user_id if call.caller else None,
@@ -87,7 +101,13 @@ async def _record(call: Call, method: str, endpoint: str, status: int) -> None:
         image_sha256=single.image_sha256 if single else None,
     )
     # An answer that says no gives no prediction away, and leaves none on record.
-    await asyncio.wrap_future(running_service().records.append(entry, predictions if status < 400 else ()))
+    # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
+    call.needs_row = False
+    try:
+        return await asyncio.wrap_future(running_service().records.append(entry, predictions if status < 400 else (), report))
+    except RecordsUnavailable:
+        call.needs_row = True
+        raise
 
 
 def _outcome(call: Call, status: int) -> str:

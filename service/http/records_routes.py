@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.http.call import current_call
+from service.http.recording import record_with
 from service.http.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
 from service.http.running import running_service
 from service.store.records import AuditFilter, Feedback, Incident
@@ -27,36 +29,31 @@ def records_routes() -> list[Route]:
 async def _feedback(request: Request) -> Response:
     body = await read_report(request, FeedbackBody, running_service().settings.timeout_seconds)
     feedback = Feedback(datetime.now(UTC), body.request_id, body.index, body.label, _user_id())
-    stored = await asyncio.to_thread(running_service().records.add_feedback, feedback)
+    report = await asyncio.to_thread(running_service().records.feedback_report, feedback)
     answer = {
-        "feedback_id": stored.id,
+        "feedback_id": await record_with(report, HTTPStatus.CREATED),
         "request_id": body.request_id,
         "index": body.index,
-        "model_version": stored.model_version,
-        "prediction": stored.prediction,
+        "model_version": report.values["model_version"],
+        "prediction": report.values["prediction"],
         "label": body.label,
-        "agrees": stored.prediction == body.label,
+        "agrees": report.values["prediction"] == body.label,
     }
-    return JSONResponse(answer, status_code=201)
+    return JSONResponse(answer, HTTPStatus.CREATED)
 
 
 async def _incidents(request: Request) -> Response:
     body = await read_report(request, IncidentBody, running_service().settings.timeout_seconds)
     incident = Incident(datetime.now(UTC), body.case_id, body.request_id, body.index, body.label, body.note, _user_id())
-    stored = await asyncio.to_thread(running_service().records.add_incident, incident)
+    report = await asyncio.to_thread(running_service().records.incident_report, incident)
     answer = {
-        "incident_id": stored.id,
+        "incident_id": await record_with(report, HTTPStatus.CREATED),
         "case_id": body.case_id,
         "request_id": body.request_id,
         "index": body.index,
-        "model_version": stored.model_version,
-        "prediction": stored.prediction,
-        # As the store marks every new incident.
-        "status": "open",
-        "manual_review": True,
-        "retraining": True,
+        **{name: report.values[name] for name in ("model_version", "prediction", "status", "manual_review", "retraining")},
     }
-    return JSONResponse(answer, status_code=201)
+    return JSONResponse(answer, HTTPStatus.CREATED)
 
 
 async def _audit(request: Request) -> Response:

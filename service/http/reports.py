@@ -22,10 +22,11 @@ _IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
 
 # PostgreSQL's text holds no null characters, and a note has no use for the other controls, line breaks and tabs aside.
 _PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f]*$"
+_PLAIN_LINE = r"^[^\x00-\x1f]*$"
 
 
 class _Report(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", regex_engine="python-re")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     request_id: str = Field(pattern=_IDENTIFIER, description="The request_id of the prediction's answer.")
     index: int = Field(default=0, ge=0, lt=MAX_BATCH_FILMS, description="Place of the film in a batch.")
@@ -50,19 +51,27 @@ class IncidentBody(_Report):
     )
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError("not a moment between the years 1 and 9999 in UTC") from fault
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class AuditQuery(BaseModel):
     """Which rows of the audit log are wanted, oldest first. after: the `next` of the page before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    since: Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))] | None = Field(
-        default=None, description="Rows of this moment and later; ISO 8601 with a time zone."
+    since: Moment | None = Field(default=None, description="Rows of this moment and later; ISO 8601 with a time zone.")
+    until: Moment | None = Field(default=None, description="Rows before this moment.")
+    user: str | None = Field(default=None, max_length=256, pattern=_PLAIN_LINE, description="Rows of this user_id.")
+    endpoint: str | None = Field(
+        default=None, max_length=128, pattern=_PLAIN_LINE, description="Rows of this path, for example /predict."
     )
-    until: Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))] | None = Field(
-        default=None, description="Rows before this moment."
-    )
-    user: str | None = Field(default=None, max_length=256, description="Rows of this user_id.")
-    endpoint: str | None = Field(default=None, max_length=128, description="Rows of this path, for example /predict.")
     after: int = Field(default=0, ge=0, lt=2**63, description="Rows behind this number.")
     limit: int = Field(default=100, ge=1, le=MAX_AUDIT_ROWS, description="Rows on a page.")
 
@@ -90,11 +99,6 @@ def read_query(request: Request, model: type[Body]) -> Body:
     if len({name for name, _ in pairs}) < len(pairs):
         raise MalformedRequest("A query parameter is given more than once; give it once.")
     return _parse(dict(pairs), model)
-
-
-def utc_text(moment: datetime) -> str:
-    """ISO 8601 in UTC, as answers spell it."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _parse(values: Any, model: type[Body]) -> Body:

@@ -8,7 +8,7 @@ import threading
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from service.contract.errors import DecoderFailed, InputError, OutOfTime, UnreadableImage
 from service.contract.radiograph import DecodeLimits, Radiograph
@@ -25,6 +25,9 @@ _CHUNK_BYTES = 1 << 20
 # What a decoder needs of the environment: keys and passwords of the service are none of its business.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
+
+# What poll takes for for ever, on 32 bit as well.
+_LONGEST_WAIT_SECONDS = 3600.0
 
 # A process keeps the memory of the largest film that it decoded; most services see no such film for hours.
 IDLE_SECONDS = 60.0
@@ -151,7 +154,7 @@ class _Process:
 
     def _write(self, data: memoryview, deadline: float) -> None:
         while data:
-            self._wait(([], [self._to]), deadline)
+            self._wait(self._to, select.POLLOUT, deadline)
             try:
                 data = data[os.write(self._to, data[:_CHUNK_BYTES]) :]
             except BlockingIOError:
@@ -162,13 +165,16 @@ class _Process:
     def _read(self, size: int, deadline: float) -> bytes:
         received = bytearray()
         while len(received) < size:
-            self._wait(([self._from], []), deadline)
+            self._wait(self._from, select.POLLIN, deadline)
             chunk = os.read(self._from, min(size - len(received), _CHUNK_BYTES))
             if not chunk:
                 raise _Gone
             received += chunk
         return bytes(received)
 
-    def _wait(self, pipes: tuple[list[Any], list[Any]], deadline: float) -> None:
-        if not any(select.select(*pipes, [], max(0.0, deadline - monotonic()))):
+    def _wait(self, pipe: int, event: int, deadline: float) -> None:
+        # Not select.select, which knows 1024 descriptors: in a crowd of connections the pipe's is a higher one.
+        poll = select.poll()
+        poll.register(pipe, event)
+        if not poll.poll(1000 * max(0.0, min(deadline - monotonic(), _LONGEST_WAIT_SECONDS))):
             raise OutOfTime("The film could not be decoded in the time there is; send a smaller copy.")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,11 @@ class Incident:
 
 
 @dataclass(frozen=True)
-class StoredReport:
-    """A feedback or an incident as it was stored: its number, and the prediction that it is about."""
+class NewReport:
+    """A feedback or an incident as it is to be stored. table: its name. values: by column; of its prediction as well."""
 
-    id: int
-    prediction: str
-    model_version: str
+    table: str
+    values: Mapping[str, Any]
 
 
 def utc_text(moment: datetime) -> str:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from service.contract.errors import PredictionNotFound
 from service.store import schema
@@ -18,8 +18,8 @@ from service.store.records import (
     AuditRow,
     Feedback,
     Incident,
+    NewReport,
     PredictionRecord,
-    StoredReport,
     utc_text,
 )
 from service.store.writer import AuditWriter
@@ -43,11 +43,13 @@ class RecordStore:
         self.database = Database(url)
         self.secret = secret
         self._upgrade = upgrade
+        self._is_open = False
         self._writer = AuditWriter(self.database, secret)
 
     def open(self) -> None:
         """Connect and compare the tables' version. Raises RecordsUnavailable (try again) or ConfigError (mend it)."""
         self.database.open(self._upgrade)
+        self._is_open = True
 
     def close(self) -> None:
         """Write what waits, and close all connections."""
@@ -55,13 +57,20 @@ class RecordStore:
         self.database.dispose()
 
     def check(self) -> None:
-        """Whether the chain could be continued now."""
+        """Whether the chain could be continued now; opens what could not be opened before. Raises ConfigError as well."""
+        if not self._is_open:
+            self.open()
         with self.database.reading() as connection:
             connection.execute(select(schema.audit_state.c.last_seq)).one()
 
-    def append(self, entry: AuditEntry, predictions: Sequence[PredictionRecord] = ()) -> "Future[None]":
-        """Put a call on record, with what was predicted. Done once that survives a crash of process and machine."""
-        return self._writer.append(entry, predictions)
+    def append(
+        self, entry: AuditEntry, predictions: Sequence[PredictionRecord] = (), report: NewReport | None = None
+    ) -> "Future[int | None]":
+        """Put a call on record, with what was predicted or reported. Done once that survives a crash of process and machine.
+
+        The result is the number of the report, if there is one.
+        """
+        return self._writer.append(entry, predictions, report)
 
     def audit_page(self, wanted: AuditFilter, after_seq: int = 0, limit: int = 100) -> AuditPage:
         """Rows in the order of the log. after_seq: those behind this one. limit: at most so many."""
@@ -77,13 +86,13 @@ class RecordStore:
         with self.database.reading() as connection:
             return _record_of(_find(connection, request_id, index))
 
-    def add_feedback(self, feedback: Feedback) -> StoredReport:
-        """Keep a confirmed label. Raises PredictionNotFound."""
+    def feedback_report(self, feedback: Feedback) -> NewReport:
+        """What `append` is to store of a confirmed label. Raises PredictionNotFound."""
         own = {"timestamp": utc_text(feedback.timestamp), "user_id": feedback.user_id, "label": feedback.label}
-        return self._add(schema.feedback, own, feedback.request_id, feedback.index)
+        return self._report(schema.feedback, own, feedback.request_id, feedback.index)
 
-    def add_incident(self, incident: Incident) -> StoredReport:
-        """Keep a misdiagnosis, marked for manual review and for retraining. Raises PredictionNotFound."""
+    def incident_report(self, incident: Incident) -> NewReport:
+        """What `append` is to store of a misdiagnosis, for review and retraining. Raises PredictionNotFound."""
         own = {
             "timestamp": utc_text(incident.timestamp),
             "user_id": incident.user_id,
@@ -94,14 +103,12 @@ class RecordStore:
             "manual_review": True,
             "retraining": True,
         }
-        return self._add(schema.incidents, own, incident.request_id, incident.index)
+        return self._report(schema.incidents, own, incident.request_id, incident.index)
 
-    def _add(self, table: Any, own: dict[str, Any], request_id: str, index: int) -> StoredReport:
-        with self.database.writing() as connection:
+    def _report(self, table: Table, own: dict[str, Any], request_id: str, index: int) -> NewReport:
+        with self.database.reading() as connection:
             prediction = _find(connection, request_id, index)._mapping
-            values = own | {name: prediction[name] for name in _COPIED}
-            number: int = connection.execute(insert(table).values(values).returning(table.c.id)).scalar_one()
-        return StoredReport(number, prediction["prediction"], prediction["model_version"])
+        return NewReport(table.name, own | {name: prediction[name] for name in _COPIED})
 
 
 def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
@@ -129,7 +136,6 @@ def _find(connection: Connection, request_id: str, index: int) -> Row[Any]:
 
 
 def _record_of(row: Row[Any]) -> PredictionRecord:
-
     values = dict(row._mapping)
     del values["id"]
     values["index"] = values.pop("film_index")

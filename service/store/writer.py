@@ -16,7 +16,7 @@ from service.contract.errors import RecordsUnavailable
 from service.store import schema
 from service.store.chain import personal_digest, row_hash
 from service.store.database import Database
-from service.store.records import AuditEntry, PredictionRecord, utc_text
+from service.store.records import AuditEntry, NewReport, PredictionRecord, utc_text
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ _PREDICTIONS = insert(schema.predictions)
 class _Item:
     entry: AuditEntry
     predictions: Sequence[PredictionRecord]
-    done: "Future[None]"
+    report: NewReport | None
+    done: "Future[int | None]"
 
 
 class AuditWriter:
@@ -49,9 +50,14 @@ class AuditWriter:
         self._thread = threading.Thread(target=self._write, name="cxr-audit", daemon=True)
         self._starting = threading.Lock()
 
-    def append(self, entry: AuditEntry, predictions: Sequence[PredictionRecord]) -> "Future[None]":
-        """Done once both are committed together; fails with RecordsUnavailable if they are not, or if that is not known."""
-        item = _Item(entry, tuple(predictions), Future())
+    def append(
+        self, entry: AuditEntry, predictions: Sequence[PredictionRecord], report: NewReport | None
+    ) -> "Future[int | None]":
+        """Done once all is committed together; fails with RecordsUnavailable if it is not, or if that is not known.
+
+        The result is the number of the report, if there is one.
+        """
+        item = _Item(entry, tuple(predictions), report, Future())
         # From here on it cannot be cancelled: who gives up waiting does not take the row back.
         item.done.set_running_or_notify_cancel()
         if self._thread.ident is None:
@@ -90,19 +96,22 @@ class AuditWriter:
 
     def _commit(self, items: list[_Item]) -> None:
         failure: Exception | None = None
+        numbers: list[int | None] = []
         try:
             with self._database.writing() as connection:
                 self._append(connection, items)
+                numbers = [_insert(connection, item.report) for item in items]
         except RecordsUnavailable as fault:
             failure = fault
         except Exception as fault:  # the thread must live, and those who wait must hear
             logger.exception("Audit rows could not be written")
             failure = RecordsUnavailable("The records cannot be written at the moment; try again shortly.")
             failure.__cause__ = fault
-        for item in items:
-            if failure is None:
-                item.done.set_result(None)
-            else:
+        if failure is None:
+            for item, number in zip(items, numbers, strict=True):
+                item.done.set_result(number)
+        else:
+            for item in items:
                 item.done.set_exception(failure)
 
     def _append(self, connection: Connection, items: list[_Item]) -> None:
@@ -119,6 +128,14 @@ class AuditWriter:
         if predictions:
             connection.execute(_PREDICTIONS, predictions)
         connection.execute(_NEW_STATE, {"last_seq": last_seq, "last_hash": last_hash})
+
+
+def _insert(connection: Connection, report: NewReport | None) -> int | None:
+    if report is None:
+        return None
+    table = schema.metadata.tables[report.table]
+    number: int = connection.execute(insert(table).values(report.values).returning(table.c.id)).scalar_one()
+    return number
 
 
 def _audit_row(entry: AuditEntry) -> dict[str, Any]:

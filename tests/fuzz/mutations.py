@@ -70,6 +70,13 @@ def bombs() -> dict[str, bytes]:
     claim = dicom_dataset(DEEP, Rows=8000, Columns=8000)
     huge = b"\xff\x4f\xff\x51\x00\x29\x00\x00" + sizes + b"\x00\x01\x0f\x01\x01"
     progressive = encode(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
+    values = b"1\\" * 5_000_000
+    orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 5, 125_000, 26, 0) + bytes(1_000_000)
+
+    def with_values(group: int, element: int, before: bytes) -> bytes:
+        place = flat.index(before)
+        return flat[:place] + struct.pack("<HHI", group, element, len(values)) + values + flat[place:]
+
     return {
         "a png of 50,000 x 50,000 px": png_claiming(50_000, 50_000),
         "a png whose pixels inflate to 200 MB": _png_with(160, 160, row),
@@ -80,6 +87,9 @@ def bombs() -> dict[str, bytes]:
         "a dicom with a lying length": bytes(lying),
         "a dicom of 60,000 x 60,000 px": dicom_file(FILM, Rows=60_000, Columns=60_000),
         "a dicom of nested sequences": flat[:cut] + nested * 20_000 + flat[cut:],
+        "a dicom of five million windows": with_values(0x0028, 0x1050, struct.pack("<HH", 0x7FE0, 0x0010)),
+        "a dicom of five million character sets": with_values(0x0008, 0x0005, struct.pack("<HH", 0x0008, 0x0016)),
+        "a png of a megabyte of EXIF data": encode(FILM, "PNG", exif=b"Exif\0\0" + orientation),
         "a jpeg of many scans": progressive[:-2] + scan * 45 + progressive[-2:],
         "a jpeg 2000 of 60,000 x 60,000 px": with_frame(claim, uid.JPEG2000Lossless, huge),
     }
