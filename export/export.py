@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from tqdm import tqdm
 
 from export.bundle import (
     is_registered,
@@ -33,6 +32,7 @@ from export.card import TB_SCREENING, render_card, validation_figures
 from export.films import read_films, usable_films
 from export.graph import ServingGraph, set_temperature, to_onnx
 from export.outliers import fit_spec, fit_statistics
+from export.outputs import compute
 from export.phantom import phantom_film
 from export.reference import build_reference
 from export.validate import check_parity
@@ -54,7 +54,7 @@ from service.contract.manifest import (
     ReviewSpec,
 )
 from service.contract.preprocessing import PreprocessSpec, resize_stretched
-from service.predictor import OUTPUT_NAMES, Outputs, Predictor
+from service.predictor import OUTPUT_NAMES, Predictor
 from training.checkpoint import load_checkpoint, recipe_of
 from training.config import TrainConfig, config_from_dict
 from training.model_input import preprocess_spec
@@ -66,9 +66,6 @@ DEFAULT_NAME = "chest-xray"
 
 # Three for each dimension of the usual embedding, and read and run in less than a minute.
 TRAINING_FILMS = 4000
-
-# Large enough to keep a session busy, small enough for the feature maps of any architecture to fit in memory.
-BATCH_SIZE = 16
 
 # Two phantoms of each finding tell a wrong graph from a right one, and replay in a tenth of a second when a server starts.
 GOLDEN_SEEDS = (1, 2)
@@ -143,7 +140,7 @@ def export_bundle(
         write_head(folder / HEAD_NAME, network.head)
 
         validation = read_films(films["val"], spec)
-        logits = _predict(Predictor.from_bundle(draft), validation.images, "logits")["logits"]
+        logits = compute(Predictor.from_bundle(draft), validation.images, "logits")["logits"]
         calibration = calibrate(logits, validation.labels)
         manifest = _calibrated(draft.manifest, calibration)
 
@@ -154,12 +151,11 @@ def export_bundle(
         write_json(folder / PARITY_NAME, parity.as_dict())
 
         training = read_films(films["train"], spec, limit=TRAINING_FILMS)
-        outputs = _predict(predictor, validation.images, "probabilities", "embedding")
-        reference = build_reference(training, outputs["probabilities"])
-        write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
-
-        statistics = fit_statistics(training, _predict(predictor, training.images, "embedding")["embedding"])
+        outputs = compute(predictor, validation.images, "probabilities", "embedding")
+        statistics = fit_statistics(training, compute(predictor, training.images, "embedding")["embedding"])
         write_outlier_statistics(folder / OUTLIERS_NAME, statistics)
+        reference = build_reference(training, outputs["probabilities"], outputs["embedding"], statistics.components)
+        write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
         outliers = fit_spec(statistics, training, validation, outputs["embedding"])
         manifest = manifest.model_copy(update={"outliers": outliers})
 
@@ -270,12 +266,6 @@ def _calibrated(manifest: ModelManifest, calibration: Calibration) -> ModelManif
             "review": ReviewSpec(low_confidence_below=calibration.review_threshold),
         }
     )
-
-
-def _predict(predictor: Predictor, images: npt.NDArray[np.uint8], *names: str) -> Outputs:
-    batches = tqdm(range(0, len(images), BATCH_SIZE), desc=f"computing {', '.join(names)}", unit="batch")
-    runs = [predictor.predict(images[start : start + BATCH_SIZE], names) for start in batches]
-    return {name: np.concatenate([run[name] for run in runs]) for name in names}
 
 
 def _golden_images(spec: PreprocessSpec) -> npt.NDArray[np.uint8]:

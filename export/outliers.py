@@ -114,14 +114,14 @@ def _standardised(films: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return deviations / np.maximum(deviations.std(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
 
-def _image_statistics(films: Films, statistics: OutlierStatistics) -> list[dict[ImageStatistic, float]]:
+def _image_statistics(films: Films, statistics: OutlierStatistics) -> list[dict[str, float]]:
     return [
         image_statistics(image, int(width_px), int(height_px), float(chroma), statistics.mean_film)
         for image, (width_px, height_px), chroma in zip(films.images, films.sizes_px, films.mean_chroma, strict=True)
     ]
 
 
-def _image_bounds(measured: list[dict[ImageStatistic, float]]) -> dict[ImageStatistic, Bounds]:
+def _image_bounds(measured: list[dict[str, float]]) -> dict[ImageStatistic, Bounds]:
     def low(name: ImageStatistic) -> float:
         return float(np.quantile([each[name] for each in measured], BOUND_SHARE, method="lower"))
 

@@ -4,12 +4,28 @@ import numpy as np
 import numpy.typing as npt
 
 from export.films import Films
-from service.contract.drift_reference import CONFIDENCE, FILM_FEATURES, DriftReference, NumericReference, film_statistics
+from service.contract.drift_reference import (
+    COMPONENT_FEATURES,
+    CONFIDENCE,
+    FILM_FEATURES,
+    DriftReference,
+    NumericReference,
+    component_values,
+    film_statistics,
+)
 from service.contract.findings import FINDINGS
 
 
-def build_reference(training: Films, validation_probabilities: npt.NDArray[np.float32]) -> DriftReference:
-    """Film statistics of training films; confidence and predicted class of validation probabilities, float [N, 3].
+def build_reference(
+    training: Films,
+    validation_probabilities: npt.NDArray[np.float32],
+    validation_embeddings: npt.NDArray[np.float32],
+    components: npt.NDArray[np.float32],
+) -> DriftReference:
+    """Film statistics of training films; confidence, predicted class and components of what validation films gave.
+
+    validation_probabilities: float32 [N, 3]. validation_embeddings: float32 [N, C], of the same films. components: of the
+    bundle's `OutlierStatistics`, float32 [k, C].
 
     Of the films it was fitted to, a network is surer than it will be of any other: a confidence profile of the training
     split would show drift from the first day on.
@@ -20,6 +36,9 @@ def build_reference(training: Films, validation_probabilities: npt.NDArray[np.fl
     ]
     numeric = {name: NumericReference.from_values(np.array([values[name] for values in statistics])) for name in FILM_FEATURES}
     numeric[CONFIDENCE] = NumericReference.from_values(validation_probabilities.max(axis=1).astype(np.float64))
+    along = [component_values(embedding, components) for embedding in validation_embeddings]
+    for name in COMPONENT_FEATURES:
+        numeric[name] = NumericReference.from_values(np.array([values[name] for values in along]))
     predicted = np.bincount(validation_probabilities.argmax(axis=1), minlength=len(FINDINGS))
     return DriftReference(
         numeric=numeric,

@@ -56,7 +56,7 @@ from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.http.routes import build_routes
 from service.http.upload import Upload, read_film, read_films, read_flag
-from service.monitoring import REJECTIONS, STAGE_SECONDS
+from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS, count_prediction
 from service.pipeline import Pipeline, Prediction
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 from service.workers import Place, WorkerPool
@@ -84,7 +84,8 @@ class ChestXray:
         _silence_decoders()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
-        self._pool = WorkerPool(self.settings.threads, self.settings.queue_limit)
+        self._pool = WorkerPool(self.settings.threads, self.settings.queue_limit, QUEUE_DEPTH.set)
+        QUEUE_LIMIT.set(self.settings.queue_limit)
         self._bodies = BodyBudget(self.settings.max_held_bytes)
         # Not at import, which BentoML's supervisor does as well: it needs no database.
         from service.records import build_records, open_patiently
@@ -194,7 +195,7 @@ class ChestXray:
             [result] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point, deadline))
             prediction = _value(result)
             version = pipeline.manifest.version
-            current_call().predictions.append(prediction_record(prediction, version, "/predict"))
+            _note(prediction, version, "/predict")
             return _json(prediction_answer(prediction, version))
 
     async def _predict_batch(self, request: Request) -> Response:
@@ -207,12 +208,12 @@ class ChestXray:
             items: list[Prediction | InputError] = []
             for index, result in enumerate(results):
                 if isinstance(result, InputError):
-                    _count_rejection(result)
+                    # Of the films of a batch; a request that is refused is counted by the middleware, whoever refuses it.
+                    REJECTIONS.labels(kebab_case(type(result).__name__)).inc()
                     items.append(result)
                     continue
                 prediction = _value(result)
-                record = prediction_record(prediction, pipeline.manifest.version, "/predict/batch", index)
-                current_call().predictions.append(record)
+                _note(prediction, pipeline.manifest.version, "/predict/batch", index)
                 items.append(prediction)
             return _json(batch_answer(items, pipeline.manifest.version))
 
@@ -227,7 +228,7 @@ class ChestXray:
             [result] = await self._run(functools.partial(explain, upload.films[0], operating_point, target, grad_cam))
             prediction, explanation = _value(result)
             version = pipeline.manifest.version
-            current_call().predictions.append(prediction_record(prediction, version, "/predict/explain"))
+            _note(prediction, version, "/predict/explain")
             if _wants_png(request):
                 return Response(explanation.overlay_png, media_type="image/png")
             return _json(explain_answer(prediction, explanation, version))
@@ -239,11 +240,12 @@ class ChestXray:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 return await answering
         except TimeoutError:
-            return _refusal(OutOfTime(f"The answer was not ready within {self.settings.timeout_seconds:g} seconds; try again."))
+            late = OutOfTime(f"The answer was not ready within {self.settings.timeout_seconds:g} seconds; try again.")
+            return problem_of(late).response()
         except ChestXrayError as error:
             if type(error) not in STATUS_OF:
                 raise
-            return _refusal(error)
+            return problem_of(error).response()
 
     def _served(self) -> Pipeline:
         if self._host.pipeline is None:
@@ -303,13 +305,11 @@ def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _refusal(error: ChestXrayError) -> Response:
-    _count_rejection(error)
-    return problem_of(error).response()
-
-
-def _count_rejection(error: ChestXrayError) -> None:
-    REJECTIONS.labels(kebab_case(type(error).__name__)).inc()
+def _note(prediction: Prediction, version: str, endpoint: str, index: int = 0) -> None:
+    """For the records, and for the metrics."""
+    current_call().predictions.append(prediction_record(prediction, version, endpoint, index))
+    decision = prediction.decision
+    count_prediction(version, decision.finding, max(prediction.probabilities), decision.review_reasons)
 
 
 ChestXrayService: Any = bentoml.service(

@@ -49,12 +49,12 @@ class Observed:
     """What was seen of a film beside its probabilities.
 
     outlier_score: of `service.outliers.outlier_score`; None if there was nothing to compare with. image: of
-    `service.image_checks.image_statistics`, or empty. says_otherwise: whether the file itself says that it is no frontal chest
-    film.
+    `service.image_checks.image_statistics`, or part of it. says_otherwise: whether the file itself says that it is no frontal
+    chest film.
     """
 
     outlier_score: float | None = None
-    image: Mapping[ImageStatistic, float] = field(default_factory=dict)
+    image: Mapping[str, float] = field(default_factory=dict)
     says_otherwise: bool = False
 
 

@@ -7,10 +7,13 @@ from time import monotonic
 from typing import Any
 
 from service.contract.errors import BundleError, ModelUnavailable, ReloadInProgress, kebab_case
+from service.contract.findings import FINDINGS
 from service.contract.manifest import ModelBundle
 from service.contract.radiograph import DecodeLimits
+from service.decision import ReviewReason
+from service.drift import DriftCounter
 from service.loading import candidates, load_predictor
-from service.monitoring import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS
+from service.monitoring import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
 from service.observer import Observer
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
@@ -135,7 +138,12 @@ class ModelHost:
 
     def _build(self, bundle: ModelBundle) -> Pipeline:
         predictor = load_predictor(bundle, self._settings.ort_threads_per_session)
-        return Pipeline(bundle, predictor, Observer.from_bundle(bundle), self._limits, self._sandbox)
+        observer = Observer.from_bundle(bundle)
+        components = None if observer.statistics is None else observer.statistics.components
+        drift = DriftCounter.from_bundle(bundle, components)
+        accuracy = bundle.manifest.test_metrics.get("headline", {}).get("accuracy")
+        begin_counting(bundle.manifest.version, FINDINGS, tuple(ReviewReason), accuracy)
+        return Pipeline(bundle, predictor, observer, self._limits, self._sandbox, drift)
 
     def _take_over(self, served: _Served) -> None:
         before, now = _version(self._served), _version(served)

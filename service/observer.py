@@ -6,6 +6,7 @@ Reads what a bundle knows of its training films, and brings the two measures tog
 import numpy as np
 import numpy.typing as npt
 
+from service.contract.drift_reference import film_statistics
 from service.contract.manifest import ModelBundle
 from service.contract.radiograph import Radiograph
 from service.decision import Observed
@@ -16,11 +17,11 @@ from service.outliers import OutlierStatistics, outlier_score, read_outlier_stat
 class Observer:
     """Observes films for one bundle; may be called by several threads at once.
 
-    statistics: of the bundle's training films; None for a bundle that has none, of whose films nothing is observed.
+    statistics: of the bundle's training films; None for a bundle that has none, of whose films the picture alone is measured.
     """
 
     def __init__(self, statistics: OutlierStatistics | None) -> None:
-        self._statistics = statistics
+        self.statistics = statistics
         self.needs_embedding = statistics is not None
 
     @classmethod
@@ -30,10 +31,10 @@ class Observer:
 
     def observe(self, film: Radiograph, image: npt.NDArray[np.uint8], embedding: npt.NDArray[np.float32] | None) -> Observed:
         """film: as decoded; image: its model input, uint8 [S, S]; embedding: float32 [C], not needed without statistics."""
-        if self._statistics is None or embedding is None:
-            return Observed(says_otherwise=film.says_otherwise)
+        if self.statistics is None or embedding is None:
+            return Observed(says_otherwise=film.says_otherwise, image=film_statistics(image, film.width_px, film.height_px))
         return Observed(
             says_otherwise=film.says_otherwise,
-            outlier_score=outlier_score(embedding, self._statistics),
-            image=image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self._statistics.mean_film),
+            outlier_score=outlier_score(embedding, self.statistics),
+            image=image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self.statistics.mean_film),
         )

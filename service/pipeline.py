@@ -12,6 +12,7 @@ from service.contract.manifest import ModelBundle
 from service.contract.preprocessing import to_model_input
 from service.contract.radiograph import DecodeLimits, Radiograph, open_film
 from service.decision import Decision, Observed, decide
+from service.drift import DriftCounter
 from service.explain import GradCam, Grid, zone_shares
 from service.heatmap import film_png, heatmap_png, overlay_png
 from service.monitoring import stage_timer
@@ -58,7 +59,7 @@ class Explanation:
 class Pipeline:
     """One model with the limits it is served under. bundle: where predictor and observer came from.
 
-    sandbox: decodes films that are costly to decode; without one, they are decoded here as well.
+    sandbox: decodes films that are costly to decode; without one, they are decoded here as well. drift: counts the films.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Pipeline:
         observer: Observer,
         limits: DecodeLimits,
         sandbox: SandboxedDecoder | None = None,
+        drift: DriftCounter | None = None,
     ) -> None:
         self._predictor = predictor
         self._observer = observer
         self._limits = limits
         self._sandbox = sandbox
+        self._drift = drift
         self.bundle = bundle
         self.manifest = bundle.manifest
 
@@ -133,9 +136,12 @@ class Pipeline:
         with stage_timer("infer"):
             values = self._predictor.predict(images, (*outputs, "embedding") if self._observer.needs_embedding else outputs)
         inference_seconds = perf_counter() - start
-        with stage_timer("observe"):
-            observed = self._observer.observe(film, images[0], values["embedding"][0] if "embedding" in values else None)
         probabilities = tuple(float(value) for value in values["probabilities"][0])
+        with stage_timer("observe"):
+            embedding = values["embedding"][0] if "embedding" in values else None
+            observed = self._observer.observe(film, images[0], embedding)
+            if self._drift is not None:
+                self._drift.count(observed.image, probabilities, embedding)
         prediction = Prediction(
             probabilities=probabilities,
             decision=decide(probabilities, self.manifest, operating_point, observed),

@@ -44,13 +44,16 @@ class Place:
 class WorkerPool:
     """Runs blocking calls on threads of its own. `run` belongs to the event loop; only one thread may call it.
 
-    threads: calls running at once. queue_limit: calls that may wait beyond those.
+    threads: calls running at once. queue_limit: calls that may wait beyond those. report_waiting: is told how many wait,
+    whenever that changes; by any thread, one at a time.
 
     A call whose caller gave up keeps its place until it ends: a thread cannot be stopped, and counting it as gone would let
     the next ones pile up behind it.
     """
 
-    def __init__(self, threads: int, queue_limit: int) -> None:
+    def __init__(self, threads: int, queue_limit: int, report_waiting: Callable[[int], None] = lambda calls: None) -> None:
+        self._threads = threads
+        self._report_waiting = report_waiting
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cxr")
         self._capacity = threads + queue_limit
         self._unfinished = 0
@@ -99,7 +102,13 @@ class WorkerPool:
 
     def _change(self, calls: int) -> None:
         with self._counting:
+            waiting = self._waiting()
             self._unfinished += calls
+            if self._waiting() != waiting:
+                self._report_waiting(self._waiting())
+
+    def _waiting(self) -> int:
+        return max(0, self._unfinished - self._threads)
 
     def shut_down(self) -> None:
         """Drop what waits and let what runs end."""

@@ -2,14 +2,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from service.contract.drift_reference import NUMERIC_FEATURES, DriftReference, NumericReference, film_statistics
+from service.contract.drift_reference import (
+    COMPONENT_FEATURES,
+    NUMERIC_FEATURES,
+    DriftReference,
+    NumericReference,
+    component_values,
+    film_statistics,
+)
 from service.contract.findings import FINDINGS, Finding
 
 
-def reference() -> DriftReference:
+def reference(further: tuple[str, ...] = ()) -> DriftReference:
     values = np.random.default_rng(0).random(200)
     return DriftReference(
-        numeric={name: NumericReference.from_values(values) for name in NUMERIC_FEATURES},
+        numeric={name: NumericReference.from_values(values) for name in (*NUMERIC_FEATURES, *further)},
         predicted_class={Finding.NORMAL: 0.5, Finding.PNEUMONIA: 0.3, Finding.TUBERCULOSIS: 0.2},
     )
 
@@ -52,14 +59,26 @@ def test_film_statistics_of_known_pictures() -> None:
     assert sharp["sharpness"] == pytest.approx((4 * 255) ** 2)
 
 
-def test_every_feature_of_an_answered_film_has_a_bin_that_the_reference_publishes() -> None:
-    drift = reference()
-    statistics = film_statistics(np.zeros((8, 8), np.uint8), 10, 10)
-    bins = drift.bins_of(statistics, confidence=0.9, predicted=Finding.TUBERCULOSIS)
-    published = {(feature, label) for feature, label, _ in drift.shares()}
-    assert set(bins.items()) <= published
-    assert bins["predicted_class"] == "Tuberculosis"
-    assert set(bins) == {*NUMERIC_FEATURES, "predicted_class"}
+def test_every_published_share_belongs_to_a_feature_whose_films_are_published_too() -> None:
+    drift = reference(COMPONENT_FEATURES)
+    assert {feature for feature, _, _ in drift.shares()} == set(drift.films())
+    assert set(drift.films()) == {*NUMERIC_FEATURES, *COMPONENT_FEATURES, "predicted_class"}
+    assert set(drift.films().values()) == {200}
+
+
+def test_a_reference_has_all_components_or_none() -> None:
+    assert reference().components == 0 and reference(COMPONENT_FEATURES).components == len(COMPONENT_FEATURES)
+    with pytest.raises(ValidationError, match="none of the components"):
+        reference(COMPONENT_FEATURES[:2])
+
+
+def test_component_values_are_coordinates_of_the_embeddings_direction() -> None:
+    components = np.linalg.qr(np.random.default_rng(2).normal(size=(9, 6)))[0].T.astype(np.float32)
+    embedding = 7 * components[1] + 7 * components[5]
+    values = component_values(embedding, components)
+    assert list(values) == list(COMPONENT_FEATURES)
+    assert list(values.values()) == pytest.approx([0, np.sqrt(0.5), 0, 0], abs=1e-6)
+    assert component_values(np.zeros(9, np.float32), components)["component_1"] == 0
 
 
 def test_the_reference_survives_its_file() -> None:

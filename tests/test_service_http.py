@@ -352,6 +352,60 @@ def test_metrics_show_stages_requests_and_the_model(client):
     assert "cxr_requests_in_flight" in metrics
 
 
+def value_of(client, series):
+    """Of one series of /metrics; 0 if it is not there."""
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(f"{series} ")]
+    return float(lines[0].split()[-1]) if lines else 0.0
+
+
+def test_a_judged_film_is_counted_by_finding_confidence_reasons_and_bins(client):
+    answer = client.post("/predict", content=PNG).json()
+    names = [
+        f'cxr_predictions_total{{finding="{answer["prediction"]}",version="1.0.0"}}',
+        'cxr_confidence_count{version="1.0.0"}',
+        f'cxr_drift_bin_total{{bin="{answer["prediction"]}",feature="predicted_class",version="1.0.0"}}',
+        *(f'cxr_reviews_total{{reason="{reason}",version="1.0.0"}}' for reason in answer["review"]["reasons"]),
+        *(['cxr_films_for_review_total{version="1.0.0"}'] if answer["review"]["required"] else []),
+    ]
+    before = [value_of(client, name) for name in names]
+    confidences = value_of(client, 'cxr_confidence_sum{version="1.0.0"}')
+    client.post("/predict", content=PNG)
+    assert [value_of(client, name) - value for name, value in zip(names, before, strict=True)] == [1] * len(names)
+    rise = value_of(client, 'cxr_confidence_sum{version="1.0.0"}') - confidences
+    assert rise == pytest.approx(max(answer["probabilities"].values()), abs=1e-6)
+
+
+def test_a_refused_film_is_a_rejection_and_no_prediction(client):
+    refused, judged = 'cxr_rejections_total{problem="unsupported-format"}', 'cxr_confidence_count{version="1.0.0"}'
+    before = value_of(client, refused), value_of(client, judged)
+    client.post("/predict", content=b"not a film")
+    client.post("/predict/batch", files=[("images", b"not a film"), ("images", PNG)])
+    assert (value_of(client, refused), value_of(client, judged)) == (before[0] + 2, before[1] + 1)
+
+
+def test_a_film_that_is_reported_twice_counts_once(client):
+    answer = client.post("/predict", content=PNG).json()
+    other = next(name for name in FINDINGS if name != answer["prediction"])
+    labels = f'true="{answer["prediction"]}",version="1.0.0"'
+    agreed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",{labels}}}'
+    place = str(min(int(answer["confidence"] * 10), 9))
+    in_bin = [f'cxr_feedback_bin{part}_total{{bin="{place}",version="1.0.0"}}' for part in ("", "_correct", "_confidence")]
+    incidents = 'cxr_incidents_total{version="1.0.0"}'
+    before = [value_of(client, name) for name in (agreed, *in_bin, incidents)]
+    said = {"request_id": answer["request_id"]}
+    for label in (answer["prediction"], answer["prediction"], other):
+        assert client.post("/feedback", json=said | {"label": label}).status_code == 201
+    for _ in range(2):
+        assert client.post("/incidents", json=said | {"case_id": "case-1"}).status_code == 201
+    rises = [value_of(client, name) - value for name, value in zip((agreed, *in_bin, incidents), before, strict=True)]
+    assert rises == pytest.approx([1, 1, 1, answer["confidence"], 1])
+
+
+def test_the_queue_is_empty_when_nobody_waits_and_its_limit_is_told(client):
+    assert "cxr_queue_depth 0.0" in client.get("/metrics").text
+    assert "cxr_queue_limit 64.0" in client.get("/metrics").text
+
+
 def test_paths_that_strangers_make_up_add_no_series_to_the_metrics(client):
     for number in range(5):
         assert_problem(client.get(f"/made-up-{number}"), 404)

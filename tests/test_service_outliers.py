@@ -1,17 +1,19 @@
 import subprocess
 import sys
 import time
+from typing import get_args
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from export.bundle import write_outlier_statistics
+from service.contract.drift_reference import FILM_FEATURES, film_statistics
 from service.contract.errors import ManifestInvalid
-from service.contract.manifest import OUTLIERS_NAME, ModelBundle
+from service.contract.manifest import OUTLIERS_NAME, ImageStatistic, ModelBundle
 from service.contract.preprocessing import to_model_input
 from service.contract.radiograph import DecodeLimits, Radiograph
-from service.decision import FILM_REASONS, NOTHING_OBSERVED, ReviewReason
+from service.decision import FILM_REASONS, Observed, ReviewReason
 from service.observer import Observer
 from service.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
 from service.pipeline import Pipeline
@@ -97,10 +99,12 @@ def test_a_file_without_tensors_is_refused(tmp_path):
         read_outlier_statistics(bundle)
 
 
-def test_of_a_bundle_without_statistics_nothing_is_observed(tmp_path):
+def test_of_a_bundle_without_statistics_only_the_picture_is_measured(tmp_path):
     observer = Observer.from_bundle(ModelBundle(tmp_path, make_manifest()))
     assert not observer.needs_embedding
-    assert observer.observe(Radiograph.from_bytes(encode(film(), "PNG")), film(224), None) == NOTHING_OBSERVED
+    radiograph = Radiograph.from_bytes(encode(film(), "PNG"))
+    measured = film_statistics(film(224), radiograph.width_px, radiograph.height_px)
+    assert observer.observe(radiograph, film(224), None) == Observed(image=measured)
 
 
 def test_a_film_is_observed_by_score_and_statistics(bundle):
@@ -109,7 +113,7 @@ def test_a_film_is_observed_by_score_and_statistics(bundle):
     embedding = np.ones(bundle.manifest.head.features, np.float32)
     observed = observer.observe(radiograph, to_model_input(radiograph, bundle.manifest.preprocess), embedding)
     assert observed.outlier_score == outlier_score(embedding, read_outlier_statistics(bundle))
-    assert set(observed.image) == {"mean", "contrast", "sharpness", "aspect_ratio", "chroma", "resemblance"}
+    assert set(observed.image) == {*FILM_FEATURES, *get_args(ImageStatistic)}
     assert observed.image["aspect_ratio"] == 256 / 200
     assert observed.image["chroma"] == radiograph.mean_chroma > 10
 
@@ -122,7 +126,7 @@ def test_a_bundle_without_statistics_judges_films_and_flags_none_for_what_they_l
         Pipeline(each, predictor, Observer.from_bundle(each), DecodeLimits()).predict(data, "balanced")
         for each in (older, bundle)
     )
-    assert before.observed == NOTHING_OBSERVED
+    assert before.observed.outlier_score is None and set(before.observed.image) == set(FILM_FEATURES)
     assert not set(FILM_REASONS) & set(before.decision.review_reasons)
     assert ReviewReason.NOT_FRONTAL_CHEST in now.decision.review_reasons
     assert before.probabilities == pytest.approx(now.probabilities, abs=1e-6)

@@ -3,6 +3,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from service.contract.errors import RecordsUnavailable
 from service.http import recording
@@ -11,6 +12,10 @@ from service.http.call import current_call
 from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.store.records import NewReport
+
+# How metrics show an answer that was held back.
+WITHHELD = ("cxr_rejections_total", {"problem": "records-unavailable"})
+TIMED = ("cxr_request_seconds_count", {"endpoint": "/audit", "status": "503"})
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 BODY = {"type": "http.response.body", "body": b"{}"}
@@ -111,7 +116,9 @@ def test_an_answer_that_cannot_be_put_on_record_is_not_given(monkeypatch):
         await send(START)
         await send(BODY)
 
+    before = REGISTRY.get_sample_value(*WITHHELD) or 0, REGISTRY.get_sample_value(*TIMED) or 0
     start, body = call(answers)
+    assert (REGISTRY.get_sample_value(*WITHHELD), REGISTRY.get_sample_value(*TIMED)) == (before[0] + 1, before[1] + 1)
     assert start["status"] == 503
     assert b"records-unavailable" in body["body"]
 

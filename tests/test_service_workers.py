@@ -98,3 +98,19 @@ def test_a_place_is_kept_until_it_is_given_back_and_only_once():
     two.give_back()
     assert asyncio.run(pool.run([lambda: "done"])) == ["done"]
     pool.shut_down()
+
+
+def test_how_many_calls_wait_is_told_whenever_it_changes():
+    told = []
+    pool = WorkerPool(threads=1, queue_limit=3, report_waiting=told.append)
+    release = threading.Event()
+
+    async def run():
+        calls = asyncio.ensure_future(pool.run([release.wait] * 3))
+        await asyncio.sleep(0)
+        release.set()
+        await calls
+
+    asyncio.run(run())
+    pool.shut_down()
+    assert told[:2] == [1, 2] and told[-1] == 0

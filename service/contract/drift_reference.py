@@ -1,10 +1,10 @@
-"""What films and answers looked like at export: bins and their reference shares. A service is to count into the same bins.
+"""What films and answers looked like at export: bins and their reference shares. The service counts into the same bins.
 
 Drift itself (population stability index, rates) is computed where counts add up over processes; nothing is compared here.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import cv2
@@ -18,6 +18,10 @@ FILM_FEATURES = ("mean", "contrast", "sharpness", "aspect_ratio", "resolution")
 CONFIDENCE = "confidence"
 NUMERIC_FEATURES = (*FILM_FEATURES, CONFIDENCE)
 PREDICTED_CLASS = "predicted_class"
+
+# Of the embedding along its leading components: what the network's last layer makes of a film (REPORT 8.2, feature drift).
+# Of chest-xray 1.1.0, four hold three quarters of the spread within a class, and the fifth a fiftieth.
+COMPONENT_FEATURES = ("component_1", "component_2", "component_3", "component_4")
 
 
 def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px: int) -> dict[str, float]:
@@ -39,6 +43,17 @@ def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px
         "aspect_ratio": width_px / height_px,
         "resolution": math.log10(width_px * height_px),
     }
+
+
+def component_values(embedding: npt.NDArray[np.float32], components: npt.NDArray[np.float32]) -> dict[str, float]:
+    """Where an embedding lies along the leading components, a value for each of `COMPONENT_FEATURES`, -1..1.
+
+    embedding: pooled features, float32 [C]; scaled to unit length, as the components were. components: orthonormal,
+    float32 [k, C], the leading ones first, k at least as many as there are such features.
+    """
+    leading = components[: len(COMPONENT_FEATURES)]
+    length = max(float(np.linalg.norm(embedding)), float(np.finfo(np.float32).tiny))
+    return dict(zip(COMPONENT_FEATURES, (leading @ embedding / length).tolist(), strict=True))
 
 
 class _Frozen(BaseModel):
@@ -100,7 +115,8 @@ class NumericReference(_Frozen):
 class DriftReference(_Frozen):
     """The reference of every monitored feature.
 
-    numeric: one entry for each of `NUMERIC_FEATURES`. predicted_class: share of each finding among the answers.
+    numeric: one entry for each of `NUMERIC_FEATURES`, and for all of `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none.
+    predicted_class: share of each finding among the answers to the films that the confidence was measured on.
     """
 
     schema_version: Literal[1] = 1
@@ -109,20 +125,22 @@ class DriftReference(_Frozen):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "DriftReference":
-        if set(self.numeric) != set(NUMERIC_FEATURES):
-            raise ValueError(f"numeric must have {', '.join(NUMERIC_FEATURES)}, found {', '.join(self.numeric)}")
+        if set(self.numeric) not in (set(NUMERIC_FEATURES), {*NUMERIC_FEATURES, *COMPONENT_FEATURES}):
+            known = ", ".join((*NUMERIC_FEATURES, *COMPONENT_FEATURES))
+            raise ValueError(f"numeric must have {known}, or none of the components; found {', '.join(self.numeric)}")
         if set(self.predicted_class) != set(FINDINGS) or abs(sum(self.predicted_class.values()) - 1) > 1e-6:
             raise ValueError(f"predicted_class must hold a share of each finding and sum to 1, found {self.predicted_class}")
         return self
 
-    def bins_of(self, statistics: Mapping[str, float], confidence: float, predicted: Finding) -> dict[str, str]:
-        """Name the bin of each feature for one answered film: feature -> bin label.
+    @property
+    def components(self) -> int:
+        """How many components of the embedding have a reference."""
+        return len(set(COMPONENT_FEATURES) & set(self.numeric))
 
-        statistics: of `film_statistics`. confidence: the largest calibrated probability.
-        """
-        values = {**statistics, CONFIDENCE: confidence}
-        labels = {name: str(reference.bin_of(values[name])) for name, reference in self.numeric.items()}
-        return {**labels, PREDICTED_CLASS: predicted.value}
+    def films(self) -> dict[str, int]:
+        """Feature -> how many films its reference was measured on."""
+        numeric = {name: reference.films for name, reference in self.numeric.items()}
+        return {**numeric, PREDICTED_CLASS: numeric[CONFIDENCE]}
 
     def shares(self) -> Iterator[tuple[str, str, float]]:
         """Every (feature, bin label, reference share): what the service publishes beside its counts."""

@@ -9,12 +9,12 @@ from typing import cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.roles import endpoint_of, required_roles
-from service.contract.errors import RecordsUnavailable
+from service.contract.errors import RecordsUnavailable, kebab_case
 from service.http.call import Call, begin_call, current_call
 from service.http.problems import problem_of
 from service.http.request_id import current_request_id
 from service.http.running import running_service
-from service.monitoring import IN_FLIGHT, REQUEST_SECONDS
+from service.monitoring import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
 from service.store.records import AuditEntry, NewReport
 
 # A film of a batch that was refused.
@@ -47,8 +47,9 @@ class RecordingMiddleware:
                 status = message["status"]
                 try:
                     await _record_once(call, status)
-                except RecordsUnavailable:
+                except RecordsUnavailable as fault:
                     lost = True
+                    status = problem_of(fault).status.value
             if not lost:
                 await send(message)
 
@@ -58,6 +59,10 @@ class RecordingMiddleware:
         finally:
             IN_FLIGHT.dec()
             REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
+            if lost:
+                REJECTIONS.labels(kebab_case(RecordsUnavailable.__name__)).inc()
+            elif call.problem is not None:
+                REJECTIONS.labels(call.problem).inc()
             if not lost:  # an answer was begun and is on record, or an error of ours becomes a 500 further out
                 await _record_once(call, status)
         if lost:

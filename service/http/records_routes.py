@@ -14,6 +14,7 @@ from service.http.call import current_call
 from service.http.recording import record_with
 from service.http.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
 from service.http.running import running_service
+from service.monitoring import INCIDENTS, count_feedback
 from service.store.records import AuditFilter, Feedback, Incident
 
 
@@ -30,14 +31,18 @@ async def _feedback(request: Request) -> Response:
     body = await read_report(request, FeedbackBody, running_service().settings.timeout_seconds)
     feedback = Feedback(datetime.now(UTC), body.request_id, body.index, body.label, _user_id())
     report = await asyncio.to_thread(running_service().records.feedback_report, feedback)
+    feedback_id = await record_with(report, HTTPStatus.CREATED)
+    version, prediction = report.values["model_version"], report.values["prediction"]
+    if report.is_first:  # a film counts once, however often it is reported
+        count_feedback(version, body.label, prediction, report.values["confidence"])
     answer = {
-        "feedback_id": await record_with(report, HTTPStatus.CREATED),
+        "feedback_id": feedback_id,
         "request_id": body.request_id,
         "index": body.index,
-        "model_version": report.values["model_version"],
-        "prediction": report.values["prediction"],
+        "model_version": version,
+        "prediction": prediction,
         "label": body.label,
-        "agrees": report.values["prediction"] == body.label,
+        "agrees": prediction == body.label,
     }
     return JSONResponse(answer, HTTPStatus.CREATED)
 
@@ -46,8 +51,11 @@ async def _incidents(request: Request) -> Response:
     body = await read_report(request, IncidentBody, running_service().settings.timeout_seconds)
     incident = Incident(datetime.now(UTC), body.case_id, body.request_id, body.index, body.label, body.note, _user_id())
     report = await asyncio.to_thread(running_service().records.incident_report, incident)
+    incident_id = await record_with(report, HTTPStatus.CREATED)
+    if report.is_first:
+        INCIDENTS.labels(report.values["model_version"]).inc()
     answer = {
-        "incident_id": await record_with(report, HTTPStatus.CREATED),
+        "incident_id": incident_id,
         "case_id": body.case_id,
         "request_id": body.request_id,
         "index": body.index,

@@ -123,10 +123,14 @@ class Incident:
 
 @dataclass(frozen=True)
 class NewReport:
-    """A feedback or an incident as it is to be stored. table: its name. values: by column; of its prediction as well."""
+    """A feedback or an incident as it is to be stored.
+
+    table: its name. values: by column; of its prediction as well. is_first: whether none of its kind is stored of that film.
+    """
 
     table: str
     values: Mapping[str, Any]
+    is_first: bool = True
 
 
 def utc_text(moment: datetime) -> str:

@@ -108,7 +108,9 @@ class RecordStore:
     def _report(self, table: Table, own: dict[str, Any], request_id: str, index: int) -> NewReport:
         with self.database.reading() as connection:
             prediction = _find(connection, request_id, index)._mapping
-        return NewReport(table.name, own | {name: prediction[name] for name in _COPIED})
+            others = select(table.c.id).where(table.c.request_id == request_id, table.c.film_index == index).limit(1)
+            is_first = connection.execute(others).one_or_none() is None
+        return NewReport(table.name, own | {name: prediction[name] for name in _COPIED}, is_first)
 
 
 def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:

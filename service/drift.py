@@ -1,0 +1,91 @@
+"""Counts films and answers into the bins of the bundle's drift reference. What is drift, Prometheus works out of the counts."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import Counter
+from pydantic import ValidationError
+
+from service.contract.drift_reference import (
+    CONFIDENCE,
+    PREDICTED_CLASS,
+    DriftReference,
+    NumericReference,
+    component_values,
+)
+from service.contract.errors import ManifestInvalid
+from service.contract.findings import FINDINGS
+from service.contract.manifest import DRIFT_REFERENCE_NAME, ModelBundle
+from service.monitoring import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE
+
+Floats = npt.NDArray[np.float32]
+
+
+class DriftCounter:
+    """Counts for one bundle; may be called by several threads at once.
+
+    reference: of the bundle; None counts nothing. components: directions that its component features are measured along,
+    float32 [k, C]. version: of the bundle, since another one's bins mean something else.
+    """
+
+    def __init__(self, reference: DriftReference | None, components: Floats | None, version: str) -> None:
+        numeric = reference.numeric if reference else {}
+        # None has been counted yet, and every series is there: Prometheus sees the first film of a bin as an increase.
+        self._numeric = {name: _NumericCounter(name, of_feature, version) for name, of_feature in numeric.items()}
+        self._classes: Sequence[Counter] = []
+        self._components = None
+        if reference is None:
+            return
+        self._classes = [DRIFT_BIN.labels(version, PREDICTED_CLASS, finding.value) for finding in FINDINGS]
+        if reference.components:
+            self._components = components
+        for feature, label, share in reference.shares():
+            DRIFT_REFERENCE_SHARE.labels(version, feature, label).set(share)
+        for feature, films in reference.films().items():
+            DRIFT_REFERENCE_FILMS.labels(version, feature).set(films)
+
+    @classmethod
+    def from_bundle(cls, bundle: ModelBundle, components: Floats | None) -> "DriftCounter":
+        """components: of the bundle's `OutlierStatistics`. Raises ManifestInvalid for a reference that cannot be read."""
+        if DRIFT_REFERENCE_NAME not in bundle.manifest.files:
+            return cls(None, None, bundle.manifest.version)
+        path = bundle.file(DRIFT_REFERENCE_NAME)
+        try:
+            reference = DriftReference.model_validate_json(path.read_bytes())
+        except (ValidationError, OSError) as fault:
+            raise ManifestInvalid(f"{path} is no drift reference that is read here; export the model again. {fault}") from fault
+        if reference.components > (0 if components is None else len(components)):
+            raise ManifestInvalid(f"{path} has more components than the bundle's outlier statistics; export the model again.")
+        return cls(reference, components, bundle.manifest.version)
+
+    def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: Floats | None) -> None:
+        """Count one judged film.
+
+        image: at least its `film_statistics`. probabilities: calibrated, [3], order of `FINDINGS`. embedding: float32 [C], not
+        needed without components.
+        """
+        if not self._classes:
+            return
+        values = {**image, CONFIDENCE: max(probabilities)}
+        if self._components is not None and embedding is not None:
+            values |= component_values(embedding, self._components)
+        for name, counter in self._numeric.items():
+            if name in values:
+                counter.count(values[name])
+        self._classes[probabilities.index(max(probabilities))].inc()
+
+
+class _NumericCounter:
+    """One number's bins, looked up beforehand: a film is counted in some microseconds."""
+
+    def __init__(self, feature: str, reference: NumericReference, version: str) -> None:
+        self._reference = reference
+        self._bins = [DRIFT_BIN.labels(version, feature, str(index)) for index in range(len(reference.shares))]
+        self._out_of_range = DRIFT_OUT_OF_RANGE.labels(version, feature)
+
+    def count(self, value: float) -> None:
+        self._bins[bisect_right(self._reference.edges, value)].inc()
+        if not self._reference.in_range(value):
+            self._out_of_range.inc()
