@@ -86,6 +86,8 @@ class ChestXray:
         cv2.setNumThreads(1)
         self._pool = WorkerPool(self.settings.threads, self.settings.queue_limit, QUEUE_DEPTH.set)
         QUEUE_LIMIT.set(self.settings.queue_limit)
+        for kind in STATUS_OF:
+            REJECTIONS.labels(kebab_case(kind.__name__))  # there before the first one, which is an increase then
         self._bodies = BodyBudget(self.settings.max_held_bytes)
         # Not at import, which BentoML's supervisor does as well: it needs no database.
         from service.records import build_records, open_patiently

@@ -1,0 +1,1 @@
+"""Manifests, monitoring and their checks."""

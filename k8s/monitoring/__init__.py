@@ -1,0 +1,1 @@
+"""Rules, dashboards, and a Prometheus beside a local service."""

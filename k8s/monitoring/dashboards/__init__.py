@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: each module describes one, as values of `panels`."""
