@@ -7,8 +7,14 @@ CONFIG ?= training/configs/lite0.toml
 VERSION ?= 0.1.0
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 
+SERVICE_VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+IMAGE ?= chest-xray:$(SERVICE_VERSION)
+BUILDER ?= docker
+OPTIONS ?=
+
 SERVE_ENV := .venv-serve
 DEV_ENV := .venv
+CHECKOV_ENV := .venv-checkov
 RUN_IN := $(DEV_ENV)/bin/python -m
 
 # Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
@@ -21,7 +27,7 @@ export BENTOML_DO_NOT_TRACK := True
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184
 
 # Asked here, not in the recipes: those would first install the environment.
-ifneq ($(filter train export evaluate explore ablate tune,$(MAKECMDGOALS)),)
+ifneq ($(filter train export evaluate explore ablate tune retrain,$(MAKECMDGOALS)),)
 ifndef DATA
 $(error DATA is not given: make $(MAKECMDGOALS) DATA=folder. The folder holds train/, val/ and test/, each with the folders \
 Normal/, Pneumonia/ and Tuberculosis/ full of films, and optionally manifest.csv; README.md, "Training your own", says more)
@@ -29,23 +35,41 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check audit format train export evaluate explore ablate tune bench smoke clean
+.PHONY: help serve monitor test test-long check manifests container image lock audit format train export evaluate retrain \
+	explore ablate tune bench smoke clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); under TLS 1.3 with CERT=file KEY=file
 	$(SERVE_ENV)/bin/bentoml serve --host $(HOST) --port $(PORT) $(TLS)
 
-test: $(DEV_ENV)/.installed ## Run all tests
+monitor: $(SERVE_ENV)/.installed ## Serve, with a Prometheus beside it, and Grafana where it is installed: PORT=
+	$(SERVE_ENV)/bin/python -m k8s.monitoring.local --port $(PORT)
+
+test: $(DEV_ENV)/.installed ## Run all tests but the long ones
 	$(RUN_IN) pytest
+
+test-long: $(DEV_ENV)/.installed ## Run the long ones: Prometheus beside the service, retraining, a week of alerts
+	$(RUN_IN) pytest -m long
+
+manifests: $(CHECKOV_ENV)/.installed $(DEV_ENV)/.installed ## Look for insecure Kubernetes manifests, overlay by overlay
+	@for overlay in k8s/overlays/*/; do \
+		echo "$$overlay"; \
+		$(DEV_ENV)/bin/kubectl kustomize "$$overlay" > $(CHECKOV_ENV)/manifests.yaml || exit 1; \
+		$(CHECKOV_ENV)/bin/checkov --config-file k8s/checkov.yaml --file $(CHECKOV_ENV)/manifests.yaml || exit 1; \
+	done
+	$(DEV_ENV)/bin/python -m k8s.monitoring --check
+
+container: $(SERVE_ENV)/.installed $(DEV_ENV)/.installed ## Build the image, run it and look at it, as root with buildah: OPTIONS=
+	$(RUN_IN) tests.container $(OPTIONS)
 
 check: $(DEV_ENV)/.installed ## Lint, types, import directions
 	$(DEV_ENV)/bin/ruff check .
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
 	$(DEV_ENV)/bin/lint-imports
-	$(DEV_ENV)/bin/bandit --quiet --configfile pyproject.toml --recursive service training export
+	$(DEV_ENV)/bin/bandit --quiet --configfile pyproject.toml --recursive service training export k8s
 
 audit: $(DEV_ENV)/.installed ## Ask for known weaknesses of what is pinned (needs the network)
 	$(DEV_ENV)/bin/pip-audit --disable-pip --no-deps --requirement requirements-serve.txt
@@ -67,6 +91,10 @@ evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
 	$(RUN_IN) training.exploration --data "$(DATA)"
 
+retrain: $(DEV_ENV)/.installed ## Train and promote a better model if there is a reason: DATA=folder PROMETHEUS=address ARCHIVE=folder
+	$(KEEP_MEMORY) $(RUN_IN) training.retrain --data "$(DATA)" $(if $(PROMETHEUS),--prometheus "$(PROMETHEUS)") \
+		$(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(MLFLOW),--mlflow "$(MLFLOW)") $(OPTIONS)
+
 ablate: $(DEV_ENV)/.installed ## What each augmentation is worth, with seeds and spread: DATA=folder
 	$(KEEP_MEMORY) $(RUN_IN) training.ablate --data "$(DATA)"
 
@@ -79,13 +107,33 @@ bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) aga
 smoke: $(SERVE_ENV)/.installed ## Serve from the serving environment alone and run the README's calls as they stand
 	PORT=$(PORT) tests/readme_calls.sh
 
+# BentoML reads its template only from below the folder that it runs in, and that is where its temporary files must be, too.
+image: $(SERVE_ENV)/.installed ## Build the container image: IMAGE=name:tag BUILDER=docker|podman|buildah OPTIONS="--opt …"
+	mkdir -p build/tmp
+	BENTOML_HOME=$(CURDIR)/build $(SERVE_ENV)/bin/bentoml build --version $(SERVICE_VERSION) --output tag
+	cd build && TMPDIR=$(CURDIR)/build/tmp BENTOML_HOME=$(CURDIR)/build BUILDAH_FORMAT=docker ../$(SERVE_ENV)/bin/bentoml containerize \
+		chest_xray:$(SERVICE_VERSION) --backend $(BUILDER) --image-tag $(IMAGE) $(OPTIONS)
+	rm -rf build
+
+# Without PyTorch, which is another file for each backend, and what only its CUDA build asks for.
+lock: $(DEV_ENV)/.installed ## Choose the container's versions anew: service/requirements.lock
+	$(DEV_ENV)/bin/uv pip compile requirements-serve.txt --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" \
+		| awk '!/^ / { left_out = /^(torch|triton|nvidia-|cuda-)/ && !/^nvidia-ml-py/ } !left_out' > service/requirements.lock.draft
+	mv service/requirements.lock.draft service/requirements.lock
+
 clean: ## Remove environments and caches; runs/ and reports/ stay
-	rm -rf $(SERVE_ENV) $(DEV_ENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(SERVE_ENV) $(DEV_ENV) $(CHECKOV_ENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(SERVE_ENV)/.installed: requirements-serve.txt
 	@echo "Installing what serving needs into $(SERVE_ENV)/, once: about 6 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(SERVE_ENV)
 	$(SERVE_ENV)/bin/pip install --disable-pip-version-check -r requirements-serve.txt
+	touch $@
+
+$(CHECKOV_ENV)/.installed: tests/requirements-manifests.txt
+	$(PYTHON) -m venv $(CHECKOV_ENV)
+	$(CHECKOV_ENV)/bin/pip install --disable-pip-version-check -r tests/requirements-manifests.txt
 	touch $@
 
 $(DEV_ENV)/.installed: requirements-serve.txt requirements-train.txt tests/requirements.txt benchmarks/requirements.txt

@@ -1,4 +1,4 @@
-"""Which release serves: `python -m export.registry list | promote VERSION | rollback`.
+"""Which release serves: `python -m export.registry list | promote VERSION | rollback | note TEXT`.
 
 A running service takes the choice up on POST /model/reload, or when it starts.
 """
@@ -64,16 +64,27 @@ def _rollback(arguments: argparse.Namespace) -> None:
     _choose(arguments, arguments.models / now.previous[0], ServingChoice(now.previous[0], now.previous[1:]), "Rolled back")
 
 
+def _note(arguments: argparse.Namespace) -> None:
+    """For decisions that change nothing: a challenger that was not promoted."""
+    serving = current_choice(arguments.models).serving
+    entry = f"## Kept {serving} ({datetime.now(UTC):%Y-%m-%d})\n\n{arguments.note}\n"
+    _enter(arguments.models, entry)
+    print(f"{serving} goes on serving.")
+
+
 def _choose(arguments: argparse.Namespace, chosen: Path, choice: ServingChoice, verb: str) -> None:
     """Make the choice, if the release can be trusted and gives its golden outputs on this machine."""
     before = current_choice(arguments.models).serving
     bundle = ModelBundle.open(chosen)
     load_predictor(bundle, threads=1)
     _write(arguments.models / SERVING_NAME, choice.text())
-    entry = _entry(bundle.manifest, before, chosen.name, verb, arguments.note)
-    changelog = arguments.models / CHANGELOG_NAME
-    _write(changelog, with_entry(changelog.read_text("utf-8") if changelog.exists() else "# Models\n", entry))
+    _enter(arguments.models, _entry(bundle.manifest, before, chosen.name, verb, arguments.note))
     print(f"{verb}: {chosen.name} serves from the next start, or POST /model/reload.")
+
+
+def _enter(models_dir: Path, entry: str) -> None:
+    changelog = models_dir / CHANGELOG_NAME
+    _write(changelog, with_entry(changelog.read_text("utf-8") if changelog.exists() else "# Models\n", entry))
 
 
 def current_choice(models_dir: Path) -> ServingChoice:
@@ -143,6 +154,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     promote.set_defaults(command=_promote)
     rollback = commands.add_parser("rollback", help="let the release serve that served before")
     rollback.set_defaults(command=_rollback)
+    note = commands.add_parser("note", help="write into models/CHANGELOG.md why nothing changes")
+    note.add_argument("note", help="a sentence")
+    note.set_defaults(command=_note)
     for command in (promote, rollback):
         command.add_argument("--note", help="a sentence for models/CHANGELOG.md")
     return parser.parse_args(argv)

@@ -42,7 +42,7 @@ def hurried_rules(path: Path) -> Path:
 
 class Prometheus:
     def __init__(self, address: str) -> None:
-        self._address = address
+        self.address = address
 
     def query(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
         """An instant query: sorted labels -> value."""
@@ -63,7 +63,7 @@ class Prometheus:
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     def _get(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(self._address + path, timeout=10) as response:
+        with urllib.request.urlopen(self.address + path, timeout=10) as response:
             return json.load(response)
 
 

@@ -67,6 +67,13 @@ def test_what_cannot_be_trusted_is_not_promoted(models, capsys):
     assert "SHA-256" in capsys.readouterr().err
 
 
+def test_why_nothing_changes_is_written_down_too(models):
+    assert run(models, "note", "The challenger was no better.") == 0
+    assert serving(models)[0] == "2.0.0" and not (models / SERVING_NAME).exists()
+    changelog = (models / registry.CHANGELOG_NAME).read_text("utf-8")
+    assert "## Kept chest-xray-2.0.0 (" in changelog and "The challenger was no better." in changelog
+
+
 @pytest.mark.parametrize("version", ["9.9.9", "lung-fields-1.0.0", ""])
 def test_what_is_no_release_is_not_promoted(models, version, capsys):
     assert run(models, "promote", version) == 1

@@ -205,8 +205,13 @@ def test_every_alert_has_a_case():
     assert set(CASES) == set(ALERTS)
 
 
+def weeks(alert):
+    """Those that look at a week, sample by sample, take their time."""
+    return pytest.param(alert, marks=pytest.mark.long if CASES[alert][3] == "5m" else [])
+
+
 @needs_promtool
-@pytest.mark.parametrize("alert", CASES)
+@pytest.mark.parametrize("alert", map(weeks, CASES))
 def test_an_alert_fires_on_what_it_is_for_and_not_just_short_of_it(alert):
     fires, silent, at, interval = CASES[alert]
     assert firing(fires, alert, at, interval)
@@ -239,6 +244,7 @@ def test_three_misdiagnoses_in_a_week_are_a_pattern():
 
 
 @needs_promtool
+@pytest.mark.long
 def test_requests_that_stay_away_are_an_anomaly_and_a_service_of_less_than_a_week_has_none():
     assert firing(load("0+100x2304 230500x24"), "ChestXrayRequestAnomaly", "194h", "5m")
     assert not firing(load("0+100x1000 100100+500x24"), "ChestXrayRequestAnomaly", "85h", "5m")

@@ -23,6 +23,7 @@ from service.outliers import read_outlier_statistics
 from service.predictor import Predictor
 from tests.prometheus_process import eventually, needs_prometheus, prometheus
 from tests.serving import serving
+from training.retraining.triggers import firing_alerts
 
 pytestmark = [pytest.mark.long, needs_prometheus]
 
@@ -162,13 +163,19 @@ def test_every_panel_has_something_to_show(watched):
         label = result["prediction"] if place % 3 else FINDINGS[place % 2].value
         said = {"request_id": result["request_id"], "index": result["index"], "label": label}
         assert client.post("/feedback", json=said).status_code == 201
-    client.post("/incidents", json={"request_id": results[0]["request_id"], "index": 0, "case_id": "case-1"})
+    for result in results[:3]:
+        said = {"request_id": result["request_id"], "index": result["index"], "case_id": "case-1"}
+        assert client.post("/incidents", json=said).status_code == 201
     film = png(phantoms(90_000, 1)[0])
     for _ in range(3):
         assert client.post("/predict", content=film).status_code == 200
         assert client.post("/predict/explain", content=film).status_code == 200
     client.post("/predict", content=b"not a film")
     assert eventually(lambda: watching.value("sum(cxr:labels:7d)"), bool) > 0
+
+    # Three misdiagnoses are a pattern: what asks for retraining is told so by this Prometheus as well.
+    asked = eventually(lambda: {each.name for each in firing_alerts(watching.address)}, bool)
+    assert "ChestXrayRetrainFailurePattern" in asked
 
     def empty() -> list[tuple[str, str, str]]:
         return [each for each in all_expressions(DASHBOARDS) if not watching.query(filled_in(each[2]))]

@@ -48,6 +48,7 @@ def test_without_labels_there_are_no_figures_and_a_class_without_films_has_no_se
     assert_values(labelled(no_tuberculosis), expected, "60m")
 
 
+@pytest.mark.long
 def test_labels_of_a_week_ago_are_forgotten():
     inputs = [series("cxr_feedback_total", "0 80x2500", version="1.1.1", true="Normal", predicted="Normal")]
     assert_values(inputs, {"cxr:labels:7d": 80}, "6d", interval="5m")

@@ -45,7 +45,7 @@ def track(
     if experiment is None:
         yield RunWatcher()
         return
-    tracked = TrackedRun(_open_client(out), experiment, config, out, version=version, resume=resume)
+    tracked = TrackedRun(open_client(out), experiment, config, out, version=version, resume=resume)
     status = "FAILED"
     try:
         yield tracked
@@ -194,7 +194,8 @@ def _asked_uri() -> str | None:
     return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
-def _open_client(out: Path) -> "MlflowClient":
+def open_client(out: Path) -> "MlflowClient":
+    """MLflow's store beside the run's folder, or the one that MLFLOW_TRACKING_URI names. Raises ConfigError."""
     # Read when MLflow is imported: no usage data leaves the house.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     try:

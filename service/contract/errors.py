@@ -170,5 +170,9 @@ class TrainingDiverged(ChestXrayError):
     """The loss is no longer a number; training on would only spoil the checkpoints."""
 
 
+class StepFailed(ChestXrayError):
+    """A step of a retraining ended with a fault of its own."""
+
+
 class WeightsUnavailable(ChestXrayError):
     """Pretrained weights could not be had."""

@@ -1,0 +1,1 @@
+"""The parts of training.retrain: triggers, new films, steps, decision and record."""

@@ -1,0 +1,145 @@
+"""The data set that a challenger is trained on: the one there was, and films of the archive whose label was confirmed.
+
+They join the training split, never those that judge. Links files where the file system can; the originals stay as they are.
+"""
+
+import csv
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from service.contract.errors import DatasetError
+from training.dataset_validation import validate_dataset
+from training.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, UNKNOWN_SOURCE, scan_folder
+from training.retraining.triggers import ConfirmedLabel
+from training.validation_report import ValidationLimits
+
+SOURCE = "feedback"
+_PREFIX = "feedback_"
+
+
+@dataclass(frozen=True)
+class NewFilms:
+    """What became of the confirmed labels, in films.
+
+    added: to the training split. not_in_archive: whose bytes were not found. known: in the data set already. too_close: whose
+    picture resembles one that judges.
+    """
+
+    added: int
+    not_in_archive: int
+    known: int
+    too_close: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.added} films added, {self.not_in_archive} not in the archive, {self.known} in the data set already, "
+            f"{self.too_close} too close to films that judge"
+        )
+
+
+def assemble(
+    base: Path, archive: Path | None, labels: Sequence[ConfirmedLabel], out: Path, limits: ValidationLimits
+) -> NewFilms:
+    """Make `out` the data folder to train on, anew. archive: folder of films as they were sent; None adds none.
+
+    limits: of the training, which decide what is too close. Raises DatasetError or DatasetNotFound for a bad `base`.
+    """
+    scan_folder(base, required=SPLITS)
+    if archive is not None and not archive.is_dir():
+        raise DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(base, out, copy_function=_link)
+    present = {_digest(path) for split in SPLITS for path in _files(out / split)}
+    wanted = {label.image_sha256: label for label in labels}
+    known = [digest for digest in wanted if digest in present]
+    missing = set(wanted) - set(known)
+    added: dict[str, Path] = {}
+    if archive is not None and missing:
+        for path in tqdm(list(_files(archive)), desc="looking through the archive", unit="file"):
+            digest = _digest(path)
+            if digest in missing and digest not in added:
+                target = out / "train" / wanted[digest].label / f"{_PREFIX}{digest[:32]}{path.suffix.lower()}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(str(path), str(target))
+                added[digest] = target
+    _extend_manifest(base, out, list(added.values()))
+    too_close = _without_leaks(out, limits) if added else 0
+    return NewFilms(len(added) - too_close, len(missing) - len(added), len(known), too_close)
+
+
+def digests(folder: Path) -> Iterator[tuple[str, str]]:
+    """Relative path and SHA-256 of every film of a data folder."""
+    for split in SPLITS:
+        for path in _files(folder / split):
+            yield path.relative_to(folder).as_posix(), _digest(path)
+
+
+def _without_leaks(out: Path, limits: ValidationLimits) -> int:
+    """Take out new films that resemble one of another split; how many that were."""
+    report = validate_dataset(scan_folder(out, required=SPLITS), workers=os.cpu_count() or 1, limits=limits)
+    close = {film.path for pair in report.leaks for film in (pair.first, pair.second) if film.path.name.startswith(_PREFIX)}
+    for path in close:
+        path.unlink()
+    relatives = {path.relative_to(out).as_posix() for path in close}
+    rows = [row for row in _manifest_rows(out) if row["path"] not in relatives]
+    if close and (out / MANIFEST_NAME).exists():
+        _write_manifest(out, rows)
+    return len(close)
+
+
+def _extend_manifest(base: Path, out: Path, added: Sequence[Path]) -> None:
+    """New films are a source of their own. A folder without a manifest gets none: it has no sources."""
+    if not added or not (base / MANIFEST_NAME).exists():
+        return
+    new = [
+        {
+            "path": path.relative_to(out).as_posix(),
+            "split": "train",
+            "label": path.parent.name,
+            "source": SOURCE,
+            "patient_or_group_id": path.stem,
+        }
+        for path in added
+    ]
+    (out / MANIFEST_NAME).unlink()  # a link to the original
+    _write_manifest(out, [*_manifest_rows(base), *new])
+
+
+def _manifest_rows(folder: Path) -> list[dict[str, str]]:
+    path = folder / MANIFEST_NAME
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _write_manifest(folder: Path, rows: Sequence[dict[str, str]]) -> None:
+    columns = list(dict.fromkeys([*MANIFEST_COLUMNS, *(name for row in rows for name in row)]))
+    with (folder / MANIFEST_NAME).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        writer.writerows({**row, "source": row.get("source") or UNKNOWN_SOURCE} for row in rows)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _link(source: str, target: str) -> str:
+    """A hard link, or a copy where the two are on different file systems."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

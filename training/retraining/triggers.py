@@ -1,0 +1,81 @@
+"""Why a model should be trained again (REPORT 8.4): alerts that Prometheus fires, and labels that were confirmed."""
+
+import csv
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.contract.errors import ConfigError
+
+# More new labels than this are a reason by themselves.
+ENOUGH_LABELS = 1000
+
+# Alerts of k8s/monitoring/rules.yaml that ask for it.
+QUERY = 'ALERTS{alertstate="firing", retraining="true"}'
+
+TOKEN_VARIABLE = "PROMETHEUS_TOKEN"  # noqa: S105  # nosec B105 (a name, not a secret)
+TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ConfirmedLabel:
+    """A film that somebody reported on. image_sha256: of its bytes. request_id: of the call that judged it."""
+
+    image_sha256: str
+    label: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """name: of the alert, or what else it was. detail: for people."""
+
+    name: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.detail})" if self.detail else self.name
+
+
+def firing_alerts(prometheus: str) -> list[Trigger]:
+    """The retraining alerts that fire now. prometheus: its address, as http://prometheus:9090.
+
+    A bearer token is taken from the environment variable PROMETHEUS_TOKEN. Raises ConfigError if nobody answers, or not as
+    Prometheus does.
+    """
+    if urllib.parse.urlsplit(prometheus).scheme not in ("http", "https"):
+        raise ConfigError(f"--prometheus is {prometheus!r}; give an address like http://prometheus:9090.")
+    url = f"{prometheus.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': QUERY})}"
+    token = os.environ.get(TOKEN_VARIABLE)
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310 (checked)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # nosec B310
+            found = json.load(response)["data"]["result"]
+        return [_trigger(each["metric"]) for each in found]
+    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as fault:
+        raise ConfigError(
+            f"Prometheus at {prometheus} does not say which alerts fire ({fault}); check --prometheus and {TOKEN_VARIABLE}, or "
+            'retrain without it: --force "reason".'
+        ) from fault
+
+
+def _trigger(labels: dict[str, str]) -> Trigger:
+    shown = {name: labels[name] for name in ("feature", "true", "version") if name in labels}
+    return Trigger(labels["alertname"], ", ".join(f"{name} {value}" for name, value in shown.items()))
+
+
+def read_labels(path: Path) -> list[ConfirmedLabel]:
+    """The labels that `python -m service.feedback` wrote, one for each film."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = [ConfirmedLabel(row["image_sha256"], row["label"], row["request_id"]) for row in csv.DictReader(stream)]
+    # A film may have been sent more than once; its last report counts.
+    return list({row.image_sha256: row for row in rows}.values())
+
+
+def enough_labels(labels: int, enough: int) -> list[Trigger]:
+    """The trigger of new labels, if there are more than `enough`."""
+    return [Trigger("NewLabels", f"{labels} confirmed, more than {enough}")] if labels > enough else []
