@@ -27,7 +27,7 @@ CELL = (0.62, 0.36)
 POINTS = 120
 COLOURS = {"green": "#3f9a4f", "yellow": "#d9a400", "red": "#c4372f"}
 # Longer legends would hide what they explain.
-NAMED_AT_MOST = 6
+NAMED_AT_MOST = 12
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Series:
 
 
 class Source:
-    """Asks a Prometheus for the last `seconds`, as Grafana would."""
+    """Asks a Prometheus for the last `seconds`, as Grafana would. now: the end of them, in seconds since the epoch."""
 
     def __init__(self, address: str, seconds: float) -> None:
-        self._address, self._seconds, self._now = address.rstrip("/"), seconds, time.time()
+        self._address, self._seconds, self.now = address.rstrip("/"), seconds, time.time()
 
     def series(self, expression: str) -> list[Series]:
         """The range of an expression of a panel."""
         step = max(1.0, self._seconds / POINTS)
         filled = expression.replace("$version", ".*").replace("$feature", ".*")
         filled = filled.replace("$__rate_interval", f"{max(60, int(4 * step))}s")
-        asked = {"query": filled, "start": self._now - self._seconds, "end": self._now, "step": step}
+        asked = {"query": filled, "start": self.now - self._seconds, "end": self.now, "step": step}
         url = f"{self._address}/api/v1/query_range?{urllib.parse.urlencode(asked)}"
         with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  # nosec B310 (the address that was given)
             found = json.load(response)["data"]["result"]
@@ -91,7 +91,9 @@ def draw(model: dict[str, Any], source: Source, picture: Path) -> None:
         if panel["type"] == "row":
             figure.text(left + 0.005, top - tall, panel["title"], fontsize=10, fontweight="bold", color="#555555")
             continue
-        axes = figure.add_axes((left + 0.035, top - tall * 0.86, width - 0.045, tall * 0.66))
+        # Names of bars need room.
+        indent = 0.035 if panel["type"] in ("timeseries", "stat") else 0.13
+        axes = figure.add_axes((left + indent, top - tall * 0.86, width - indent - 0.01, tall * 0.66))
         axes.set_title(panel["title"], loc="left", fontsize=8, fontweight="bold")
         draw_panel(panel, source, axes)
     figure.savefig(picture)
@@ -112,12 +114,15 @@ def draw_panel(panel: dict[str, Any], source: Source, axes: Axes) -> None:
         axes.set_axis_off()
     elif panel["type"] == "timeseries":
         for name, series in found:
-            axes.plot([(moment - series.times[-1]) / 60 for moment in series.times], series.values, label=name, linewidth=1)
+            minutes = [(moment - source.now) / 60 for moment in series.times]
+            axes.plot(minutes, series.values, label=name, linewidth=1, marker=".", markersize=3)
         low, high = axes.get_ylim()
         for step in steps[1:]:
             if low <= step["value"] <= high:
                 axes.axhline(step["value"], color=COLOURS[step["color"]], linestyle="--", linewidth=0.8)
-        axes.legend(fontsize=5, loc="upper left", ncols=2) if len(found) <= NAMED_AT_MOST else None
+        axes.set_xlabel("minutes", fontsize=6, labelpad=1)
+        if len(found) <= NAMED_AT_MOST:
+            axes.legend(fontsize=5, loc="upper left", ncols=3, framealpha=0.6)
     elif panel["type"] == "stat":
         axes.set_axis_off()
         text = "\n".join(f"{series.values[-1]:.4g} {name}" for name, series in found[:3])
@@ -127,7 +132,7 @@ def draw_panel(panel: dict[str, Any], source: Source, axes: Axes) -> None:
         values = [series.values[-1] for _, series in shown]
         axes.barh([name for name, _ in shown], values, color=[_colour(value, steps) for value in values])
         axes.invert_yaxis()
-        axes.tick_params(axis="y", labelsize=4)
+        axes.tick_params(axis="y", labelsize=5)
 
 
 def _colour(value: float, steps: Sequence[dict[str, Any]]) -> str:
