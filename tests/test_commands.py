@@ -15,7 +15,7 @@ def run(*command, **environment):
     return subprocess.run(command, cwd=ROOT, env=shell | environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("target", ["train", "export", "evaluate"])
+@pytest.mark.parametrize("target", ["train", "export", "evaluate", "retrain"])
 def test_a_target_that_needs_films_asks_for_them_before_it_installs_anything(target):
     # An environment that does not exist: with the question asked too late, make would print how it builds it.
     done = run("make", "--dry-run", target, "DATA=", "DEV_ENV=absent")

@@ -37,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Without it, `make serve` serves the model, and /metrics shows what it counts.")
         return 1
     arguments.data.mkdir(parents=True, exist_ok=True)
-    # As make is ended by Ctrl-C, so by a service manager.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As by Ctrl-C, it is ended by a service manager; and by both, should a shell have begun it in the background.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     with ExitStack() as running:
         processes = {"service": running.enter_context(_process(_service(arguments.port), cwd=ROOT))}
         command = prometheus_command(
