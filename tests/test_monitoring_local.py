@@ -54,7 +54,10 @@ def test_service_and_prometheus_run_beside_each_other_and_end_together(tmp_path)
             assert {group["file"] for group in rules} == {str(RULES)}
         finally:
             running.send_signal(signal.SIGINT)
-            status = running.wait(60)
+            try:
+                status = running.wait(60)
+            finally:
+                running.terminate()  # does nothing to one that has ended
     assert status == 0, (tmp_path / "log").read_text()
     assert asked(query) is None and asked(f"http://127.0.0.1:{port}/livez") is None
 

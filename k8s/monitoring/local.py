@@ -124,7 +124,7 @@ def _process(
     """A process that is told to end when the block does. log: where its output goes, else to ours."""
     with ExitStack() as files:
         stream = files.enter_context(log.open("ab")) if log else None
-        # A session of its own: Ctrl-C reaches us, and we end them, the service first.
+        # In a group of its own: Ctrl-C reaches us alone, and we end them in their order.
         process = subprocess.Popen(  # noqa: S603 (programs named here, with arguments of our own)
             command, cwd=cwd, env=environment, stdout=stream, stderr=stream, start_new_session=True
         )
