@@ -147,6 +147,9 @@ def test_an_archive_that_is_not_there_is_named(base, tmp_path):
         assemble(base, tmp_path / "nowhere", [], tmp_path / "data", LIMITS)
 
 
+FILMS = {finding.value: 100 for finding in FINDINGS}
+
+
 def figures(value, low, high, name):
     return {name: value, "interval_95": {name: [low, high]}}
 
@@ -164,22 +167,29 @@ def differences(overall, recalls=((0.0, -0.1, 0.1),) * 3):
 
 
 def test_a_challenger_that_is_better_and_nowhere_worse_takes_over():
-    verdict = judge_challenger(differences((0.02, 0.001, 0.04)))
-    assert verdict.promote and "macro_f1 +0.020 (+0.001 to +0.040)" in str(verdict)
+    verdict = judge_challenger(differences((0.02, 0.003, 0.04)), FILMS)
+    assert verdict.promote and "macro_f1 +0.020 (+0.003 to +0.040)" in str(verdict)
 
 
 @pytest.mark.parametrize("overall", [(0.02, -0.001, 0.04), (0.0, 0.0, 0.0), (-0.1, -0.2, -0.05), (None, None, None)])
 def test_a_gain_that_may_be_chance_is_none(overall):
-    assert not judge_challenger(differences(overall)).promote
+    assert not judge_challenger(differences(overall), FILMS).promote
 
 
 def test_a_class_that_is_worse_beyond_chance_outweighs_a_gain():
     recalls = ((0.1, 0.05, 0.15), (0.0, -0.1, 0.1), (-0.05, -0.09, -0.01))
-    verdict = judge_challenger(differences((0.02, 0.01, 0.04), recalls))
+    verdict = judge_challenger(differences((0.02, 0.01, 0.04), recalls), FILMS)
     assert not verdict.promote
     assert "recall of Tuberculosis -0.050 (-0.090 to -0.010)" in str(verdict)
 
 
+def test_one_film_that_changed_sides_says_nothing():
+    """Of 100 films one became wrong: the centred interval ends a hundredth of a film below zero."""
+    recalls = ((0.0, -0.1, 0.1), (0.0, -0.1, 0.1), (-0.01, -0.03, -0.0001))
+    assert judge_challenger(differences((0.02, 0.01, 0.04), recalls), FILMS).promote
+    assert not judge_challenger(differences((0.003, 0.0001, 0.01)), FILMS).promote
+
+
 def test_a_class_without_figures_is_not_worse():
     recalls = ((None, None, None), (0.0, -0.1, 0.1), (0.0, -0.1, 0.1))
-    assert judge_challenger(differences((0.02, 0.01, 0.04), recalls)).promote
+    assert judge_challenger(differences((0.02, 0.01, 0.04), recalls), FILMS).promote

@@ -69,8 +69,9 @@ class Retraining:
         out = self.folder / "evaluation"
         against = ["--data", str(self.data), "--split", "test", "--against", str(self.champion.path)]
         self._run("training.evaluation", [str(self.challenger), *against, "--parts", parts, "--out", str(out)])
-        comparison = json.loads((out / "metrics.json").read_text("utf-8"))["comparison"]
-        return judge_challenger(comparison["difference"]), comparison
+        metrics = json.loads((out / "metrics.json").read_text("utf-8"))
+        films_of_class = {finding: figures["support"] for finding, figures in metrics["per_class"].items()}
+        return judge_challenger(metrics["comparison"]["difference"], films_of_class), metrics["comparison"]
 
     def promote(self, note: str) -> None:
         """Release the challenger with its figures, and let it serve. Raises StepFailed."""

@@ -22,17 +22,26 @@ class Verdict:
         return f"{'Better' if self.promote else 'Not better'}: {'; '.join(self.reasons)}"
 
 
-def judge_challenger(difference: Mapping[str, Any]) -> Verdict:
+def judge_challenger(difference: Mapping[str, Any], films_of_class: Mapping[str, int]) -> Verdict:
     """Apply the rule to what the challenger exceeds the champion by.
 
     difference: of `training.evaluation.comparison`: {"headline": figures, "per_class": {finding: figures}}, where figures are
-    {name: value, "interval_95": {name: [low, high]}}, of paired differences. It must be better overall beyond chance, and in
-    no class worse beyond chance; a figure that is undefined says neither.
+    {name: value, "interval_95": {name: [low, high]}}, of paired differences. films_of_class: how many test films each finding
+    has. It must be better overall beyond chance, and in no class worse beyond chance; a figure that is undefined says neither.
+
+    An interval counts as touching zero within half a film: intervals are centred on the estimate, and where one film alone
+    changed sides, that moves the bound which lies at zero by a part of a film, to whichever side.
     """
     gain = _Gain.of(difference["headline"], OVERALL)
-    gains = [(finding, _Gain.of(figures, name)) for finding, figures in difference["per_class"].items() for name in OF_CLASS]
-    worse = tuple(f"{each.name} of {finding} {each}" for finding, each in gains if each.high is not None and each.high < 0)
-    if gain.low is None or gain.low <= 0:
+    gains = [
+        (finding, _Gain.of(figures, name), 0.5 / films_of_class[finding])
+        for finding, figures in difference["per_class"].items()
+        for name in OF_CLASS
+    ]
+    worse = tuple(
+        f"{each.name} of {finding} {each}" for finding, each, half in gains if each.high is not None and each.high < -half
+    )
+    if gain.low is None or gain.low <= 0.5 / sum(films_of_class.values()):
         return Verdict(False, (f"{gain.name} {gain}, which may be chance", *worse))
     if worse:
         return Verdict(False, (f"{gain.name} {gain}", *worse))
