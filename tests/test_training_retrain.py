@@ -75,9 +75,10 @@ def weak(tmp_path_factory, config_path, data):
 
 
 @pytest.fixture(scope="module")
-def strong(tmp_path_factory, config_path, data):
+def strong(tmp_path_factory, config_path, data, weak):
     """Makes no error on phantoms: not to be beaten."""
-    return bundle_of(tmp_path_factory.mktemp("strong"), config_path, data)
+    goes_on = ('model.weights="bundle"', f'model.weights_file="{weak.path}"')
+    return bundle_of(tmp_path_factory.mktemp("strong"), config_path, data, *goes_on)
 
 
 @pytest.fixture
