@@ -56,6 +56,15 @@ def staged(target: Path, *, replace: bool = False) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def staged_copy(bundle: ModelBundle, target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """As `staged`, with the bundle's files in the folder already: all but the manifest, which `seal` writes."""
+    with staged(target, replace=replace) as folder:
+        for name in bundle.manifest.files:
+            shutil.copy2(bundle.file(name), folder / name)
+        yield folder
+
+
 def write_head(path: Path, head: Head) -> None:
     """Save the classifier head under the tensor names of `HeadSpec`."""
     # BatchNorm's batch counter serves training only.
@@ -107,9 +116,7 @@ def attach_evaluation(bundle_path: Path, metrics: dict[str, Any], card: str) -> 
         ) from fault
     bundle = ModelBundle.open(bundle_path)
     manifest = bundle.manifest.model_copy(update={"test_metrics": metrics})
-    with staged(bundle_path, replace=True) as staging:
-        for name in bundle.manifest.files:
-            shutil.copy2(bundle.file(name), staging / name)
+    with staged_copy(bundle, bundle_path, replace=True) as staging:
         (staging / MODEL_CARD_NAME).write_text(card, encoding="utf-8")
         seal(staging, manifest)
     return ModelBundle.open(bundle_path)

@@ -5,12 +5,11 @@ byte for byte, so the patch answers as the release did.
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.bundle import register, seal, staged, write_json
+from export.bundle import register, seal, staged_copy, write_json
 from export.export import TRAINING_FILMS
 from export.films import read_films, usable_films
 from export.outputs import compute
@@ -64,9 +63,7 @@ def patch(bundle_path: Path, data: Path, version: str) -> ModelBundle:
         read_outlier_statistics(bundle).components,
     )
     patched = bundle_path.resolve().with_name(f"{manifest.name}-{version}")
-    with staged(patched) as folder:
-        for name in manifest.files:
-            shutil.copy2(bundle.file(name), folder / name)
+    with staged_copy(bundle, patched) as folder:
         write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
         card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
         (folder / MODEL_CARD_NAME).write_text(patched_card(card, manifest.name, manifest.version, version), "utf-8")

@@ -1,6 +1,5 @@
 """Counts films and answers into the bins of the bundle's drift reference. What is drift, Prometheus works out of the counts."""
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -86,6 +85,6 @@ class _NumericCounter:
         self._out_of_range = DRIFT_OUT_OF_RANGE.labels(version, feature)
 
     def count(self, value: float) -> None:
-        self._bins[bisect_right(self._reference.edges, value)].inc()
+        self._bins[self._reference.bin_of(value)].inc()
         if not self._reference.in_range(value):
             self._out_of_range.inc()

@@ -4,28 +4,23 @@ import json
 import shutil
 import subprocess
 import tempfile
-import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
 
-from k8s.monitoring.local import RULES, prometheus_command
+from k8s.monitoring import RULES
+from k8s.monitoring.local import prometheus_command
 from tests.serving import free_port
+from tests.waiting import eventually
 
 needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed")
-
-# Rules are evaluated in a fraction of a second; a busy machine may need many times that.
-PATIENCE_SECONDS = 60
-
-T = TypeVar("T")
 
 
 def hurried_rules(path: Path) -> Path:
@@ -65,15 +60,6 @@ class Prometheus:
     def _get(self, path: str) -> dict[str, Any]:
         with urllib.request.urlopen(self.address + path, timeout=10) as response:
             return json.load(response)
-
-
-def eventually(look: Callable[[], T], holds: Callable[[T], bool], patience_seconds: float = PATIENCE_SECONDS) -> T:
-    """What `look` gives as soon as it `holds`, or at last."""
-    deadline = time.monotonic() + patience_seconds
-    pause = threading.Event()
-    while not holds(found := look()) and time.monotonic() < deadline:
-        pause.wait(0.25)
-    return found
 
 
 @contextmanager

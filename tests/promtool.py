@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-RULES = Path(__file__).parent.parent / "k8s" / "monitoring" / "rules.yaml"
+from k8s.monitoring import RULES
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
 

@@ -6,11 +6,12 @@ import re
 import pytest
 import yaml
 
+from k8s.monitoring import GENERATED, RULES
 from k8s.monitoring import __main__ as generator
-from k8s.monitoring.__main__ import DASHBOARDS, GENERATED
+from k8s.monitoring.__main__ import DASHBOARDS
 from k8s.monitoring.dashboards.panels import all_expressions
 from service import monitoring
-from tests.promtool import RULES, needs_promtool, promtool
+from tests.promtool import needs_promtool, promtool
 
 MODELS = {each.uid: json.loads((GENERATED / f"{each.uid}.json").read_text("utf-8")) for each in DASHBOARDS}
 PANELS = [

@@ -22,8 +22,9 @@ from service.contract.manifest import DRIFT_REFERENCE_NAME, ModelBundle
 from service.contract.preprocessing import decode, to_model_input
 from service.outliers import read_outlier_statistics
 from service.predictor import Predictor
-from tests.prometheus_process import eventually, needs_prometheus, prometheus
+from tests.prometheus_process import needs_prometheus, prometheus
 from tests.serving import serving
+from tests.waiting import eventually
 from training.retraining.triggers import firing_alerts
 
 pytestmark = [pytest.mark.long, needs_prometheus]

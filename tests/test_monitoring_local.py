@@ -9,9 +9,11 @@ import urllib.request
 
 import pytest
 
-from k8s.monitoring.local import DASHBOARDS, RULES, grafana_command, grafana_settings, main
-from tests.prometheus_process import eventually, needs_prometheus
+from k8s.monitoring import GENERATED, RULES
+from k8s.monitoring.local import grafana_command, grafana_settings, main
+from tests.prometheus_process import needs_prometheus
 from tests.serving import ROOT, free_port
+from tests.waiting import eventually
 
 
 def test_without_prometheus_it_is_said_how_to_get_one(monkeypatch, capsys):
@@ -27,7 +29,7 @@ def test_grafana_is_given_its_data_source_and_dashboards(tmp_path):
     [source] = json.loads((provisioning / "datasources" / "chest-xray.yaml").read_text())["datasources"]
     assert source["type"] == "prometheus" and source["url"] == "http://127.0.0.1:9090"
     [provider] = json.loads((provisioning / "dashboards" / "chest-xray.yaml").read_text())["providers"]
-    assert provider["options"]["path"] == str(DASHBOARDS)
+    assert provider["options"]["path"] == str(GENERATED)
     assert grafana_command("grafana")[:2] == ["grafana", "server"]
     assert grafana_command("grafana-server")[0] == "grafana-server"
 

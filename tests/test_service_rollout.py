@@ -14,6 +14,7 @@ import pytest
 from export.bundle import seal
 from tests.encoded_films import encode, film
 from tests.serving import served
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +69,7 @@ def test_what_is_being_answered_when_the_end_comes_is_answered(environments):
     with served(environments[0]) as server, ThreadPoolExecutor(1) as client:
         files = [("images", encode(film(2048), "PNG"))] * 10
         batch = client.submit(httpx.post, f"{server.address}/predict/batch", files=files, timeout=60)
-        until(lambda: in_flight(server.address) >= 2)  # the batch, and the question itself
+        assert eventually(lambda: in_flight(server.address) >= 2)  # the batch, and the question itself
         server.process.terminate()
         assert batch.result(60).status_code == 200
         assert server.process.wait(60) == 0
@@ -80,13 +81,4 @@ def in_flight(address):
 
 
 def wait_for(answers, number):
-    until(lambda: len(answers) >= number)
-
-
-def until(holds, limit_seconds=60):
-    pause = threading.Event()
-    for _ in range(limit_seconds * 50):
-        if holds():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it did not happen")
+    assert eventually(lambda: len(answers) >= number)

@@ -33,10 +33,10 @@ from training.evaluation.card import render_model_card
 from training.evaluation.decisions import decide_films
 from training.evaluation.judging import judge
 from training.evaluation.parts import Evidence, NotMeasured, Part, draw_nothing
-from training.evaluation.provenance import folder_fingerprint, summarise_data
+from training.evaluation.provenance import summarise_data
 from training.evaluation.registry import PARTS
 from training.evaluation.tables import unflagged_table
-from training.folder import scan_folder
+from training.folder import folder_fingerprint, scan_folder
 
 LICENCES = {"source0": ("CC BY 4.0", "no"), "source1": ("non-commercial research", "yes")}
 SMALL_FILM = "test/Normal/small.png"

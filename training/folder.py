@@ -8,6 +8,8 @@ from pathlib import Path
 
 from service.contract.errors import DatasetError, DatasetNotFound
 from service.contract.findings import FINDINGS, Finding
+from service.contract.manifest import sha256_of
+from training.parallel import each_of
 
 SPLITS = ("train", "val", "test")
 REQUIRED_SPLITS = ("train", "val")
@@ -55,6 +57,15 @@ def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
     for relative, sha256 in sorted(digests):
         whole.update(f"{relative}\0{sha256}\n".encode())
     return whole.hexdigest()
+
+
+def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:
+    """Identity of all films, as a run and its bundle record it of the folder that they were trained on."""
+
+    def digest(film: FilmFile) -> tuple[str, str]:
+        return film.relative, sha256_of(film.path)
+
+    return fingerprint(each_of(films, digest, threads=threads, title="Hashing films"))
 
 
 def sources_fingerprint(films: Iterable[FilmFile]) -> str:

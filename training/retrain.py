@@ -7,6 +7,7 @@ decision was made on already are not trained on again.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ from service.contract.errors import ChestXrayError, ConfigError
 from service.contract.manifest import ModelBundle
 from service.loading import MODELS_DIR, locate_bundle
 from training.config import load_config
-from training.folder import fingerprint
-from training.retraining.films import NewFilms, assemble, digests
+from training.folder import SPLITS, folder_fingerprint, scan_folder
+from training.retraining.films import NewFilms, assemble
 from training.retraining.run import Retraining, alone, changes_for
 from training.retraining.tracked import track_decision
 from training.retraining.triggers import ENOUGH_LABELS, Trigger, enough_labels, firing_alerts, read_labels
@@ -58,7 +59,8 @@ def retrain(arguments: argparse.Namespace) -> None:
     limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
     films = assemble(arguments.data, arguments.archive, labels, data, limits)
     print(f"New films: {films}.")
-    name = f"retrain-{champion.manifest.version}-{fingerprint(digests(data))[:12]}"
+    identity = folder_fingerprint(scan_folder(data, required=SPLITS), threads=os.cpu_count() or 1)
+    name = f"retrain-{champion.manifest.version}-{identity[:12]}"
     run = Retraining(arguments.runs / name, champion, data, arguments.models)
     if (earlier := run.decided()) is not None:
         print(f"{run.folder} decided on these films already: {earlier['verdict']}")

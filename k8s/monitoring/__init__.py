@@ -1,1 +1,7 @@
 """Rules, dashboards, and a Prometheus beside a local service."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+RULES = FOLDER / "rules.yaml"
+GENERATED = FOLDER / "generated"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from k8s.monitoring import GENERATED, RULES
 from k8s.monitoring.dashboards.drift import DRIFT
 from k8s.monitoring.dashboards.model import MODEL
 from k8s.monitoring.dashboards.panels import model_of
@@ -18,10 +19,6 @@ from k8s.monitoring.dashboards.quality import QUALITY
 from k8s.monitoring.dashboards.service import SERVICE
 
 DASHBOARDS = (SERVICE, MODEL, DRIFT, QUALITY)
-
-FOLDER = Path(__file__).parent
-RULES = FOLDER / "rules.yaml"
-GENERATED = FOLDER / "generated"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,10 +16,9 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent
+from k8s.monitoring import FOLDER, GENERATED, RULES
+
 ROOT = FOLDER.parent.parent
-RULES = FOLDER / "rules.yaml"
-DASHBOARDS = FOLDER / "generated"
 
 # A week's rules need a week, its alerts a month.
 RETENTION = "35d"
@@ -86,7 +85,7 @@ def grafana_settings(data: Path, port: int, prometheus_port: int) -> dict[str, s
     """Write the provisioning of data source and dashboards below `data` and return Grafana's environment variables for it."""
     provisioning = data / "grafana-provisioning"
     source = {"name": "Prometheus", "type": "prometheus", "url": f"http://127.0.0.1:{prometheus_port}", "isDefault": True}
-    provider = {"name": "chest-xray", "type": "file", "options": {"path": str(DASHBOARDS)}}
+    provider = {"name": "chest-xray", "type": "file", "options": {"path": str(GENERATED)}}
     files = {
         "datasources": {"apiVersion": 1, "datasources": [source | {"access": "proxy"}]},
         "dashboards": {"apiVersion": 1, "providers": [provider]},

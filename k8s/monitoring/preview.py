@@ -18,9 +18,8 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from k8s.monitoring import GENERATED
 from k8s.monitoring.dashboards.panels import GRID_COLUMNS
-
-GENERATED = Path(__file__).parent / "generated"
 
 # Inches of a grid cell.
 CELL = (0.62, 0.36)

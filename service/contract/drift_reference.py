@@ -4,6 +4,7 @@ Drift itself (population stability index, rates) is computed where counts add up
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -105,7 +106,7 @@ class NumericReference(_Frozen):
 
     def bin_of(self, value: float) -> int:
         """Index of the bin that holds `value`, 0 .. len(edges)."""
-        return int(np.searchsorted(self.edges, value, side="right"))
+        return bisect_right(self.edges, value)  # as np.searchsorted, at a tenth of the time for one value
 
     def in_range(self, value: float) -> bool:
         """Whether a reference film had a value this small and one this large."""

@@ -6,10 +6,11 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import cast
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.roles import endpoint_of, required_roles
-from service.contract.errors import RecordsUnavailable, kebab_case
+from service.contract.errors import RecordsUnavailable
 from service.http.call import Call, begin_call, current_call
 from service.http.problems import problem_of
 from service.http.request_id import current_request_id
@@ -19,6 +20,8 @@ from service.store.records import AuditEntry, NewReport
 
 # A film of a batch that was refused.
 _REFUSED = "-"
+
+_WITHHELD = "The answer cannot be put on record, and so is not given; try again shortly."
 
 
 class RecordingMiddleware:
@@ -39,18 +42,18 @@ class RecordingMiddleware:
         endpoint = endpoint_of(scope["path"])
         start, call = perf_counter(), begin_call(scope["method"], endpoint, required_roles(scope["path"]) is not None)
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
-        lost = False
+        withheld: Response | None = None
 
         async def send_recorded(message: Message) -> None:
-            nonlocal status, lost
+            nonlocal status, withheld
             if message["type"] == "http.response.start":
                 status = message["status"]
                 try:
                     await _record_once(call, status)
-                except RecordsUnavailable as fault:
-                    lost = True
-                    status = problem_of(fault).status.value
-            if not lost:
+                except RecordsUnavailable:
+                    withheld = problem_of(RecordsUnavailable(_WITHHELD)).response()
+                    status = withheld.status_code
+            if withheld is None:
                 await send(message)
 
         IN_FLIGHT.inc()
@@ -59,16 +62,12 @@ class RecordingMiddleware:
         finally:
             IN_FLIGHT.dec()
             REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
-            if lost:
-                REJECTIONS.labels(kebab_case(RecordsUnavailable.__name__)).inc()
-            elif call.problem is not None:
+            if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
-            if not lost:  # an answer was begun and is on record, or an error of ours becomes a 500 further out
+            if withheld is None:  # an answer was begun and is on record, or an error of ours becomes a 500 further out
                 await _record_once(call, status)
-        if lost:
-            await problem_of(
-                RecordsUnavailable("The answer cannot be put on record, and so is not given; try again shortly.")
-            ).response()(scope, receive, send)
+        if withheld is not None:
+            await withheld(scope, receive, send)
 
 
 async def record_with(report: NewReport, status: int) -> int:

@@ -23,7 +23,7 @@ from training.evaluation.figures import draw_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.metrics import measure
 from training.evaluation.parts import Evidence, Measured, NotMeasured, Part
-from training.evaluation.provenance import bundle_identity, folder_fingerprint, summarise_data
+from training.evaluation.provenance import bundle_identity, summarise_data
 from training.evaluation.registry import PARTS
 from training.evaluation.report import (
     METRICS_NAME,
@@ -37,7 +37,7 @@ from training.evaluation.report import (
     write_report,
 )
 from training.evaluation.tables import FIGURES_FOLDER
-from training.folder import SPLITS, scan_folder
+from training.folder import SPLITS, folder_fingerprint, scan_folder
 from training.lungs.segmenter import LungSegmenter
 from training.published import published_command
 

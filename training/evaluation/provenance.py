@@ -1,16 +1,14 @@
 """Which bundle was judged, and what its films are: counts, licences as manifest.csv states them. Opens no picture."""
 
 import csv
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from service.contract.findings import FINDINGS
 from service.contract.manifest import GRAPH_NAME, ModelManifest
-from training.folder import MANIFEST_NAME, SPLITS, FilmFile, fingerprint
-from training.parallel import each_of
+from training.folder import MANIFEST_NAME, SPLITS, FilmFile
 
 NOT_STATED, UNCLEAR = "not stated", "unclear"
 
@@ -51,15 +49,6 @@ def _statements(manifest: Path) -> dict[str, dict[str, str]]:
 def bundle_identity(manifest: ModelManifest) -> dict[str, str]:
     """Which bundle was judged, as metrics.json says it."""
     return {"name": manifest.name, "version": manifest.version, "model_sha256": manifest.files[GRAPH_NAME]}
-
-
-def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:
-    """Identity of all films, as a run and its bundle record it of the folder that they were trained on."""
-
-    def digest(film: FilmFile) -> tuple[str, str]:
-        return film.relative, hashlib.sha256(film.path.read_bytes()).hexdigest()
-
-    return fingerprint(each_of(films, digest, threads=threads, title="Hashing films"))
 
 
 def _flag(statement: str | None) -> str | None:

@@ -4,7 +4,6 @@ They join the training split, never those that judge. Links files where the file
 """
 
 import csv
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from service.contract.errors import DatasetError
+from service.contract.manifest import sha256_of
 from training.dataset_validation import validate_dataset
 from training.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, UNKNOWN_SOURCE, scan_folder
 from training.retraining.triggers import ConfirmedLabel
@@ -55,14 +55,14 @@ def assemble(
         raise DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(base, out, copy_function=_link)
-    present = {_digest(path) for split in SPLITS for path in _files(out / split)}
     wanted = {label.image_sha256: label for label in labels}
+    present = {sha256_of(path) for split in SPLITS for path in _files(out / split)} if wanted else set()
     known = [digest for digest in wanted if digest in present]
     missing = set(wanted) - set(known)
     added: dict[str, Path] = {}
     if archive is not None and missing:
         for path in tqdm(list(_files(archive)), desc="looking through the archive", unit="file"):
-            digest = _digest(path)
+            digest = sha256_of(path)
             if digest in missing and digest not in added:
                 target = out / "train" / wanted[digest].label / f"{_PREFIX}{digest[:32]}{path.suffix.lower()}"
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +71,6 @@ def assemble(
     _extend_manifest(base, out, list(added.values()))
     too_close = _without_leaks(out, limits) if added else 0
     return NewFilms(len(added) - too_close, len(missing) - len(added), len(known), too_close)
-
-
-def digests(folder: Path) -> Iterator[tuple[str, str]]:
-    """Relative path and SHA-256 of every film of a data folder."""
-    for split in SPLITS:
-        for path in _files(folder / split):
-            yield path.relative_to(folder).as_posix(), _digest(path)
 
 
 def _without_leaks(out: Path, limits: ValidationLimits) -> int:
@@ -129,11 +122,6 @@ def _write_manifest(folder: Path, rows: Sequence[dict[str, str]]) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _link(source: str, target: str) -> str:

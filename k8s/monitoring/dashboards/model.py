@@ -4,7 +4,7 @@ from k8s.monitoring.dashboards.panels import GREEN, RED, YELLOW, Dashboard, Pane
 
 VERSION = Variable("version", "Model version", "label_values(cxr_model_info, version)")
 
-_OF = 'version=~"$version"'
+OF_VERSION = 'version=~"$version"'
 
 MODEL = Dashboard(
     uid="chest-xray-model",
@@ -20,7 +20,9 @@ MODEL = Dashboard(
                     description="Per second, by the finding called; red when none are.",
                     unit="reqps",
                     queries=(
-                        Query(f"sum by (finding) (rate(cxr_predictions_total{{{_OF}}}[$__rate_interval]))", "{{finding}}"),
+                        Query(
+                            f"sum by (finding) (rate(cxr_predictions_total{{{OF_VERSION}}}[$__rate_interval]))", "{{finding}}"
+                        ),
                     ),
                     thresholds=((0.0001, GREEN),),
                     base=RED,
@@ -32,8 +34,8 @@ MODEL = Dashboard(
                     description="Of the most probable findings, beside their share on the reference; alert at 15 points.",
                     unit="percentunit",
                     queries=(
-                        Query(f'cxr:drift_share:1d{{feature="predicted_class", {_OF}}}', "{{bin}}"),
-                        Query(f'cxr:reference:share{{feature="predicted_class", {_OF}}}', "reference: {{bin}}"),
+                        Query(f'cxr:drift_share:1d{{feature="predicted_class", {OF_VERSION}}}', "{{bin}}"),
+                        Query(f'cxr:reference:share{{feature="predicted_class", {OF_VERSION}}}', "reference: {{bin}}"),
                     ),
                     thresholds=((0.65, YELLOW), (0.8, RED)),
                     minimum=0,
@@ -43,7 +45,7 @@ MODEL = Dashboard(
                     title="Largest change of a share",
                     description="Points between a finding's share in the last day and on the reference; alert above 15.",
                     unit="percentunit",
-                    queries=(Query(f"cxr:class_shift:1d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:class_shift:1d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((0.1, YELLOW), (0.15, RED)),
                     minimum=0,
                 ),
@@ -66,7 +68,7 @@ MODEL = Dashboard(
                     title="Mean confidence, last day",
                     description="Mean of the largest probability; alert below 0.6.",
                     unit="percentunit",
-                    queries=(Query(f"cxr:confidence_mean:1d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:confidence_mean:1d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((0.6, YELLOW), (0.75, GREEN)),
                     base=RED,
                     minimum=0.33,
@@ -78,7 +80,7 @@ MODEL = Dashboard(
                     unit="percentunit",
                     queries=tuple(
                         Query(
-                            f"histogram_quantile({share}, sum by (le) (rate(cxr_confidence_bucket{{{_OF}}}[1h])))",
+                            f"histogram_quantile({share}, sum by (le) (rate(cxr_confidence_bucket{{{OF_VERSION}}}[1h])))",
                             f"{share:.0%}",
                         )
                         for share in (0.05, 0.1, 0.5)
@@ -94,8 +96,8 @@ MODEL = Dashboard(
                     unit="percentunit",
                     queries=(
                         Query(
-                            f"sum by (le) (increase(cxr_confidence_bucket{{{_OF}}}[1d])) / on () group_left () "
-                            f"sum(increase(cxr_confidence_count{{{_OF}}}[1d]))",
+                            f"sum by (le) (increase(cxr_confidence_bucket{{{OF_VERSION}}}[1d])) / on () group_left () "
+                            f"sum(increase(cxr_confidence_count{{{OF_VERSION}}}[1d]))",
                             "up to {{le}}",
                         ),
                     ),
@@ -113,7 +115,7 @@ MODEL = Dashboard(
                     title="Films for review, last day",
                     description="Share of films that a person must look at; about 10 % on the test split.",
                     unit="percentunit",
-                    queries=(Query(f"cxr:review:ratio1d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:review:ratio1d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((0.2, YELLOW), (0.4, RED)),
                     minimum=0,
                     maximum=1,
@@ -122,7 +124,7 @@ MODEL = Dashboard(
                     title="Reasons for review",
                     description="Films per hour, by reason; a film may have several.",
                     unit="short",
-                    queries=(Query(f"sum by (reason) (increase(cxr_reviews_total{{{_OF}}}[1h]))", "{{reason}}"),),
+                    queries=(Query(f"sum by (reason) (increase(cxr_reviews_total{{{OF_VERSION}}}[1h]))", "{{reason}}"),),
                     thresholds=((50, YELLOW), (200, RED)),
                     stacked=True,
                     minimum=0,

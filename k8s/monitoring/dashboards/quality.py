@@ -1,16 +1,14 @@
 """Dashboard "Quality": what confirmed labels say of answers and probabilities."""
 
-from k8s.monitoring.dashboards.model import VERSION
+from k8s.monitoring.dashboards.model import OF_VERSION, VERSION
 from k8s.monitoring.dashboards.panels import GREEN, RED, YELLOW, Dashboard, Panel, Query, Row
-
-_OF = 'version=~"$version"'
 
 
 def _with_bounds(name: str, legend: str) -> tuple[Query, ...]:
     return (
-        Query(f"cxr:{name}:7d{{{_OF}}}", legend),
-        Query(f"cxr:{name}_lower:7d{{{_OF}}}", f"{legend}, lower"),
-        Query(f"cxr:{name}_upper:7d{{{_OF}}}", f"{legend}, upper"),
+        Query(f"cxr:{name}:7d{{{OF_VERSION}}}", legend),
+        Query(f"cxr:{name}_lower:7d{{{OF_VERSION}}}", f"{legend}, lower"),
+        Query(f"cxr:{name}_upper:7d{{{OF_VERSION}}}", f"{legend}, upper"),
     )
 
 
@@ -29,7 +27,7 @@ QUALITY = Dashboard(
                     title="Confirmed labels, last week",
                     description="Fifty are needed for an alert on accuracy, a hundred for one on calibration.",
                     unit="short",
-                    queries=(Query(f"cxr:labels:7d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:labels:7d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((50, YELLOW), (100, GREEN)),
                     base=RED,
                     kind="stat",
@@ -39,7 +37,7 @@ QUALITY = Dashboard(
                     title="Label coverage",
                     description="Share of the films of the last week whose label was confirmed.",
                     unit="percentunit",
-                    queries=(Query(f"cxr:label_coverage:7d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:label_coverage:7d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((0.01, YELLOW), (0.05, GREEN)),
                     base=RED,
                     kind="stat",
@@ -49,7 +47,7 @@ QUALITY = Dashboard(
                     title="Calibration error",
                     description="Expected calibration error in tenths of the confidence; alert above 0.1.",
                     unit="short",
-                    queries=(Query(f"cxr:ece:7d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:ece:7d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((0.05, YELLOW), (0.1, RED)),
                     kind="stat",
                     width=6,
@@ -58,7 +56,7 @@ QUALITY = Dashboard(
                     title="Misdiagnoses reported, last week",
                     description="Each waits for its review; three alert as a pattern.",
                     unit="short",
-                    queries=(Query(f"sum by (version) (increase(cxr_incidents_total{{{_OF}}}[7d]))", "{{version}}"),),
+                    queries=(Query(f"sum by (version) (increase(cxr_incidents_total{{{OF_VERSION}}}[7d]))", "{{version}}"),),
                     thresholds=((1, YELLOW), (3, RED)),
                     kind="stat",
                     width=6,
@@ -74,7 +72,7 @@ QUALITY = Dashboard(
                     unit="percentunit",
                     queries=(
                         *_with_bounds("accuracy", "{{version}}"),
-                        Query(f"max by (version) (cxr_reference_accuracy{{{_OF}}})", "test split ({{version}})"),
+                        Query(f"max by (version) (cxr_reference_accuracy{{{OF_VERSION}}})", "test split ({{version}})"),
                     ),
                     thresholds=((0.8, YELLOW), (0.86, GREEN)),
                     base=RED,
@@ -84,7 +82,7 @@ QUALITY = Dashboard(
                     title="Errors by class",
                     description="Share of the films of a class that were called something else; alert above 40 %.",
                     unit="percentunit",
-                    queries=(Query(f"cxr:class_error:7d{{{_OF}}}", "{{true}} ({{version}})"),),
+                    queries=(Query(f"cxr:class_error:7d{{{OF_VERSION}}}", "{{true}} ({{version}})"),),
                     thresholds=((0.2, YELLOW), (0.4, RED)),
                     minimum=0,
                     maximum=1,
@@ -113,7 +111,7 @@ QUALITY = Dashboard(
                     title="Confirmed and called, last week",
                     description="Films by confirmed label (true) and finding called (predicted).",
                     unit="short",
-                    queries=(Query(f"cxr:confusion:7d{{{_OF}}}", "{{true}} called {{predicted}}"),),
+                    queries=(Query(f"cxr:confusion:7d{{{OF_VERSION}}}", "{{true}} called {{predicted}}"),),
                     thresholds=((1, GREEN),),
                     base=YELLOW,
                     kind="table",
@@ -129,8 +127,8 @@ QUALITY = Dashboard(
                     description="Should equal the confidence beside it; a bar below its confidence means overconfidence.",
                     unit="percentunit",
                     queries=(
-                        Query(f"cxr:reliability_accuracy:7d{{{_OF}}}", "accuracy, bin {{bin}}"),
-                        Query(f"cxr:reliability_confidence:7d{{{_OF}}}", "confidence, bin {{bin}}"),
+                        Query(f"cxr:reliability_accuracy:7d{{{OF_VERSION}}}", "accuracy, bin {{bin}}"),
+                        Query(f"cxr:reliability_confidence:7d{{{OF_VERSION}}}", "confidence, bin {{bin}}"),
                     ),
                     thresholds=((0.33, YELLOW), (0.6, GREEN)),
                     base=RED,
@@ -143,12 +141,14 @@ QUALITY = Dashboard(
                     description="1 if calibrated; alert when 0.15 away and beyond its 95 % interval.",
                     unit="short",
                     queries=(
-                        Query(f"cxr:reliability_slope:7d{{{_OF}}}", "{{version}}"),
+                        Query(f"cxr:reliability_slope:7d{{{OF_VERSION}}}", "{{version}}"),
                         Query(
-                            f"cxr:reliability_slope:7d{{{_OF}}} - 1.96 * cxr:reliability_slope_error:7d", "{{version}}, lower"
+                            f"cxr:reliability_slope:7d{{{OF_VERSION}}} - 1.96 * cxr:reliability_slope_error:7d",
+                            "{{version}}, lower",
                         ),
                         Query(
-                            f"cxr:reliability_slope:7d{{{_OF}}} + 1.96 * cxr:reliability_slope_error:7d", "{{version}}, upper"
+                            f"cxr:reliability_slope:7d{{{OF_VERSION}}} + 1.96 * cxr:reliability_slope_error:7d",
+                            "{{version}}, upper",
                         ),
                     ),
                     thresholds=((0.85, GREEN), (1.15, RED)),
@@ -158,7 +158,7 @@ QUALITY = Dashboard(
                     title="Expected calibration error",
                     description="Mean distance of accuracy from confidence over tenths; alert above 0.1.",
                     unit="short",
-                    queries=(Query(f"cxr:ece:7d{{{_OF}}}", "{{version}}"),),
+                    queries=(Query(f"cxr:ece:7d{{{OF_VERSION}}}", "{{version}}"),),
                     thresholds=((0.05, YELLOW), (0.1, RED)),
                     minimum=0,
                 ),
@@ -166,7 +166,7 @@ QUALITY = Dashboard(
                     title="Labels by tenth of confidence",
                     description="Films behind each bar of the reliability diagram; red bars rest on fewer than ten.",
                     unit="short",
-                    queries=(Query(f"cxr:reliability_films:7d{{{_OF}}}", "bin {{bin}}"),),
+                    queries=(Query(f"cxr:reliability_films:7d{{{OF_VERSION}}}", "bin {{bin}}"),),
                     thresholds=((10, YELLOW), (30, GREEN)),
                     base=RED,
                     kind="bars",
