@@ -10,7 +10,7 @@ from service.contract.errors import OutOfTime
 from service.contract.findings import Finding
 from service.contract.manifest import ModelBundle
 from service.contract.preprocessing import to_model_input
-from service.contract.radiograph import DecodeLimits, Radiograph, open_film
+from service.contract.radiograph import DecodeLimits, Orientation, Radiograph, open_film
 from service.decision import Decision, Observed, decide
 from service.drift import DriftCounter
 from service.explain import GradCam, Grid, zone_shares
@@ -26,7 +26,8 @@ class Prediction:
     """What the model and the decision rules say of one film.
 
     probabilities: calibrated, order of `FINDINGS`. inference_seconds: the model run alone, without decoding.
-    observed: what the decision took into account beside the probabilities. format, width_px, height_px: of the film as sent.
+    observed: what the decision took into account beside the probabilities. format, width_px, height_px, orientation: of the
+    film as sent; see `Radiograph`.
     image_sha256: of the bytes sent, as hexadecimal digits; all that is ever kept of them.
     """
 
@@ -37,6 +38,7 @@ class Prediction:
     format: str
     width_px: int
     height_px: int
+    orientation: Orientation
     image_sha256: str
     inference_seconds: float
 
@@ -150,6 +152,7 @@ class Pipeline:
             format=film.format,
             width_px=film.width_px,
             height_px=film.height_px,
+            orientation=film.orientation,
             image_sha256=sha256(data).hexdigest(),
             inference_seconds=inference_seconds,
         )

@@ -31,8 +31,11 @@ LOSSY = (uid.JPEG2000, uid.JPEGLSNearLossless, uid.JPEGBaseline8Bit, uid.JPEGExt
 
 
 def compressed_dicom(pixels: np.ndarray, syntax: uid.UID, **attributes) -> bytes:
-    """A DICOM file of that transfer syntax. attributes: as of `dicom_dataset`."""
+    """A DICOM file of that transfer syntax, which may also be an uncompressed one. attributes: as of `dicom_dataset`."""
     dataset = dicom_dataset(pixels, **attributes)
+    if not syntax.is_compressed:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        return dicom_bytes(dataset)
     if syntax in _BY_PYDICOM:
         dataset.compress(syntax, **_OPTIONS.get(syntax, {}))
         return dicom_bytes(dataset)

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from export.phantom import phantom_film
@@ -21,6 +24,22 @@ def film(size_px: int = 256, seed: int = 7) -> np.ndarray:
     pixels[:corner, :corner] = 250
     pixels[-corner:, -corner:] = 5
     return pixels
+
+
+# Of the frontal films: the patient's side or end to which the rows run, and the one to which the columns run.
+ORIENTATIONS = ("LF", "RF", "LH", "RH", "FL", "FR", "HL", "HR")
+
+
+def lying_as(orientation: str, upright: np.ndarray) -> np.ndarray:
+    """The film as it is stored with that orientation: what one meets from the first pixel of a row, or of a column, to its last
+    (DICOM PS3.3 C.7.6.1.1.1).
+    """
+    height_px, width_px = upright.shape
+    met = {"L": range(width_px), "R": range(width_px)[::-1], "F": range(height_px), "H": range(height_px)[::-1]}
+    along_row, along_column = (met[direction] for direction in orientation)
+    if orientation[0] in "LR":
+        return upright[np.ix_(along_column, along_row)]
+    return np.ascontiguousarray(upright[np.ix_(along_row, along_column)].T)
 
 
 def encode(pixels: np.ndarray, format_name: str, **options: Any) -> bytes:
@@ -116,3 +135,13 @@ def dicom_bytes(dataset: Dataset) -> bytes:
 def dicom_file(pixels: np.ndarray, **attributes: Any) -> bytes:
     """`dicom_dataset` as a file."""
     return dicom_bytes(dicom_dataset(pixels, **attributes))
+
+
+def dicom_with_texts(pixels: np.ndarray, texts: dict[str, bytes], **attributes: Any) -> bytes:
+    """`dicom_file` with these code strings as they are, whether or not the standard allows such bytes in them."""
+    dataset = dicom_dataset(pixels, **attributes)
+    for name, text in texts.items():
+        tag = Tag(tag_for_keyword(name))
+        value = text + b" " * (len(text) % 2)
+        dataset[tag] = RawDataElement(tag, "CS", len(value), value, 0, False, True)
+    return dicom_bytes(dataset)

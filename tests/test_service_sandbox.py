@@ -40,7 +40,7 @@ FILES = {
     "bmp": encode(FILM, "BMP"),
     "webp": encode(FILM, "WEBP"),
     "dicom": dicom_file(FILM, ViewPosition="LL"),
-    "jpeg2000": compressed_dicom(DEEP, uid.JPEG2000Lossless),
+    "jpeg2000": compressed_dicom(DEEP[:, :200], uid.JPEG2000Lossless, PatientOrientation=["H", "L"]),
 }
 
 

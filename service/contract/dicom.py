@@ -15,7 +15,8 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from service.contract.dicom_frame import CODEC_OF, decode_frame
-from service.contract.dicom_object import check_class, says_otherwise
+from service.contract.dicom_object import CODE_SEQUENCE_KEYWORDS, OBJECT_KEYWORDS, check_class, says_otherwise
+from service.contract.dicom_orientation import exif_orientation
 from service.contract.display import Display, Samples
 from service.contract.errors import UnreadableImage, UnsupportedDicom
 from service.contract.grey import GreyPixels
@@ -27,7 +28,7 @@ _PIXEL_KEYWORDS = [
     "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope", "RescaleType",
     "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
-    "SOPClassUID", "BodyPartExamined", "ViewPosition", "PatientOrientation",
+    "SOPClassUID", *OBJECT_KEYWORDS, *CODE_SEQUENCE_KEYWORDS,
 ]  # fmt: skip
 
 # pydicom spends microseconds on each, in sequences even tens of them; a film's header needs some hundred.
@@ -39,7 +40,10 @@ MAX_TABLE_BYTES = 512 * 1024
 
 # Names, codes and numbers; pydicom takes them apart value by value, and a file may claim millions of values.
 MAX_VALUE_BYTES = 1024
-_LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+_LONG_KEYWORDS = (
+    "PixelData", *_TABLE_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    *CODE_SEQUENCE_KEYWORDS,  # read as far as `dicom_text.coded_item` says
+)  # fmt: skip
 _SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
 
 # Those that pydicom takes apart while it is still reading: group length, class and transfer syntax of the file meta group, and
@@ -59,7 +63,7 @@ class DicomHeader:
     """A single-frame grey image, its pixels not yet decoded. width_px, height_px: Columns and Rows.
 
     bits_stored, high_bit: which bits of a sample hold its value. is_compressed: whether a codec is needed.
-    says_otherwise: see `dicom_object.says_otherwise`.
+    says_otherwise: see `dicom_object.says_otherwise`. exif_orientation: see `dicom_orientation.exif_orientation`.
     """
 
     dataset: FileDataset
@@ -69,6 +73,7 @@ class DicomHeader:
     high_bit: int
     is_compressed: bool
     says_otherwise: bool
+    exif_orientation: int | None
 
 
 def is_deflated(data: bytes) -> bool:
@@ -91,7 +96,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
         _check_lengths(dataset)
         syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
         sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
-        is_no_chest = says_otherwise(dataset)
+        is_no_chest, orientation = says_otherwise(dataset), exif_orientation(dataset)
         has_pixels = "PixelData" in dataset
         allocated = int(dataset.get("BitsAllocated", 0))
         stored = int(dataset.get("BitsStored", allocated))
@@ -130,7 +135,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
         raise UnsupportedDicom(
             f"The DICOM image has {stored} of {allocated} bits, the highest at {high}; send one of 8, 16 or 32 bits allocated."
         )
-    return DicomHeader(dataset, width_px, height_px, stored, high, bool(syntax.is_compressed), is_no_chest)
+    return DicomHeader(dataset, width_px, height_px, stored, high, bool(syntax.is_compressed), is_no_chest, orientation)
 
 
 # Bits allocated; whether the stored ones fit into them; whether the highest of those lies within.
@@ -207,6 +212,8 @@ def _too_long(name: str, length: int) -> UnsupportedDicom:
 
 def decode_grey(header: DicomHeader) -> GreyPixels:
     """Pixels as a display shows them: modality LUT, VOI LUT or window, then MONOCHROME2 polarity. uint8 [H, W].
+
+    The film lies as it is stored: see `dicom_orientation` for how to turn it.
 
     A VOI LUT or window spreads its own output range from black to white (PS3.3 C.11.2), whatever the film holds of it.
     Without one the full range of values present is shown. Raises UnreadableImage or UnsupportedDicom.

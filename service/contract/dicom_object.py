@@ -1,13 +1,14 @@
 """Which DICOM objects are chest films, as far as their header says.
 
-Sources: DICOM PS3.4 B.5 (storage SOP classes), PS3.3 C.8.1.1 (CR: body part and view), C.7.6.1.1.1 (patient orientation).
+Sources: DICOM PS3.4 B.5 (storage SOP classes), PS3.3 C.8.1.1 (CR: body part and view), C.8.11.5 (DX positioning).
 """
-
-from typing import Any
 
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from service.contract.dicom_orientation import ORIENTATION_KEYWORDS, is_out_of_plane, is_quadruped, is_turned_unknown_way
+from service.contract.dicom_terms import names_other_part, names_other_view
+from service.contract.dicom_text import coded_item, plain, text_of
 from service.contract.errors import UnsupportedDicom
 
 # Projection radiographs as a display is to show them, and the copies that viewers make of such.
@@ -21,9 +22,11 @@ _FILMS = frozenset(
     }
 )
 
-_CHEST = ("CHEST", "THORAX", "LUNG")
-# Defined terms of ViewPosition that are no upright or supine frontal view: laterals, decubitus and obliques.
-_OTHER_VIEWS = frozenset({"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE"})
+OBJECT_KEYWORDS = ("BodyPartExamined", "ViewPosition", "PatientPosition", *ORIENTATION_KEYWORDS)
+CODE_SEQUENCE_KEYWORDS = ("AnatomicRegionSequence", "ViewCodeSequence", "PatientOrientationCodeSequence")
+
+# Lying on the side, head or feet first (PS3.3 C.7.3.1.1.2).
+_DECUBITUS_POSITIONS = frozenset({"HFDR", "HFDL", "FFDR", "FFDL"})
 
 
 def check_class(sop_class: str) -> None:
@@ -41,20 +44,29 @@ def check_class(sop_class: str) -> None:
 
 
 def says_otherwise(dataset: Dataset) -> bool:
-    """Whether the header names another part of the body, or another view, than a frontal chest film's.
+    """Whether the header denies a frontal chest film: it names another part of the body, another view or an animal, or says
+    that the film was turned and not how it lies now.
 
     Such a film is judged and flagged, not refused: these fields are often filled in by habit.
     """
-    part = str(dataset.get("BodyPartExamined") or "").upper()
-    view = str(dataset.get("ViewPosition") or "").upper().strip()
     return (
-        (part != "" and not any(name in part for name in _CHEST))
-        or view in _OTHER_VIEWS
-        or _rows_run_front_to_back(dataset.get("PatientOrientation"))
+        names_other_part(text_of(dataset, "BodyPartExamined"))
+        or any(names_other_view(text_of(dataset, keyword)) for keyword in ("BodyPartExamined", "ViewPosition"))
+        or plain(text_of(dataset, "PatientPosition")) in _DECUBITUS_POSITIONS
+        or _codes_say_otherwise(dataset)
+        or is_quadruped(dataset)
+        or is_out_of_plane(dataset)
+        or is_turned_unknown_way(dataset)
     )
 
 
-def _rows_run_front_to_back(orientation: Any) -> bool:
-    """In a frontal film they run from one side to the other; in a lateral one the first direction is anterior or posterior."""
-    values = [str(value) for value in orientation] if orientation is not None and not isinstance(orientation, str) else []
-    return len(values) == 2 and values[0][:1] in ("A", "P")
+def _codes_say_otherwise(dataset: Dataset) -> bool:
+    region, view, position = (coded_item(dataset, keyword) for keyword in CODE_SEQUENCE_KEYWORDS)
+    modifier = position and coded_item(position, "PatientOrientationModifierCodeSequence")
+    return (region is not None and names_other_part(*_meaning_and_code(region))) or any(
+        item is not None and names_other_view(*_meaning_and_code(item)) for item in (view, position, modifier)
+    )
+
+
+def _meaning_and_code(item: Dataset) -> tuple[str, str]:
+    return text_of(item, "CodeMeaning"), text_of(item, "CodeValue")

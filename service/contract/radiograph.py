@@ -7,8 +7,8 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
@@ -23,6 +23,8 @@ from service.contract.errors import (
 )
 
 GreyPixels = grey.GreyPixels
+
+Orientation = Literal["stated", "assumed"]
 
 READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP or DICOM"
 
@@ -49,6 +51,8 @@ class Radiograph:
     width_px, height_px: size as stored in the file, upright.
     mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `colour.mean_chroma`.
     says_otherwise: whether the file itself says that it is no frontal chest film; see `dicom_object.says_otherwise`.
+    orientation: "stated" if the header says how the film lies, and it was turned so that the patient's right is on the left;
+        "assumed" if that is only how films usually lie. See `dicom_orientation.exif_orientation`.
     """
 
     pixels: GreyPixels
@@ -57,6 +61,7 @@ class Radiograph:
     height_px: int
     mean_chroma: float = 0.0
     says_otherwise: bool = False
+    orientation: Orientation = "assumed"
 
     @classmethod
     def from_bytes(cls, data: bytes, *, decode_side_px: int | None = None, limits: DecodeLimits | None = None) -> "Radiograph":
@@ -71,9 +76,15 @@ class Radiograph:
         return open_film(data, limits or DecodeLimits()).decode(decode_side_px)
 
     @classmethod
-    def _of(cls, pixels: GreyPixels, format_name: str, width_px: int, height_px: int, mean_chroma: float = 0.0) -> "Radiograph":
+    def _of(
+        cls, stored: GreyPixels, format_name: str, width_px: int, height_px: int, exif_orientation: int, **facts: Any
+    ) -> "Radiograph":
+        """The film upright. stored, width_px, height_px: as it lies in the file; facts: the other fields."""
+        if exif_orientation in _ON_ITS_SIDE:
+            width_px, height_px = height_px, width_px
+        pixels = grey.upright(stored, exif_orientation)
         pixels.setflags(write=False)
-        return cls(pixels, format_name, width_px, height_px, mean_chroma)
+        return cls(pixels, format_name, width_px, height_px, **facts)
 
 
 @dataclass(frozen=True)
@@ -121,8 +132,15 @@ def _open_dicom(data: bytes, limits: DecodeLimits) -> dicom.DicomHeader:
 
 
 def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
-    film = Radiograph._of(dicom.decode_grey(header), "dicom", header.width_px, header.height_px)
-    return replace(film, says_otherwise=header.says_otherwise)
+    return Radiograph._of(
+        dicom.decode_grey(header),
+        "dicom",
+        header.width_px,
+        header.height_px,
+        header.exif_orientation or 1,
+        says_otherwise=header.says_otherwise,
+        orientation="assumed" if header.exif_orientation is None else "stated",
+    )
 
 
 def _decode_picture(image: Any, data: bytes, format_name: str, decode_side_px: int | None) -> Radiograph:
@@ -134,11 +152,9 @@ def _decode_picture(image: Any, data: bytes, format_name: str, decode_side_px: i
         image.load()
         # Not before: PNG's EXIF is read by decoding all of it. TIFF is upright by now, and no longer says otherwise.
         orientation = _orientation(image)
-        if orientation in _ON_ITS_SIDE:
-            width_px, height_px = height_px, width_px
         chroma = colour.mean_chroma(image)  # now, because a film of deep colour is decoded again without its colours
-        pixels = grey.upright(_to_grey(image, data, format_name), orientation)
-        return Radiograph._of(pixels, format_name, width_px, height_px, chroma)
+        stored = _to_grey(image, data, format_name)
+        return Radiograph._of(stored, format_name, width_px, height_px, orientation, mean_chroma=chroma)
 
 
 @contextmanager
