@@ -10,13 +10,15 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from pydicom import uid
 
 from service.contract.findings import FINDINGS
 from service.contract.manifest import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle, sha256_of
 from service.contract.preprocessing import decode, to_model_input
 from service.decision import ReviewReason
 from service.predictor import Predictor
-from tests.encoded_films import dicom_file, encode, film, png_claiming
+from tests.compressed_dicom import compressed_dicom
+from tests.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming
 from tests.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -82,7 +84,7 @@ def test_every_format_is_judged_as_a_form_and_as_the_whole_body(client, bundle_p
     assert response.status_code == 200, response.text
     answer = response.json()
     assert set(answer) == PREDICTION_MEMBERS
-    assert answer["image"] == {"format": format_name, "width_px": 384, "height_px": 384}
+    assert answer["image"] == {"format": format_name, "width_px": 384, "height_px": 384, "orientation": "assumed"}
 
     bundle = ModelBundle.open(bundle_path)
     spec = bundle.manifest.preprocess
@@ -285,6 +287,46 @@ def test_the_film_as_it_was_decoded_comes_on_request(client):
     assert_problem(client.post("/predict/explain", params={"film": "yes"}, content=PNG), 400, "malformed-request")
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.JPEG2000Lossless])
+def test_a_turned_film_is_answered_explained_and_drawn_as_the_upright_one(client, orientation, syntax):
+    # DICOM PS3.3 C.7.6.1.1.1; the zones are the patient's own sides, because the film lies as its header says.
+    def answers(data):
+        explained = client.post("/predict/explain?film=true", content=data).json()
+        alone = client.post("/predict", content=data).json()
+        [of_batch] = client.post("/predict/batch", files=[("images", data)]).json()["results"]
+        films = explained, alone, of_batch
+        said = [[film[name] for name in ("probabilities", "prediction_set", "review")] for film in films]
+        return said, explained["explanation"], [film["image"] for film in films]
+
+    upright = FILM[:, :256].astype(np.uint16) * 257
+    turned = compressed_dicom(lying_as(orientation, upright), syntax, PatientOrientation=list(orientation))
+    said, explanation, images = answers(turned)
+    assert (said, explanation) == answers(compressed_dicom(upright, syntax))[:2]
+    assert images == [{"format": "dicom", "width_px": 256, "height_px": 384, "orientation": "stated"}] * 3
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"PatientOrientation": ["A", "F"]},
+        {"ViewPosition": "LAO"},
+        {"BodyPartExamined": "KNEE"},
+        {"FieldOfViewHorizontalFlip": "YES"},
+    ],
+    ids=str,
+)
+def test_a_header_that_denies_a_frontal_chest_is_flagged_by_every_endpoint(client, attributes):
+    data = dicom_file(FILM, **attributes)
+    for answer in (
+        client.post("/predict", content=data).json(),
+        client.post("/predict/explain", content=data).json(),
+        client.post("/predict/batch", files=[("images", data)]).json()["results"][0],
+    ):
+        assert "not_frontal_chest" in answer["review"]["reasons"]
+        assert answer["image"]["orientation"] == "assumed"
+
+
 def test_who_accepts_png_gets_the_overlay_itself(client):
     response = client.post("/predict/explain", content=PNG, headers={"Accept": "image/png"})
     assert response.headers["content-type"] == "image/png"
@@ -435,6 +477,12 @@ def test_openapi_says_what_each_review_reason_means(client):
     reasons = client.get("/docs.json").json()["components"]["schemas"]["ReviewReason"]
     assert reasons["enum"] == [reason.value for reason in ReviewReason]
     assert all(f"{reason.value}: " in reasons["description"] for reason in ReviewReason)
+
+
+def test_openapi_says_what_an_orientation_means(client):
+    orientation = client.get("/docs.json").json()["components"]["schemas"]["ImageFacts"]["properties"]["orientation"]
+    assert orientation["enum"] == ["stated", "assumed"]
+    assert all(f"{value}: " in orientation["description"] for value in orientation["enum"])
 
 
 def test_every_reference_in_the_openapi_document_resolves(client):

@@ -18,7 +18,7 @@ from service.observer import Observer
 from service.pipeline import Pipeline
 from service.score.films import find_files
 from tests.compressed_dicom import compressed_dicom
-from tests.encoded_films import dicom_file, encode, film, png_claiming, tiff_file
+from tests.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming, tiff_file
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.slow
@@ -90,6 +90,25 @@ def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bund
         assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities[2], abs=1e-5)
         assert row["image_sha256"] == expected.image_sha256
         assert row["review_reasons"] == ";".join(expected.decision.review_reasons)
+
+
+def test_a_film_that_lies_otherwise_has_the_row_of_the_upright_one(bundle_path, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    folder.mkdir()
+    upright = FILM[:, :150].astype(np.uint16) * 257
+    for orientation in ORIENTATIONS:
+        stored, attributes = lying_as(orientation, upright), {"PatientOrientation": list(orientation)}
+        (folder / f"{orientation}.dcm").write_bytes(dicom_file(stored, **attributes))
+        (folder / f"{orientation} compressed.dcm").write_bytes(compressed_dicom(stored, uid.JPEG2000Lossless, **attributes))
+    (folder / "lateral.dcm").write_bytes(dicom_file(upright, PatientOrientation=["A", "F"]))
+    assert score(folder, out, bundle_path, "--processes", "1").returncode == 0
+    rows = rows_of(out)
+    assert "not_frontal_chest" in rows.pop("lateral.dcm")["review_reasons"]
+    own = ("path", "image_sha256", "inference_time_ms")
+    judged = {tuple(value for name, value in row.items() if name not in own) for row in rows.values()}
+    assert len(rows) == 16
+    assert len(judged) == 1
+    assert (rows["FR.dcm"]["width_px"], rows["FR.dcm"]["height_px"]) == ("150", "200")
 
 
 def test_refused_films_have_their_reason_and_other_files_no_row(whole):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.errors import InputError
 from service.contract.findings import FINDINGS, Finding
+from service.contract.radiograph import Orientation
 from service.decision import ReviewReason
 from service.http.call import current_call
 from service.http.problems import problem_of
@@ -28,11 +29,15 @@ class Review(_Answer):
 
 
 class ImageFacts(_Answer):
-    """The film as it was sent."""
+    """The film as it was sent, upright."""
 
     format: str
     width_px: int
     height_px: int
+    orientation: Orientation = Field(
+        description="stated: the DICOM header says how the film lies, and it was turned and mirrored so that the patient's "
+        "right is on the left of every picture of it. assumed: no header says so; films usually lie like that."
+    )
 
 
 class FilmAnswer(_Answer):
@@ -182,6 +187,11 @@ def _film_members(prediction: Prediction) -> dict[str, Any]:
         "operating_point": prediction.operating_point,
         "prediction_set": decision.prediction_set,
         "review": Review(required=bool(decision.review_reasons), reasons=decision.review_reasons),
-        "image": ImageFacts(format=prediction.format, width_px=prediction.width_px, height_px=prediction.height_px),
+        "image": ImageFacts(
+            format=prediction.format,
+            width_px=prediction.width_px,
+            height_px=prediction.height_px,
+            orientation=prediction.orientation,
+        ),
         "inference_time_ms": _inference_time_ms(prediction),
     }
