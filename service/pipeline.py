@@ -19,6 +19,7 @@ from service.monitoring import stage_timer
 from service.observer import Observer
 from service.predictor import Outputs, Predictor
 from service.sandbox.decoder import SandboxedDecoder
+from service.upright import set_upright
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,13 @@ class Pipeline:
             raise OutOfTime("The film waited until nobody waited for it any more.")
         decode_side_px = self.manifest.preprocess.decode_side_px
         with stage_timer("decode"):
-            film = open_film(data, self._limits)
-            if film.is_costly and self._sandbox is not None:
-                return self._sandbox.decode(data, decode_side_px, deadline)
-            return film.decode(decode_side_px)
+            opened = open_film(data, self._limits)
+            if opened.is_costly and self._sandbox is not None:
+                film = self._sandbox.decode(data, decode_side_px, deadline)
+            else:
+                film = opened.decode(decode_side_px)
+            statistics = self._observer.statistics
+            return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
     def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
         with stage_timer("preprocess"):

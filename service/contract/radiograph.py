@@ -53,6 +53,7 @@ class Radiograph:
     says_otherwise: whether the file itself says that it is no frontal chest film; see `dicom_object.says_otherwise`.
     orientation: "stated" if the header says how the film lies, and it was turned so that the patient's right is on the left;
         "assumed" if that is only how films usually lie. See `dicom_orientation.exif_orientation`.
+    lay_on_its_side: whether a DICOM header had it turned by a quarter; see `service.upright`.
     """
 
     pixels: GreyPixels
@@ -62,6 +63,7 @@ class Radiograph:
     mean_chroma: float = 0.0
     says_otherwise: bool = False
     orientation: Orientation = "assumed"
+    lay_on_its_side: bool = False
 
     @classmethod
     def from_bytes(cls, data: bytes, *, decode_side_px: int | None = None, limits: DecodeLimits | None = None) -> "Radiograph":
@@ -140,6 +142,7 @@ def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
         header.exif_orientation or 1,
         says_otherwise=header.says_otherwise,
         orientation="assumed" if header.exif_orientation is None else "stated",
+        lay_on_its_side=header.exif_orientation in _ON_ITS_SIDE,
     )
 
 
