@@ -387,6 +387,19 @@ def test_a_jp2_file_without_a_codestream_is_unreadable(boxes):
         Radiograph.from_bytes(with_frame(dicom_dataset(DEEP, **TWELVE), uid.JPEG2000, b"\0\0\0\x0cjP  \r\n\x87\n" + boxes))
 
 
+@pytest.mark.parametrize("offsets", [(0,), (0, 2000), (0, 1 << 30), (77,), (3, 2, 1, 0)], ids=str)
+def test_an_offset_table_says_nothing_of_a_film_that_has_one_frame(offsets):
+    frame = frame_of(compressed_dicom(DEEP, uid.JPEGLSLossless, **TWELVE))
+    data = with_frame(dicom_dataset(DEEP, **TWELVE), uid.JPEGLSLossless, frame[:1992], frame[1992:])
+    empty, filled = (
+        b"\xfe\xff\x00\xe0" + struct.pack(f"<I{len(table)}I", 4 * len(table), *table) + b"\xfe\xff\x00\xe0"
+        for table in ((), offsets)
+    )
+    assert data.count(empty) == 1
+    plain = Radiograph.from_bytes(dicom_file(DEEP, **TWELVE)).pixels
+    assert np.array_equal(Radiograph.from_bytes(data.replace(empty, filled)).pixels, plain)
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_an_empty_frame_is_refused_without_a_programs_words(syntax):
     pixels, attributes = pixels_for(syntax)

@@ -1,6 +1,6 @@
 """DICOM -> grey pixels. Reads the header first, pixels second, and keeps no patient tag.
 
-Sources: DICOM PS3.3 C.7.6.3 (image pixel), C.7.5.1.1.2 (padding); PS3.5 A (transfer syntaxes).
+Sources: DICOM PS3.3 C.7.6.3 (image pixel); PS3.5 A (transfer syntaxes).
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from service.contract.grey import GreyPixels
 # Attributes that decide how pixels are read; everything else in the file, patient tags first, is never parsed into memory.
 _PIXEL_KEYWORDS = [
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope", "RescaleType",
+    "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope",
     "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
     "SOPClassUID", *OBJECT_KEYWORDS, *CODE_SEQUENCE_KEYWORDS,
 ]  # fmt: skip
 
@@ -34,10 +34,8 @@ _PIXEL_KEYWORDS = [
 _TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
 MAX_TABLE_BYTES = 512 * 1024
 
-_LONG_KEYWORDS = (
-    "PixelData", *_TABLE_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
-    *CODE_SEQUENCE_KEYWORDS,  # read as far as `dicom_text.coded_item` says
-)  # fmt: skip
+# Of a code sequence, `dicom_text.coded_item` reads as much as such a sequence takes.
+_LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, *CODE_SEQUENCE_KEYWORDS)
 _SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
 
 # Whatever pydicom raises on files that lie about themselves.
@@ -48,8 +46,9 @@ _DAMAGED = (Exception,)
 class DicomHeader:
     """A single-frame grey image, its pixels not yet decoded. width_px, height_px: Columns and Rows.
 
-    syntax: how the data set and its pixels are encoded. is_compressed: whether a codec is needed. is_negative: MONOCHROME1.
-    says_otherwise: see `dicom_object.says_otherwise`. exif_orientation: see `dicom_orientation.exif_orientation`.
+    syntax: how the data set and its pixels are encoded. layout: where the samples have their values. is_negative: MONOCHROME1.
+    is_compressed: whether a codec is needed. says_otherwise: see `dicom_object.says_otherwise`. exif_orientation: see
+    `dicom_orientation.exif_orientation`.
     """
 
     dataset: FileDataset
@@ -127,7 +126,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
 
 
 def _read_layout(dataset: FileDataset) -> SampleLayout:
-    """Not judged yet."""
+    """What the header says of it, possible or not."""
     allocated = integer(dataset, "BitsAllocated") or 0
     stored, high = integer(dataset, "BitsStored"), integer(dataset, "HighBit")
     stored = allocated if stored is None else stored

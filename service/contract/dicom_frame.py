@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom import uid
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments
 
 from service.contract.dicom_run_lengths import PADDING, decode_run_lengths
 from service.contract.dicom_samples import SampleLayout, Samples, values_of
@@ -44,9 +44,8 @@ _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _START_OF_SCAN = 0xDA
 
-
-# Overshoot of a lossy codec at an edge stays within this share of the range of values; what goes beyond it in more than so
-# many pixels was never stored in these bits.
+# A lossy codec overshoots at edges, by less than this share of the range of values. A film with more than this share of pixels
+# beyond that was never stored in so few bits.
 MAX_OVERSHOOT = 0.25
 MAX_OVERSHOOT_PIXELS = 0.01
 
@@ -73,7 +72,9 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     # Not at import: most films need no codec.
     import imagecodecs
 
-    frame = next(generate_frames(data, number_of_frames=1), b"")
+    # Not by the offset table, the first item, in which some writers list fragments: of one frame, all are (PS3.5 A.4).
+    _, *fragments = generate_fragments(data)
+    frame = b"".join(fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
         # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.
