@@ -179,7 +179,12 @@ def test_the_first_table_that_is_one_is_taken():
 
 @pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
 @pytest.mark.parametrize(
-    ("descriptor", "message"), [([4096, 0, 12], "4000 entries instead of 4096"), ([4000, 0], "2 values instead of 3")]
+    ("descriptor", "message"),
+    [
+        ([4096, 0, 12], "4000 entries instead of 4096"),
+        ([8000, 0, 16], "4000 entries instead of 8000"),  # not 8000 entries of one byte each
+        ([4000, 0], "2 values instead of 3"),
+    ],
 )
 def test_a_table_that_is_damaged_is_refused_by_what_it_lacks(sequence, descriptor, message):
     items = table(descriptor, np.arange(4000).astype("<u2"))

@@ -57,11 +57,11 @@ def _table(descriptor: list[int], data: RawDataElement, lowest: float, highest: 
         raise UnsupportedDicom(
             f"A DICOM lookup table is described by {len(descriptor)} values instead of 3; export the film again."
         )
-    count = descriptor[0] & 0xFFFF or 1 << 16
-    entries = _entries(data, count)
+    count, bits = descriptor[0] & 0xFFFF or 1 << 16, descriptor[2]
+    entries = _entries(data, count, may_be_bytes=bits <= 8)
     if len(entries) < count:
         raise UnsupportedDicom(f"A DICOM lookup table has {len(entries)} entries instead of {count}; export the film again.")
-    return LookupTable(_first(descriptor[1] & 0xFFFF, count, lowest, highest), entries.astype(np.float64), descriptor[2])
+    return LookupTable(_first(descriptor[1] & 0xFFFF, count, lowest, highest), entries.astype(np.float64), bits)
 
 
 def _first(word: int, count: int, lowest: float, highest: float) -> int:
@@ -75,11 +75,11 @@ def _first(word: int, count: int, lowest: float, highest: float) -> int:
     return next((first for first in readings if first <= highest and first + count > lowest), readings[0])
 
 
-def _entries(data: RawDataElement, count: int) -> npt.NDArray[np.uint8 | np.uint16]:
+def _entries(data: RawDataElement, count: int, *, may_be_bytes: bool) -> npt.NDArray[np.uint8 | np.uint16]:
     """At most so many entries. Those of 8 bits lie in words or in bytes, which the length tells (C.11.1.1.1)."""
     value = data.value or b""
     if not data.is_little_endian and data.VR != "OB":
         value = np.frombuffer(value, ">u2", count=len(value) // 2).astype("<u2").tobytes()
-    if len(value) == count + count % 2 and count > 1:
+    if may_be_bytes and len(value) == count + count % 2:
         return np.frombuffer(value, np.uint8, count=count)
     return np.frombuffer(value, "<u2", count=min(count, len(value) // 2))
