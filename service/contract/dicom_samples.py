@@ -45,7 +45,9 @@ class SampleLayout:
         """
         word = written & 0xFFFF
         value = sign_extended(word, 16) if self.is_signed else word
-        return value if self.holds(value) or word >> self.bits_stored else sign_extended(word, self.bits_stored)
+        if not self.holds(value) and word < 1 << self.bits_stored:
+            return sign_extended(word, self.bits_stored)
+        return value
 
 
 def sign_extended(word: int, bits: int) -> int:
