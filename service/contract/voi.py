@@ -56,7 +56,7 @@ def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | Non
     slope into its negative, and wraps values above 255 in a table of 8-bit entries.
     """
     if table := read_table(dataset, "VOILUTSequence", lowest, highest):
-        return replace(table, entries=table.entries / ((1 << _depth(table)) - 1)), ""
+        return replace(table, entries=np.minimum(table.entries / ((1 << _depth(table)) - 1), 1.0)), ""
     centers, widths = texts(dataset, "WindowCenter"), texts(dataset, "WindowWidth")
     if not centers or not widths:
         return None, ""
@@ -75,5 +75,5 @@ def _depth(table: LookupTable) -> int:
     No table for a display leaves the upper half of its output unused, so that the depth is then the smallest that holds the
     largest entry. Any other number is a depth that was chosen, and holds unless the entries exceed it.
     """
-    needed = max(8, int(table.entries.max()).bit_length())
+    needed = max(8, int(table.entries.max() - 1).bit_length())  # a table that ends at 4096 has 12 bits, and rounds up
     return table.bits if needed <= table.bits < 16 else needed
