@@ -21,7 +21,8 @@ class ReviewReason(StrEnum):
     out_of_distribution: the model sees the film unlike those it learnt from. not_frontal_chest: the picture is coloured, has
     an unusual shape, or its light and dark lie unlike a frontal chest film's (another part, turned, or of exchanged polarity);
     or a DICOM header says so.
-    image_quality: blank, under- or overexposed, or blurred. operating_point_disagrees: the call is not the most probable one.
+    image_quality: blank, under- or overexposed, or blurred; or a DICOM header asks for a window or rescaling that cannot be.
+    operating_point_disagrees: the call is not the most probable one.
     """
 
     LOW_CONFIDENCE = "low_confidence"
@@ -50,12 +51,13 @@ class Observed:
 
     outlier_score: of `service.outliers.outlier_score`; None if there was nothing to compare with. image: of
     `service.image_checks.image_statistics`, or part of it. says_otherwise: whether the file itself says that it is no frontal
-    chest film.
+    chest film. display_fault: why its grey values are not shown as the file asks, "" if they are; see `Radiograph`.
     """
 
     outlier_score: float | None = None
     image: Mapping[str, float] = field(default_factory=dict)
     says_otherwise: bool = False
+    display_fault: str = ""
 
 
 NOTHING_OBSERVED = Observed()
@@ -98,6 +100,8 @@ def decide(
     unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
     if observed.says_otherwise:
         unusual |= {ReviewReason.NOT_FRONTAL_CHEST}
+    if observed.display_fault:
+        unusual |= {ReviewReason.IMAGE_QUALITY}
     rules = (
         (ReviewReason.LOW_CONFIDENCE, by_finding[most_probable] < manifest.review.low_confidence_below),
         (ReviewReason.AMBIGUOUS, len(prediction_set) != 1),

@@ -32,9 +32,14 @@ class Observer:
     def observe(self, film: Radiograph, image: npt.NDArray[np.uint8], embedding: npt.NDArray[np.float32] | None) -> Observed:
         """film: as decoded; image: its model input, uint8 [S, S]; embedding: float32 [C], not needed without statistics."""
         if self.statistics is None or embedding is None:
-            return Observed(says_otherwise=film.says_otherwise, image=film_statistics(image, film.width_px, film.height_px))
+            return Observed(
+                says_otherwise=film.says_otherwise,
+                display_fault=film.display_fault,
+                image=film_statistics(image, film.width_px, film.height_px),
+            )
         return Observed(
             says_otherwise=film.says_otherwise,
+            display_fault=film.display_fault,
             outlier_score=outlier_score(embedding, self.statistics),
             image=image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self.statistics.mean_film),
         )

@@ -1,5 +1,6 @@
 """Bytes of a film -> prediction and explanation, stage by stage. HTTP-free; called by several threads at once."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +21,8 @@ from service.observer import Observer
 from service.predictor import Outputs, Predictor
 from service.sandbox.decoder import SandboxedDecoder
 from service.upright import set_upright
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ class Pipeline:
             return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
     def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
+        if film.display_fault:
+            logger.warning("A film is not shown as its header asks: %s", film.display_fault)
         with stage_timer("preprocess"):
             images = to_model_input(film, self.manifest.preprocess)[None]
         start = perf_counter()

@@ -3,7 +3,6 @@
 import imagecodecs
 import numpy as np
 from pydicom import uid
-from pydicom.encaps import encapsulate
 
 from tests.encoded_films import dicom_bytes, dicom_dataset
 
@@ -45,13 +44,8 @@ def compressed_dicom(pixels: np.ndarray, syntax: uid.UID, **attributes) -> bytes
 def with_frame(dataset, syntax: uid.UID, *fragments: bytes) -> bytes:
     """A DICOM file with these bytes as the fragments of its one frame."""
     items = [fragment + b"\0" * (len(fragment) % 2) for fragment in fragments]
-    if len(items) == 1:
-        encapsulated = encapsulate(items, has_bot=False)
-    else:
-        encapsulated = b"\xfe\xff\x00\xe0\0\0\0\0" + b"".join(
-            b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in items
-        )
-    dataset.PixelData = encapsulated
+    # Before them an empty offset table (PS3.5 A.4); by hand, since pydicom encapsulates no frame that is empty.
+    dataset.PixelData = b"".join(b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in (b"", *items))
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = syntax

@@ -3,9 +3,17 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
 
 from service.contract import dicom
 from service.contract.errors import UnreadableImage, UnsupportedDicom
@@ -123,9 +131,132 @@ def test_a_deep_film_is_not_widened_to_be_shown(attributes):
     assert peak_bytes < (stored + decoded + shown + tables) * side_px * side_px
 
 
-def test_a_window_without_width_is_refused_by_name_not_as_damage():
-    with pytest.raises(UnsupportedDicom, match="window 100/0 is not valid"):
-        Radiograph.from_bytes(dicom_file(FULL_RANGE, WindowCenter=100, WindowWidth=0))
+def written(keyword: str, value: str, **attributes: object) -> bytes:
+    """A film with an attribute of 16 characters, numbers or not, as a device wrote it."""
+    placeholder = "1234567890123456"
+    data = dicom_file(FULL_RANGE, **{"WindowCenter": 128, "WindowWidth": 256} | attributes | {keyword: placeholder})
+    assert data.count(placeholder.encode()) == 1
+    return data.replace(placeholder.encode(), value.ljust(16).encode())
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("WindowWidth", value) for value in ("0", "-1", "0.5", "wide", "nan", "inf", "1e400", "256;256")]
+    + [("WindowCenter", value) for value in ("auto", "NaN", "-inf", "1.0,5")],
+)
+def test_a_film_whose_window_cannot_be_is_shown_without_one_and_says_so(keyword, value):
+    film = Radiograph.from_bytes(written(keyword, value))
+    assert np.array_equal(film.pixels, FULL_RANGE)
+    assert film.display_fault == "it has no window of a centre and a width of at least 1"
+
+
+@pytest.mark.parametrize("window", [("128,0", "256"), ("128", "256,0"), ("128\\9", "256\\1"), ("x\\128", "9\\256")])
+def test_a_film_whose_window_can_be_read_has_no_fault(window):
+    center, width = window
+    data = written("WindowCenter", center, WindowWidth="6543210987654321").replace(
+        b"6543210987654321", width.ljust(16).encode()
+    )
+    film = Radiograph.from_bytes(data)
+    assert np.array_equal(film.pixels, FULL_RANGE)
+    assert film.display_fault == ""
+
+
+def test_a_rescale_slope_of_0_is_not_applied_and_said_to_be_none():
+    film = Radiograph.from_bytes(dicom_file(FULL_RANGE, RescaleSlope=0, RescaleIntercept=7, WindowCenter=128, WindowWidth=256))
+    assert np.array_equal(film.pixels, FULL_RANGE)
+    assert film.display_fault == "its rescale slope is 0"
+
+
+@pytest.mark.parametrize("value", ["one", "nan", "inf", "1e400", "1.5.2"])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_a_rescaling_that_cannot_be_read_is_refused_since_it_may_turn_black_to_white(keyword, value):
+    with pytest.raises(UnreadableImage, match="rescale slope or intercept"):
+        Radiograph.from_bytes(written(keyword, value))
+
+
+def test_a_rescaling_with_a_decimal_comma_is_read():
+    data = written("RescaleSlope", "0,5", RescaleIntercept=10, WindowCenter=74, WindowWidth=128)
+    assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FULL_RANGE).max() <= 1
+
+
+# PS3.5 7.4.5: an attribute without a value means what its absence means.
+EMPTY_MEANS_ABSENT = (
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "VOILUTFunction", "NumberOfFrames", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "HighBit", "BitsStored", "SamplesPerPixel", "PixelRepresentation", "VOILUTSequence",
+    "ModalityLUTSequence",
+)  # fmt: skip
+SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+
+
+def dicom_in(syntax: UID, dataset: Dataset) -> bytes:
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return dicom_bytes(dataset)
+
+
+@pytest.mark.parametrize("syntax", [*SYNTAXES, JPEG2000Lossless, RLELossless], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(
+    "keywords", [*((each,) for each in EMPTY_MEANS_ABSENT), EMPTY_MEANS_ABSENT], ids=lambda names: names[0]
+)
+def test_an_empty_attribute_is_an_absent_one(syntax, keywords):
+    dataset = dicom_dataset(FULL_RANGE, WindowCenter=128, WindowWidth=256)
+    if syntax.is_compressed:
+        dataset.compress(syntax, encoding_plugin="pydicom" if syntax == RLELossless else "")
+    for keyword in keywords:
+        dataset.add_new(keyword, dictionary_VR(keyword).partition(" or ")[0], None)
+    film = Radiograph.from_bytes(dicom_in(syntax, dataset))
+    assert np.array_equal(film.pixels, FULL_RANGE)
+    assert film.display_fault == ""
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("keywords", [("WindowCenter",), ("WindowWidth",), ("WindowCenter", "WindowWidth")])
+def test_an_empty_window_is_none_and_no_fault(syntax, keywords):
+    dataset = dicom_dataset(FULL_RANGE, WindowCenter=9, WindowWidth=3)
+    for keyword in keywords:
+        dataset.add_new(keyword, "DS", None)
+    film = Radiograph.from_bytes(dicom_in(syntax, dataset))
+    assert np.array_equal(film.pixels, FULL_RANGE)
+    assert film.display_fault == ""
+
+
+def test_the_other_half_of_a_rescaling_is_1_or_0():
+    half = dicom_file(FULL_RANGE, RescaleIntercept=-100, WindowCenter=28, WindowWidth=256)
+    assert np.array_equal(Radiograph.from_bytes(half).pixels, FULL_RANGE)
+    half = dicom_file(FULL_RANGE, RescaleSlope=2, WindowCenter=255, WindowWidth=511)
+    assert np.abs(Radiograph.from_bytes(half).pixels.astype(int) - FULL_RANGE).max() <= 1
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(
+    ("keyword", "message"),
+    [
+        ("PixelData", "holds no image"), ("Rows", "holds no image"), ("Columns", "holds no image"),
+        ("PhotometricInterpretation", "photometric interpretation ''"), ("BitsAllocated", "of 0 bits"),
+    ],
+)  # fmt: skip
+def test_what_no_film_can_be_read_without_is_asked_for_by_name(syntax, keyword, message):
+    dataset = dicom_dataset(FULL_RANGE)
+    dataset.add_new(keyword, dictionary_VR(keyword).partition(" or ")[0], None)
+    with pytest.raises(UnsupportedDicom, match=message):
+        Radiograph.from_bytes(dicom_in(syntax, dataset))
+
+
+def test_without_a_transfer_syntax_nothing_is_guessed():
+    data = dicom_file(FULL_RANGE).replace(b"1.2.840.10008.1.2.1\0", bytes(20))
+    with pytest.raises(UnreadableImage, match="names no transfer syntax"):
+        Radiograph.from_bytes(data)
+
+
+def test_a_number_that_is_none_is_refused_by_its_name():
+    with pytest.raises(UnreadableImage, match="NumberOfFrames is no whole number"):
+        Radiograph.from_bytes(written("NumberOfFrames", "one"))
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:300], lambda data: data.replace(b"US\x02\x00", b"US\xff\xff")])
+def test_no_refusal_names_a_programs_error(spoil):
+    with pytest.raises((UnreadableImage, UnsupportedDicom)) as refused:
+        Radiograph.from_bytes(spoil(dicom_file(FULL_RANGE)))
+    assert "Error" not in str(refused.value) and "Exception" not in str(refused.value)
 
 
 def test_of_several_windows_the_first_is_applied():

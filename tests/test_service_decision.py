@@ -132,6 +132,12 @@ def test_a_manifest_without_bounds_gives_no_reason_whatever_was_seen():
     assert decide(SURE, MANIFEST, observed=observed).review_reasons == ()
 
 
+def test_a_film_that_is_not_shown_as_its_file_asks_is_flagged_whatever_the_manifest_knows():
+    for manifest in (MANIFEST, WITH_OUTLIERS):
+        observed = Observed(display_fault="its rescale slope is 0")
+        assert decide(SURE, manifest, observed=observed).review_reasons == (ReviewReason.IMAGE_QUALITY,)
+
+
 def test_what_was_seen_of_the_film_changes_neither_call_nor_set():
     flagged = decide(SURE, WITH_OUTLIERS, observed=Observed(outlier_score=9))
     plain = decide(SURE, WITH_OUTLIERS)

@@ -106,17 +106,18 @@ def test_an_answer_is_consistent_with_itself(client):
 
 
 @pytest.mark.parametrize(
-    ("picture", "reason"),
+    ("data", "reason"),
     [
-        (255 - FILM, "not_frontal_chest"),
-        (np.dstack([FILM, FILM // 2, FILM // 4]), "not_frontal_chest"),
-        (FILM // 50 + 120, "image_quality"),
-        (np.random.default_rng(6).integers(0, 256, FILM.shape, dtype=np.uint8), "out_of_distribution"),
+        (encode(255 - FILM, "PNG"), "not_frontal_chest"),
+        (encode(np.dstack([FILM, FILM // 2, FILM // 4]), "PNG"), "not_frontal_chest"),
+        (encode(FILM // 50 + 120, "PNG"), "image_quality"),
+        (dicom_file(FILM, WindowCenter=128, WindowWidth=0), "image_quality"),
+        (compressed_dicom(FILM, uid.RLELossless, WindowCenter=128, WindowWidth=0), "image_quality"),
+        (encode(np.random.default_rng(6).integers(0, 256, FILM.shape, dtype=np.uint8), "PNG"), "out_of_distribution"),
     ],
-    ids=["inverted", "coloured", "blank", "noise"],
+    ids=["inverted", "coloured", "blank", "window of no width", "the same, decoded elsewhere", "noise"],
 )
-def test_a_picture_unlike_the_training_films_is_answered_and_flagged_for_review(client, picture, reason):
-    data = encode(picture, "PNG")
+def test_a_picture_unlike_the_training_films_is_answered_and_flagged_for_review(client, data, reason):
     for answer in (
         client.post("/predict", content=data).json(),
         client.post("/predict/explain", content=data).json(),

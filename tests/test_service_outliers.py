@@ -18,7 +18,7 @@ from service.observer import Observer
 from service.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
 from service.pipeline import Pipeline
 from service.predictor import Predictor
-from tests.encoded_films import encode, film
+from tests.encoded_films import dicom_file, encode, film
 from tests.manifests import make_manifest
 
 FEATURES = 6
@@ -130,6 +130,21 @@ def test_a_bundle_without_statistics_judges_films_and_flags_none_for_what_they_l
     assert not set(FILM_REASONS) & set(before.decision.review_reasons)
     assert ReviewReason.NOT_FRONTAL_CHEST in now.decision.review_reasons
     assert before.probabilities == pytest.approx(now.probabilities, abs=1e-6)
+
+
+def test_a_film_without_a_valid_window_is_flagged_and_the_log_says_why_and_nothing_of_the_patient(bundle, caplog):
+    observers = Observer.from_bundle(bundle), Observer(None)
+    predictor = Predictor.from_bundle(bundle)
+    for width in (0, 256):
+        data = dicom_file(film(), PatientName="Doe^Jane", WindowCenter=128, WindowWidth=width)
+        for observer in observers:
+            caplog.clear()
+            prediction = Pipeline(bundle, predictor, observer, DecodeLimits()).predict(data, "balanced")
+            is_flagged = ReviewReason.IMAGE_QUALITY in prediction.decision.review_reasons
+            logged = [record.getMessage() for record in caplog.records if record.name == "service.pipeline"]
+            why = "A film is not shown as its header asks: it has no window of a centre and a width of at least 1"
+            assert (is_flagged, logged) == ((True, [why]) if width == 0 else (False, []))
+            assert "Doe" not in caplog.text
 
 
 def test_observing_a_film_takes_well_under_a_millisecond(bundle):

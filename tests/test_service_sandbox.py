@@ -41,6 +41,7 @@ FILES = {
     "webp": encode(FILM, "WEBP"),
     "dicom": dicom_file(FILM, ViewPosition="LL"),
     "jpeg2000": compressed_dicom(DEEP[:, :200], uid.JPEG2000Lossless, PatientOrientation=["H", "L"]),
+    "dicom without a valid window": compressed_dicom(DEEP, uid.RLELossless, WindowCenter=9, WindowWidth=0),
 }
 
 
@@ -63,6 +64,7 @@ def soon(seconds=60.0):
 @pytest.mark.parametrize("name", FILES)
 def test_a_film_is_the_same_inside_and_outside(sandbox, name):
     inside, outside = sandbox.decode(FILES[name], 256, soon()), Radiograph.from_bytes(FILES[name], decode_side_px=256)
+    assert bool(outside.display_fault) == (name == "dicom without a valid window")
     for field in fields(Radiograph):
         assert np.array_equal(getattr(inside, field.name), getattr(outside, field.name)), field.name
 

@@ -35,7 +35,7 @@ def archive(tmp_path_factory):
         "a/film.png": encode(FILM, "PNG"),
         "a/b/deep.tif": tiff_file(FILM.astype(np.uint16) * 200),
         "a/b/IM0001": dicom_file(FILM),
-        "c/j2k.dcm": compressed_dicom(FILM, uid.JPEG2000Lossless),
+        "c/j2k.dcm": compressed_dicom(FILM, uid.JPEG2000Lossless, WindowCenter=128, WindowWidth=0),
         "c/truncated.png": encode(FILM, "PNG")[:900],
         "c/huge.png": png_claiming(50_000, 50_000),
         "=cmd.png": encode(FILM, "PNG"),
@@ -90,6 +90,7 @@ def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bund
         assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities[2], abs=1e-5)
         assert row["image_sha256"] == expected.image_sha256
         assert row["review_reasons"] == ";".join(expected.decision.review_reasons)
+    assert "image_quality" in rows["c/j2k.dcm"]["review_reasons"]  # its window has no width
 
 
 def test_a_film_that_lies_otherwise_has_the_row_of_the_upright_one(bundle_path, tmp_path):

@@ -1,21 +1,20 @@
 """The compressed frame of a DICOM image: judged by its own header, then decoded by the one codec for its syntax.
 
-Sources: DICOM PS3.5 A.4 (encapsulation), G (RLE); ITU-T T.81, B.2.2 (JPEG frame header), T.87, C.2.2 (JPEG-LS); T.800, A.5.1
-(JPEG 2000).
+Sources: DICOM PS3.5 A.4 (encapsulation), 8.2 (sign and depth of compressed pixels); ITU-T T.81, B.2.2 (JPEG frame header);
+T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
 """
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pydicom import uid
-from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments
 
-from service.contract.display import Samples
+from service.contract.dicom_run_lengths import PADDING, decode_run_lengths
+from service.contract.dicom_samples import SampleLayout, Samples, values_of
 from service.contract.errors import UnreadableImage, UnsupportedDicom
 
 _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
@@ -27,11 +26,15 @@ CODEC_OF: Mapping[str, str] = {
     **dict.fromkeys(_JPEG, "jpeg8_decode"),  # 8, 12 and 16 bit, lossy and lossless
     **dict.fromkeys(_JPEG_LS, "jpegls_decode"),
     **dict.fromkeys(_JPEG_2000, "jpeg2k_decode"),  # the high-throughput kind too
-    uid.RLELossless: "dicomrle_decode",
+    uid.RLELossless: "packbits_decode",
 }
 
 # What JPEG, JPEG-LS and JPEG 2000 end with; behind it there is only padding.
 _END = b"\xff\xd9"
+
+# What a JP2 file begins with (T.800, I.5.1); it has four boxes before the codestream, and may have some more.
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+MAX_BOXES = 64
 
 # A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
 MAX_TILES = 4096
@@ -41,19 +44,27 @@ _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _START_OF_SCAN = 0xDA
 
+# A lossy codec overshoots at edges, by less than this share of the range of values. A film with more than this share of pixels
+# beyond that was never stored in so few bits.
+MAX_OVERSHOOT = 0.25
+MAX_OVERSHOOT_PIXELS = 0.01
+
 
 @dataclass(frozen=True)
 class _Declared:
-    """What a frame says of itself."""
+    """What a frame says of itself. is_signed: None where the format knows no sign."""
 
     width_px: int
     height_px: int
     components: int
     bits: int
+    is_signed: bool | None = None
 
 
-def decode_frame(dataset: Dataset, syntax: uid.UID) -> Samples:
-    """The stored values of the only frame, int [H, W]; signed if the header says so. syntax: one of CODEC_OF.
+def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tuple[int, int]) -> Samples:
+    """The stored values of the only frame, int [H, W], within the range that the layout gives them.
+
+    data: the PixelData element's value (PS3.5 A.4). syntax: one of CODEC_OF.
 
     pydicom would try whatever codecs it finds installed; here one library decodes, and a film has the same pixels everywhere.
     Raises UnsupportedDicom, UnreadableImage, or whatever the codec raises on a damaged frame.
@@ -61,41 +72,93 @@ def decode_frame(dataset: Dataset, syntax: uid.UID) -> Samples:
     # Not at import: most films need no codec.
     import imagecodecs
 
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    # Not by the offset table, the first item, in which some writers list fragments: of one frame, all are (PS3.5 A.4).
+    _, *fragments = generate_fragments(data)
+    frame = b"".join(fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
-        pixels = _decode_run_lengths(codec, frame, dataset)
+        # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.
+        return values_of(decode_run_lengths(codec, frame, layout, shape), layout)
+    if syntax in _JPEG_2000:
+        frame = _codestream(frame)
+        declared = _jpeg_2000_header(frame)
     else:
-        # The codecs make up what is missing of a truncated film.
-        if not frame.rstrip(b"\0\xff").endswith(_END):
-            raise UnreadableImage("The compressed DICOM frame is truncated; export the film again.")
-        _compare(_jpeg_2000_header(frame) if syntax in _JPEG_2000 else _jpeg_header(frame), dataset)
-        pixels = codec(frame)
-    if pixels.shape != (dataset.Rows, dataset.Columns):
+        declared = _jpeg_header(frame)
+    _compare(declared, layout, shape)
+    frame = frame.rstrip(PADDING)
+    # The codecs make up what is missing of a truncated film.
+    if not frame.endswith(_END):
+        raise UnreadableImage("The compressed DICOM frame is truncated; export the film again.")
+    pixels = codec(frame)
+    if pixels.shape != shape:
         raise UnreadableImage("The compressed DICOM frame does not decode to its own size; export the film again.")
-    # JPEG and JPEG-LS know no sign; what the header says of it holds for all (PS3.5 8.1.1).
-    kind = "i" if int(dataset.get("PixelRepresentation", 0)) else "u"
-    return pixels.view(f"{kind}{pixels.dtype.itemsize}")
+    return _within_range(_signed_as_declared(pixels, declared, layout), layout)
 
 
-def _decode_run_lengths(codec: Callable[..., Any], frame: bytes, dataset: Dataset) -> Samples:
-    sample = np.dtype(f"<u{int(dataset.BitsAllocated) // 8}")
-    # A buffer of the declared size: runs that go beyond it are an error, not an allocation.
-    buffer = np.zeros(int(dataset.Rows) * int(dataset.Columns) * sample.itemsize, np.uint8)
-    codec(frame, sample, out=buffer)
-    return buffer.view(sample).reshape(int(dataset.Rows), int(dataset.Columns))
-
-
-def _compare(declared: _Declared, dataset: Dataset) -> None:
+def _compare(declared: _Declared, layout: SampleLayout, shape: tuple[int, int]) -> None:
     """Refuse a frame of another size before a codec makes room for it."""
     if declared.components != 1:
         raise UnsupportedDicom(f"The compressed DICOM frame has {declared.components} components; send a grey film.")
-    size = (int(dataset.Columns), int(dataset.Rows))
-    if (declared.width_px, declared.height_px) != size or not 1 <= declared.bits <= int(dataset.BitsAllocated):
+    if (declared.height_px, declared.width_px) != shape or not 1 <= declared.bits <= layout.bits_allocated:
         raise UnreadableImage(
             f"The compressed DICOM frame says it has {declared.width_px} x {declared.height_px} px of {declared.bits} bits, "
-            f"its header {size[0]} x {size[1]} px of {dataset.BitsAllocated} bits at most; export the film again."
+            f"its header {shape[1]} x {shape[0]} px of {layout.bits_allocated} bits at most; export the film again."
         )
+
+
+def _signed_as_declared(pixels: Samples, declared: _Declared, layout: SampleLayout) -> Samples:
+    """The values that a codec's pixels stand for. Raises UnsupportedDicom where header and codestream contradict each other.
+
+    JPEG and JPEG-LS know no sign; what the header says of it holds for them (PS3.5 8.1.1). JPEG 2000 does: of two signs that
+    contradict each other either may be wrong, and only values that are the same by both are read.
+    """
+    if declared.is_signed is not None:
+        if declared.is_signed != layout.is_signed and (pixels.min() < 0 or pixels.max() > layout.highest):
+            raise UnsupportedDicom(
+                f"The JPEG 2000 frame has {'signed' if declared.is_signed else 'unsigned'} values, and its header's Pixel "
+                "Representation says the opposite; send the film with values and header of one sign."
+            )
+        return pixels
+    if not layout.is_signed:
+        return pixels
+    # Two's complement of the stored bits, or of all that the frame has.
+    bits = layout.bits_stored if not (pixels >> layout.bits_stored).any() else declared.bits
+    values = pixels.astype(f"i{layout.bits_allocated // 8}")
+    shift = layout.bits_allocated - bits
+    return np.right_shift(np.left_shift(values, shift), shift)
+
+
+def _within_range(values: Samples, layout: SampleLayout) -> Samples:
+    """Clip what a lossy codec let run over the stored range. Unlike native samples, these have no other bits to mask away."""
+    lowest, highest = int(values.min()), int(values.max())
+    if layout.holds(lowest) and layout.holds(highest):
+        return values
+    margin = int(MAX_OVERSHOOT * (layout.highest - layout.lowest))
+    beyond = np.count_nonzero((values < layout.lowest - margin) | (values > layout.highest + margin))
+    if beyond > MAX_OVERSHOOT_PIXELS * values.size:
+        raise UnsupportedDicom(
+            f"The compressed DICOM frame has values from {lowest} to {highest}, its header {layout.bits_stored} bits for them; "
+            "send the film with a BitsStored that holds them."
+        )
+    return np.clip(values, layout.lowest, layout.highest)
+
+
+def _codestream(frame: bytes) -> bytes:
+    """The JPEG 2000 codestream alone (PS3.5 A.4.4). Some writers wrap it in a JP2 file, whose other boxes say nothing here."""
+    if not frame.startswith(_JP2_SIGNATURE):
+        return frame
+    position = 0
+    for _ in range(MAX_BOXES):
+        head = 8
+        length, kind = int.from_bytes(frame[position : position + 4], "big"), frame[position + 4 : position + head]
+        if length == 1:  # the length follows, in 8 bytes (T.800 I.4)
+            length, head = int.from_bytes(frame[position + 8 : position + 16], "big"), 16
+        if kind == b"jp2c":
+            return frame[position + head : position + length if length else None]
+        if length < head:
+            break
+        position += length
+    raise UnreadableImage("The JP2 file in the DICOM frame holds no codestream; export the film again.")
 
 
 def _jpeg_header(frame: bytes) -> _Declared:
@@ -113,7 +176,6 @@ def _jpeg_header(frame: bytes) -> _Declared:
 
 
 def _jpeg_2000_header(frame: bytes) -> _Declared:
-    # The codestream itself (PS3.5 A.4.4), not one in a file format's boxes, in which others could hide.
     if frame[:4] != b"\xff\x4f\xff\x51":
         raise UnreadableImage("The DICOM frame is no JPEG 2000 codestream; export the film again.")
     fields = struct.unpack(">HHIIIIIIIIHB", frame[4:43])
@@ -122,4 +184,4 @@ def _jpeg_2000_header(frame: bytes) -> _Declared:
         raise UnreadableImage("The JPEG 2000 frame has no size; export the film again.")
     if -(-right // tile_width) * -(-bottom // tile_height) > MAX_TILES:
         raise UnsupportedDicom(f"The JPEG 2000 frame has more than {MAX_TILES} tiles; save it with larger ones.")
-    return _Declared(right - left, bottom - top, fields[10], (fields[11] & 0x7F) + 1)
+    return _Declared(right - left, bottom - top, fields[10], (fields[11] & 0x7F) + 1, is_signed=bool(fields[11] & 0x80))

@@ -12,12 +12,13 @@ from typing import Any, Literal, cast
 
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from service.contract import colour, dicom, grey, jpeg, png, tiff
+from service.contract import colour, dicom, dicom_file, grey, jpeg, png, tiff
 from service.contract.errors import (
     AspectRatioTooExtreme,
     ImageTooLarge,
     ImageTooSmall,
     UnreadableImage,
+    UnsupportedDicom,
     UnsupportedFormat,
     UnsupportedImage,
 )
@@ -54,6 +55,7 @@ class Radiograph:
     orientation: "stated" if the header says how the film lies, and it was turned so that the patient's right is on the left;
         "assumed" if that is only how films usually lie. See `dicom_orientation.exif_orientation`.
     lay_on_its_side: whether a DICOM header had it turned by a quarter; see `service.upright`.
+    display_fault: why its grey values are not shown as the file asks, "" if they are; see `display.Display`.
     """
 
     pixels: GreyPixels
@@ -64,6 +66,7 @@ class Radiograph:
     says_otherwise: bool = False
     orientation: Orientation = "assumed"
     lay_on_its_side: bool = False
+    display_fault: str = ""
 
     @classmethod
     def from_bytes(cls, data: bytes, *, decode_side_px: int | None = None, limits: DecodeLimits | None = None) -> "Radiograph":
@@ -117,7 +120,7 @@ def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     """Judge a film by its header, in a millisecond. Raises as `Radiograph.from_bytes`."""
     format_name = sniff_format(data)
     if format_name == "dicom":
-        if dicom.is_deflated(data):  # its header can only be read once it is inflated
+        if dicom_file.is_deflated(data):  # its header can only be read once it is inflated
             return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(data, limits)))
         header = _open_dicom(data, limits)
         is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
@@ -134,8 +137,9 @@ def _open_dicom(data: bytes, limits: DecodeLimits) -> dicom.DicomHeader:
 
 
 def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
+    shown = dicom.decode_grey(header)
     return Radiograph._of(
-        dicom.decode_grey(header),
+        shown.pixels,
         "dicom",
         header.width_px,
         header.height_px,
@@ -143,6 +147,7 @@ def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
         says_otherwise=header.says_otherwise,
         orientation="assumed" if header.exif_orientation is None else "stated",
         lay_on_its_side=header.exif_orientation in _ON_ITS_SIDE,
+        display_fault=shown.fault,
     )
 
 
@@ -185,7 +190,7 @@ _PLUGINS: dict[str, Any] = {
 
 
 def sniff_format(data: bytes) -> str:
-    """Name the format by its magic bytes. Raises UnsupportedFormat."""
+    """Name the format by its magic bytes. Raises UnsupportedFormat, or UnsupportedDicom for a DICOM data set without them."""
     if data[:3] == b"\xff\xd8\xff":
         return "jpeg"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -200,6 +205,11 @@ def sniff_format(data: bytes) -> str:
         return "bmp"
     if not data:
         raise UnsupportedFormat(f"The image is empty (0 bytes); send a {READABLE_FORMATS} file.")
+    if dicom_file.is_bare_data_set(data):
+        raise UnsupportedDicom(
+            "The file is a DICOM data set without the preamble and file meta information of DICOM Part 10; send the film as a "
+            "DICOM Part 10 file, as a viewer or a PACS exports it."
+        )
     raise UnsupportedFormat(
         f"The first bytes ({data[:4].hex(' ')}) are not those of a format we read; send a {READABLE_FORMATS} file."
     )

@@ -3,17 +3,15 @@
 Source: DICOM PS3.3 C.11.2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from service.contract.dicom_values import decimal, text, texts
 from service.contract.errors import UnsupportedDicom
-
-Values = npt.NDArray[np.float64]
+from service.contract.lookup_table import LookupTable, Values, read_table
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -25,6 +23,12 @@ class Window:
     center: float
     width: float
     function: str
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the standard allows it, and its numbers are some."""
+        narrowest = 1.0 if self.function == "LINEAR" else 0.0
+        return isfinite(self.center) and isfinite(self.width) and self.width > 0 and self.width >= narrowest
 
     def __call__(self, values: Values) -> Values:
         """Values of any shape -> 0 (the output range's minimum) to 1 (its maximum), same shape."""
@@ -39,60 +43,37 @@ class Window:
         return np.clip((values - center) / width + 0.5, 0.0, 1.0)
 
 
-@dataclass(frozen=True)
-class LookupTable:
-    """first: the value that the first entry is for. entries: [N], 0 to 1 (C.11.2.1.1)."""
-
-    first: int
-    entries: Values
-
-    def __call__(self, values: Values) -> Values:
-        """Values of any shape -> 0 to 1, same shape; beyond an end of the table, the entry at that end."""
-        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
-        return np.asarray(self.entries[places])
+Voi = Window | LookupTable
 
 
-def read_voi(dataset: Dataset) -> Window | LookupTable | None:
-    """The first VOI LUT, else the first window, else None. Raises UnsupportedDicom.
+def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | None, str]:
+    """The first VOI LUT, else the first valid window, else None; and why not the header's, "" if there is no reason.
+
+    Both give 0 to 1 for the output range's ends. lowest, highest: between which the modality LUT's output lies.
+    Raises UnsupportedDicom.
 
     pydicom's `apply_voi_lut` is not used: it does not say what its output range is, turns an image with a negative rescale
     slope into its negative, and wraps values above 255 in a table of 8-bit entries.
     """
-    if tables := dataset.get("VOILUTSequence"):
-        return _read_table(tables[0], dataset.file_meta.TransferSyntaxUID.is_little_endian)
-    center, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
-    if center is None or width is None:
-        return None
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    if table := read_table(dataset, "VOILUTSequence", lowest, highest):
+        return replace(table, entries=np.minimum(table.entries / ((1 << _depth(table)) - 1), 1.0)), ""
+    centers, widths = texts(dataset, "WindowCenter"), texts(dataset, "WindowWidth")
+    if not centers or not widths:
+        return None, ""
+    function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
     if function not in _FUNCTIONS:
         raise UnsupportedDicom(f"The DICOM VOI LUT function {function[:16]!r} is not one of {', '.join(_FUNCTIONS)}.")
-    if not isfinite(center) or not isfinite(width) or width <= 0 or (function == "LINEAR" and width < 1):
-        raise UnsupportedDicom(f"The DICOM window {center:g}/{width:g} is not valid; send a centre and a width of at least 1.")
-    return Window(center, width, function)
+    windows = (Window(decimal(center), decimal(width), function) for center, width in zip(centers, widths, strict=False))
+    window = next((window for window in windows if window.is_valid), None)
+    return window, "" if window else "it has no window of a centre and a width of at least 1"
 
 
-def _read_table(item: Dataset, little_endian: bool) -> LookupTable:
-    count, first, bits = (int(number) for number in item.LUTDescriptor)
-    count = count or 1 << 16
-    if not 1 <= bits <= 16:
-        raise UnsupportedDicom(f"The DICOM VOI LUT has entries of {bits} bits; send one of 8 to 16 bits.")
-    data: Any = item.LUTData
-    if isinstance(data, bytes):
-        if len(data) >= 2 * count:
-            data = np.frombuffer(data, dtype="<u2" if little_endian else ">u2", count=count)
-        else:
-            data = np.frombuffer(data, dtype=np.uint8, count=count)
-    entries = np.atleast_1d(np.asarray(data, dtype=np.float64))
-    if len(entries) < count:
-        raise UnsupportedDicom(f"The DICOM VOI LUT has {len(entries)} entries instead of {count}; export the film again.")
-    return LookupTable(first, np.minimum(entries[:count] / ((1 << bits) - 1), 1.0))
+def _depth(table: LookupTable) -> int:
+    """How many bits the entries have.
 
-
-def _first(value: Any) -> float | None:
-    """The first of one or several numbers; None if there is none."""
-    if value is None or value == "":
-        return None
-    try:
-        return float(value)
-    except TypeError:
-        return float(value[0]) if len(value) else None
+    Most image objects must say 8 or 16 (C.11.2.1.1), and say 16 of 10 and 12 bits as well: that is how the entries are stored.
+    No table for a display leaves the upper half of its output unused, so that the depth is then the smallest that holds the
+    largest entry. Any other number is a depth that was chosen, and holds unless the entries exceed it.
+    """
+    needed = max(8, int(table.entries.max() - 1).bit_length())  # a table that ends at 4096 has 12 bits, and rounds up
+    return table.bits if needed <= table.bits < 16 else needed

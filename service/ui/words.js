@@ -14,7 +14,7 @@ const REASONS = {
   ambiguous: "Several findings fit, or none does. See the set below.",
   out_of_distribution: "The film is unlike those that the model has learnt from. Its answer may mean nothing.",
   not_frontal_chest: "This does not look like a frontal chest film: another part or view, turned, inverted or coloured.",
-  image_quality: "The film is blank, badly exposed or blurred. Try another copy of it.",
+  image_quality: "The film is blank, badly exposed or blurred, or its DICOM window cannot be applied. Try another copy of it.",
   operating_point_disagrees: "Another finding is more probable than the one called at this operating point.",
 };
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from pydicom import uid
+from pydicom.dataset import Dataset
 
 from tests.compressed_dicom import SYNTAXES, compressed_dicom, with_frame
 from tests.encoded_films import (
@@ -42,6 +43,9 @@ def seeds() -> dict[str, bytes]:
         "webp lossless": encode(rgb, "WEBP", lossless=True),
         "dicom": dicom_file(DEEP, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=3000),
     }
+    films["dicom tables"] = dicom_file(
+        DEEP, ModalityLUTSequence=[_table(16)], VOILUTSequence=[_table(12)], BitsStored=12, HighBit=11
+    )
     deflated = dicom_dataset(FILM)
     deflated.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
     films["dicom deflated"] = dicom_bytes(deflated)
@@ -49,6 +53,14 @@ def seeds() -> dict[str, bytes]:
         pixels, options = (FILM, {}) if syntax == uid.JPEGBaseline8Bit else (DEEP, {"BitsStored": 12, "HighBit": 11})
         films[f"dicom {syntax.keyword}"] = compressed_dicom(pixels, syntax, **options)
     return films
+
+
+def _table(bits: int) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, bits])
+    item.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
+    item.ModalityLUTType = "US"
+    return item
 
 
 def bombs() -> dict[str, bytes]:
