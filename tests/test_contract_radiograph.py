@@ -13,7 +13,8 @@ from service.contract.errors import (
     UnsupportedFormat,
     UnsupportedImage,
 )
-from service.contract.radiograph import MAX_EXIF_BYTES, DecodeLimits, Radiograph, sniff_format
+from service.contract.file_format import sniff_format
+from service.contract.radiograph import MAX_EXIF_BYTES, DecodeLimits, Radiograph
 from tests.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, png_claiming, tiff_file
 
 FILM = film()
