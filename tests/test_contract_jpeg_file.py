@@ -78,9 +78,10 @@ def test_a_deep_film_is_turned_upright_as_its_exif_says():
     assert (radiograph.width_px, radiograph.height_px) == (600, 400)
 
 
-def test_what_a_codec_decodes_is_kept_out_of_the_servers_own_process():
+def test_what_a_codec_decodes_or_takes_long_is_kept_out_of_the_servers_own_process():
     assert open_film(lossless(12), DecodeLimits()).is_costly
     assert open_film(lossy_12_bit(), DecodeLimits()).is_costly
+    assert open_film(lossless(8), DecodeLimits()).is_costly
     assert not open_film(encode(FILM, "JPEG"), DecodeLimits()).is_costly
 
 

@@ -103,12 +103,14 @@ def test_texts_with_line_ends_in_a_film_are_no_sign(size_bytes):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_film_that_was_cut_off_is_not_called_mangled(name):
-    data = FILES[name]
-    for kept in (150, 1000, len(data) // 2, len(data) - 9):
-        try:
-            Radiograph.from_bytes(data[:kept])
-        except InputError as refused:
-            assert "--data-binary" not in str(refused)
+    black = np.zeros((512, 512), np.uint8)
+    of_black = [encode(black, "BMP")] if name == "bmp" else [tiff_file(black)] if name == "tiff" else []
+    for data in (FILES[name], *of_black):
+        for kept in (150, 1000, len(data) // 2, len(data) - 9):
+            try:
+                Radiograph.from_bytes(data[:kept])
+            except InputError as refused:
+                assert "--data-binary" not in str(refused)
 
 
 def test_random_bytes_behind_a_films_first_bytes_are_not_called_mangled():

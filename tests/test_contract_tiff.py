@@ -153,6 +153,7 @@ UNREAD = {
     "kind 12345": tiff_of(bytes(100), {259: 12345}),
     "CIE Lab": tiff_of(np.dstack([FILM] * 3).tobytes(), {262: 8, 277: 3}),
     "raw data of a camera": tiff_of(DEEP.tobytes(), {258: 16, 262: 32803}),
+    "subsampled colour": tiff_of(bytes(2 * FILM.size), {262: 6, 277: 3, 530: 2 | 1 << 16}),
     "layout that is not read": tiff_of(np.dstack([FILM] * 2).tobytes(), {262: 2, 277: 2}),
 }
 
@@ -191,6 +192,19 @@ def test_jpeg_of_8_and_12_bits_in_a_tiff_is_read():
     twelve = tiff_of(imagecodecs.jpeg8_encode(DEEP >> 4, level=95, bitspersample=12), {258: 12, 259: 7})
     for data in (eight, twelve):
         assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FILM).mean() < 2
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
+def test_colour_as_luminance_and_differences_is_read(compression):
+    colour = Image.fromarray(np.dstack([FILM, FILM, FILM])).convert("YCbCr")
+    data = encode_image(colour, "TIFF", **({"compression": compression} if compression else {}))
+    assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FILM).mean() < 2
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_the_place_of_the_next_page_may_be_cut_off_after_the_last():
+    data = tiff_file(FILM)
+    assert np.array_equal(Radiograph.from_bytes(data[:-4]).pixels, FILM)
 
 
 def test_a_tag_that_says_nothing_of_the_pixels_may_be_broken():

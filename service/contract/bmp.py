@@ -6,7 +6,7 @@ Sources: Windows BITMAPFILEHEADER, BITMAPCOREHEADER and BITMAPINFOHEADER to BITM
 import io
 import struct
 
-from PIL import BmpImagePlugin, Image
+from PIL import BmpImagePlugin
 
 from service.contract.errors import UnreadableImage, UnsupportedImage
 
@@ -52,6 +52,6 @@ def open_file(data: bytes) -> BmpImagePlugin.BmpImageFile:
         raise
 
 
-def is_run_length_coded(image: Image.Image) -> bool:
+def is_run_length_coded(image: BmpImagePlugin.BmpImageFile) -> bool:
     """Whether decoding takes Pillow a microsecond for each run, of which a film may have millions."""
-    return image.format == "BMP" and image.info["compression"] in _RUN_LENGTHS
+    return image.info["compression"] in _RUN_LENGTHS

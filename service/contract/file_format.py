@@ -53,6 +53,12 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
         "base64 text; decode it and send the bytes",
     ),
     (rb"(?i:ffd8ffe|ffd8ffdb|89504e470d0a1a0a|49492a00|4d4d002a)", "hexadecimal text; decode it and send the bytes"),
+    (rb"[\w.-]+=@", "the name of a file, and not the film; with curl, send it by -F instead of -d"),
+    (rb"https?://", "an address, which is never fetched; send the film's bytes"),
+    (
+        rb"(?:\xef\xbb\xbf|\s)+(?:\xff\xd8\xff|\x89PNG\r\n|II\*\0|MM\0\*|RIFF....WEBP)",
+        "a film behind a byte order mark or blanks, which are not its own; send it without them",
+    ),
     (rb"[\w.-]*=?%(?i:ff%d8%ff|89png)", "percent-encoded; send the bytes themselves, with curl as --data-binary"),
     (rb"\s*<(?i:!doctype html|html|head|body)", "an HTML page; a server's error page may have been saved in place of the film"),
     (rb"\s*(<\?xml.{0,400}<svg|<svg)", "an SVG drawing"),
@@ -97,4 +103,4 @@ def name_other(data: bytes) -> str:
     for pattern, name in _NAMES:
         if pattern.match(head):
             return name
-    return "" if head.translate(None, _TEXT_BYTES) else "text, no picture"
+    return "" if head.translate(None, _TEXT_BYTES) else "text and no picture"

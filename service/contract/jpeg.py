@@ -25,6 +25,8 @@ MAX_STRAY_BYTES = 65_536
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 _EXIF = b"Exif\0\0"
+# APP2 to APP13, APP15 and comments: profiles, previews and texts, which change no pixel. Pillow takes them apart.
+_METADATA = frozenset((*range(0xE2, 0xEE), 0xEF, 0xFE))
 # Markers after which Pillow reads no length: TEM, JPG, SOI, EOI and JPG0 to JPG13, of which JPG7 is a frame of JPEG-LS.
 _JPEG_LS = 0xF7
 _WITHOUT_LENGTH = frozenset((0x01, 0xC8, 0xD8, _END_OF_IMAGE, *range(0xF0, 0xFE)))
@@ -71,14 +73,16 @@ class Frame:
 class Structure:
     """What a file is made of. frame: None if no header was found before the first scan. exif: the segments' contents, joined.
 
-    scan_ends: where the coded data of each scan end. is_ended: whether an end marker follows the last.
-    lacks_scans: whether the film is progressive, and not all of its first component was sent.
+    metadata: where segments lie, before the first scan, that change neither pixels nor orientation. scan_ends: where the coded
+    data of each scan end. is_ended: whether an end marker follows the last. lacks_scans: whether the film is progressive, and
+    not all of its first component was sent.
     """
 
     frame: Frame | None
+    exif: bytes
+    metadata: tuple[slice, ...]
     scan_ends: tuple[int, ...]
     is_ended: bool
-    exif: bytes
     lacks_scans: bool
 
     @property
@@ -102,6 +106,7 @@ def check_segments(data: bytes) -> Structure:
     segments = stray_bytes = position = 0
     frame: Frame | None = None
     exif: list[bytes] = []
+    metadata: list[slice] = []
     scans: list[bytes] = []  # headers
     scan_ends: list[int] = []
     is_ended = False
@@ -125,13 +130,15 @@ def check_segments(data: bytes) -> Structure:
                 frame = _frame(code, data[body])
             elif code == _APP1 and data[body].startswith(_EXIF):
                 exif.append(data[body])
+            elif code in _METADATA and not scans:
+                metadata.append(slice(marker.start(), position))
         _check_counts(len(scans), segments, len(exif), stray_bytes)
     if not scans:
         raise UnreadableImage("The JPEG file is damaged or truncated: it holds no scan. Export the film again.")
     if len(scan_ends) < len(scans):
         scan_ends.append(len(data))
     joined = b"".join(part if number == 0 else part[len(_EXIF) :] for number, part in enumerate(exif))
-    return Structure(frame, tuple(scan_ends), is_ended, joined, _lacks_scans(frame, scans))
+    return Structure(frame, joined, tuple(metadata), tuple(scan_ends), is_ended, _lacks_scans(frame, scans))
 
 
 def _check_counts(scans: int, segments: int, exif_segments: int, stray_bytes: int) -> None:

@@ -15,6 +15,8 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from service.contract import grey, jpeg
 from service.contract.errors import UnreadableImage
 
+_BITS_OF_PILLOW = 8
+
 # Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
 _FURTHER_DATA = bytes(range(0xFF))
 
@@ -28,16 +30,28 @@ def open_file(data: bytes, structure: jpeg.Structure) -> "JpegFile | DeepJpegFil
     frame = cast(jpeg.Frame, structure.frame)
     if structure.lacks_scans:
         raise UnreadableImage("The progressive JPEG file ends before the last of its scans; export the film again.")
-    kind = JpegFile if frame.bits == 8 else DeepJpegFile
-    image = kind(io.BytesIO(data))
-    image.structure, image.frame = structure, frame
+    if frame.bits != _BITS_OF_PILLOW:
+        return DeepJpegFile(io.BytesIO(data))
+    image = JpegFile(io.BytesIO(_without(structure.metadata, data)))
+    image.frame = frame
     return image
+
+
+def _without(places: tuple[slice, ...], data: bytes) -> bytes:
+    if not places:
+        return data
+    starts, ends = (0, *(place.stop for place in places)), (*(place.start for place in places), len(data))
+    return b"".join(data[start:end] for start, end in zip(starts, ends, strict=True))
+
+
+def is_slow(frame: jpeg.Frame) -> bool:
+    """Whether the film is decoded twice, at full scale, or by a codec that a server keeps out of its own process."""
+    return frame.is_lossless or frame.bits != _BITS_OF_PILLOW
 
 
 class JpegFile(JpegImagePlugin.JpegImageFile):
     """Pillow's reader. Raises UnreadableImage on loading a film whose coded data end early."""
 
-    structure: jpeg.Structure
     frame: jpeg.Frame
     _drafted: tuple[str, tuple[int, int]] | None = None
 
@@ -53,7 +67,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         corner = self.im.getpixel((self.width - 1, self.height - 1))
         is_doubtful = self.frame.is_lossless or {*(corner if isinstance(corner, tuple) else (corner,))} <= _MID_GREY
         if is_doubtful and self.frame.ends_with_data:
-            further = JpegImagePlugin.JpegImageFile(io.BytesIO(_with_further_data(_bytes_of(self), self.structure)))
+            further = JpegImagePlugin.JpegImageFile(io.BytesIO(_with_further_data(_bytes_of(self))))
             if self._drafted:
                 further.draft(*self._drafted)
             if further.tobytes() != Image.Image.tobytes(self):
@@ -71,12 +85,12 @@ class DeepJpegFile(ImageFile.ImageFile):
     frame: jpeg.Frame
 
     def _open(self) -> None:
-        structure = jpeg.check_segments(_bytes_of(self))
-        frame = cast(jpeg.Frame, structure.frame)
-        self._size = frame.width_px, frame.height_px
-        self._mode = "L" if len(frame.components) == 1 else "RGB"
-        if structure.exif:
-            self.info["exif"] = structure.exif
+        self.structure = jpeg.check_segments(_bytes_of(self))
+        self.frame = cast(jpeg.Frame, self.structure.frame)
+        self._size = self.frame.width_px, self.frame.height_px
+        self._mode = "L" if len(self.frame.components) == 1 else "RGB"
+        if self.structure.exif:
+            self.info["exif"] = self.structure.exif
 
     def load(self) -> Any:
         """Decode the film, once."""
@@ -90,7 +104,7 @@ class DeepJpegFile(ImageFile.ImageFile):
         if samples.shape[:2] != (self.height, self.width) or samples.ndim != (2 if self.mode == "L" else 3):
             raise UnreadableImage("The JPEG file does not decode to its own size; export the film again.")
         if not self.structure.is_ended or (
-            self.frame.ends_with_data and not np.array_equal(samples, _samples(_with_further_data(data, self.structure)))
+            self.frame.ends_with_data and not np.array_equal(samples, _samples(_with_further_data(data)))
         ):
             raise _ends_early()
         bits = self.frame.bits
@@ -112,9 +126,9 @@ def _bytes_of(image: ImageFile.ImageFile) -> bytes:
     return cast(io.BytesIO, image.fp).getvalue()
 
 
-def _with_further_data(data: bytes, structure: jpeg.Structure) -> bytes:
+def _with_further_data(data: bytes) -> bytes:
     """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there."""
-    end = structure.scan_ends[0]
+    end = jpeg.check_segments(data).scan_ends[0]
     return data[:end] + _FURTHER_DATA + data[end:]
 
 

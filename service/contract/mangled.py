@@ -17,7 +17,7 @@ _RECODED = f"The film's bytes were taken for letters and written in another enco
 
 # With the bytes over 127 replaced, cut to 7 bits, or written in UTF-8 as the letters of Latin-1 or Windows-1252.
 _RECODED_HEAD = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\xef\xbf\xbd|(?:\?|\x09|\xc2\x89|\xe2\x80\xb0)PNG|\xc3\xbf\xc3\x98\xc3\xbf"
+    rb"(?:\xef\xbb\xbf)?(?:\xef\xbf\xbd|(?:\?|\x09|\xc2\x89|\xe2\x80\xb0)PNG[\r\n\x1a]|\xc3\xbf\xc3\x98\xc3\xbf"
     rb"|(?:\?{4}|\x7f\x58\x7f[`a]).{1,2}(?:JFIF|Exif)|RIFF.{5,12}WEBP)",
     re.DOTALL,
 )
@@ -30,10 +30,11 @@ _LINE_END_IN_PIXELS = re.compile(rb"[^\t\r\n -~]\r\n")
 _LEAST_LINE_ENDS = 16
 
 _LEAST_BYTES = 8192
-_LEAST_BYTES_WITH_ZERO = 2048  # in headers; pixels alone would do
+_LEAST_BYTES_WITH_ZERO = 2048
 _LEAST_BYTES_FOR_PAIRS = 2_000_000  # which hold CR LF some thirty times, by chance
 _LEAST_LETTERS = 64
-_LEAST_DISTINCT = 250
+_LEAST_DISTINCT, _LEAST_DISTINCT_IN_ASCII = 250, 120
+# Of a film made to be slow; enough to tell.
 _LOOKED_AT_BYTES = 1 << 20
 
 # Coded such that all bytes occur alike, and by decoders that do not notice a change.
@@ -47,7 +48,7 @@ def explain(data: bytes, format_name: str) -> str:
     """
     if not format_name:
         return _explain_head(data)
-    if b"\0" not in data and len(data) >= _LEAST_BYTES_WITH_ZERO:
+    if _lacks_zeros(data):
         return _LEFT_OUT
     if _ends_lines_in_pixels(data):
         return _LINE_ENDS
@@ -61,7 +62,7 @@ def explain_damage(data: bytes, format_name: str) -> str:
     explained = explain(data, format_name)
     if explained:
         return explained
-    if data.isascii() and len(data) >= _LEAST_BYTES:
+    if data.isascii() and len(data) >= _LEAST_BYTES and len(set(data[:_LOOKED_AT_BYTES])) >= _LEAST_DISTINCT_IN_ASCII:
         return _RECODED
     return _LINE_ENDS if _lacks_line_ends(data) else ""
 
@@ -69,18 +70,23 @@ def explain_damage(data: bytes, format_name: str) -> str:
 def _explain_head(data: bytes) -> str:
     if _RECODED_HEAD.match(data):
         return _RECODED
-    if _HEAD_WITHOUT_ZEROS.match(data) and b"\0" not in data and len(data) >= _LEAST_BYTES_WITH_ZERO:
+    if _HEAD_WITHOUT_ZEROS.match(data) and _lacks_zeros(data):
         return _LEFT_OUT
     is_png = data.startswith(PNG_SIGNATURE[:4]) and not PNG_SIGNATURE.startswith(data)
     return _LINE_ENDS if is_png else ""
 
 
+def _lacks_zeros(data: bytes) -> bool:
+    """Whether a file that is no text has no zero byte, as every sound film has in its header."""
+    return b"\0" not in data and len(data) >= _LEAST_BYTES_WITH_ZERO and not data[:_LEAST_BYTES_WITH_ZERO].isascii()
+
+
 def _ends_lines_in_pixels(data: bytes) -> bool:
     """Whether every LF has a CR before it, even where there is no text."""
     first = data.find(b"\n")
-    if first < 1 or data[first - 1] != ord("\r") or _BARE_LINE_FEED.search(data, first):
+    if first < 1 or data[first - 1] != ord("\r") or _BARE_LINE_FEED.search(data, first, _LOOKED_AT_BYTES):
         return False
-    return len([*islice(_LINE_END_IN_PIXELS.finditer(data), _LEAST_LINE_ENDS)]) == _LEAST_LINE_ENDS
+    return len([*islice(_LINE_END_IN_PIXELS.finditer(data, 0, _LOOKED_AT_BYTES), _LEAST_LINE_ENDS)]) == _LEAST_LINE_ENDS
 
 
 def _lacks_line_ends(data: bytes) -> bool:

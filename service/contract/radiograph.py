@@ -193,12 +193,12 @@ def _open_picture(data: bytes, format_name: str, limits: DecodeLimits) -> Opened
     strangers' bytes, and its own pixel limit would compete with ours.
     """
     image: Any
-    scans, costly_passes = 1, COSTLY_PIXELS
+    scans, costly_passes, is_slow = 1, COSTLY_PIXELS, False
     match format_name:
         case "jpeg":
             structure = jpeg.check_segments(data)
             image = jpeg_file.open_file(data, structure)
-            scans, costly_passes = structure.scans, COSTLY_JPEG_PASSES
+            scans, costly_passes, is_slow = structure.scans, COSTLY_JPEG_PASSES, jpeg_file.is_slow(image.frame)
         case "png":
             data = png.film_only(data)
             image = png.PngFile(io.BytesIO(data))
@@ -206,6 +206,7 @@ def _open_picture(data: bytes, format_name: str, limits: DecodeLimits) -> Opened
             image = tiff.open_file(data, limits.max_pixels)
         case "bmp":
             image = bmp.open_file(data)
+            is_slow = bmp.is_run_length_coded(image)
         case "webp":
             image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
             if image.is_animated:
@@ -215,8 +216,7 @@ def _open_picture(data: bytes, format_name: str, limits: DecodeLimits) -> Opened
     passes = width_px * height_px * scans
     if format_name == "jpeg":
         jpeg.check_passes(width_px * height_px, scans)
-    is_costly = passes > costly_passes or isinstance(image, jpeg_file.DeepJpegFile) or bmp.is_run_length_coded(image)
-    return OpenedFilm(is_costly, lambda side_px: _decode_picture(image, data, format_name, side_px))
+    return OpenedFilm(is_slow or passes > costly_passes, lambda side_px: _decode_picture(image, data, format_name, side_px))
 
 
 def _check_size(width_px: int, height_px: int, limits: DecodeLimits) -> None:

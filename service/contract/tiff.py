@@ -33,7 +33,7 @@ _WIDTH, _LENGTH = 256, 257
 _BITS_PER_SAMPLE = 258
 _COMPRESSION = 259
 _PHOTOMETRIC_INTERPRETATION = 262
-_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _YCBCR = 0, 1, 6
 _STRIP_OFFSETS = 273
 _SAMPLES_PER_PIXEL = 277
 _ROWS_PER_STRIP = 278
@@ -41,10 +41,12 @@ _PLANAR_CONFIGURATION = 284
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _TILE_OFFSETS = 324
 _SAMPLE_FORMAT = 339
+_SUBSAMPLING = 530
 _OFFSETS = (_STRIP_OFFSETS, _TILE_OFFSETS)
 _READ_TAGS = (
     _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC_INTERPRETATION,
-    _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT, *_OFFSETS,
+    _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT, _SUBSAMPLING,
+    *_OFFSETS,
 )  # fmt: skip
 
 _ENTRY_BYTES = 12
@@ -58,7 +60,7 @@ _OLD_REDUCED = 2
 _UNSIGNED, _SIGNED, _FLOATING = 1, 2, 3
 _SAMPLE_FORMATS = {4: "of undefined format", 5: "of complex integers", 6: "of complex numbers"}
 
-_JPEG = 7
+_UNCOMPRESSED, _JPEG = 1, 7
 _READ_COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO) - {50001}  # WebP: Pillow's libtiff comes without it
 _COMPRESSIONS = {
     32766: "NeXT run lengths", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34887: "LERC",
@@ -69,7 +71,7 @@ _PHOTOMETRICS = {
     4: "a transparency mask", 8: "CIE Lab colour", 9: "ICC Lab colour", 10: "ITU Lab colour", 32803: "raw data of a camera",
     32844: "CIE Log luminance", 32845: "CIE Log colour", 34892: "raw data of a camera",
 }  # fmt: skip
-_COLOURS = {2: 3, 5: 4, 6: 3}  # RGB, CMYK, YCbCr; extra samples are not needed
+_COLOURS = {2: 3, 5: 4, _YCBCR: 3}  # RGB, CMYK, YCbCr; extra samples are not needed
 _SAVE = "save it as an uncompressed TIFF with 8 or 16 bit grey values, or as a PNG."
 
 # Pillow reads BlackIsZero at every depth but WhiteIsZero, of more than 8 bits, in little endian of 16 bits only; then it
@@ -201,7 +203,8 @@ def read_directories(data: bytes) -> list[Directory]:
                     (place,) = struct.unpack_from(order + "I", data, place)
                 numbers[tag] = struct.unpack_from(kinds, data, place)
         pages.append(Directory(start, numbers))
-        (start,) = struct.unpack_from(order + "I", data, start + 2 + entries * _ENTRY_BYTES)
+        next_at = start + 2 + entries * _ENTRY_BYTES
+        (start,) = struct.unpack(order + "I", data[next_at : next_at + 4].ljust(4, b"\0"))
     return pages
 
 
@@ -225,7 +228,7 @@ def _order(data: bytes) -> str:
 
 
 def _check_layout(page: Directory, max_pixels: int) -> None:
-    compression, photometric = page.first(_COMPRESSION, 1), page.first(_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
+    compression, photometric = page.first(_COMPRESSION, _UNCOMPRESSED), page.first(_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
     bits, sample_format = page.first(_BITS_PER_SAMPLE, 1), page.first(_SAMPLE_FORMAT, _UNSIGNED)
     if compression not in _READ_COMPRESSIONS:
         name = _COMPRESSIONS.get(compression, f"kind {compression}")
@@ -240,6 +243,9 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
         raise UnsupportedImage(f"The TIFF image has grey values of {bits} bits, which are not read; {_SAVE}")
     if photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and bits > 8:
         raise UnsupportedImage("The TIFF image has 16-bit colour; save it as a 16-bit grey TIFF or as a 16-bit PNG.")
+    is_subsampled = photometric == _YCBCR and page.values.get(_SUBSAMPLING, (2, 2)) != (1, 1)
+    if is_subsampled and compression == _UNCOMPRESSED:  # Pillow takes the samples for whole ones
+        raise UnsupportedImage(f"The TIFF image has subsampled colour without compression, which is not read; {_SAVE}")
     # Tiles are decoded whole: what lies outside the film costs the same.
     tile_width, tile_length = max(1, page.first(_TILE_WIDTH, 1)), max(1, page.first(_TILE_LENGTH, 1))
     across, down = -(-page.size[0] // tile_width), -(-page.size[1] // tile_length)
@@ -251,6 +257,7 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
 
 
 # Frame header of a JPEG (ITU-T T.81, B.2.2): marker, length, bits, height and width.
+_JPEG_FRAME_WITHIN_BYTES = 1024  # behind a quantisation and four Huffman tables at most
 _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc9-\xcb]..(.)(..)(..)", re.DOTALL)
 
 
@@ -266,12 +273,12 @@ def _check_strips(page: Directory, data: bytes) -> None:
     per_plane = -(-length // rows) * (-(-width // columns) if columns else 0)
     if len(offsets) < per_plane * planes or not all(offsets[: per_plane * planes]):
         raise UnreadableImage("The TIFF file lacks some of its image's strips or tiles; export the film again.")
-    if page.first(_COMPRESSION, 1) != _JPEG:
+    if page.first(_COMPRESSION, _UNCOMPRESSED) != _JPEG:
         return
     for number, offset in enumerate(offsets):
         # The last strip may be as short as the film; a tile is always whole.
         expected = rows if is_tiled else min(rows, length - number % per_plane * rows)
-        frame = _JPEG_FRAME.search(data, offset)
+        frame = _JPEG_FRAME.search(data, offset, offset + _JPEG_FRAME_WITHIN_BYTES)
         if frame and int.from_bytes(frame[2], "big") < expected:
             raise UnreadableImage("The TIFF file's JPEG data have fewer rows than its image; export the film again.")
 
