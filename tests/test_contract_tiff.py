@@ -33,6 +33,28 @@ def test_tiles_count_against_the_pixel_limit_as_they_are_decoded():
         Radiograph.from_bytes(in_one_tile(272), limits=limits)
 
 
+@pytest.mark.parametrize("kind", [9, 16], ids=["signed", "of 64 bits"])
+def test_tiles_count_whatever_kind_of_number_their_sides_are(kind):
+    data = bytearray(in_one_tile(272))
+    sides = [data.index(struct.pack("<HHI", tag, 4, 1)) for tag in (322, 323)]
+    for entry in sides:
+        data[entry + 2 : entry + 4] = struct.pack("<H", kind)
+    if kind == 16:  # such a number stands elsewhere
+        for entry in sides:
+            data[entry + 8 : entry + 12] = struct.pack("<I", len(data))
+            data += struct.pack("<Q", 272)
+    with pytest.raises(ImageTooLarge, match="272 x 272"):
+        Radiograph.from_bytes(bytes(data), limits=DecodeLimits(max_pixels=256 * 256))
+
+
+def test_the_tiles_of_an_unmarked_copy_count_as_well():
+    copy = tiff_of(bytes(64 * 64), {322: 4096, 323: 4096, 324: 8}, 64)
+    data = bytearray(tiff_file(FILM))
+    data[-4:] = struct.pack("<I", len(data) + struct.unpack_from("<I", copy, 4)[0])
+    with pytest.raises(ImageTooLarge, match="4096 x 4096"):
+        Radiograph.from_bytes(bytes(data) + copy, limits=DecodeLimits(max_pixels=1_000_000))
+
+
 @pytest.mark.parametrize("kind", [1, 4], ids=["bytes", "longs"])
 def test_a_directory_of_a_hundred_thousand_strips_is_refused(kind):
     data = bytearray(tiff_file(FILM)) + bytes(4 * tiff.MAX_VALUES)
@@ -153,6 +175,7 @@ UNREAD = {
     "kind 12345": tiff_of(bytes(100), {259: 12345}),
     "CIE Lab": tiff_of(np.dstack([FILM] * 3).tobytes(), {262: 8, 277: 3}),
     "raw data of a camera": tiff_of(DEEP.tobytes(), {258: 16, 262: 32803}),
+    "differences": tiff_of(zlib.compress(bytes(256 * 384)), {258: 12, 259: 8, 317: 2}),
     "subsampled colour": tiff_of(bytes(2 * FILM.size), {262: 6, 277: 3, 530: 2 | 1 << 16}),
     "layout that is not read": tiff_of(np.dstack([FILM] * 2).tobytes(), {262: 2, 277: 2}),
 }

@@ -38,20 +38,21 @@ _STRIP_OFFSETS = 273
 _SAMPLES_PER_PIXEL = 277
 _ROWS_PER_STRIP = 278
 _PLANAR_CONFIGURATION = 284
+_PREDICTOR = 317
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _TILE_OFFSETS = 324
 _SAMPLE_FORMAT = 339
 _SUBSAMPLING = 530
-_OFFSETS = (_STRIP_OFFSETS, _TILE_OFFSETS)
 _READ_TAGS = (
     _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC_INTERPRETATION,
-    _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR_CONFIGURATION, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT, _SUBSAMPLING,
-    *_OFFSETS,
+    _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR_CONFIGURATION, _PREDICTOR, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT,
+    _SUBSAMPLING, _STRIP_OFFSETS, _TILE_OFFSETS,
 )  # fmt: skip
 
 _ENTRY_BYTES = 12
 _KINDS_KEPT_AS_BYTES = (1, 2, 7)  # BYTE, ASCII, UNDEFINED: profiles and texts, which are not taken apart
-_NUMBERS = {3: "H", 4: "I"}  # SHORT, LONG
+# BYTE, SHORT, LONG, their signed kinds, IFD, and BigTIFF's: libtiff takes a number of any of them.
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
 
 # Bits of NewSubfileType, and the value of the older SubfileType that means the same as the first.
 _REDUCED, _MASK = 1, 4
@@ -130,10 +131,15 @@ def open_file(data: bytes, max_pixels: int) -> TiffFile:
     """The film, not yet decoded. max_pixels: of its tiles as well, which may hang over.
 
     Raises UnsupportedImage for several films, an intact layout that is not read, and a directory that would take seconds to
-    read; ImageTooLarge; UnreadableImage, or struct.error, if cut off.
+    read; ImageTooLarge; UnreadableImage, struct.error or KeyError if damaged.
     """
     film, *copies = film_pages(read_directories(data))
     _check_layout(film, max_pixels)
+    for page in copies:
+        try:
+            _check_layout(page, max_pixels)
+        except UnsupportedImage as fault:  # whether it is a copy cannot be seen
+            raise _several() from fault
     image = _open_page(data, film)
     image.file, image.copies = data, tuple(copies)
     return image
@@ -178,7 +184,11 @@ def _page_to_grey(image: TiffFile) -> GreyPixels:
 
 
 def read_directories(data: bytes) -> list[Directory]:
-    """All pages. Raises UnsupportedImage for directories of so many values that reading them would take seconds."""
+    """All pages.
+
+    Raises UnsupportedImage for directories of so many values that reading them would take seconds, UnreadableImage,
+    struct.error or KeyError for a damaged one.
+    """
     order = _order(data)
     (start,) = struct.unpack_from(order + "I", data, 4)
     pages: list[Directory] = []
@@ -190,18 +200,20 @@ def read_directories(data: bytes) -> list[Directory]:
         numbers: dict[int, tuple[int, ...]] = {}
         for entry in range(start + 2, start + 2 + entries * _ENTRY_BYTES, _ENTRY_BYTES):
             tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
-            if kind not in _KINDS_KEPT_AS_BYTES or tag in _OFFSETS:
+            if kind not in _KINDS_KEPT_AS_BYTES or tag in _READ_TAGS:
                 values += count
             if values > MAX_VALUES:
                 raise UnsupportedImage(
                     f"The TIFF file lists more than {MAX_VALUES} values in its directory; save it in fewer strips or tiles."
                 )
-            if tag in _READ_TAGS and kind in _NUMBERS and count:
-                kinds = f"{order}{count}{_NUMBERS[kind]}"
+            if tag in _READ_TAGS and count:
+                kinds = f"{order}{count}{_NUMBERS[kind]}"  # KeyError for what is no whole number
                 place = entry + 8
                 if struct.calcsize(kinds) > 4:
                     (place,) = struct.unpack_from(order + "I", data, place)
                 numbers[tag] = struct.unpack_from(kinds, data, place)
+                if min(numbers[tag]) < 0:
+                    raise UnreadableImage("The TIFF file is damaged or truncated; export the film again.")
         pages.append(Directory(start, numbers))
         next_at = start + 2 + entries * _ENTRY_BYTES
         (start,) = struct.unpack(order + "I", data[next_at : next_at + 4].ljust(4, b"\0"))
@@ -243,6 +255,9 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
         raise UnsupportedImage(f"The TIFF image has grey values of {bits} bits, which are not read; {_SAVE}")
     if photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and bits > 8:
         raise UnsupportedImage("The TIFF image has 16-bit colour; save it as a 16-bit grey TIFF or as a 16-bit PNG.")
+    has_differences = page.first(_PREDICTOR, 1) != 1 and compression != _UNCOMPRESSED
+    if has_differences and bits not in (8, 16, 32):  # nor does libtiff read them
+        raise UnsupportedImage(f"The TIFF image has differences of neighbours in place of {bits}-bit values; {_SAVE}")
     is_subsampled = photometric == _YCBCR and page.values.get(_SUBSAMPLING, (2, 2)) != (1, 1)
     if is_subsampled and compression == _UNCOMPRESSED:  # Pillow takes the samples for whole ones
         raise UnsupportedImage(f"The TIFF image has subsampled colour without compression, which is not read; {_SAVE}")
