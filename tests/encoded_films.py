@@ -70,6 +70,34 @@ def png_16_bit(samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
     return _png(header, *chunks, (b"IDAT", zlib.compress(body)))
 
 
+# First column and row of each of Adam7's passes, and the steps between columns and rows (PNG specification, 8.1).
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def png_rows(samples: np.ndarray, depth: int, *, interlaced: bool = False) -> list[bytes]:
+    """The rows of a PNG, each behind its filter byte, in the order of the file. samples: [H, W, channels], below 2 ** depth."""
+    rows = []
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        for row in samples[top::down, left::across]:
+            bits = (row.reshape(-1, 1).astype(np.uint16) >> np.arange(depth - 1, -1, -1, dtype=np.uint16)) & 1
+            rows.append(b"\0" + np.packbits(bits.astype(np.uint8).ravel()).tobytes())
+    return rows
+
+
+def png_of_rows(
+    width_px: int,
+    height_px: int,
+    depth: int,
+    colour_type: int,
+    rows: list[bytes],
+    *chunks: tuple[bytes, bytes],
+    interlaced: bool = False,
+) -> bytes:
+    """A PNG of that header, whatever its rows are. chunks: before the pixels."""
+    header = struct.pack(">IIBBBBB", width_px, height_px, depth, colour_type, 0, 0, interlaced)
+    return _png(header, *chunks, (b"IDAT", zlib.compress(b"".join(rows))))
+
+
 def png_of_chunks(count: int) -> bytes:
     """An 8-bit PNG of 100 x 100 px with so many empty IDAT chunks before its pixels."""
     body = zlib.compress(bytes(100 * 101))
@@ -91,6 +119,15 @@ def tiff_file(
     data += b"\0" * (len(data) % 2)
     order, version = {"<": (b"II", b"*\0"), ">": (b"MM", b"\0*")}[byte_order]
     return order + version + struct.pack(byte_order + "I", 8 + len(data)) + data + directory
+
+
+def tiff_of(data: bytes, tags: dict[int, int], size_px: int = 256) -> bytes:
+    """A TIFF of one strip of these coded data: 8-bit grey, uncompressed, but for the tags."""
+    values = {256: size_px, 257: size_px, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: size_px, 279: len(data)} | tags
+    directory = struct.pack("<H", len(values))
+    directory += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(values.items())) + bytes(4)
+    padded = data + b"\0" * (len(data) % 2)
+    return b"II*\0" + struct.pack("<I", 8 + len(padded)) + padded + directory
 
 
 def png_claiming(width_px: int, height_px: int) -> bytes:

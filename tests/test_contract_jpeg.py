@@ -53,6 +53,20 @@ def test_scans_inside_a_segment_are_not_scans_of_the_film():
     assert Radiograph.from_bytes(with_segments(thumbnail)).pixels.shape == FILM.shape
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\x04"),
+        segment(0xE2, b"MPF\0"),
+        segment(0xFE, b""),
+    ],
+    ids=["profile", "Photoshop's blocks", "several pictures", "comment"],
+)
+def test_broken_metadata_are_no_damage_to_the_film(broken):
+    assert np.array_equal(Radiograph.from_bytes(with_segments(broken)).pixels, Radiograph.from_bytes(BASELINE).pixels)
+
+
 def test_segments_up_to_the_limit_pass_and_no_more():
     comment = segment(0xFE, b"")
     own = 8  # start, JFIF, two tables, frame, two codes, scan

@@ -1,3 +1,4 @@
+import re
 import struct
 import tracemalloc
 
@@ -9,11 +10,13 @@ from service.contract.errors import (
     AspectRatioTooExtreme,
     ImageTooLarge,
     ImageTooSmall,
+    InputError,
     UnreadableImage,
     UnsupportedFormat,
     UnsupportedImage,
 )
-from service.contract.radiograph import MAX_EXIF_BYTES, DecodeLimits, Radiograph, sniff_format
+from service.contract.file_format import sniff_format
+from service.contract.radiograph import MAX_EXIF_BYTES, DecodeLimits, Radiograph
 from tests.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, png_claiming, tiff_file
 
 FILM = film()
@@ -73,6 +76,25 @@ def test_noise_in_a_file_gives_a_film_or_an_input_error_and_nothing_else(clean):
             pass
         except Exception as error:
             assert type(error).__name__ == "UnsupportedDicom", repr(error)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", [name for name in FILES if name != "dicom"])
+def test_damage_is_told_in_our_own_words(name):
+    rng = np.random.default_rng(9)
+    said = set()
+    for _ in range(200):
+        data = bytearray(FILES[name])
+        for place in rng.integers(2, min(len(data), 900), size=6):
+            data[place] = rng.integers(256)
+        try:
+            Radiograph.from_bytes(bytes(data[: rng.integers(100, len(data))]), limits=DecodeLimits(max_pixels=1_000_000))
+        except InputError as refused:
+            said.add(str(refused))
+    assert said
+    assert not [
+        words for words in said if re.search(r"Error|Exception|decoder|chunk b|driver|errno|unpack|not processed|0x", words)
+    ]
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a" + b"\0" * 200, b"%PDF-1.7", b"http://127.0.0.1/film.png", b"\x89PNG"])

@@ -1,14 +1,16 @@
 import io
 import struct
+import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
 from service.contract import tiff
-from service.contract.errors import ImageTooLarge, UnsupportedImage
+from service.contract.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from service.contract.radiograph import DecodeLimits, Radiograph
-from tests.encoded_films import encode_image, film, tiff_file
+from tests.encoded_films import encode_image, film, tiff_file, tiff_of
 
 FILM = film()
 
@@ -31,17 +33,39 @@ def test_tiles_count_against_the_pixel_limit_as_they_are_decoded():
         Radiograph.from_bytes(in_one_tile(272), limits=limits)
 
 
+@pytest.mark.parametrize("kind", [9, 16], ids=["signed", "of 64 bits"])
+def test_tiles_count_whatever_kind_of_number_their_sides_are(kind):
+    data = bytearray(in_one_tile(272))
+    sides = [data.index(struct.pack("<HHI", tag, 4, 1)) for tag in (322, 323)]
+    for entry in sides:
+        data[entry + 2 : entry + 4] = struct.pack("<H", kind)
+    if kind == 16:  # such a number stands elsewhere
+        for entry in sides:
+            data[entry + 8 : entry + 12] = struct.pack("<I", len(data))
+            data += struct.pack("<Q", 272)
+    with pytest.raises(ImageTooLarge, match="272 x 272"):
+        Radiograph.from_bytes(bytes(data), limits=DecodeLimits(max_pixels=256 * 256))
+
+
+def test_the_tiles_of_an_unmarked_copy_count_as_well():
+    copy = tiff_of(bytes(64 * 64), {322: 4096, 323: 4096, 324: 8}, 64)
+    data = bytearray(tiff_file(FILM))
+    data[-4:] = struct.pack("<I", len(data) + struct.unpack_from("<I", copy, 4)[0])
+    with pytest.raises(ImageTooLarge, match="4096 x 4096"):
+        Radiograph.from_bytes(bytes(data) + copy, limits=DecodeLimits(max_pixels=1_000_000))
+
+
 @pytest.mark.parametrize("kind", [1, 4], ids=["bytes", "longs"])
 def test_a_directory_of_a_hundred_thousand_strips_is_refused(kind):
-    data = bytearray(tiff_file(FILM))
+    data = bytearray(tiff_file(FILM)) + bytes(4 * tiff.MAX_VALUES)
     entry = data.index(struct.pack("<HH", 273, 4))
     for count, refused in ((tiff.MAX_VALUES // 2, False), (tiff.MAX_VALUES + 1, True)):
         data[entry : entry + 8] = struct.pack("<HHI", 273, kind, count)
         if refused:
             with pytest.raises(UnsupportedImage, match="fewer strips"):
-                tiff.check_directory(bytes(data))
+                tiff.read_directories(bytes(data))
         else:
-            tiff.check_directory(bytes(data))
+            tiff.read_directories(bytes(data))
 
 
 def test_a_long_profile_is_no_reason_to_refuse_a_film():
@@ -65,3 +89,146 @@ def test_pages_are_not_counted(monkeypatch):
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "n_frames", property(lambda _: pytest.fail("pages were counted")))
     with pytest.raises(UnsupportedImage, match="more than one frame or page"):
         Radiograph.from_bytes(data)
+
+
+COPY = Image.fromarray(FILM).resize((64, 64))
+REDUCED, MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0, section 8)
+
+
+def pages_of(*pages: tuple[Image.Image, dict[int, int]]) -> bytes:
+    """A TIFF of these pages, each with the tags beside it."""
+    stream = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(stream) as writer:
+        for image, tags in pages:
+            image.save(writer, "TIFF", tiffinfo=tags)
+            writer.newFrame()
+    return stream.getvalue()
+
+
+WHOLE = (Image.fromarray(FILM), {})
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        (WHOLE, (COPY, {254: REDUCED})),
+        (WHOLE, (COPY, {254: REDUCED}), (COPY.resize((32, 32)), {254: REDUCED})),
+        ((COPY, {254: REDUCED}), WHOLE),
+        (WHOLE, (COPY, {255: 2})),
+        (WHOLE, (COPY, {})),
+        (WHOLE, (COPY, {}), (COPY.resize((32, 32)), {})),
+        (WHOLE, (Image.fromarray(FILM).convert("1"), {254: MASK})),
+        ((Image.fromarray(FILM), {254: REDUCED}),),
+    ],
+    ids=["copy", "two copies", "copy first", "old tag", "unmarked", "two unmarked", "mask", "nothing but a copy"],
+)
+def test_a_film_with_reduced_copies_of_itself_is_one_film(pages):
+    radiograph = Radiograph.from_bytes(pages_of(*pages))
+    assert np.array_equal(radiograph.pixels, FILM)
+    assert (radiograph.width_px, radiograph.height_px) == (256, 256)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Image.fromarray(255 - FILM).resize((64, 64)),
+        Image.fromarray(FILM[::-1]).resize((64, 64)),
+        Image.fromarray(FILM).resize((64, 80)),
+        Image.fromarray(FILM).resize((200, 200)),
+        Image.fromarray(FILM),
+    ],
+    ids=["negative", "upside down", "of another shape", "hardly smaller", "as large"],
+)
+def test_a_further_page_that_is_no_reduced_copy_is_a_second_film(other):
+    with pytest.raises(UnsupportedImage, match="more than one frame or page"):
+        Radiograph.from_bytes(pages_of(WHOLE, (other, {})))
+
+
+def test_a_deep_film_with_a_marked_copy_is_read_in_full_depth():
+    deep = FILM.astype(np.uint16) * 257
+    data = pages_of((COPY, {254: REDUCED}), (Image.fromarray(deep), {}))
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, FILM)
+
+
+def test_the_films_own_orientation_is_undone_whatever_its_copies_say():
+    data = pages_of((COPY, {254: REDUCED, 274: 1}), (Image.fromarray(FILM[::-1, ::-1]), {274: 3}))
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, FILM)
+
+
+DEEP = FILM.astype(np.uint16) * 257
+
+# Tags by number: 258 bits, 259 compression, 262 meaning, 339 format of samples.
+UNREAD = {
+    "16-bit floating-point": tiff_of(FILM.astype(np.float16).tobytes(), {258: 16, 339: 3}),
+    "24-bit floating-point": tiff_of(bytes(3 * FILM.size), {258: 24, 339: 3}),
+    "64-bit floating-point": tiff_of(FILM.astype(np.float64).tobytes(), {258: 64, 339: 3}),
+    "complex numbers": tiff_of(FILM.astype(np.complex64).tobytes(), {258: 64, 339: 6}),
+    "undefined format": tiff_of(FILM.tobytes(), {339: 4}),
+    "grey values of 10 bits": tiff_of(bytes(256 * 320), {258: 10}),
+    "grey values of 64 bits": tiff_of(FILM.astype(np.uint64).tobytes(), {258: 64}),
+    "negative": tiff_of((FILM.astype(int) - 128).astype(np.int8).tobytes(), {339: 2}),
+    "JPEG 2000": tiff_of(imagecodecs.jpeg2k_encode(FILM), {259: 34712}),
+    "LERC": tiff_of(imagecodecs.lerc_encode(FILM), {259: 34887}),
+    "WebP": tiff_of(imagecodecs.webp_encode(np.dstack([FILM] * 3)), {259: 50001, 262: 2, 277: 3}),
+    "JPEG XL": tiff_of(imagecodecs.jpegxl_encode(FILM), {259: 50002}),
+    "JBIG": tiff_of(bytes(100), {259: 34661}),
+    "kind 12345": tiff_of(bytes(100), {259: 12345}),
+    "CIE Lab": tiff_of(np.dstack([FILM] * 3).tobytes(), {262: 8, 277: 3}),
+    "raw data of a camera": tiff_of(DEEP.tobytes(), {258: 16, 262: 32803}),
+    "differences": tiff_of(zlib.compress(bytes(256 * 384)), {258: 12, 259: 8, 317: 2}),
+    "subsampled colour": tiff_of(bytes(2 * FILM.size), {262: 6, 277: 3, 530: 2 | 1 << 16}),
+    "layout that is not read": tiff_of(np.dstack([FILM] * 2).tobytes(), {262: 2, 277: 2}),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_an_intact_film_that_is_not_read_is_named_and_not_called_damaged(name):
+    with pytest.raises(UnsupportedImage, match=name):
+        Radiograph.from_bytes(UNREAD[name])
+
+
+def test_signed_samples_without_a_negative_one_are_read():
+    assert np.array_equal(Radiograph.from_bytes(tiff_of((FILM // 2).tobytes(), {339: 2})).pixels, FILM // 2)
+
+
+HALF = FILM[:128]
+ENDING_EARLY = {
+    "Deflate": tiff_of(zlib.compress(HALF.tobytes()), {259: 8}),
+    "LZW": tiff_of(imagecodecs.lzw_encode(HALF.tobytes()), {259: 5}),
+    "PackBits": tiff_of(imagecodecs.packbits_encode(HALF), {259: 32773}),
+    "JPEG": tiff_of(imagecodecs.jpeg8_encode(HALF), {259: 7}),
+    "Zstandard": tiff_of(imagecodecs.zstd_encode(HALF.tobytes()), {259: 50000}),
+    "LZMA": tiff_of(imagecodecs.lzma_encode(HALF.tobytes()), {259: 34925}),
+    "a strip that is missing": tiff_of(FILM.tobytes(), {278: 128}),
+    "a strip that is nowhere": tiff_of(FILM.tobytes(), {273: 0}),
+}
+
+
+@pytest.mark.parametrize("name", ENDING_EARLY)
+def test_pixel_data_that_end_early_are_damage_in_every_compression(name):
+    with pytest.raises(UnreadableImage, match="again"):
+        Radiograph.from_bytes(ENDING_EARLY[name])
+
+
+def test_jpeg_of_8_and_12_bits_in_a_tiff_is_read():
+    eight = tiff_of(imagecodecs.jpeg8_encode(FILM, level=95), {259: 7})
+    twelve = tiff_of(imagecodecs.jpeg8_encode(DEEP >> 4, level=95, bitspersample=12), {258: 12, 259: 7})
+    for data in (eight, twelve):
+        assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FILM).mean() < 2
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
+def test_colour_as_luminance_and_differences_is_read(compression):
+    colour = Image.fromarray(np.dstack([FILM, FILM, FILM])).convert("YCbCr")
+    data = encode_image(colour, "TIFF", **({"compression": compression} if compression else {}))
+    assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FILM).mean() < 2
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_the_place_of_the_next_page_may_be_cut_off_after_the_last():
+    data = tiff_file(FILM)
+    assert np.array_equal(Radiograph.from_bytes(data[:-4]).pixels, FILM)
+
+
+def test_a_tag_that_says_nothing_of_the_pixels_may_be_broken():
+    assert np.array_equal(Radiograph.from_bytes(tiff_file(FILM, tag_33432=2**31)).pixels, FILM)

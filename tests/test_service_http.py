@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import cv2
 import httpx
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import uid
@@ -159,6 +160,18 @@ def test_a_film_that_cannot_be_judged_is_the_clients_problem(client, path, kind)
     status, data = REFUSED[kind]
     assert_problem(client.post(path, content=data), status, kind)
     assert_problem(client.post(path, **as_form(data)), status, kind)
+
+
+def test_a_film_that_the_client_took_for_text_is_told_how_to_be_sent(client):
+    for mangled in (PNG.translate(None, b"\r\n\0"), PNG.replace(b"\r\n", b"\n")):
+        assert "--data-binary" in assert_problem(client.post("/predict", content=mangled), 400, "unreadable-image")["detail"]
+
+
+def test_a_lossless_jpeg_of_12_bits_is_judged_as_the_same_film_in_8(client):
+    deep = (FILM.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+    lossless = imagecodecs.jpeg8_encode(deep, lossless=True, bitspersample=12)
+    answer, expected = (client.post("/predict", content=data).json() for data in (lossless, PNG))
+    assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=0.02)
 
 
 def test_an_empty_body_is_an_unsupported_format(client):

@@ -113,7 +113,7 @@ def is_bare_data_set(data: bytes) -> bool:
 
     It is told by two elements in ascending order, the first of group 0002 or 0008, in explicit or implicit VR.
     """
-    return data.startswith(b"DICM") or any(_begins_a_data_set(data, order) for order in "<>")
+    return any(_begins_a_data_set(data.removeprefix(b"DICM"), order) for order in "<>")
 
 
 def _begins_a_data_set(data: bytes, order: str) -> bool:

@@ -48,7 +48,11 @@ def scale_table(largest: int) -> GreyPixels:
     Detectors deliver 10, 12 or 14 bit in 16 bit files, and the file does not say which: the depth is taken to be the
     smallest of 8, 10, 12, 14 and 16 bit that holds the largest value, so that a 12 bit film is not rendered black.
     """
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if largest < 1 << bits)
+    return table_of_depth(next(bits for bits in (8, 10, 12, 14, 16) if largest < 1 << bits))
+
+
+def table_of_depth(bits: int) -> GreyPixels:
+    """uint8 [65536] that scales grey values of so many bits, 1 to 16, to 8 bit; what lies beyond them is white."""
     scaled = np.arange(1 << 16) * (255.0 / ((1 << bits) - 1)) + 0.5
     return np.minimum(scaled, 255.0).astype(np.uint8)
 
@@ -92,7 +96,8 @@ def upright(pixels: GreyPixels, orientation: int) -> GreyPixels:
 
 
 def _weigh_colours(band: Image.Image) -> GreyPixels:
-    opaque = band.convert("RGB") if band.mode in ("RGBA", "LA", "PA", "P") else band
+    straight = band.convert("LA") if band.mode == "La" else band
+    opaque = straight.convert("RGB") if straight.mode in ("RGBA", "LA", "PA", "P") else straight
     return np.asarray(opaque.convert("L"), dtype=np.uint8)
 
 

@@ -1,13 +1,16 @@
-"""JPEG before decoding: files made to be slow, and what the three components are.
+"""JPEG before decoding: its structure, processes that are not read, files made to be slow or cut off, and its components.
 
-Sources: ITU-T T.81, B.1.1 (markers and segments); T.871 (JFIF); T.872 (Adobe marker).
+Sources: ITU-T T.81, B (markers, headers) and F to J (processes); T.87 (JPEG-LS); T.871 (JFIF); T.872 (Adobe marker).
 """
 
 import re
+import struct
+from dataclasses import dataclass
 
 from PIL import JpegImagePlugin
 
-from service.contract.errors import UnreadableImage, UnsupportedImage
+from service.contract.errors import UnreadableImage, UnsupportedFormat, UnsupportedImage
+from service.contract.file_format import READABLE_FORMATS
 
 # libjpeg's own progressive script has 10 scans, and each is decoded over the whole film.
 MAX_SCANS = 50
@@ -21,12 +24,71 @@ MAX_STRAY_BYTES = 65_536
 # In coded data FF 00 is a data byte, FF D0 to FF D7 a restart and FF FF a fill byte.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
-# Markers after which Pillow reads no length: TEM, JPG, SOI, EOI and JPG0 to JPG13.
+_EXIF = b"Exif\0\0"
+# APP2 to APP13, APP15 and comments: profiles, previews and texts, which change no pixel. Pillow takes them apart.
+_METADATA = frozenset((*range(0xE2, 0xEE), 0xEF, 0xFE))
+# Markers after which Pillow reads no length: TEM, JPG, SOI, EOI and JPG0 to JPG13, of which JPG7 is a frame of JPEG-LS.
+_JPEG_LS = 0xF7
 _WITHOUT_LENGTH = frozenset((0x01, 0xC8, 0xD8, _END_OF_IMAGE, *range(0xF0, 0xFE)))
+
+# Frame headers by process, and DE, the header of several frames. Not C4, C8 and CC, which are tables and a reserved one.
+_FRAMES = frozenset((*range(0xC0, 0xD0), 0xDE)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = (0xC2, 0xCA)
+_LOSSLESS = 0xC3
+_ARITHMETIC = (0xC9, 0xCA)
+_UNREAD_PROCESSES = {
+    0xCB: "lossless with arithmetic coding",
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE), "hierarchical"),
+}
+
+_COEFFICIENTS = 64
 
 
 # Ten scans over the largest film: some seconds, which a server spends outside of its own process.
 MAX_PASSES = 640_000_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame header (T.81, B.2.2). process: second byte of its marker. bits: of a sample. components: their identifiers."""
+
+    process: int
+    bits: int
+    width_px: int
+    height_px: int
+    components: tuple[int, ...]
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether samples were predicted instead of transformed (T.81, H); such a film cannot be decoded at a lower scale."""
+        return self.process == _LOSSLESS
+
+    @property
+    def ends_with_data(self) -> bool:
+        """Whether the coded data hold every bit that is decoded; an arithmetic coder leaves zeros at their end out."""
+        return self.process not in _ARITHMETIC
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a file is made of. frame: None if no header was found before the first scan. exif: the segments' contents, joined.
+
+    metadata: where segments lie, before the first scan, that change neither pixels nor orientation. scan_ends: where the coded
+    data of each scan end. is_ended: whether an end marker follows the last. lacks_scans: whether the film is progressive, and
+    not all of its first component was sent.
+    """
+
+    frame: Frame | None
+    exif: bytes
+    metadata: tuple[slice, ...]
+    scan_ends: tuple[int, ...]
+    is_ended: bool
+    lacks_scans: bool
+
+    @property
+    def scans(self) -> int:
+        """How many passes over the film decoding takes."""
+        return len(self.scan_ends)
 
 
 def check_passes(pixels: int, scans: int) -> None:
@@ -35,34 +97,98 @@ def check_passes(pixels: int, scans: int) -> None:
         raise UnsupportedImage(f"The JPEG file holds {scans} scans over {pixels} pixels; save it as a baseline JPEG.")
 
 
-def check_segments(data: bytes) -> int:
-    """Judge the file's structure, and count its scans. Damage after the start of the first scan is left to the decoder to find.
+def check_segments(data: bytes) -> Structure:
+    """Judge the file's structure. Damage after the start of the first scan is left to the decoder to find.
 
-    Raises UnsupportedImage for more scans, segments or stray bytes than films have, UnreadableImage for a file without a scan.
+    Raises UnsupportedImage for more scans, segments or stray bytes than films have, UnreadableImage for a file without a scan,
+    UnsupportedFormat for JPEG-LS.
     """
-    segments = scans = exif_segments = stray_bytes = position = 0
-    while marker := _MARKER.search(data, position):
+    segments = stray_bytes = position = 0
+    frame: Frame | None = None
+    exif: list[bytes] = []
+    metadata: list[slice] = []
+    scans: list[bytes] = []  # headers
+    scan_ends: list[int] = []
+    is_ended = False
+    while not is_ended and (marker := _MARKER.search(data, position)):
         if not scans:
             stray_bytes += marker.start() - position
+        elif len(scan_ends) < len(scans):
+            scan_ends.append(marker.start())
         position = marker.end()
         code = marker[1][0]
-        if scans and code == _END_OF_IMAGE:
-            return scans
+        is_ended = bool(scans) and code == _END_OF_IMAGE
         segments += 1
-        scans += code == _START_OF_SCAN
+        if code == _JPEG_LS and frame is None and not scans:
+            raise UnsupportedFormat(f"The file is JPEG-LS, which is read inside DICOM only. Send a {READABLE_FORMATS} file.")
         if code not in _WITHOUT_LENGTH:
-            exif_segments += code == _APP1 and data[position + 2 : position + 8] == b"Exif\0\0"
-            position += int.from_bytes(data[position : position + 2], "big")
-        if scans > MAX_SCANS:
-            raise UnsupportedImage(f"The JPEG file holds more than {MAX_SCANS} scans; save it as a baseline JPEG.")
-        if segments > MAX_SEGMENTS or exif_segments > MAX_EXIF_SEGMENTS or stray_bytes > MAX_STRAY_BYTES:
-            raise UnsupportedImage(
-                f"The JPEG file holds more than {MAX_SEGMENTS} segments, {MAX_EXIF_SEGMENTS} segments of EXIF data or "
-                f"{MAX_STRAY_BYTES} bytes between segments; save it without metadata."
-            )
+            body = slice(position + 2, position + int.from_bytes(data[position : position + 2], "big"))
+            position = max(position, body.stop)
+            if code == _START_OF_SCAN:
+                scans.append(data[body])
+            elif code in _FRAMES and frame is None:
+                frame = _frame(code, data[body])
+            elif code == _APP1 and data[body].startswith(_EXIF):
+                exif.append(data[body])
+            elif code in _METADATA and not scans:
+                metadata.append(slice(marker.start(), position))
+        _check_counts(len(scans), segments, len(exif), stray_bytes)
     if not scans:
-        raise UnreadableImage("The JPEG file is damaged or truncated (it holds no scan); export the film again.")
-    return scans
+        raise UnreadableImage("The JPEG file is damaged or truncated: it holds no scan. Export the film again.")
+    if len(scan_ends) < len(scans):
+        scan_ends.append(len(data))
+    joined = b"".join(part if number == 0 else part[len(_EXIF) :] for number, part in enumerate(exif))
+    return Structure(frame, joined, tuple(metadata), tuple(scan_ends), is_ended, _lacks_scans(frame, scans))
+
+
+def _check_counts(scans: int, segments: int, exif_segments: int, stray_bytes: int) -> None:
+    if scans > MAX_SCANS:
+        raise UnsupportedImage(f"The JPEG file holds more than {MAX_SCANS} scans; save it as a baseline JPEG.")
+    if segments > MAX_SEGMENTS or exif_segments > MAX_EXIF_SEGMENTS or stray_bytes > MAX_STRAY_BYTES:
+        raise UnsupportedImage(
+            f"The JPEG file holds more than {MAX_SEGMENTS} segments, {MAX_EXIF_SEGMENTS} segments of EXIF data or "
+            f"{MAX_STRAY_BYTES} bytes between segments; save it without metadata."
+        )
+
+
+def _frame(code: int, body: bytes) -> Frame:
+    bits, height, width, components = struct.unpack_from(">BHHB", body)
+    return Frame(code, bits, width, height, tuple(body[6 : 6 + 3 * components : 3]))
+
+
+def _lacks_scans(frame: Frame | None, scans: list[bytes]) -> bool:
+    """A progressive film sends each coefficient at first without its lowest bits, then one bit a scan (T.81, G.1.1.1).
+
+    The standard lets an encoder leave some out, but none does; a film without them was cut off between two scans.
+    """
+    if frame is None or frame.process not in _PROGRESSIVE:
+        return False
+    bits_left = [16] * _COEFFICIENTS
+    for header in scans:
+        count = header[0] if header else 0
+        selectors, parameters = header[1 : 1 + 2 * count : 2], header[1 + 2 * count : 4 + 2 * count]
+        if frame.components[0] in selectors and len(parameters) == 3:
+            first, last, approximation = parameters
+            for coefficient in range(first, min(last + 1, _COEFFICIENTS)):
+                bits_left[coefficient] = min(bits_left[coefficient], approximation & 0x0F)
+    return any(bits_left)
+
+
+def check_frame(frame: Frame | None) -> None:
+    """Raise UnsupportedImage for an intact film that is not read, UnreadableImage for a file without a frame header."""
+    if frame is None:
+        raise UnreadableImage("The JPEG file is damaged or truncated; export the film again.")
+    if frame.process in _UNREAD_PROCESSES:
+        raise UnsupportedImage(
+            f"The JPEG file is {_UNREAD_PROCESSES[frame.process]}, which is not read; save it as a baseline JPEG or as a PNG."
+        )
+    if not frame.height_px:  # a segment behind the first scan says it (T.81, B.2.5)
+        raise UnsupportedImage("The JPEG file does not say its height in its header; save it as a baseline JPEG or as a PNG.")
+    components = len(frame.components)
+    if components not in ((1, 3, 4) if frame.bits == 8 else (1, 3)):
+        raise UnsupportedImage(
+            f"The JPEG file has {components} components of {frame.bits} bits; save it as a grey JPEG or as a PNG."
+        )
 
 
 def is_stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:

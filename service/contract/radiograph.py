@@ -10,24 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import WebPImagePlugin
 
-from service.contract import colour, dicom, dicom_file, grey, jpeg, png, tiff
+from service.contract import bmp, colour, dicom, dicom_file, grey, jpeg, jpeg_file, mangled, png, tiff
 from service.contract.errors import (
     AspectRatioTooExtreme,
     ImageTooLarge,
     ImageTooSmall,
     UnreadableImage,
-    UnsupportedDicom,
     UnsupportedFormat,
     UnsupportedImage,
 )
+from service.contract.file_format import sniff_format
 
 GreyPixels = grey.GreyPixels
 
 Orientation = Literal["stated", "assumed"]
-
-READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP or DICOM"
 
 _ORIENTATION = 0x0112  # EXIF 2.3
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that exchange the axes
@@ -118,16 +116,22 @@ MAX_EXIF_BYTES = 512 * 1024
 
 def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     """Judge a film by its header, in a millisecond. Raises as `Radiograph.from_bytes`."""
-    format_name = sniff_format(data)
-    if format_name == "dicom":
-        if dicom_file.is_deflated(data):  # its header can only be read once it is inflated
-            return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(data, limits)))
-        header = _open_dicom(data, limits)
-        is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
-        return OpenedFilm(is_costly, lambda _: _decode_dicom(header))
-    with _damage_reported(format_name):
-        image, is_costly = _open(data, format_name, limits)
-        return OpenedFilm(is_costly, lambda side_px: _decode_picture(image, data, format_name, side_px))
+    try:
+        format_name = sniff_format(data)
+    except UnsupportedFormat:
+        _refuse_mangled(data, "")
+        raise
+    _refuse_mangled(data, format_name)
+    with _damage_reported(data, format_name):
+        return _open_dicom_film(data, limits) if format_name == "dicom" else _open_picture(data, format_name, limits)
+
+
+def _open_dicom_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
+    if dicom_file.is_deflated(data):  # its header can only be read once it is inflated
+        return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(data, limits)))
+    header = _open_dicom(data, limits)
+    is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
+    return OpenedFilm(is_costly, lambda _: _decode_dicom(header))
 
 
 def _open_dicom(data: bytes, limits: DecodeLimits) -> dicom.DicomHeader:
@@ -152,11 +156,10 @@ def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
 
 
 def _decode_picture(image: Any, data: bytes, format_name: str, decode_side_px: int | None) -> Radiograph:
-    with _damage_reported(format_name):
+    with _damage_reported(data, format_name):
         width_px, height_px = image.size
-        if format_name == "jpeg" and decode_side_px is not None:
-            # The luminance is what a grey decoding gives, to the bit; the colours cost some tenths of a millisecond.
-            image.draft("RGB" if jpeg.is_stored_as_rgb(image) else "YCbCr", (decode_side_px, decode_side_px))
+        if isinstance(image, jpeg_file.JpegFile) and decode_side_px is not None:
+            image.reduce_to(decode_side_px)
         image.load()
         # Not before: PNG's EXIF is read by decoding all of it. TIFF is upright by now, and no longer says otherwise.
         orientation = _orientation(image)
@@ -165,78 +168,59 @@ def _decode_picture(image: Any, data: bytes, format_name: str, decode_side_px: i
         return Radiograph._of(stored, format_name, width_px, height_px, orientation, mean_chroma=chroma)
 
 
+def _refuse_mangled(data: bytes, format_name: str) -> None:
+    if explained := mangled.explain(data, format_name):
+        raise UnreadableImage(explained)
+
+
 @contextmanager
-def _damage_reported(format_name: str) -> Iterator[None]:
+def _damage_reported(data: bytes, format_name: str) -> Iterator[None]:
+    """What a library says of the damage is left out: it speaks of its own insides, and may quote the file."""
     try:
         yield
-    except _DAMAGED as fault:
-        raise UnreadableImage(
-            f"The {format_name.upper()} file is damaged or truncated ({_short(fault)}); export the film again."
-        ) from fault
+    except (UnreadableImage, *_DAMAGED) as fault:
+        if explained := mangled.explain_damage(data, format_name):
+            raise UnreadableImage(explained) from fault
+        if isinstance(fault, UnreadableImage):
+            raise
+        raise UnreadableImage(f"The {format_name.upper()} file is damaged or truncated; export the film again.") from fault
 
 
 # What Pillow's plugins raise on damaged files.
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error)
 
-# The plugin classes are called directly: Image.open would try every format Pillow knows, among them ones we do not want
-# exposed to strangers' bytes, and its own pixel limit would compete with ours.
-_PLUGINS: dict[str, Any] = {
-    "jpeg": JpegImagePlugin.JpegImageFile,
-    "png": PngImagePlugin.PngImageFile,
-    "tiff": TiffImagePlugin.TiffImageFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
-    "webp": WebPImagePlugin.WebPImageFile,
-}
 
+def _open_picture(data: bytes, format_name: str, limits: DecodeLimits) -> OpenedFilm:
+    """A film of any format but DICOM, which Pillow decodes.
 
-def sniff_format(data: bytes) -> str:
-    """Name the format by its magic bytes. Raises UnsupportedFormat, or UnsupportedDicom for a DICOM data set without them."""
-    if data[:3] == b"\xff\xd8\xff":
-        return "jpeg"
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return "png"
-    if data[128:132] == b"DICM":  # DICOM PS3.10, 7.1
-        return "dicom"
-    if data[:4] in (b"II*\x00", b"MM\x00*"):
-        return "tiff"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    if data[:2] == b"BM":
-        return "bmp"
-    if not data:
-        raise UnsupportedFormat(f"The image is empty (0 bytes); send a {READABLE_FORMATS} file.")
-    if dicom_file.is_bare_data_set(data):
-        raise UnsupportedDicom(
-            "The file is a DICOM data set without the preamble and file meta information of DICOM Part 10; send the film as a "
-            "DICOM Part 10 file, as a viewer or a PACS exports it."
-        )
-    raise UnsupportedFormat(
-        f"The first bytes ({data[:4].hex(' ')}) are not those of a format we read; send a {READABLE_FORMATS} file."
-    )
-
-
-def _open(data: bytes, format_name: str, limits: DecodeLimits) -> tuple[Any, bool]:
-    """A Pillow image that has been judged and not yet decoded, and whether decoding it is costly."""
-    scans = 1
-    if format_name == "jpeg":
-        scans = jpeg.check_segments(data)
-    elif format_name == "png":
-        png.check_chunks(data)
-    elif format_name == "tiff":
-        tiff.check_directory(data)
-    image = _PLUGINS[format_name](io.BytesIO(data))
+    The readers are called directly: Image.open would try every format Pillow knows, among them ones we do not want exposed to
+    strangers' bytes, and its own pixel limit would compete with ours.
+    """
+    image: Any
+    scans, costly_passes, is_slow = 1, COSTLY_PIXELS, False
+    match format_name:
+        case "jpeg":
+            structure = jpeg.check_segments(data)
+            image = jpeg_file.open_file(data, structure)
+            scans, costly_passes, is_slow = structure.scans, COSTLY_JPEG_PASSES, jpeg_file.is_slow(image.frame)
+        case "png":
+            data = png.film_only(data)
+            image = png.PngFile(io.BytesIO(data))
+        case "tiff":
+            image = tiff.open_file(data, limits.max_pixels)
+        case "bmp":
+            image = bmp.open_file(data)
+            is_slow = bmp.is_run_length_coded(image)
+        case "webp":
+            image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
+            if image.is_animated:
+                raise UnsupportedImage("The WEBP file holds more than one frame or page; send one film per file.")
     width_px, height_px = image.size
     _check_size(width_px, height_px, limits)
+    passes = width_px * height_px * scans
     if format_name == "jpeg":
         jpeg.check_passes(width_px * height_px, scans)
-    # Not n_frames: counting a TIFF's pages reads them all.
-    if getattr(image, "is_animated", False):
-        raise UnsupportedImage(f"The {format_name.upper()} file holds more than one frame or page; send one film per file.")
-    if format_name == "tiff":
-        tiff.check_layout(image, limits.max_pixels)
-        tiff.skip_subdirectories(image)
-    passes = width_px * height_px * scans
-    return image, passes > (COSTLY_JPEG_PASSES if format_name == "jpeg" else COSTLY_PIXELS)
+    return OpenedFilm(is_slow or passes > costly_passes, lambda side_px: _decode_picture(image, data, format_name, side_px))
 
 
 def _check_size(width_px: int, height_px: int, limits: DecodeLimits) -> None:
@@ -261,10 +245,7 @@ def _to_grey(image: Any, data: bytes, format_name: str) -> GreyPixels:
         width_px, height_px = image.size
         image.close()  # frees its pixels before the deeper ones are decoded
         return grey.scale_to_8_bit(png.decode_deep_colour(data, width_px, height_px))
-    pixels = grey.from_image(image)
-    if format_name == "tiff" and grey.is_deep(image) and tiff.is_negative(image):
-        return 255 - pixels
-    return pixels
+    return tiff.to_grey(image) if format_name == "tiff" else grey.from_image(image)
 
 
 def _orientation(image: Any) -> int:
@@ -273,7 +254,3 @@ def _orientation(image: Any) -> int:
     if exif_bytes > MAX_EXIF_BYTES:
         raise UnsupportedImage(f"The image holds {exif_bytes} bytes of EXIF data; save it without metadata.")
     return cast(int, image.getexif().get(_ORIENTATION, 1))
-
-
-def _short(fault: BaseException) -> str:
-    return (str(fault) or type(fault).__name__)[:120]

@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.contract.errors import MalformedRequest, UnsupportedFormat, UploadTooLarge
-from service.contract.radiograph import sniff_format
+from service.contract.file_format import sniff_format
 from service.http.body_budget import Hold
 
 IMAGE_FIELD = "image"

@@ -4,7 +4,9 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import imagecodecs
 import numpy as np
+from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -14,10 +16,13 @@ from tests.encoded_films import (
     dicom_dataset,
     dicom_file,
     encode,
+    encode_image,
     film,
     png_16_bit,
     png_claiming,
     png_of_chunks,
+    png_of_rows,
+    png_rows,
     tiff_file,
 )
 
@@ -31,13 +36,19 @@ def seeds() -> dict[str, bytes]:
     films = {
         "jpeg": encode(FILM, "JPEG"),
         "jpeg progressive": encode(rgb, "JPEG", progressive=True),
+        "jpeg lossless": imagecodecs.jpeg8_encode(FILM, lossless=True),
+        "jpeg of 12 bits": imagecodecs.jpeg8_encode(DEEP, lossless=True, bitspersample=12),
         "png": encode(FILM, "PNG"),
+        "png interlaced": png_of_rows(160, 160, 8, 0, png_rows(FILM[..., None], 8, interlaced=True), interlaced=True),
         "png 16": png_16_bit(DEEP),
         "png rgba 16": png_16_bit(np.dstack([DEEP] * 4)),
         "png palette": encode(FILM // 64, "PNG", bits=2),
         "tiff": encode(FILM, "TIFF"),
         "tiff lzw": encode(rgb, "TIFF", compression="tiff_lzw"),
         "tiff 16": tiff_file(DEEP, deflated=True),
+        "tiff with a copy": encode_image(
+            Image.fromarray(FILM), "TIFF", save_all=True, append_images=[Image.fromarray(FILM[::2, ::2])]
+        ),
         "bmp": encode(rgb, "BMP"),
         "webp": encode(FILM, "WEBP"),
         "webp lossless": encode(rgb, "WEBP", lossless=True),
