@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.roles import UNKNOWN_ENDPOINT, endpoint_of
+from service.access.roles import PUBLIC_FOLDERS, UNKNOWN_ENDPOINT, endpoint_of
 from service.contract.errors import Overloaded
 from service.http.call import current_call
 from service.http.pace import RefusalPace
@@ -49,6 +49,10 @@ class AdmissionMiddleware:
             # Not left to the router: what it takes for one of our routes, and the policy does not, would be open to every role.
             await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
             return
+        if endpoint not in PUBLIC_FOLDERS:
+            # The router gets the path that the policy judged. Of one with a slash too many it would make a redirect to http,
+            # behind a proxy that ends TLS, and the film and the key would follow in clear text.
+            scope = {**scope, "path": endpoint, "raw_path": endpoint.encode("ascii")}
         if refusal is None and endpoint in _FILMS:
             # Here, where a refusal costs least: a full service has no time to spare for films that it will not look at.
             try:
