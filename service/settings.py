@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract.errors import ConfigError
 from service.contract.radiograph import DecodeLimits
+from service.contract.wording import wanted
 
 PREFIX = "CXR_"
 # What the tests are told through the environment is no setting: a shell that runs them can start the service as well.
@@ -136,7 +137,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings()
     except ValidationError as fault:
-        raise ConfigError(f"A setting is out of range. {'; '.join(map(_fault_text, fault.errors()))}.") from fault
+        # Once: a network that is none of IPv4 is none of IPv6 either.
+        faults = dict.fromkeys(map(_fault_text, fault.errors()))
+        raise ConfigError(f"A setting is out of range. {'; '.join(faults)}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
@@ -144,4 +147,4 @@ def _fault_text(error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     given = "set" if name in _SECRET else repr(error["input"])
-    return f"{PREFIX}{name.upper()} is {given}: {error['msg']}"
+    return f"{PREFIX}{name.upper()} is {given}: {wanted(error)}"

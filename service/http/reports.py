@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from service.contract.errors import MalformedRequest, OutOfTime
 from service.contract.findings import Finding
+from service.contract.wording import wanted
 from service.http.upload import MAX_BATCH_FILMS, read_body
 
 # A note of 2,000 characters takes at most 12,000 bytes as JSON.
@@ -23,6 +24,12 @@ _IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
 # PostgreSQL's text holds no null characters, and a note has no use for the other controls, line breaks and tabs aside.
 _PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f]*$"
 _PLAIN_LINE = r"^[^\x00-\x1f]*$"
+
+_PATTERNS = {
+    _IDENTIFIER: "must be 1 to 128 letters, digits and . _ -",
+    _PLAIN_TEXT: "must be plain text, without control characters",
+    _PLAIN_LINE: "must be one line of plain text, without control characters",
+}
 
 
 class _Report(BaseModel):
@@ -95,20 +102,25 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
 
 def read_query(request: Request, model: type[Body]) -> Body:
     """The query parameters. Raises MalformedRequest, which names those at fault."""
-    pairs = request.query_params.multi_items()
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise MalformedRequest("A query parameter is given more than once; give it once.")
-    return _parse(dict(pairs), model)
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in values:
+            raise MalformedRequest(f"{name[:64]!r} is given more than once in the query; give it once.")
+        values[name] = value
+    return _parse(values, model)
 
 
 def _parse(values: Any, model: type[Body]) -> Body:
     try:
         return model.model_validate(values)
     except ValidationError as fault:
-        faults = "; ".join(_fault_text(error) for error in fault.errors()[:5])
-        raise MalformedRequest(f"The request does not have the shape that /docs describes: {faults}.") from fault
+        errors = fault.errors()
+        faults = "; ".join(_fault_text(error) for error in errors[:5])
+        if any(error["type"] == "extra_forbidden" for error in errors):
+            faults += f". Known here: {', '.join(model.model_fields)}"
+        raise MalformedRequest(f"The request does not have the shape that /docs describes. {faults}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
     """Without what was sent: it may be about a patient."""
-    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {error['msg']}"
+    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {wanted(error, _PATTERNS)}"
