@@ -24,7 +24,7 @@ _PROBLEMS = {
     "415": "Not an image format that the service reads.",
     "422": "An image that is read but not judged: too small, too long, several frames, unsupported DICOM.",
     "429": "More requests than the caller may make; see Retry-After.",
-    "503": "Overloaded, no trusted model is loaded, or the records cannot be written; see Retry-After.",
+    "503": "Overloaded, no trusted model is loaded, or the records or the issuer's keys are out of reach; see Retry-After.",
     "504": "Not finished in time.",
 }
 _OF_EVERY_CALL = ("401", "403", "429", "503")
