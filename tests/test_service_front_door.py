@@ -265,6 +265,12 @@ def test_nobody_is_connected_through(door):
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+def test_of_two_keys_neither_counts(door):
+    for first, second in ((keyed(door), keyed(door)), (keyed(door), b"X-API-Key: x"), (b"X-API-Key: x", keyed(door))):
+        answer = exchange(door.address, head(first, second, b"Connection: close", start=b"GET /model/info HTTP/1.1"))
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 def test_a_key_with_blanks_behind_it_is_that_key(door):
     answer = exchange(door.address, head(keyed(door) + b" \t ", b"Connection: close", start=b"GET /model/info HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 200 ")

@@ -83,7 +83,7 @@ class AccessPolicy:
     ) -> Admission:
         """Judge a request by its head: address, credentials, role, rate, in this order.
 
-        path: decoded. headers: with names in lower case or matched regardless of case. peer: the address that connected.
+        path: decoded. headers: X-API-Key and Authorization, with names in lower case. peer: the address that connected.
         forwarded_for: every line of X-Forwarded-For, joined by commas: a proxy may add one of its own below the client's.
         """
         address = client_address(peer, forwarded_for, self._settings.trusted_proxies)

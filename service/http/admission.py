@@ -40,7 +40,9 @@ class AdmissionMiddleware:
         service = running_service()
         headers = Headers(scope=scope)
         forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
-        admission = await service.access.admit(scope["path"], headers, peer, forwarded_for)
+        # Lines of one name are one list (RFC 9110, 5.3): of two keys neither counts, rather than the first or the last.
+        credentials = {name: ", ".join(headers.getlist(name)) for name in ("x-api-key", "authorization")}
+        admission = await service.access.admit(scope["path"], credentials, peer, forwarded_for)
         call.caller, call.address = admission.caller, admission.address
         call.needs_row &= admission.is_recorded
         refusal = admission.refusal

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -94,7 +95,7 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
     except TimeoutError as fault:
         raise OutOfTime(f"The body did not come within {timeout_seconds:g} seconds; send it again.") from fault
     try:
-        values = json.loads(content)
+        values = json.loads(content, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as fault:
         raise MalformedRequest("The body is not JSON; send an object as /docs describes it.") from fault
     return _parse(values, model)
@@ -102,12 +103,17 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
 
 def read_query(request: Request, model: type[Body]) -> Body:
     """The query parameters. Raises MalformedRequest, which names those at fault."""
-    values: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
+    return _parse(_each_once(request.query_params.multi_items()), model)
+
+
+def _each_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. RFC 8259, 4, leaves open which of two members of one name counts: neither does here."""
+    values: dict[str, Any] = {}
+    for name, value in members:
         if name in values:
-            raise MalformedRequest(f"{name[:64]!r} is given more than once in the query; give it once.")
+            raise MalformedRequest(f"{name[:64]!r} is given more than once; give it once.")
         values[name] = value
-    return _parse(values, model)
+    return values
 
 
 def _parse(values: Any, model: type[Body]) -> Body:
