@@ -41,9 +41,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes where no request is being answered belong to a head, or to a body that nobody reads any more."""
+        if self.transport.is_closing():
+            return
         if self._is_idle() and self._head_timer is None:
             self._start_head_timer()
         self._unset_keepalive_if_required()
+        was_in_head = self._is_in_head
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -53,7 +56,7 @@ class Connection(HttpToolsProtocol):
                 self._read_on_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST, "The request is not HTTP/1.1 as RFC 9112 has it.")
-        if self._is_in_head:
+        if was_in_head and self._is_in_head:  # its first bytes may have come behind a body, and are not counted
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's head is over {MAX_HEAD_BYTES} bytes.")
