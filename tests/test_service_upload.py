@@ -1,8 +1,11 @@
 """Forms and raw bodies -> films, without a server."""
 
 import asyncio
+import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.requests import Request
 
 from service.contract.errors import MalformedRequest, UploadTooLarge
@@ -142,6 +145,22 @@ def test_a_damaged_form_is_refused_in_words_of_our_own(body):
 def test_more_fields_than_anybody_sends_are_refused():
     with pytest.raises(MalformedRequest, match="more than 64 fields"):
         read_parts(*[('name="x"', b"")] * 64)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200), st.sampled_from([b"", b"--b\r\n", b"\r\n--b\r\n", b"\r\n--b--\r\n"]))
+def test_no_form_breaks_the_reading_of_it(head, tail, boundary):
+    for body in (head + boundary + tail, parts() + head + tail, parts()[: len(head)] + tail):
+        with contextlib.suppress(MalformedRequest):
+            read(body, "multipart/form-data; boundary=b")
+
+
+@given(st.text(max_size=200))
+def test_no_content_type_breaks_the_reading_of_a_form(text):
+    content_type = f"multipart/form-data; {text}".encode("utf-8", "replace").decode("latin-1")
+    sent = request(parts(), "multipart/form-data")
+    sent.scope["headers"] = [(b"content-type", content_type.encode("latin-1"))]
+    with contextlib.suppress(MalformedRequest):
+        asyncio.run(read_film(sent, LIMIT, hold_nothing))
 
 
 def test_a_few_blanks_after_a_boundary_are_allowed_and_a_flood_of_them_is_refused():
