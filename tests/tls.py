@@ -60,6 +60,8 @@ def tls_proxy(upstream: str, files: Certificate) -> Iterator[str]:
                 context.wrap_socket(self.request, server_side=True) as client,
                 socket.create_connection((target.hostname, target.port)) as server,
             ):
+                for side in (client, server):
+                    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 answers = threading.Thread(target=_pass_on, args=[server, client], daemon=True)
                 answers.start()
                 _pass_on(client, server)
