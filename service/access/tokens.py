@@ -201,7 +201,7 @@ class TokenVerifier:
                     leeway=LEEWAY_SECONDS,
                     options={"require": ["exp", "iss", "aud", "sub"]},
                 )
-            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
                 continue
             except jwt.PyJWTError as fault:
                 words = next((words for kind, words in _FAULTS if isinstance(fault, kind)), "The token cannot be read")
