@@ -7,7 +7,7 @@ CONFIG ?= training/configs/lite0.toml
 VERSION ?= 0.1.0
 RUN ?= runs/$(basename $(notdir $(CONFIG)))
 
-SERVICE_VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+SERVICE_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' service/__init__.py)
 IMAGE ?= chest-xray:$(SERVICE_VERSION)
 BUILDER ?= docker
 OPTIONS ?=

@@ -2,3 +2,6 @@
 
 Never imports `training` or `export`; what it must know about a model travels in the bundle.
 """
+
+# Of the service, as its API document, its image and the tag of its container say it: here alone.
+__version__ = "1.3.0"

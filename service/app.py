@@ -36,6 +36,7 @@ from service.contract.manifest import ModelManifest
 from service.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
 from service.explain import GradCam
 from service.hosting import ModelHost
+from service.http.accept import preferred_type
 from service.http.admission import AdmissionMiddleware
 from service.http.answers import (
     BatchAnswer,
@@ -48,14 +49,16 @@ from service.http.answers import (
 )
 from service.http.body_budget import BodyBudget, Hold
 from service.http.call import current_call
+from service.http.connections import use_for_connections
 from service.http.forms import BatchForm, ExplainForm, FilmForm
 from service.http.headers import HeadersMiddleware
 from service.http.openapi import complete
+from service.http.options import read_flag
 from service.http.problems import STATUS_OF, ProblemMiddleware, problem_of
 from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.http.routes import build_routes
-from service.http.upload import Upload, read_film, read_films, read_flag
+from service.http.upload import Upload, read_film, read_films
 from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS, count_prediction
 from service.pipeline import Pipeline, Prediction
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
@@ -299,8 +302,7 @@ def _operating_point(upload: Upload, pipeline: Pipeline) -> str:
 
 
 def _wants_png(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").split(",")
-    return "image/png" in (media_range.partition(";")[0].strip().lower() for media_range in accepted)
+    return preferred_type(request.headers.getlist("accept"), ("application/json", "image/png")) == "image/png"
 
 
 def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
@@ -324,6 +326,7 @@ ChestXrayService: Any = bentoml.service(
     tracing={"excluded_urls": ".*"},
     metrics={"enabled": False},  # ours have labels of bounded number; service.monitoring says more
 )(ChestXray)
+use_for_connections()
 # From the outside in.
 for middleware in (RequestIdMiddleware, HeadersMiddleware, ProblemMiddleware, RecordingMiddleware, AdmissionMiddleware):
     ChestXrayService.add_asgi_middleware(middleware)

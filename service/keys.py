@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
 
 def _create(keys: KeyStore, arguments: argparse.Namespace) -> None:
     expires = None if arguments.expires_days is None else datetime.now(UTC) + timedelta(days=arguments.expires_days)
-    text, stored = keys.create(arguments.name, arguments.role, expires)
+    text, stored = keys.create(arguments.name, Role(arguments.role), expires)
     until = f"until {stored.expires_at}" if stored.expires_at else "until it is revoked"
     print(f"Key {stored.key_id} of {stored.name}, role {stored.role}, {until}. It is shown this once:", file=sys.stderr)
     print(text)
@@ -53,7 +53,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a key and print it, once")
     create.add_argument("name", help="who will use it, as audit rows show it; no spaces")
-    create.add_argument("--role", type=Role, choices=list(Role), required=True)
+    create.add_argument("--role", choices=[role.value for role in Role], required=True)
     create.add_argument("--expires-days", type=int, metavar="N", help="when it ends by itself (default: never)")
     create.set_defaults(command=_create)
     listing = commands.add_parser("list", help="show all keys, without their secrets")

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract.errors import ConfigError
 from service.contract.radiograph import DecodeLimits
+from service.contract.wording import wanted
 
 PREFIX = "CXR_"
 # What the tests are told through the environment is no setting: a shell that runs them can start the service as well.
@@ -50,6 +51,8 @@ class Settings(BaseSettings):
         concurrent films then take one core each.
     queue_limit: films that may wait beyond those worked on; the next is refused with 503. A whole batch must fit.
     timeout_seconds: from the first byte of the body to the answer; then 504. The first explanation waits for PyTorch.
+    keep_alive_seconds: how long a connection may idle between requests; longer than any proxy in front keeps it, which
+        would else send a film into one that is just being closed. head_timeout_seconds: for a request's head to come whole.
     max_upload_bytes, max_batch_bytes: largest body of a single-film and of a batch request; then 413.
     max_pixels: largest film, checked before it is decoded; then 413.
     max_held_bytes: sum of the bodies that are being sent or worked on; a film beyond it is refused with 503.
@@ -73,6 +76,9 @@ class Settings(BaseSettings):
     ort_threads_per_session: int = Field(default=1, ge=1, le=256)
     queue_limit: int = Field(default=64, ge=10)
     timeout_seconds: float = Field(default=60.0, gt=0, lt=BENTOML_TIMEOUT_SECONDS)
+    # Traefik and Go's proxies keep theirs for 90 s, nginx and Amazon's balancers for 60.
+    keep_alive_seconds: int = Field(default=120, ge=1)
+    head_timeout_seconds: int = Field(default=30, ge=1)
     max_upload_bytes: int = Field(default=40 * _MEBIBYTE, ge=1)
     max_batch_bytes: int = Field(default=100 * _MEBIBYTE, ge=1)
     max_pixels: int = Field(default=DecodeLimits().max_pixels, ge=1)
@@ -131,7 +137,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings()
     except ValidationError as fault:
-        raise ConfigError(f"A setting is out of range. {'; '.join(map(_fault_text, fault.errors()))}.") from fault
+        # Once: a network that is none of IPv4 is none of IPv6 either.
+        faults = dict.fromkeys(map(_fault_text, fault.errors()))
+        raise ConfigError(f"A setting is out of range. {'; '.join(faults)}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
@@ -139,4 +147,4 @@ def _fault_text(error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     given = "set" if name in _SECRET else repr(error["input"])
-    return f"{PREFIX}{name.upper()} is {given}: {error['msg']}"
+    return f"{PREFIX}{name.upper()} is {given}: {wanted(error)}"

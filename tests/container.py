@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -22,12 +21,12 @@ from pathlib import Path
 
 import psutil
 
+from service import __version__
 from tests.serving import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 FILM = ROOT / "tests" / "films" / "phantom.png"
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-IMAGE = f"localhost/chest-xray-trial:{VERSION}"
+IMAGE = f"localhost/chest-xray-trial:{__version__}"
 
 USER = 1034
 START_LIMIT_SECONDS = 120

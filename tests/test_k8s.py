@@ -191,6 +191,17 @@ def test_a_roll_out_drops_no_request(resources):
         assert float(rule["timeouts"]["request"].rstrip("s")) > 60
 
 
+@every_build
+def test_the_gateway_closes_idle_connections_before_the_service_does(resources):
+    for policy in of_kind(resources, "BackendTrafficPolicy"):
+        assert policy["spec"]["targetRefs"][0]["name"] == of_kind(resources, "HTTPRoute")[0]["metadata"]["name"]
+        idle = float(policy["spec"]["timeout"]["http"]["connectionIdleTimeout"].rstrip("s"))
+        for deployment in of_kind(resources, "Deployment"):
+            [container] = deployment["spec"]["template"]["spec"]["containers"]
+            assert idle < float(environment_of(container, resources)["CXR_KEEP_ALIVE_SECONDS"])
+    assert len(of_kind(resources, "BackendTrafficPolicy")) == len(of_kind(resources, "HTTPRoute"))
+
+
 def test_one_line_changes_the_model_and_with_it_the_pods():
     """The settings' name ends with a hash of their content, which the pods' template repeats."""
     assert (K8S / "overlays" / "production" / "kustomization.yaml").read_text("utf-8").count("chest-xray-1.1.1") == 1

@@ -13,15 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import parse
 
 from service.access import keys, tokens
 from service.access.addresses import anonymised, client_address, parse_address
 from service.access.door import AccessPolicy
 from service.access.keys import KeyStore, KeyVerifier
-from service.access.rate_limit import RateLimiter
-from service.access.roles import PUBLIC, ROLES_OF, Role, endpoint_of, required_roles
+from service.access.rate_limit import RateLimiter, _in_words, _when
+from service.access.roles import PUBLIC, ROLES_OF, Role, endpoint_of, nearest_endpoint, required_roles
 from service.access.tokens import Issuer, TokenVerifier
-from service.contract.errors import AccessDenied, ConfigError, NotAuthenticated, RateLimited
+from service.contract.errors import AccessDenied, ConfigError, IssuerUnavailable, NotAuthenticated, RateLimited
 from service.settings import Settings
 from service.store.database import Database
 from tests.databases import REDIS
@@ -61,7 +62,11 @@ def test_public_paths_need_no_role(path):
     "path",
     [
         "/nowhere",
-        "/schema.json",
+        "//predict",
+        "/predict//",
+        "/docs/",
+        "/ui/",
+        "/ui/main.js/",
         "/ui/../audit",
         "/ui/%2e%2e/audit",
         "/ui/.env",
@@ -77,9 +82,27 @@ def test_whatever_is_not_named_needs_a_known_caller(path):
     assert endpoint_of(path) == "unknown"
 
 
-def test_a_trailing_slash_opens_no_other_door():
-    assert required_roles("/audit/") == ROLES_OF["/audit"]
-    assert endpoint_of("/predict/") == "/predict"
+@pytest.mark.parametrize("path", ROLES_OF)
+def test_a_slash_at_the_end_opens_no_other_door(path):
+    assert required_roles(f"{path}/") == ROLES_OF[path]
+    assert endpoint_of(f"{path}/") == path
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("/predict//", "/predict"),
+        ("//predict", "/predict"),
+        ("/Predict", "/predict"),
+        ("/predict/explian", "/predict/explain"),
+        ("/docs/", "/docs"),
+        ("/ui/", None),
+        ("/nowhere", None),
+        ("", None),
+    ],
+)
+def test_the_endpoint_that_was_probably_meant_is_found(path, nearest):
+    assert nearest_endpoint(path) == nearest
 
 
 # API keys
@@ -142,7 +165,7 @@ def test_a_key_is_named_plainly(database, name):
 
 # Bearer tokens
 
-RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+RSA, STRANGERS, *OTHERS = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(4)]
 EC = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -157,7 +180,7 @@ KEY_SET = {"keys": [public(RSA, "r1", "RS256"), public(EC, "e1", "ES256")]}
 def token(key=RSA, kid="r1", algorithm="RS256", headers=None, **changes):
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "dr_who", "exp": int(time()) + 600, "roles": ["clinician"]} | changes
     claims = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(claims, key, algorithm, {"kid": kid} | (headers or {}))
+    return jwt.encode(claims, key, algorithm, ({} if kid is None else {"kid": kid}) | (headers or {}))
 
 
 @pytest.fixture
@@ -192,7 +215,7 @@ def test_a_good_token_names_its_caller(verifier):
         {"sub": "x" * 257},
         {"sub": "forged\nline"},
         {"nbf": int(time()) + 600},
-        {"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
+        {"key": STRANGERS},
         {"kid": "e1"},
         {"kid": "unknown"},
         {"algorithm": "RS512"},
@@ -218,6 +241,60 @@ def test_neither_unsigned_tokens_nor_public_keys_as_secrets_pass(verifier):
             verifier.verify(forged)
 
 
+def without(member, key):
+    return {name: value for name, value in key.items() if name != member}
+
+
+@pytest.mark.parametrize(
+    ("published", "kid"),
+    [
+        ([*(without("kid", public(key, "", "RS256")) for key in (*OTHERS, RSA))], "r1"),
+        ([*(without("kid", public(key, "", "RS256")) for key in (*OTHERS, RSA))], None),
+        ([*(public(key, "same", "RS256") for key in (*OTHERS, RSA))], "same"),
+        ([*(public(key, str(index), "RS256") for index, key in enumerate((*OTHERS, RSA)))], None),
+        ([public(EC, "r1", "ES256"), public(RSA, "r1", "RS256")], "r1"),
+        ([public(OTHERS[0], "r1", "RS256"), without("kid", public(RSA, "", "RS256"))], "r1"),
+        ([without("alg", public(OTHERS[0], "r1", "RS256")), {"kty": "RSA", "n": 7, "e": []}, public(RSA, "r1", "RS256")], "r1"),
+    ],
+)
+def test_every_key_that_may_have_signed_a_token_is_tried(tmp_path, published, kid):
+    """An identifier is optional in token and key, and need not be unique (RFC 7515, 4.1.4; RFC 7517, 4.5)."""
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": published}))
+    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    assert verifier.verify(token(kid=kid)).user_id == "dr_who"
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(STRANGERS, kid))
+    with pytest.raises(NotAuthenticated, match="expired"):
+        verifier.verify(token(kid=kid, exp=1))
+
+
+def test_no_more_keys_are_tried_than_an_issuer_has(tmp_path):
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [public(OTHERS[0], "same", "RS256")] * 1000 + [public(RSA, "same", "RS256")]}))
+    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    assert len(verifier._keys.candidates("same")) == tokens.MAX_CANDIDATES
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(kid="same"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exp": 1}, "The token has expired; get a new one."),
+        ({"nbf": int(time()) + 600}, "The token is not valid yet; get a new one."),
+        ({"aud": "another-service"}, "The token is meant for another service; get a new one."),
+        ({"iss": "https://elsewhere.example"}, "The token comes from another issuer; get a new one."),
+        ({"sub": None}, "The token lacks one of the claims exp, iss, aud and sub; get a new one."),
+        ({"kid": "unknown"}, "The token is not signed with a key that its issuer publishes; get a new token."),
+    ],
+)
+def test_what_is_wrong_with_a_token_is_said_in_words(verifier, changes, words):
+    with pytest.raises(NotAuthenticated) as refused:
+        verifier.verify(token(**changes))
+    assert str(refused.value) == words
+
+
 def test_a_key_set_with_a_secret_in_it_offers_only_the_rest(tmp_path):
     path = tmp_path / "jwks.json"
     secret = {"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kid": "s1", "alg": "HS256"}
@@ -234,6 +311,12 @@ def test_a_key_set_with_a_secret_in_it_offers_only_the_rest(tmp_path):
         ("roles", {"roles": ["guest", "audit", "admin"]}, Role.ADMIN),
         ("scope", {"scope": "openid clinician audit"}, Role.CLINICIAN),
         ("realm_access.roles", {"realm_access": {"roles": ["audit"]}}, Role.AUDIT),
+        # Names with dots of their own, as Auth0 asks for: they are tried as they stand, at each level.
+        ("https://hospital.example/roles", {"https://hospital.example/roles": ["audit"]}, Role.AUDIT),
+        ("https://hospital.example/x.roles", {"https://hospital.example/x": {"roles": ["audit"]}}, Role.AUDIT),
+        ("resource_access.my.app.roles", {"resource_access": {"my.app": {"roles": ["audit"]}}}, Role.AUDIT),
+        ("a.roles", {"a.roles": ["audit"], "a": {"roles": ["admin"]}}, Role.AUDIT),
+        ("a.b.roles", {"a.b": "audit", "a": {"b": {"roles": ["audit"]}}}, Role.AUDIT),
     ],
 )
 def test_roles_are_found_where_the_settings_say_and_the_strongest_counts(key_set, claim, claims, role):
@@ -277,7 +360,7 @@ def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stra
     monkeypatch.setattr(tokens, "monotonic", lambda: now[0])
     verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
     assert verifier.verify(token()).user_id == "dr_who"
-    rotated = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    rotated = OTHERS[0]
     published.published = {"keys": [public(rotated, "r2", "RS256")]}
     for _ in range(5):
         with pytest.raises(NotAuthenticated):
@@ -289,9 +372,73 @@ def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stra
     published.published = None  # away: what is known goes on working, for a day
     now[0] += tokens.REFRESH_SECONDS
     assert verifier.verify(token(rotated, "r2", sub="other")).user_id == "other"
-    now[0] += tokens.USABLE_SECONDS
+    # A key that is not known may be one that the issuer publishes by now; one that is known does not become right.
+    with pytest.raises(IssuerUnavailable):
+        verifier.verify(token(rotated, "r3"))
     with pytest.raises(NotAuthenticated):
+        verifier.verify(token(kid="r2"))
+    now[0] += tokens.USABLE_SECONDS
+    with pytest.raises(IssuerUnavailable):
         verifier.verify(token(rotated, "r2", sub="third"))
+
+
+def test_a_key_that_is_changed_under_its_identifier_is_fetched(issuer_server, monkeypatch):
+    published, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(tokens, "monotonic", lambda: now[0])
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    assert verifier.verify(token()).user_id == "dr_who"
+    rotated = OTHERS[0]
+    published.published = {"keys": [public(rotated, "r1", "RS256")]}
+    now[0] += tokens.RETRY_SECONDS
+    assert verifier.verify(token(rotated, "r1")).user_id == "dr_who"
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(sub="other"))
+
+
+def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(issuer_server, monkeypatch):
+    published, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(tokens, "monotonic", lambda: now[0])
+    keys_then, published.published = published.published, None
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    for _ in range(3):
+        with pytest.raises(IssuerUnavailable):
+            verifier.verify(token())
+    assert published.asked == 1
+    published.published = keys_then
+    now[0] += tokens.FIRST_RETRY_SECONDS
+    assert verifier.verify(token()).user_id == "dr_who"
+
+
+@pytest.mark.parametrize("content", ["<html>", "[" * 100_000, '{"keys": []}'])
+def test_a_key_set_that_makes_no_sense_is_as_good_as_none(monkeypatch, content):
+    monkeypatch.setattr(tokens, "_fetch", lambda _: content.encode())
+    with pytest.raises(IssuerUnavailable):
+        TokenVerifier(Issuer("https://login.hospital.example/jwks", ISSUER, AUDIENCE, "roles")).verify(token())
+
+
+def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(issuer_server, monkeypatch):
+    _, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(tokens, "monotonic", lambda: now[0])
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    verifier.verify(token())
+    now[0] += tokens.REFRESH_SECONDS
+    asked, answers = threading.Event(), threading.Event()
+
+    def hang(_):
+        asked.set()
+        answers.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(tokens, "_fetch", hang)
+    first = threading.Thread(target=verifier.verify, args=[token(sub="first")])
+    first.start()
+    assert asked.wait(60)
+    assert verifier.verify(token(sub="second")).user_id == "second"
+    answers.set()
+    first.join()
 
 
 @pytest.mark.parametrize(
@@ -366,7 +513,9 @@ def test_one_request_too_many_is_told_when_to_come_back(storage):
         limiter = RateLimiter("3/minute", storage)
         for _ in range(3):
             await limiter.hit(identity)
-        with pytest.raises(RateLimited) as refused:
+        with pytest.raises(
+            RateLimited, match=r"^You have sent more than 3 requests in a minute; the next one is answered in "
+        ) as refused:
             await limiter.hit(identity)
         assert 1 <= refused.value.retry_after_seconds <= 60
         await limiter.hit(identity + "another")
@@ -375,6 +524,26 @@ def test_one_request_too_many_is_told_when_to_come_back(storage):
                 await RateLimiter("3/minute", storage).hit(identity)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("100/minute", "100 requests in a minute"),
+        ("1/hour", "1 request in an hour"),
+        ("20 per 15 minutes", "20 requests in 15 minutes"),
+        ("5/second", "5 requests in a second"),
+    ],
+)
+def test_a_rate_is_told_in_words(rate, words):
+    assert _in_words(parse(rate)) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1, "in 1 second."), (119, "in 119 seconds."), (121, "in 3 minutes."), (7200, "in 120 minutes.")]
+)
+def test_the_time_of_the_next_request_is_told_in_words(seconds, words):
+    assert _when(seconds).endswith(words)
 
 
 def test_while_redis_is_away_each_process_counts_alone(caplog):
@@ -439,11 +608,49 @@ def test_keys_and_tokens_come_in_either_header(guarded):
     assert isinstance(admit(policy, authorization="Basic abc").refusal, NotAuthenticated)
 
 
+def test_blanks_around_a_credential_are_no_part_of_it(guarded):
+    """RFC 9110, 5.5; servers cut them off in front only. The scheme's case means nothing (11.1)."""
+    policy, by_role = guarded
+    policy._limiter = RateLimiter("1000/minute")
+    key = by_role[Role.CLINICIAN]
+    for sent in (f" {key}", f"{key} ", f"\t{key} \t"):
+        assert admit(policy, x_api_key=sent).caller.user_id == "clinician_1"
+    for scheme in ("Bearer", "bearer", "BEARER", " Bearer", "Bearer  "):
+        for credential, user in ((key, "clinician_1"), (token(), "dr_who")):
+            assert admit(policy, authorization=f"{scheme} {credential} ").caller.user_id == user
+    # An empty field beside the other is no second credential.
+    assert admit(policy, x_api_key=" ", authorization=f"Bearer {token()}").caller.user_id == "dr_who"
+
+
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [
+        ("keys", "API key missing: enter a key on the web page, or send it in the X-API-Key header."),
+        ("tokens", "Access token missing: send a token in the Authorization header, after the word Bearer."),
+        ("keys_and_tokens", "API key missing: enter a key on the web page, or send it in the X-API-Key header, or send a"),
+    ],
+)
+def test_who_says_nothing_is_told_what_to_do_at_the_page_and_in_a_program(database, key_set, auth, words):
+    settings = Settings(auth=auth, jwks=str(key_set), token_issuer=ISSUER, token_audience=AUDIENCE)
+    refusal = admit(AccessPolicy.from_settings(settings, database)).refusal
+    assert isinstance(refusal, NotAuthenticated)
+    assert str(refusal).startswith(words)
+
+
+@pytest.mark.parametrize("path", ["/audit/", "/model/reload/", "/predict/"])
+def test_a_slash_at_the_end_meets_the_same_roles_and_the_same_rate(guarded, path):
+    policy, by_role = guarded
+    wrong = by_role[Role.CLINICIAN] if path != "/predict/" else by_role[Role.AUDIT]
+    refusals = [type(admit(policy, path, x_api_key=wrong).refusal) for _ in range(6)]
+    assert refusals == [AccessDenied] * 5 + [RateLimited]
+    assert isinstance(admit(policy, path).refusal, NotAuthenticated)
+
+
 def test_a_credential_of_a_kind_that_is_off_is_refused(database):
     policy = AccessPolicy.from_settings(Settings(auth="keys"), database)
     refusal = admit(policy, authorization=f"Bearer {token()}").refusal
     assert isinstance(refusal, NotAuthenticated)
-    assert "X-API-Key" in str(refusal)
+    assert str(refusal).startswith("Access tokens are not accepted here: enter a key on the web page")
 
 
 def test_the_rate_is_counted_for_each_key_and_for_each_address_of_strangers(guarded):
@@ -479,7 +686,8 @@ def test_addresses_off_the_list_are_refused_but_for_probes(database):
         assert isinstance(admit(policy, path, peer="203.0.113.1").refusal, AccessDenied)
         assert isinstance(admit(policy, path, peer=None).refusal, AccessDenied)
         assert isinstance(admit(policy, path, peer="203.0.113.1", forwarded_for="10.0.0.1").refusal, AccessDenied)
-    assert admit(policy, "/readyz", peer="203.0.113.1").refusal is None
+    for path in ("/readyz", "/readyz/"):
+        assert admit(policy, path, peer="203.0.113.1").refusal is None
 
 
 def test_without_access_control_everybody_comes_in(database):

@@ -117,7 +117,9 @@ def test_keys_are_made_listed_and_revoked(records_url):
     again = run(records_url, "service.keys", "revoke", key_id)
     assert again.returncode == 1
     assert "no key" in again.stderr
-    assert run(records_url, "service.keys", "create", "dr_who", "--role", "king").returncode == 2
+    unknown = run(records_url, "service.keys", "create", "dr_who", "--role", "king")
+    assert unknown.returncode == 2
+    assert "invalid choice: 'king' (choose from 'admin', 'clinician', 'audit')" in unknown.stderr
 
 
 def test_tables_are_made_by_upgrade_alone_where_servers_may_not(records_url):

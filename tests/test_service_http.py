@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
+from service import __version__
 from service.contract.findings import FINDINGS
 from service.contract.manifest import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle, sha256_of
 from service.contract.preprocessing import decode, to_model_input
@@ -136,11 +137,24 @@ def test_a_raw_body_is_read_whatever_type_is_declared(client, content_type):
 def test_the_operating_point_comes_from_the_query_or_the_form(client):
     by_query = client.post("/predict?operating_point=tb_screening", content=PNG)
     by_form = client.post("/predict", **as_form(PNG, operating_point="tb_screening"))
-    both = client.post("/predict?operating_point=tb_screening", **as_form(PNG, operating_point="tb_screening"))
-    for response in (by_query, by_form, both):
+    by_blob = client.post("/predict", files={"image": ("film", PNG), "operating_point": ("blob", b"tb_screening")})
+    for response in (by_query, by_form, by_blob):
         assert response.json()["operating_point"] == "tb_screening"
-    contradicting = client.post("/predict?operating_point=balanced", **as_form(PNG, operating_point="tb_screening"))
-    assert_problem(contradicting, 400, "malformed-request")
+
+
+def test_an_option_that_is_given_twice_is_refused_at_every_endpoint(client):
+    for path, field in (("/predict", "image"), ("/predict/explain", "image"), ("/predict/batch", "images")):
+        for point in ("tb_screening", "balanced"):
+            files = {field: ("film", PNG), "operating_point": ("blob", point.encode())}
+            problem = assert_problem(client.post(f"{path}?operating_point=balanced", files=files), 400, "malformed-request")
+            assert "'operating_point' is given more than once" in problem["detail"]
+
+
+def test_a_film_without_a_file_name_is_read(client):
+    padded = PNG + bytes(1_200_000)  # more than the megabyte that the framework allows a field of text
+    assert client.post("/predict", files={"image": (None, PNG)}).status_code == 200
+    assert client.post("/predict", files={"image": (None, padded)}).status_code == 200
+    assert client.post("/predict/batch", files=[("images", (None, padded))]).json()["results"][0]["prediction"]
 
 
 REFUSED = {
@@ -298,7 +312,8 @@ def test_the_film_as_it_was_decoded_comes_on_request(client):
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(explained["film_png"]), np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(picture, FILM)
     assert "film_png" not in client.post("/predict/explain", content=PNG).json()["explanation"]
-    assert_problem(client.post("/predict/explain", params={"film": "yes"}, content=PNG), 400, "malformed-request")
+    problem = assert_problem(client.post("/predict/explain", params={"film": "yes"}, content=PNG), 400, "malformed-request")
+    assert problem["detail"] == "'film' is 'yes'; send true or false."
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -347,6 +362,23 @@ def test_who_accepts_png_gets_the_overlay_itself(client):
     overlay = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
     assert overlay.shape[2] == 3
     assert response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ([("Accept", "application/json, image/png;q=0")], "application/json"),
+        ([("Accept", "application/json;q=0.5"), ("Accept", "image/png")], "image/png"),
+        ([("Accept", "image/*")], "image/png"),
+        ([("Accept", "*/*")], "application/json"),
+        ([("Accept", "image/png;q=high")], "application/json"),
+    ],
+)
+def test_an_explanation_comes_as_the_type_that_the_client_would_rather_have(client, accept, content_type):
+    response = client.post("/predict/explain", content=PNG, headers=accept)
+    assert response.headers["content-type"] == content_type
+    refused = client.post("/predict/explain", content=b"not a film", headers=accept)
+    assert_problem(refused, 415)
 
 
 def test_many_clients_get_the_answers_to_their_own_films(client):
@@ -474,10 +506,13 @@ def test_openapi_describes_every_route(client):
     document = client.get("/docs.json").json()
     assert {"/predict", "/predict/batch", "/predict/explain", "/model/info", "/health"} <= set(document["paths"])
     assert {"/feedback", "/incidents", "/audit", "/model/reload"} <= set(document["paths"])
+    assert document["info"]["version"] == __version__
     predict = document["paths"]["/predict"]["post"]
     assert set(predict["requestBody"]["content"]) == {"multipart/form-data", "application/octet-stream"}
     form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["properties"]["image"]["format"] == "binary"
+    batch = document["paths"]["/predict/batch"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    for film_schema in (form["properties"]["image"], batch["properties"]["images"]["items"]):
+        assert (film_schema["type"], film_schema["format"]) == ("string", "binary")
     assert [parameter["name"] for parameter in document["paths"]["/predict/explain"]["post"]["parameters"]] == [
         "operating_point",
         "target",

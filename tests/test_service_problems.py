@@ -31,6 +31,7 @@ EXPECTED = {
     "RateLimited": 429,
     "Overloaded": 503,
     "RecordsUnavailable": 503,
+    "IssuerUnavailable": 503,
     "ReloadInProgress": 503,
     "DecoderFailed": 503,
     "ModelUnavailable": 503,
@@ -115,7 +116,30 @@ def test_headers_of_the_refusal_are_kept(client):
     assert client.get("/raises").headers["WWW-Authenticate"] == "Bearer"
     refused = client.post("/works")
     assert_problem(refused, 405)
-    assert "GET" in refused.headers["Allow"]
+    assert refused.headers["Allow"] == "GET, HEAD"
+    assert "answers GET, HEAD, not POST" in refused.json()["detail"]
+
+
+def test_a_405_names_the_methods_even_where_the_framework_does_not(client):
+    """RFC 9110, 15.5.6; Starlette's static files answer without Allow."""
+    refused = client.get("/refuses/405")
+    assert_problem(refused, 405)
+    assert refused.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [("/predict//", "/predict"), ("/v1/predict", "/predict"), ("/model/inf", "/model/info"), ("/Health", "/health")],
+)
+def test_a_404_names_the_path_that_was_probably_meant(client, path, nearest):
+    refused = client.get(path)
+    assert_problem(refused, 404)
+    assert f"did you mean {nearest}?" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/ui", "/" + "predict" * 1000])
+def test_a_404_suggests_nothing_where_nothing_is_near(client, path):
+    assert "did you mean" not in client.get(path).json()["detail"]
 
 
 def test_an_answer_that_is_no_error_is_left_alone(client):

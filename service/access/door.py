@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from service.access.addresses import Address, anonymised, client_address, is_in, neighbourhood
 from service.access.caller import Caller
 from service.access.rate_limit import RateLimiter
-from service.access.roles import PROBES, required_roles
+from service.access.roles import PROBES, endpoint_of, required_roles
 from service.contract.errors import AccessDenied, ChestXrayError, NotAuthenticated
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.store.database import Database
+
+# A look-up takes a millisecond, and what it finds is kept for a while.
+_LOOK_UP_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Verifier(Protocol):
         """Whether `verify` might block."""
 
     def verify(self, credential: str) -> Caller:
-        """Raises NotAuthenticated or AccessDenied."""
+        """Raises NotAuthenticated, AccessDenied, or a ServiceError if that cannot be told at this moment."""
 
 
 class AccessPolicy:
@@ -48,6 +52,8 @@ class AccessPolicy:
         self._keys = keys
         self._tokens = tokens
         self._limiter = limiter
+        # Threads of its own for each: an issuer that hangs holds up tokens, and neither keys nor the rest of the service.
+        self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in (keys, tokens) if verifier}
 
     @classmethod
     def from_settings(cls, settings: Settings, database: "Database") -> "AccessPolicy":
@@ -77,13 +83,13 @@ class AccessPolicy:
     ) -> Admission:
         """Judge a request by its head: address, credentials, role, rate, in this order.
 
-        path: decoded. headers: with names in lower case or matched regardless of case. peer: the address that connected.
+        path: decoded. headers: X-API-Key and Authorization, with names in lower case. peer: the address that connected.
         forwarded_for: every line of X-Forwarded-For, joined by commas: a proxy may add one of its own below the client's.
         """
         address = client_address(peer, forwarded_for, self._settings.trusted_proxies)
         shown = anonymised(address)
         allowed = self._settings.allowed_networks
-        if allowed and path not in PROBES and (address is None or not is_in(address, allowed)):
+        if allowed and endpoint_of(path) not in PROBES and (address is None or not is_in(address, allowed)):
             return await self._refused(address, AccessDenied("Requests from this address are not answered."))
         roles = required_roles(path)
         if roles is None or self.is_open:
@@ -93,7 +99,8 @@ class AccessPolicy:
         except ChestXrayError as refusal:
             return await self._refused(address, refusal)
         if caller.role not in roles:
-            denied = AccessDenied(f"The role {caller.role} does not include {path}; it takes {' or '.join(sorted(roles))}.")
+            takes = " or ".join(sorted(roles))
+            denied = AccessDenied(f"The role {caller.role} does not include {endpoint_of(path)}; it takes {takes}.")
             return Admission(caller, shown, await self._limited(caller.credential) or denied)
         return Admission(caller, shown, await self._limited(caller.credential))
 
@@ -105,26 +112,31 @@ class AccessPolicy:
     async def _identify(self, headers: Mapping[str, str]) -> Caller:
         verifier, credential = self._presented(headers)
         if verifier.needs_look_up(credential):
-            return await asyncio.to_thread(verifier.verify, credential)
+            return await asyncio.get_running_loop().run_in_executor(self._threads[verifier], verifier.verify, credential)
         return verifier.verify(credential)
 
     def _presented(self, headers: Mapping[str, str]) -> tuple[Verifier, str]:
-        key = headers.get("x-api-key")
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        # Blanks around a field's value are no part of it (RFC 9110, 5.5); servers cut them off in front only.
+        key = headers.get("x-api-key", "").strip()
+        scheme, _, bearer = headers.get("authorization", "").strip().partition(" ")
         bearer = bearer.strip() if scheme.lower() == "bearer" else ""
         if key and bearer:
             raise NotAuthenticated("Both an API key and a bearer token are given; send one of them.")
         credential = key or bearer
         if not credential:
-            raise NotAuthenticated(f"Who calls must be said: send {self._accepted()}.")
+            raise NotAuthenticated(f"{'API key' if self._keys else 'Access token'} missing: {self._ways()}.")
         verifier = self._keys if key or bearer.startswith("cxr_") else self._tokens
         if verifier is None:
-            raise NotAuthenticated(f"Credentials of this kind are not accepted here: send {self._accepted()}.")
+            raise NotAuthenticated(f"{'API keys' if key else 'Access tokens'} are not accepted here: {self._ways()}.")
         return verifier, credential
 
-    def _accepted(self) -> str:
-        kinds = (self._keys and "an API key in X-API-Key", self._tokens and "a bearer token in Authorization")
-        return " or ".join(kind for kind in kinds if kind)
+    def _ways(self) -> str:
+        """Of saying who calls: for the reader at the web page, who sends no headers, and for a program's author."""
+        ways = (
+            self._keys and "enter a key on the web page, or send it in the X-API-Key header",
+            self._tokens and "send a token in the Authorization header, after the word Bearer",
+        )
+        return ", or ".join(way for way in ways if way)
 
     async def _limited(self, identity: str) -> ChestXrayError | None:
         try:

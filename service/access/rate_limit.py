@@ -56,7 +56,22 @@ class RateLimiter:
             return
         window = await limiter.get_window_stats(self._rate, _PREFIX, identity)
         wait_seconds = max(1, math.ceil(window.reset_time - time()))
-        raise RateLimited(f"More than {self._rate} requests; try again in {wait_seconds} seconds.", wait_seconds)
+        raise RateLimited(f"You have sent more than {_in_words(self._rate)}; {_when(wait_seconds)}", wait_seconds)
+
+
+def _in_words(rate: RateLimitItem) -> str:
+    """100 per 1 minute -> 100 requests in a minute."""
+    unit = rate.GRANULARITY.name
+    time_span = f"an {unit}" if unit == "hour" else f"a {unit}"
+    if rate.multiples > 1:
+        time_span = f"{rate.multiples} {unit}s"
+    return f"{rate.amount} request{'s' if rate.amount > 1 else ''} in {time_span}"
+
+
+def _when(wait_seconds: int) -> str:
+    if wait_seconds < 120:
+        return f"the next one is answered in {wait_seconds} second{'s' if wait_seconds > 1 else ''}."
+    return f"the next one is answered in {math.ceil(wait_seconds / 60)} minutes."
 
 
 def _parsed(rate: str) -> RateLimitItem:

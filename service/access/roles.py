@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from urllib.parse import unquote
 
@@ -31,23 +32,44 @@ ROLES_OF: Mapping[str, frozenset[Role]] = {
 # The kubelet asks these, from an address of its own, and is told nothing but yes or no.
 PROBES = frozenset({"/livez", "/readyz", "/healthz"})
 
-PUBLIC = frozenset({"/", "/health", "/metrics", "/docs", "/docs.json", *PROBES})
+# Their links are relative, and would lead elsewhere from a path with a slash at its end.
+_PAGES = frozenset({"/", "/docs"})
+
+# /schema.json tells BentoML's own clients what /docs.json tells everybody else's.
+PUBLIC = frozenset({"/health", "/metrics", "/docs.json", "/schema.json", *_PAGES, *PROBES})
+
+# All whose path may end in a slash.
+_ENDPOINTS = (ROLES_OF.keys() | PUBLIC) - _PAGES
 
 # Files, and nothing else, below these.
-_PUBLIC_FOLDERS = ("/ui", "/static_content")
+PUBLIC_FOLDERS = ("/ui", "/static_content")
 
 UNKNOWN_ENDPOINT = "unknown"
+
+# Below it, /ui would resemble /audit. Comparing takes time, and no path of ours is a third as long as the longest compared.
+_LEAST_RESEMBLANCE = 0.7
+_LONGEST_COMPARED = 64
 
 # A file's path in them: no dots that climb, nothing that a second decoding could turn into such.
 _PLAIN_FILE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 
 
 def endpoint_of(path: str) -> str:
-    """The route that a path means, or UNKNOWN_ENDPOINT: a label of bounded number, whatever strangers ask for."""
-    plain = _without_trailing_slash(path)
-    if plain in ROLES_OF or plain in PUBLIC:
+    """The route that a path means, or UNKNOWN_ENDPOINT: a label of bounded number, whatever strangers ask for.
+
+    One slash at the end of an endpoint's path changes nothing.
+    """
+    if path in _PAGES:
+        return path
+    if (plain := path.removesuffix("/")) in _ENDPOINTS:
         return plain
-    return next((folder for folder in _PUBLIC_FOLDERS if _is_in(folder, path)), UNKNOWN_ENDPOINT)
+    return next((folder for folder in PUBLIC_FOLDERS if _is_in(folder, path)), UNKNOWN_ENDPOINT)
+
+
+def nearest_endpoint(path: str) -> str | None:
+    """The endpoint whose path resembles this one most; None if none does."""
+    plain = re.sub("/+", "/", path[:_LONGEST_COMPARED]).rstrip("/")
+    return next(iter(get_close_matches(plain, sorted(_ENDPOINTS | _PAGES), n=1, cutoff=_LEAST_RESEMBLANCE)), None)
 
 
 def required_roles(path: str) -> frozenset[Role] | None:
@@ -56,11 +78,6 @@ def required_roles(path: str) -> frozenset[Role] | None:
     if endpoint in ROLES_OF:
         return ROLES_OF[endpoint]
     return ANY_ROLE if endpoint == UNKNOWN_ENDPOINT else None
-
-
-def _without_trailing_slash(path: str) -> str:
-    # As the router does, which answers /predict/ with /predict.
-    return path[:-1] if len(path) > 2 and path.endswith("/") else path
 
 
 def _is_in(folder: str, path: str) -> bool:

@@ -18,7 +18,7 @@ import jwt
 
 from service.access.caller import Caller
 from service.access.roles import Role
-from service.contract.errors import AccessDenied, ConfigError, NotAuthenticated
+from service.contract.errors import AccessDenied, ConfigError, IssuerUnavailable, NotAuthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +36,37 @@ RETRY_SECONDS = 10.0
 # An issuer that is away does not lock everybody out at once.
 USABLE_SECONDS = 24 * 3600.0
 _FETCH_SECONDS = 5.0
+# While there are no keys at all, nobody comes in.
+FIRST_RETRY_SECONDS = 2.0
+
+# More keys than issuers publish at once; each costs a tenth of a millisecond, whoever sends the token.
+MAX_CANDIDATES = 16
 
 # A signature takes a tenth of a millisecond to check; a token that was good stays so for a moment.
 _CACHE_SECONDS = 60.0
 _CACHED_TOKENS = 4096
+
+_ISSUER_AWAY = "The keys of the token issuer cannot be read at this moment, so that no new token can be checked; try again."
+
+# What PyJWT finds wrong with a token whose signature is right, in words; the first kind that fits.
+_FAULTS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ExpiredSignatureError, "The token has expired"),
+    (jwt.ImmatureSignatureError, "The token is not valid yet"),
+    (jwt.InvalidIssuedAtError, "The token is not valid yet"),
+    (jwt.InvalidAudienceError, "The token is meant for another service"),
+    (jwt.InvalidIssuerError, "The token comes from another issuer"),
+    (jwt.MissingRequiredClaimError, "The token lacks one of the claims exp, iss, aud and sub"),
+)
 
 _STRONGEST_FIRST = (Role.ADMIN, Role.CLINICIAN, Role.AUDIT)
 
 
 @dataclass(frozen=True)
 class Issuer:
-    """key_set: file or URL of its JSON Web Key Set. name, audience: what `iss` and `aud` must say. roles_claim: a.b.c."""
+    """key_set: file or URL of its JSON Web Key Set. name, audience: what `iss` and `aud` must say.
+
+    roles_claim: where its roles are, see `_claim`.
+    """
 
     key_set: str
     name: str
@@ -57,14 +77,16 @@ class Issuer:
 class KeySet:
     """The issuer's public keys, read when they are needed. source: a file, or an https URL (http on loopback).
 
-    Raises ConfigError if the source is neither; a file is read at once, so that a wrong one is noticed at the start.
+    Raises ConfigError if the source is neither; a file is read at once, so that a wrong one is noticed at the start. May be
+    used by several threads; its methods may ask the issuer, and block.
     """
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._is_url = "://" in source
-        self._keys: Mapping[str | None, jwt.PyJWK] = {}
+        self._keys: tuple[jwt.PyJWK, ...] = ()
         self._read_at = self._tried_at = float("-inf")
+        self._is_away = False
         self._reading = threading.Lock()
         if self._is_url:
             parts = urlsplit(source)
@@ -74,34 +96,59 @@ class KeySet:
             try:
                 self._refresh()
             except (OSError, ValueError) as fault:
-                raise ConfigError(f"CXR_JWKS is {source}, which is not a readable JSON Web Key Set: {fault}.") from fault
+                raise ConfigError(f"CXR_JWKS is {source}, {_why_unreadable(fault)}.") from fault
 
-    def knows(self, key_id: str | None) -> bool:
-        """Whether `find` would answer at once."""
-        return key_id in self._keys and monotonic() - self._read_at < REFRESH_SECONDS
+    def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
+        """The keys that may have signed a token of that key identifier, MAX_CANDIDATES at most; none if there are none.
 
-    def find(self, key_id: str | None) -> jwt.PyJWK:
-        """The key of that identifier; may ask the issuer, and block. Raises NotAuthenticated."""
-        if not self.knows(key_id):
-            with self._reading:  # one asks, the others wait for what it brings
-                if not self.knows(key_id) and monotonic() - self._tried_at >= RETRY_SECONDS:
-                    self._try_to_refresh()
-        key = self._keys.get(key_id)
-        if key is None or monotonic() - self._read_at > USABLE_SECONDS:
-            raise NotAuthenticated("The token is signed with a key that its issuer does not publish; get a new token.")
-        return key
+        Raises IssuerUnavailable if no key set was read within USABLE_SECONDS.
+        """
+        if monotonic() - self._read_at >= REFRESH_SECONDS:
+            self._refresh_if_due(waiting=not self._is_usable())
+        if not self._is_usable():
+            raise IssuerUnavailable(_ISSUER_AWAY)
+        # An identifier is optional on either side (RFC 7515, 4.1.4; RFC 7517, 4.5), and need not be unique in a set.
+        found = [key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id)]
+        found.sort(key=lambda key: key.key_id != key_id)
+        return tuple(found[:MAX_CANDIDATES])
 
-    def _try_to_refresh(self) -> None:
+    def newer_candidates(self, key_id: str | None, tried: tuple[jwt.PyJWK, ...]) -> tuple[jwt.PyJWK, ...]:
+        """Those of a key set that was read after `tried` did not fit: the issuer may have changed its keys.
+
+        Raises IssuerUnavailable if a key of that identifier is not known, and the issuer, who may publish it, cannot be asked.
+        """
+        self._refresh_if_due(waiting=True)
+        if self._is_away and not any(key.key_id == key_id for key in tried):
+            raise IssuerUnavailable(_ISSUER_AWAY)
+        found = self.candidates(key_id)
+        return () if found == tried else found
+
+    def _is_usable(self) -> bool:
+        return monotonic() - self._read_at <= USABLE_SECONDS
+
+    def _refresh_if_due(self, waiting: bool) -> None:
+        """Ask the issuer, unless it was asked a moment ago; a fault is logged, and what was read before goes on.
+
+        waiting: for what another thread is asking just now; else this one goes on with what is known.
+        """
+        if not self._reading.acquire(blocking=waiting):
+            return
         try:
-            self._refresh()
+            if monotonic() - self._tried_at >= (RETRY_SECONDS if self._keys else FIRST_RETRY_SECONDS):
+                self._refresh()
         except (OSError, ValueError, HTTPException) as fault:
-            logger.warning("The token issuer's keys cannot be read: %s", type(fault).__name__)
+            self._is_away = True
+            logger.warning("The token issuer's keys cannot be read: %r", fault)
+        finally:
+            self._reading.release()
 
     def _refresh(self) -> None:
-        self._tried_at = monotonic()
-        text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()[:MAX_KEY_SET_BYTES]
-        self._keys = _public_keys(json.loads(text))
-        self._read_at = monotonic()
+        try:
+            text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()[:MAX_KEY_SET_BYTES]
+            self._keys = _public_keys(text)
+        finally:
+            self._tried_at = monotonic()  # at its end: who waited for an attempt that failed does not begin another
+        self._read_at, self._is_away = monotonic(), False
 
 
 class TokenVerifier:
@@ -115,36 +162,51 @@ class TokenVerifier:
 
     def needs_look_up(self, token: str) -> bool:
         """Whether `verify` might ask the issuer, and so block."""
-        return self._cached(_digest(token)) is None and not self._keys.knows(_key_id(token))
+        return self._cached(_digest(token)) is None
 
     def verify(self, token: str) -> Caller:
-        """The caller whose token it is. Raises NotAuthenticated, or AccessDenied if it names none of our roles."""
+        """The caller whose token it is.
+
+        Raises NotAuthenticated, AccessDenied if it names none of our roles, or IssuerUnavailable.
+        """
         digest = _digest(token)
         cached = self._cached(digest)
         if cached is not None:
             return cached
-        key = self._keys.find(_key_id(token))
-        if key.algorithm_name not in ALGORITHMS:
-            raise NotAuthenticated("The token's key is not one for public signatures.")
-        try:
-            claims = jwt.decode(
-                token,
-                key,
-                # A key set's key is for one algorithm; what the token's own header says is not asked.
-                algorithms=[key.algorithm_name],
-                issuer=self._issuer.name,
-                audience=self._issuer.audience,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-        except jwt.PyJWTError as fault:
-            raise NotAuthenticated(f"The token is not valid ({type(fault).__name__}); get a new one.") from fault
+        key_id = _key_id(token)
+        candidates = self._keys.candidates(key_id)
+        claims = self._claims(token, candidates)
+        if claims is None:
+            claims = self._claims(token, self._keys.newer_candidates(key_id, candidates))
+        if claims is None:
+            raise NotAuthenticated("The token is not signed with a key that its issuer publishes; get a new token.")
         caller = self._caller_of(claims)
         with self._changing:
             self._good[digest] = min(float(claims["exp"]), time() + _CACHE_SECONDS), caller
             while len(self._good) > _CACHED_TOKENS:
                 self._good.popitem(last=False)
         return caller
+
+    def _claims(self, token: str, candidates: tuple[jwt.PyJWK, ...]) -> dict[str, Any] | None:
+        """What the token says, if one of the keys signed it. Raises NotAuthenticated if that is not enough to come in."""
+        for key in candidates:
+            try:
+                return jwt.decode(
+                    token,
+                    key,
+                    # A key set's key is for one algorithm; what the token's own header says is not asked.
+                    algorithms=[key.algorithm_name],
+                    issuer=self._issuer.name,
+                    audience=self._issuer.audience,
+                    leeway=LEEWAY_SECONDS,
+                    options={"require": ["exp", "iss", "aud", "sub"]},
+                )
+            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
+                continue
+            except jwt.PyJWTError as fault:
+                words = next((words for kind, words in _FAULTS if isinstance(fault, kind)), "The token cannot be read")
+                raise NotAuthenticated(f"{words}; get a new one.") from fault
+        return None
 
     def _cached(self, digest: bytes) -> Caller | None:
         until, caller = self._good.get(digest, (0.0, None))
@@ -181,30 +243,55 @@ def _key_id(token: str) -> str | None:
 
 
 def _named_roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
-    value: Any = claims
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None
+    value = _claim(claims, path)
     if isinstance(value, str):
         return frozenset(value.split())
     return frozenset(item for item in value if isinstance(item, str)) if isinstance(value, list) else frozenset()
 
 
-def _public_keys(document: Any) -> dict[str | None, jwt.PyJWK]:
-    """By identifier. Raises ValueError if there is none that could sign a token."""
-    keys: dict[str | None, jwt.PyJWK] = {}
+def _claim(claims: Any, path: str) -> Any:
+    """The claim of that name as it stands, else by descending at one of its dots; None if there is none.
+
+    A claim's name may itself hold dots: `https://hospital.example/roles` is one name, `realm_access.roles` is two.
+    """
+    if not isinstance(claims, Mapping):
+        return None
+    if path in claims:
+        return claims[path]
+    dots = [index for index, character in enumerate(path) if character == "."]
+    found = (_claim(claims.get(path[:dot]), path[dot + 1 :]) for dot in reversed(dots))
+    return next((value for value in found if value is not None), None)
+
+
+def _public_keys(text: bytes) -> tuple[jwt.PyJWK, ...]:
+    """Those of a key set that may sign a token. Raises ValueError if there are none."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise ValueError("it is not JSON") from fault
     entries = document.get("keys") if isinstance(document, dict) else None
-    for entry in entries if isinstance(entries, list) else ():
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
-            continue
-        if not isinstance(entry.get("kid"), str | None):
-            continue
-        try:
-            keys[entry.get("kid")] = jwt.PyJWK(entry)
-        except jwt.PyJWTError:  # of a kind that we do not read, beside others that we do
-            continue
+    read = (_public_key(entry) for entry in (entries if isinstance(entries, list) else ()))
+    keys = tuple(key for key in read if key is not None)
     if not keys:
         raise ValueError("it holds no public key for signatures")
     return keys
+
+
+def _public_key(entry: Any) -> jwt.PyJWK | None:
+    """None if it is not one that we read; there may be others beside it that we do."""
+    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str | None):
+        return None
+    try:
+        key = jwt.PyJWK(entry)
+    except Exception:  # a set is others' data, and the library raises whatever its parts do
+        return None
+    return key if key.algorithm_name in ALGORITHMS else None
+
+
+def _why_unreadable(fault: Exception) -> str:
+    if isinstance(fault, OSError):
+        return f"which cannot be read: {fault.strerror}"
+    return f"which is not a JSON Web Key Set: {fault}"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -106,6 +106,10 @@ class RecordsUnavailable(ServiceError):
     """The database of predictions and audit rows cannot be written or read; without its audit row no answer is given."""
 
 
+class IssuerUnavailable(ServiceError):
+    """The token issuer's keys cannot be read, so that nobody can say whether a token is good."""
+
+
 class ReloadInProgress(ServiceError):
     """Another model is being loaded at this moment."""
 

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.roles import UNKNOWN_ENDPOINT, endpoint_of
+from service.access.roles import PUBLIC_FOLDERS, UNKNOWN_ENDPOINT, endpoint_of
 from service.contract.errors import Overloaded
 from service.http.call import current_call
 from service.http.pace import RefusalPace
@@ -40,7 +40,9 @@ class AdmissionMiddleware:
         service = running_service()
         headers = Headers(scope=scope)
         forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
-        admission = await service.access.admit(scope["path"], headers, peer, forwarded_for)
+        # Lines of one name are one list (RFC 9110, 5.3): of two keys neither counts, rather than the first or the last.
+        credentials = {name: ", ".join(headers.getlist(name)) for name in ("x-api-key", "authorization")}
+        admission = await service.access.admit(scope["path"], credentials, peer, forwarded_for)
         call.caller, call.address = admission.caller, admission.address
         call.needs_row &= admission.is_recorded
         refusal = admission.refusal
@@ -49,6 +51,10 @@ class AdmissionMiddleware:
             # Not left to the router: what it takes for one of our routes, and the policy does not, would be open to every role.
             await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
             return
+        if endpoint not in PUBLIC_FOLDERS:
+            # The router gets the path that the policy judged. Of one with a slash too many it would make a redirect to http,
+            # behind a proxy that ends TLS, and the film and the key would follow in clear text.
+            scope = {**scope, "path": endpoint, "raw_path": endpoint.encode("ascii")}
         if refusal is None and endpoint in _FILMS:
             # Here, where a refusal costs least: a full service has no time to spare for films that it will not look at.
             try:

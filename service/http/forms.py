@@ -6,29 +6,11 @@ import bentoml
 from pydantic import PrivateAttr
 from starlette.requests import Request
 
-from service.contract.findings import FINDINGS
-from service.decision import DEFAULT_OPERATING_POINT
+from service.http.options import OPTIONS
 from service.http.upload import IMAGE_FIELD, IMAGES_FIELD, MAX_BATCH_FILMS
 
-_FILM = {"type": "string", "format": "binary", "description": "JPEG, PNG, TIFF, BMP, WebP or DICOM; told by its bytes."}
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "operating_point": {
-        "type": "string",
-        "default": DEFAULT_OPERATING_POINT,
-        "description": "Decision rule, one of those that /model/info lists.",
-    },
-    "target": {
-        "type": "string",
-        "enum": [finding.value for finding in FINDINGS],
-        "description": "What to explain; by default the predicted class.",
-    },
-    "film": {
-        "type": "boolean",
-        "default": False,
-        "description": "Whether to answer the film as well, as it was decoded: grey, 8 bit, PNG.",
-    },
-}
+# BentoML's own clients read the type "file" from /schema.json; OpenAPI has none, and openapi.py writes its own there.
+_FILM = {"type": "file", "format": "binary", "description": "JPEG, PNG, TIFF, BMP, WebP or DICOM; told by its bytes."}
 
 
 class RequestForm(bentoml.IODescriptor):  # type: ignore[misc]

@@ -75,7 +75,7 @@ class HeadersMiddleware:
 def _headers_of(path: str) -> RawHeaders:
     if path == "/" or path.startswith("/ui/"):
         return _PAGE
-    return _DOCS if path in ("/docs", "/docs/") or path.startswith("/static_content/") else _ANSWER
+    return _DOCS if path == "/docs" or path.startswith("/static_content/") else _ANSWER
 
 
 def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

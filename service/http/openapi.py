@@ -5,8 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service import __version__
 from service.http.answers import ProblemFacts
-from service.http.forms import OPTIONS, RequestForm
+from service.http.forms import RequestForm
+from service.http.options import OPTIONS
 from service.http.problems import MEDIA_TYPE
 from service.http.reports import AuditQuery, FeedbackBody, IncidentBody
 
@@ -22,7 +24,7 @@ _PROBLEMS = {
     "415": "Not an image format that the service reads.",
     "422": "An image that is read but not judged: too small, too long, several frames, unsupported DICOM.",
     "429": "More requests than the caller may make; see Retry-After.",
-    "503": "Overloaded, no trusted model is loaded, or the records cannot be written; see Retry-After.",
+    "503": "Overloaded, no trusted model is loaded, or the records or the issuer's keys are out of reach; see Retry-After.",
     "504": "Not finished in time.",
 }
 _OF_EVERY_CALL = ("401", "403", "429", "503")
@@ -42,7 +44,7 @@ def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summ
     """
     # Pydantic's schemas are those of JSON Schema 2020-12, as OpenAPI 3.1 takes them.
     document["openapi"] = "3.1.0"
-    document["info"] |= {"title": "Chest X-ray classification", "description": summary}
+    document["info"] |= {"title": "Chest X-ray classification", "description": summary, "version": __version__}
     document["info"].pop("contact", None)
     # BentoML describes its own error bodies, which never leave this service, and a task API that it does not have.
     schemas = document["components"]["schemas"]
@@ -55,6 +57,9 @@ def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summ
         body["required"] = True
         for media in body["content"].values():
             media.pop("encoding", None)
+            media["schema"]["properties"] = {
+                name: _as_openapi(schema) for name, schema in media["schema"]["properties"].items()
+            }
         if form.takes_raw_body:
             body["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         operation["parameters"] = [_query_parameter(name) for name in form.options]
@@ -83,6 +88,13 @@ def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summ
 
 
 _SECURED: list[dict[str, list[str]]] = [{"api_key": []}, {"bearer": []}]
+
+
+def _as_openapi(schema: dict[str, Any]) -> dict[str, Any]:
+    """A file, as BentoML has it, is a binary string."""
+    if schema.get("type") == "array":
+        return schema | {"items": _as_openapi(schema["items"])}
+    return schema | {"type": "string"} if schema.get("type") == "file" else schema
 
 
 def _query_parameter(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.roles import nearest_endpoint
 from service.contract import errors
 from service.contract.errors import kebab_case
 from service.http.call import current_call
@@ -43,6 +44,7 @@ STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ReloadInProgress: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
@@ -52,6 +54,7 @@ STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
 RETRY_AFTER_SECONDS: dict[type[errors.ChestXrayError], int] = {
     errors.Overloaded: 1,
     errors.RecordsUnavailable: 5,
+    errors.IssuerUnavailable: 5,
     errors.ReloadInProgress: 5,
     errors.DecoderFailed: 5,
     errors.ModelUnavailable: 30,
@@ -68,14 +71,14 @@ class Problem:
     title: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
-    def members(self) -> dict[str, Any]:
-        """The members of the JSON object, with the request's identifier."""
+    def members(self, request_id: str | None = None) -> dict[str, Any]:
+        """The members of the JSON object. request_id: by default that of the request being answered."""
         return {
             "type": self.type,
             "title": self.title or self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
-            "request_id": current_request_id(),
+            "request_id": request_id or current_request_id(),
         }
 
     def response(self) -> Response:
@@ -148,18 +151,27 @@ def _replacement(scope: Scope, start: Message) -> Response | None:
     media_type = headers.get("content-type", "").partition(";")[0]
     if start["status"] < 400 or media_type in (MEDIA_TYPE, HEALTH_MEDIA_TYPE):
         return None
-    response = _plain_problem(HTTPStatus(start["status"]), scope).response()
-    for name, value in headers.items():
-        if name not in _HEADERS_OF_BODY:
-            response.headers[name] = value
+    status = HTTPStatus(start["status"])
+    kept = {name: value for name, value in headers.items() if name not in _HEADERS_OF_BODY}
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        # RFC 9110, 15.5.6: a 405 names the methods. Starlette's files, which do not, can be read and nothing else.
+        kept["allow"] = ", ".join(sorted(headers.get("allow", "GET, HEAD").split(", ")))
+    response = _plain_problem(status, scope, kept.get("allow", "")).response()
+    response.headers.update(kept)
     return response
 
 
-def _plain_problem(status: HTTPStatus, scope: Scope) -> Problem:
+def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Problem:
+    """allowed: methods that the path answers, as the header Allow names them."""
     details = {
-        HTTPStatus.NOT_FOUND: "There is nothing at this path; /docs lists what there is.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"This path does not answer {scope['method']}; /docs lists what it does.",
+        HTTPStatus.NOT_FOUND: _nothing_at(scope["path"]),
+        HTTPStatus.METHOD_NOT_ALLOWED: f"This path answers {allowed}, not {scope['method']}; /docs lists what there is.",
         HTTPStatus.SERVICE_UNAVAILABLE: "The service is not ready; /health says why.",
         HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log has the details under this request_id.",
     }
     return Problem(status, details.get(status, f"{status.description or status.phrase}."))
+
+
+def _nothing_at(path: str) -> str:
+    nearest = nearest_endpoint(path)
+    return f"There is nothing at this path{f'; did you mean {nearest}?' if nearest else '.'} /docs lists what there is."

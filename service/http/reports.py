@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 
 from service.contract.errors import MalformedRequest, OutOfTime
 from service.contract.findings import Finding
+from service.contract.wording import wanted
 from service.http.upload import MAX_BATCH_FILMS, read_body
 
 # A note of 2,000 characters takes at most 12,000 bytes as JSON.
@@ -23,6 +25,12 @@ _IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
 # PostgreSQL's text holds no null characters, and a note has no use for the other controls, line breaks and tabs aside.
 _PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f]*$"
 _PLAIN_LINE = r"^[^\x00-\x1f]*$"
+
+_PATTERNS = {
+    _IDENTIFIER: "must be 1 to 128 letters, digits and . _ -",
+    _PLAIN_TEXT: "must be plain text, without control characters",
+    _PLAIN_LINE: "must be one line of plain text, without control characters",
+}
 
 
 class _Report(BaseModel):
@@ -87,7 +95,7 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
     except TimeoutError as fault:
         raise OutOfTime(f"The body did not come within {timeout_seconds:g} seconds; send it again.") from fault
     try:
-        values = json.loads(content)
+        values = json.loads(content, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as fault:
         raise MalformedRequest("The body is not JSON; send an object as /docs describes it.") from fault
     return _parse(values, model)
@@ -95,20 +103,30 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
 
 def read_query(request: Request, model: type[Body]) -> Body:
     """The query parameters. Raises MalformedRequest, which names those at fault."""
-    pairs = request.query_params.multi_items()
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise MalformedRequest("A query parameter is given more than once; give it once.")
-    return _parse(dict(pairs), model)
+    return _parse(_each_once(request.query_params.multi_items()), model)
+
+
+def _each_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. RFC 8259, 4, leaves open which of two members of one name counts: neither does here."""
+    values: dict[str, Any] = {}
+    for name, value in members:
+        if name in values:
+            raise MalformedRequest(f"{name[:64]!r} is given more than once; give it once.")
+        values[name] = value
+    return values
 
 
 def _parse(values: Any, model: type[Body]) -> Body:
     try:
         return model.model_validate(values)
     except ValidationError as fault:
-        faults = "; ".join(_fault_text(error) for error in fault.errors()[:5])
-        raise MalformedRequest(f"The request does not have the shape that /docs describes: {faults}.") from fault
+        errors = fault.errors()
+        faults = "; ".join(_fault_text(error) for error in errors[:5])
+        if any(error["type"] == "extra_forbidden" for error in errors):
+            faults += f". Known here: {', '.join(model.model_fields)}"
+        raise MalformedRequest(f"The request does not have the shape that /docs describes. {faults}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
     """Without what was sent: it may be about a patient."""
-    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {error['msg']}"
+    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {wanted(error, _PATTERNS)}"
