@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from service.store import schema
 from service.store.records import Feedback
 from service.store.store import RecordStore
-from tests.recorded import MOMENT, entry, prediction, report
+from tests.recorded import MOMENT, digest, entry, of_request, prediction, report
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.slow
@@ -75,12 +75,12 @@ def test_the_log_is_exported_as_csv(store, records_url, tmp_path):
 
 
 def test_labels_are_exported_for_retraining(store, records_url, tmp_path):
-    report(store, Feedback(MOMENT, "request-1", 0, "Tuberculosis"))
+    report(store, Feedback(MOMENT, of_request(1), "Tuberculosis"))
     assert run(records_url, "service.feedback", "--out", str(tmp_path / "labels.csv")).returncode == 0
     with (tmp_path / "labels.csv").open(newline="") as stream:
         [row] = csv.DictReader(stream)
     assert (row["label"], row["prediction"], row["kind"]) == ("Tuberculosis", "Pneumonia", "feedback")
-    assert (row["image_sha256"], row["probability_pneumonia"]) == ("ab" * 32, "0.92")
+    assert (row["image_sha256"], row["probability_pneumonia"]) == (digest(1), "0.92")
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, records_url, tmp_path):
@@ -140,7 +140,7 @@ def test_a_database_that_is_away_is_one_line_and_not_the_password(tmp_path):
 def test_an_incident_keeps_what_it_is_about_when_the_prediction_is_forgotten(store, records_url):
     old = MOMENT.replace(year=2020)
     store.append(entry(9, old), [prediction(9, old)]).result(30)
-    report(store, Feedback(old, "request-9", 0, "Normal", "dr_who"))
+    report(store, Feedback(old, of_request(9), "Normal", "dr_who"))
     assert run(records_url, "service.retention").returncode == 0
     with store.database.reading() as connection:
         assert "request-9" not in connection.execute(select(schema.predictions.c.request_id)).scalars().all()

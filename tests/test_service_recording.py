@@ -86,12 +86,12 @@ def test_a_call_that_is_given_up_is_on_record(rows):
 
 def test_a_call_that_stores_a_report_is_one_row_with_it(rows):
     async def reports(scope, receive, send):
-        assert await recording.record_with(NewReport("feedback", {}), 201) == 7
+        assert await recording.record_with(NewReport("feedback", {"prediction_id": "a-film"}), 201) == 7
         await send(START | {"status": 201})
         await send(BODY)
 
     call(reports, path="/feedback")
-    assert [row.status for row in rows] == [201]
+    assert [(row.status, row.prediction_id) for row in rows] == [(201, "a-film")]
 
 
 def test_a_call_that_needs_no_row_leaves_none(rows):

@@ -10,13 +10,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from service.contract.errors import ConfigError, PredictionNotFound, RecordsUnavailable
+from service.contract.errors import ConfigError, MalformedRequest, PredictionNotFound, RecordsUnavailable
 from service.store.database import MIGRATIONS, SCHEMA_VERSION, Database
 from service.store.labels import confirmed_labels
-from service.store.records import AuditFilter, Feedback, Incident
+from service.store.records import AuditFilter, Feedback, Incident, PredictionName
 from service.store.schema import metadata
 from service.store.store import RecordStore
-from tests.recorded import MOMENT, entry, prediction, report
+from tests.recorded import MOMENT, digest, entry, of_request, prediction, report
 
 
 @pytest.fixture
@@ -28,28 +28,46 @@ def store(records_url):
 
 
 def test_what_was_appended_is_read_back(store):
-    store.append(entry(1), [prediction(1)]).result(30)
+    said = prediction(1)
+    store.append(entry(1), [said]).result(30)
     page = store.audit_page(AuditFilter())
     [row] = page.rows
     assert (row.seq, row.timestamp, row.user_id, row.confidence) == (1, "2026-11-23T08:00:00.000000Z", "dr_who", 0.92)
     assert page.head == f"1:{row.hash}"
-    assert store.find_prediction("request-1") == prediction(1)
+    assert store.find_prediction(of_request(1)) == said
 
 
-def test_of_a_repeated_request_id_the_latest_prediction_counts(store):
-    for finding in ("Normal", "Tuberculosis"):
-        store.append(entry(), [prediction(prediction=finding)]).result(30)
-    assert store.find_prediction("request-0").prediction == "Tuberculosis"
+def test_predictions_of_one_request_id_are_told_apart_by_their_own_identifiers(store):
+    """A trace identifier may be that of many films, of one film sent twice, and of a batch."""
+    films = [prediction(0), prediction(0), prediction(0, index=1, image_sha256=digest(9))]
+    for film in films:
+        store.append(entry(), [film]).result(30)
+    assert [store.find_prediction(PredictionName(film.prediction_id)) for film in films] == films
+    assert store.find_prediction(of_request(0, 1)) == films[2]
+    for several in (of_request(0), of_request(0, 0)):
+        with pytest.raises(MalformedRequest, match=r"Several predictions have request_id 'request-0'.*send the prediction_id"):
+            store.find_prediction(several)
+
+
+@pytest.mark.parametrize(("request_id", "index"), [("request-2", None), ("request-1", 1), ("request-2", 0), (None, 1)])
+def test_a_name_that_does_not_agree_with_itself_is_refused(store, request_id, index):
+    film = prediction(1)
+    store.append(entry(), [film, prediction(2)]).result(30)
+    assert store.find_prediction(PredictionName(film.prediction_id, "request-1", 0)) == film
+    with pytest.raises(MalformedRequest, match="different predictions; send the prediction_id alone"):
+        store.find_prediction(PredictionName(film.prediction_id, request_id, index))
 
 
 def test_an_unknown_prediction_is_not_found(store):
     store.append(entry(), [prediction()]).result(30)
     with pytest.raises(PredictionNotFound, match="film 3"):
-        store.find_prediction("request-0", 3)
+        store.find_prediction(of_request(0, 3))
+    with pytest.raises(PredictionNotFound, match="prediction_id '0"):
+        store.find_prediction(PredictionName("0" * 26))
     with pytest.raises(PredictionNotFound):
-        store.feedback_report(Feedback(MOMENT, "other", 0, "Normal"))
+        store.feedback_report(Feedback(MOMENT, of_request(7), "Normal"))
     with pytest.raises(PredictionNotFound):
-        store.incident_report(Incident(MOMENT, "case-1", "other", 0))
+        store.incident_report(Incident(MOMENT, "case-1", of_request(7)))
 
 
 def test_the_log_is_read_in_pages_and_by_filter(store):
@@ -71,10 +89,10 @@ def test_the_log_is_read_in_pages_and_by_filter(store):
 def test_the_latest_label_of_a_film_counts_and_incidents_without_one_do_not(store):
     for number in range(3):
         store.append(entry(number), [prediction(number)]).result(30)
-    report(store, Feedback(MOMENT, "request-0", 0, "Normal"))
-    report(store, Feedback(MOMENT + timedelta(hours=2), "request-0", 0, "Tuberculosis"))
-    report(store, Incident(MOMENT + timedelta(hours=1), "case-1", "request-1", 0, "Normal"))
-    report(store, Incident(MOMENT, "case-2", "request-2", 0))
+    report(store, Feedback(MOMENT, of_request(0), "Normal"))
+    report(store, Feedback(MOMENT + timedelta(hours=2), of_request(0), "Tuberculosis"))
+    report(store, Incident(MOMENT + timedelta(hours=1), "case-1", of_request(1), "Normal"))
+    report(store, Incident(MOMENT, "case-2", of_request(2)))
     labels = [(row["request_id"], row["label"], row["kind"]) for row in confirmed_labels(store.database)]
     assert labels == [("request-1", "Normal", "incident"), ("request-0", "Tuberculosis", "feedback")]
     assert len(list(confirmed_labels(store.database, since=MOMENT + timedelta(hours=2)))) == 1
@@ -162,12 +180,12 @@ def test_one_row_that_cannot_be_stored_does_not_end_the_writer(store):
 
 def test_a_report_is_stored_with_the_row_of_its_call_or_not_at_all(store):
     store.append(entry(1), [prediction(1)]).result(30)
-    new = store.feedback_report(Feedback(MOMENT, "request-1", 0, "Normal"))
+    new = store.feedback_report(Feedback(MOMENT, of_request(1), "Normal"))
     unstorable = entry(2, outcome=None)
     with pytest.raises(RecordsUnavailable):
         store.append(unstorable, report=new).result(30)
     assert list(confirmed_labels(store.database)) == []
-    assert store.append(entry(3), report=new).result(30) == 1
+    assert store.append(entry(3), report=new).result(30).number == 1
     assert [row.request_id for row in store.audit_page(AuditFilter()).rows] == ["request-1", "request-3"]
     assert [row["label"] for row in confirmed_labels(store.database)] == ["Normal"]
 

@@ -14,7 +14,7 @@ from service.contract.errors import ConfigError, RecordsUnavailable
 logger = logging.getLogger(__name__)
 
 # The newest of `migrations/versions`; compared before Alembic is imported, which takes a quarter of a second and 20 MB.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -88,6 +88,7 @@ class Database:
 
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes longer than any call may
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection

@@ -16,7 +16,8 @@ from service.contract.errors import RecordsUnavailable
 from service.store import schema
 from service.store.chain import personal_digest, row_hash
 from service.store.database import Database
-from service.store.records import AuditEntry, NewReport, PredictionRecord, utc_text
+from service.store.labels import KIND_OF, film_reports
+from service.store.records import AuditEntry, NewReport, PredictionRecord, StoredReport, utc_text
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class _Item:
     entry: AuditEntry
     predictions: Sequence[PredictionRecord]
     report: NewReport | None
-    done: "Future[int | None]"
+    done: "Future[StoredReport | None]"
 
 
 class AuditWriter:
@@ -52,10 +53,10 @@ class AuditWriter:
 
     def append(
         self, entry: AuditEntry, predictions: Sequence[PredictionRecord], report: NewReport | None
-    ) -> "Future[int | None]":
+    ) -> "Future[StoredReport | None]":
         """Done once all is committed together; fails with RecordsUnavailable if it is not, or if that is not known.
 
-        The result is the number of the report, if there is one.
+        The result is about the report, if there is one.
         """
         item = _Item(entry, tuple(predictions), report, Future())
         # From here on it cannot be cancelled: who gives up waiting does not take the row back.
@@ -96,11 +97,11 @@ class AuditWriter:
 
     def _commit(self, items: list[_Item]) -> None:
         failure: Exception | None = None
-        numbers: list[int | None] = []
+        stored: list[StoredReport | None] = []
         try:
             with self._database.writing() as connection:
                 self._append(connection, items)
-                numbers = [_insert(connection, item.report) for item in items]
+                stored = [_insert(connection, item.report) for item in items]
         except RecordsUnavailable as fault:
             failure = fault
         except Exception as fault:  # the thread must live, and those who wait must hear
@@ -108,8 +109,8 @@ class AuditWriter:
             failure = RecordsUnavailable("The records cannot be written at the moment; try again shortly.")
             failure.__cause__ = fault
         if failure is None:
-            for item, number in zip(items, numbers, strict=True):
-                item.done.set_result(number)
+            for item, report in zip(items, stored, strict=True):
+                item.done.set_result(report)
         else:
             for item in items:
                 item.done.set_exception(failure)
@@ -130,12 +131,20 @@ class AuditWriter:
         connection.execute(_NEW_STATE, {"last_seq": last_seq, "last_hash": last_hash})
 
 
-def _insert(connection: Connection, report: NewReport | None) -> int | None:
+def _insert(connection: Connection, report: NewReport | None) -> StoredReport | None:
+    """Behind the lock of the chain: of two first reports on a film, one sees the other."""
     if report is None:
         return None
+    earlier = film_reports(connection, report.values["image_sha256"])
+    of_prediction = [each for each in earlier if each["prediction_id"] == report.values["prediction_id"]]
+    labels = [each["label"] for each in earlier if each["label"] is not None]
     table = schema.metadata.tables[report.table]
-    number: int = connection.execute(insert(table).values(report.values).returning(table.c.id)).scalar_one()
-    return number
+    return StoredReport(
+        number=connection.execute(insert(table).values(report.values).returning(table.c.id)).scalar_one(),
+        is_first=all(each["kind"] != KIND_OF[report.table] for each in of_prediction),
+        is_first_label=report.values["label"] is not None and all(each["label"] is None for each in of_prediction),
+        corrected_from=labels[-1] if labels and report.values["label"] not in (None, labels[-1]) else None,
+    )
 
 
 def _audit_row(entry: AuditEntry) -> dict[str, Any]:
