@@ -16,6 +16,7 @@ from service.store.labels import confirmed_labels
 from service.store.records import AuditFilter, Feedback, Incident, PredictionName
 from service.store.schema import metadata
 from service.store.store import RecordStore
+from service.store.verification import verify_chain
 from tests.recorded import MOMENT, digest, entry, of_request, prediction, report
 
 
@@ -176,6 +177,86 @@ def test_one_row_that_cannot_be_stored_does_not_end_the_writer(store):
         store.append(replace(entry(), method=None)).result(30)
     store.append(entry(1)).result(30)
     assert len(store.audit_page(AuditFilter()).rows) == 1
+
+
+# SQLite stores text of any length, with null characters too.
+TAKEN_BY_SQLITE = ({"user_id": "a\0b"}, {"method": "M" * 17})
+
+
+@pytest.mark.parametrize("bad", [{"method": None}, {"user_id": "\ud800"}, {"status": 2**70}, *TAKEN_BY_SQLITE])
+def test_one_bad_row_fails_its_own_caller_and_no_other_of_its_group(store, records_url, bad):
+    with Database(records_url).writing() as other:
+        other.execute(text("UPDATE audit_state SET deleted_seq = 0"))  # so that PostgreSQL's writers wait as well
+        waiting = [store.append(entry(number, **(bad if number == 21 else {}))) for number in range(40)]
+    refused = [number for number, done in enumerate(waiting) if done.exception(30) is not None]
+    assert refused == ([] if store.database.is_sqlite and bad in TAKEN_BY_SQLITE else [21])
+    kept = [row.request_id for row in store.audit_page(AuditFilter()).rows]
+    assert sorted(kept) == sorted(f"request-{number}" for number in range(40) if number not in refused)
+    with store.database.reading() as connection:
+        assert verify_chain(connection, None, MOMENT, anonymise_days=90).fault is None
+
+
+def test_of_two_first_reports_at_once_one_is_the_first(store, records_url):
+    """They were looked up, by two servers, before either was stored; a film is counted once all the same."""
+    store.append(entry(), [prediction()]).result(30)
+    other = RecordStore(records_url)
+    stores = [store, other]
+    reports = [
+        each.feedback_report(Feedback(MOMENT, of_request(), label))
+        for each, label in zip(stores, ("Normal", "Pneumonia"), strict=True)
+    ]
+    waiting = [each.append(entry(1), report=new) for each, new in zip(stores, reports, strict=True)]
+    stored = sorted((done.result(30) for done in waiting), key=lambda each: not each.is_first)
+    assert [(each.is_first, each.is_first_label) for each in stored] == [(True, True), (False, False)]
+    assert [each.corrected_from is None for each in stored] == [True, False]
+    other.close()
+
+
+def test_feedback_and_incident_are_first_of_their_kind_and_of_one_label(store):
+    store.append(entry(), [prediction()]).result(30)
+    about = of_request()
+    said = [
+        Incident(MOMENT, "case", about),
+        Feedback(MOMENT, about, "Normal"),
+        Incident(MOMENT, "case", about, "Normal"),
+        Feedback(MOMENT, about, "Pneumonia"),
+    ]
+    stored = [report(store, replace(each, timestamp=MOMENT + timedelta(hours=hour))) for hour, each in enumerate(said)]
+    assert [each.is_first for each in stored] == [True, True, False, False]
+    assert [each.is_first_label for each in stored] == [False, True, False, False]
+    assert [each.corrected_from for each in stored] == [None, None, None, "Normal"]
+
+
+def test_a_corrected_label_says_what_it_was_before(store):
+    """Film 0 is sent twice: its label is that of its last report, of whichever prediction."""
+    for number, film in enumerate((0, 1, 0, 3)):
+        store.append(entry(number), [prediction(number, image_sha256=digest(film))]).result(30)
+    hours = iter(range(24))
+
+    def say(kind, number, *values):
+        moment = MOMENT + timedelta(hours=next(hours))
+        report(
+            store,
+            kind(moment, of_request(number), *values)
+            if kind is Feedback
+            else kind(moment, "case", of_request(number), *values),
+        )
+
+    say(Feedback, 0, "Normal")
+    say(Feedback, 1, "Normal")
+    say(Feedback, 3, "Pneumonia")
+    say(Incident, 3, "Tuberculosis")
+    say(Feedback, 3, "Tuberculosis")
+    say(Incident, 1)
+    say(Feedback, 2, "Pneumonia")
+    found = [(row["request_id"], row["kind"], row["label"], row["corrected_from"]) for row in confirmed_labels(store.database)]
+    assert found == [
+        ("request-1", "feedback", "Normal", None),
+        ("request-3", "feedback", "Tuberculosis", "Pneumonia"),
+        ("request-2", "feedback", "Pneumonia", "Normal"),
+    ]
+    lately = confirmed_labels(store.database, since=MOMENT + timedelta(hours=5))
+    assert [(row["request_id"], row["corrected_from"]) for row in lately] == [("request-2", "Normal")]
 
 
 def test_a_report_is_stored_with_the_row_of_its_call_or_not_at_all(store):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from service.contract.errors import RecordsUnavailable
 from service.store import schema
@@ -96,24 +97,23 @@ class AuditWriter:
         return items, True
 
     def _commit(self, items: list[_Item]) -> None:
-        failure: Exception | None = None
-        stored: list[StoredReport | None] = []
+        """Together, or, if the database takes one of them for bad, by halves: a bad row fails its own caller, and no other."""
         try:
             with self._database.writing() as connection:
                 self._append(connection, items)
                 stored = [_insert(connection, item.report) for item in items]
-        except RecordsUnavailable as fault:
-            failure = fault
         except Exception as fault:  # the thread must live, and those who wait must hear
-            logger.exception("Audit rows could not be written")
-            failure = RecordsUnavailable("The records cannot be written at the moment; try again shortly.")
-            failure.__cause__ = fault
-        if failure is None:
-            for item, report in zip(items, stored, strict=True):
-                item.done.set_result(report)
-        else:
+            if len(items) > 1 and _is_about_a_row(fault):
+                middle = len(items) // 2
+                self._commit(items[:middle])
+                self._commit(items[middle:])
+                return
+            failure = fault if isinstance(fault, RecordsUnavailable) else _refusal(fault)
             for item in items:
                 item.done.set_exception(failure)
+        else:
+            for item, report in zip(items, stored, strict=True):
+                item.done.set_result(report)
 
     def _append(self, connection: Connection, items: list[_Item]) -> None:
         last_seq, last_hash = connection.execute(_STATE).one()
@@ -129,6 +129,20 @@ class AuditWriter:
         if predictions:
             connection.execute(_PREDICTIONS, predictions)
         connection.execute(_NEW_STATE, {"last_seq": last_seq, "last_hash": last_hash})
+
+
+def _is_about_a_row(fault: Exception) -> bool:
+    """Whether the values are at fault, and not the database's state: the other rows may be taken then."""
+    if isinstance(fault, RecordsUnavailable):
+        return isinstance(fault.__cause__, DataError | IntegrityError | ProgrammingError)
+    return True  # raised by the driver or the hash while it looked at a value
+
+
+def _refusal(fault: Exception) -> RecordsUnavailable:
+    logger.error("An audit row could not be written", exc_info=fault)
+    refusal = RecordsUnavailable("The records do not take this call; the service's log says why.")
+    refusal.__cause__ = fault
+    return refusal
 
 
 def _insert(connection: Connection, report: NewReport | None) -> StoredReport | None:
