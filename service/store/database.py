@@ -50,6 +50,8 @@ class Database:
 
         Raises RecordsUnavailable if the server cannot be reached, ConfigError for what only an operator can mend.
         """
+        if not upgrade:
+            self.require_file()
         if self.is_sqlite and self._url.database:
             try:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +76,14 @@ class Database:
             raise ConfigError(
                 f"The tables of CXR_DATABASE_URL ({self.name}) have version {version}, this release reads {SCHEMA_VERSION}; "
                 "run `python -m service.audit upgrade`, or go back to the release that wrote them."
+            )
+
+    def require_file(self) -> None:
+        """Raises ConfigError if a SQLite database is not there: to open it would make an empty one."""
+        if self.is_sqlite and not Path(str(self._url.database)).exists():
+            raise ConfigError(
+                f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or make the database with "
+                "`python -m service.audit upgrade`."
             )
 
     def _unwritable(self) -> ConfigError:
