@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m service.feedback", description="Confirmed labels, for retraining.")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    parser.add_argument("--since", type=iso_moment, help="reports of this moment and later; ISO 8601 with a time zone")
+    parser.add_argument("--since", type=iso_moment, help="films labelled at this moment or later; ISO 8601 with a time zone")
     return parser.parse_args(argv)
 
 

@@ -27,7 +27,11 @@ _PLAIN_LINE = r"^[^\x00-\x1f]*$"
 
 
 class _Report(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"anyOf": [{"required": ["prediction_id"]}, {"required": ["request_id"]}]},
+    )
 
     prediction_id: str | None = Field(
         default=None, pattern=_IDENTIFIER, description="The prediction_id of the film's answer. This, or request_id."
