@@ -426,6 +426,8 @@ def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):
     named = strict.client.options("/predict", headers=question | {"Origin": "https://viewer.hospital.example"})
     assert named.status_code == 200
     assert named.headers["Access-Control-Allow-Origin"] == "https://viewer.hospital.example"
+    answer = strict.client.get("/health", headers={"Origin": "https://viewer.hospital.example"})
+    assert {"X-Request-ID", "X-Prediction-ID"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
     other = strict.client.options("/predict", headers=question | {"Origin": "https://elsewhere.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
 
