@@ -15,6 +15,7 @@ from service.access.door import AccessPolicy
 from service.access.keys import KeyStore
 from service.access.roles import Role
 from service.contract.findings import FINDINGS
+from service.contract.prediction_id import new_prediction_id
 from service.http.admission import AdmissionMiddleware
 from service.http.call import current_call
 from service.http.headers import HeadersMiddleware
@@ -98,6 +99,7 @@ async def _judged(scope: Scope, receive: Receive, send: Send) -> None:
     call.predictions.append(
         PredictionRecord(
             timestamp=datetime.now(UTC),
+            prediction_id=new_prediction_id(),
             request_id=current_request_id(),
             index=0,
             endpoint="/predict",

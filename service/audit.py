@@ -1,4 +1,4 @@
-"""The audit log at the command line: `python -m service.audit verify | export | upgrade`."""
+"""The audit log at the command line: `python -m service.audit verify | export | backup | upgrade`."""
 
 import argparse
 import csv
@@ -10,6 +10,7 @@ from pathlib import Path
 from service.command_line import iso_moment, report_faults, whole_file
 from service.records import build_records
 from service.settings import read_settings
+from service.store.backup import back_up
 from service.store.records import AuditFilter, AuditRow
 from service.store.retention import RetentionPolicy
 from service.store.store import RecordStore
@@ -17,13 +18,15 @@ from service.store.verification import verify_chain
 
 _ROWS_AT_ONCE = 1000
 
+# Of `verify`: 1 is a broken chain, and argparse ends with 2.
+_EMPTY = 3
+
 
 def main(argv: list[str]) -> int:
-    """Exit status 1 if the chain is broken, or if nothing could be done."""
+    """Exit status 1 if the chain is broken, or if nothing could be done; 3 if the log to verify is empty."""
     arguments = _parse(argv)
     with report_faults() as outcome:
         records = build_records(read_settings(os.environ))
-        records.database.open(upgrade=arguments.command is _upgrade)
         outcome.status = arguments.command(records, arguments)
         records.close()
     return outcome.status
@@ -34,6 +37,7 @@ def _verify(records: RecordStore, arguments: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r{rows} rows", end="", file=sys.stderr)
 
+    records.database.open(upgrade=False)
     with records.database.reading() as connection:
         found = verify_chain(
             connection, records.secret, datetime.now(UTC), arguments.anonymise_days, arguments.expect, progress
@@ -41,11 +45,21 @@ def _verify(records: RecordStore, arguments: argparse.Namespace) -> int:
     if found.fault is not None:
         print(f"The audit log is broken: {found.fault}. The {found.rows} rows before that hold.", file=sys.stderr)
         return 1
+    if found.rows == 0 and not arguments.allow_empty:
+        deleted = f": its {found.last_seq} rows were deleted with their age" if found.last_seq else ""
+        print(
+            f"The audit log in {records.database.name} is empty{deleted}. Is it the right database? A file copied with cp "
+            "beside a running service lacks the rows of its -wal file; copy it with `python -m service.audit backup`. If there "
+            "should be no rows: --allow-empty.",
+            file=sys.stderr,
+        )
+        return _EMPTY
     print(f"The audit log holds: {found.rows} rows, {found.first_seq} to {found.last_seq}. Head {found.head}")
     return 0
 
 
 def _export(records: RecordStore, arguments: argparse.Namespace) -> int:
+    records.database.open(upgrade=False)
     wanted = AuditFilter(since=arguments.since, until=arguments.until)
     after: int | None = 0
     count = 0
@@ -61,7 +75,15 @@ def _export(records: RecordStore, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _backup(records: RecordStore, arguments: argparse.Namespace) -> int:
+    # Not opened: tables of an earlier release are backed up as they are, before they are brought up to date.
+    back_up(records.database, arguments.out)
+    print(f"The records of {records.database.name} are in {arguments.out}.", file=sys.stderr)
+    return 0
+
+
 def _upgrade(records: RecordStore, arguments: argparse.Namespace) -> int:
+    records.database.open(upgrade=True)
     print(f"The tables of {records.database.name} are up to date.", file=sys.stderr)
     return 0
 
@@ -79,12 +101,16 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         default=RetentionPolicy.anonymise,
         help="age before which no row may be anonymised (default %(default)s), as given to service.retention",
     )
+    verify.add_argument("--allow-empty", action="store_true", help="a log without rows is no fault; else exit status 3")
     verify.set_defaults(command=_verify)
     export = commands.add_parser("export", help="write the log as CSV")
     export.add_argument("--out", type=Path, required=True)
     export.add_argument("--since", type=iso_moment, help="ISO 8601 with a time zone")
     export.add_argument("--until", type=iso_moment)
     export.set_defaults(command=_export)
+    backup = commands.add_parser("backup", help="copy a SQLite database into one file, beside a running service")
+    backup.add_argument("--out", type=Path, required=True, help="new file")
+    backup.set_defaults(command=_backup)
     upgrade = commands.add_parser("upgrade", help="bring the tables up to date, before new servers start")
     upgrade.set_defaults(command=_upgrade)
     return parser.parse_args(argv)

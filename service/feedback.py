@@ -1,6 +1,7 @@
 """Confirmed labels for retraining, as CSV: `python -m service.feedback --out feedback.csv`.
 
-One row for each film that somebody reported on; the film itself is found in the hospital's archive by its SHA-256.
+One row for each film that somebody labelled, by its last label, be it of a feedback or of an incident; `corrected_from` is the
+label that it had before, if that was another. The film itself is found in the hospital's archive by its SHA-256.
 """
 
 import argparse
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
             writer.writerow(
                 ["timestamp", "kind", "request_id", "film_index", "image_sha256", "label", "prediction", "confidence"]
                 + [f"probability_{finding.lower()}" for finding in FINDINGS]
-                + ["model_version"]
+                + ["model_version", "prediction_id", "corrected_from"]
             )
             for row in confirmed_labels(records.database, arguments.since):
                 probabilities = json.loads(row["probabilities"])
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
                     [row["timestamp"], row["kind"], row["request_id"], row["film_index"], row["image_sha256"], row["label"]]
                     + [row["prediction"], row["confidence"]]
                     + [probabilities.get(finding) for finding in FINDINGS]
-                    + [row["model_version"]]
+                    + [row["model_version"], row["prediction_id"], row["corrected_from"]]
                 )
                 count += 1
         records.close()
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m service.feedback", description="Confirmed labels, for retraining.")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    parser.add_argument("--since", type=iso_moment, help="reports of this moment and later; ISO 8601 with a time zone")
+    parser.add_argument("--since", type=iso_moment, help="films labelled at this moment or later; ISO 8601 with a time zone")
     return parser.parse_args(argv)
 
 

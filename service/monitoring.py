@@ -127,6 +127,12 @@ FEEDBACK_BIN_CONFIDENCE = Counter(
     "cxr_feedback_bin_confidence_total", "Sum of their confidence.", labelnames=["version", "bin"]
 )
 
+CORRECTIONS = Counter(
+    "cxr_feedback_corrections_total",
+    "Labels that replaced another one of their film; where labels are counted, the first one stays.",
+    labelnames=["version"],
+)
+
 INCIDENTS = Counter("cxr_incidents_total", "Misdiagnoses reported.", labelnames=["version"])
 
 
@@ -137,6 +143,7 @@ def begin_counting(version: str, findings: Sequence[str], reasons: Sequence[str]
     """
     FILMS_FOR_REVIEW.labels(version)
     INCIDENTS.labels(version)
+    CORRECTIONS.labels(version)
     CONFIDENCE.labels(version)
     for finding in findings:
         PREDICTIONS.labels(version, finding)

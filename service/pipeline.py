@@ -10,6 +10,7 @@ from time import monotonic, perf_counter
 from service.contract.errors import OutOfTime
 from service.contract.findings import Finding
 from service.contract.manifest import ModelBundle
+from service.contract.prediction_id import new_prediction_id
 from service.contract.preprocessing import to_model_input
 from service.contract.radiograph import DecodeLimits, Orientation, Radiograph, open_film
 from service.decision import Decision, Observed, decide
@@ -29,12 +30,14 @@ logger = logging.getLogger(__name__)
 class Prediction:
     """What the model and the decision rules say of one film.
 
-    probabilities: calibrated, order of `FINDINGS`. inference_seconds: the model run alone, without decoding.
+    prediction_id: its own, of no other prediction. probabilities: calibrated, order of `FINDINGS`.
+    inference_seconds: the model run alone, without decoding.
     observed: what the decision took into account beside the probabilities. format, width_px, height_px, orientation: of the
     film as sent; see `Radiograph`.
     image_sha256: of the bytes sent, as hexadecimal digits; all that is ever kept of them.
     """
 
+    prediction_id: str
     probabilities: tuple[float, ...]
     decision: Decision
     observed: Observed
@@ -154,6 +157,7 @@ class Pipeline:
             if self._drift is not None:
                 self._drift.count(observed.image, probabilities, embedding)
         prediction = Prediction(
+            prediction_id=new_prediction_id(),
             probabilities=probabilities,
             decision=decide(probabilities, self.manifest, operating_point, observed),
             observed=observed,

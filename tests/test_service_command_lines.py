@@ -2,14 +2,19 @@ import csv
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
+from service.contract.errors import ConfigError
 from service.store import schema
-from service.store.records import Feedback
+from service.store.backup import back_up
+from service.store.database import Database
+from service.store.records import Feedback, Incident
+from service.store.retention import RetentionPolicy, apply_retention
 from service.store.store import RecordStore
-from tests.recorded import MOMENT, entry, prediction, report
+from tests.recorded import MOMENT, digest, entry, of_request, prediction, report
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.slow
@@ -50,6 +55,56 @@ def test_verify_tells_a_log_that_holds_from_one_that_was_changed(store, records_
     assert "row 2 was changed" in broken.stderr
 
 
+def test_an_empty_log_is_told_and_is_no_success(tmp_path):
+    url = f"sqlite:///{tmp_path}/records.db"
+    store = RecordStore(url)
+    store.open()
+    empty = run(url, "service.audit", "verify")
+    assert empty.returncode == 3
+    assert "is empty. Is it the right database?" in empty.stderr and "service.audit backup" in empty.stderr
+    assert run(url, "service.audit", "verify", "--allow-empty").returncode == 0
+    store.append(entry(0, MOMENT.replace(year=2020))).result(30)
+    apply_retention(store.database, RetentionPolicy(), MOMENT)
+    deleted = run(url, "service.audit", "verify")
+    assert (deleted.returncode, "its 1 rows were deleted with their age" in deleted.stderr) == (3, True)
+    store.close()
+
+
+def test_a_database_that_is_not_there_is_not_made_by_who_only_looks(tmp_path):
+    absent = f"sqlite:///{tmp_path}/folder/records.db"
+    for command in (("verify",), ("export", "--out", str(tmp_path / "a.csv")), ("backup", "--out", str(tmp_path / "b.db"))):
+        refused = run(absent, "service.audit", *command)
+        assert (refused.returncode, "There is no file at CXR_DATABASE_URL" in refused.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_beside_a_writer_is_whole_and_a_copied_file_is_not(tmp_path):
+    path, copied, backup = (tmp_path / name for name in ("records.db", "copied.db", "backup.db"))
+    store = RecordStore(f"sqlite:///{path}")
+    store.open()
+    store.database.dispose()  # as after the check that precedes every start: the tables are in the file itself
+    for number in range(3):
+        store.append(entry(number), [prediction(number)]).result(30)
+    subprocess.run(["cp", path, copied], check=True)  # not in this process: closing the file would drop SQLite's locks on it
+    assert run(f"sqlite:///{copied}", "service.audit", "verify").returncode == 3
+    assert run(f"sqlite:///{path}", "service.audit", "backup", "--out", str(backup)).returncode == 0
+    assert [each.name for each in tmp_path.glob("*backup*")] == ["backup.db"]
+    store.append(entry(3)).result(30)
+    kept = run(f"sqlite:///{backup}", "service.audit", "verify")
+    assert (kept.returncode, "3 rows, 1 to 3" in kept.stdout) == (0, True)
+    for taken in (backup, path):
+        with pytest.raises(ConfigError, match="is there already"):
+            back_up(store.database, taken)
+    with pytest.raises(OSError, match="absent"):
+        back_up(store.database, tmp_path / "absent" / "backup.db")
+    store.close()
+
+
+def test_a_server_is_backed_up_by_its_own_programs(tmp_path):
+    with pytest.raises(ConfigError, match="pg_dump"):
+        back_up(Database("postgresql://user@127.0.0.1/none"), tmp_path / "backup.db")
+
+
 def test_verify_needs_the_secret_that_the_rows_were_written_with(records_url):
     store = RecordStore(records_url, secret=b"0123456789abcdef")
     store.open()
@@ -75,12 +130,24 @@ def test_the_log_is_exported_as_csv(store, records_url, tmp_path):
 
 
 def test_labels_are_exported_for_retraining(store, records_url, tmp_path):
-    report(store, Feedback(MOMENT, "request-1", 0, "Tuberculosis"))
+    report(store, Feedback(MOMENT, of_request(1), "Tuberculosis"))
     assert run(records_url, "service.feedback", "--out", str(tmp_path / "labels.csv")).returncode == 0
     with (tmp_path / "labels.csv").open(newline="") as stream:
         [row] = csv.DictReader(stream)
     assert (row["label"], row["prediction"], row["kind"]) == ("Tuberculosis", "Pneumonia", "feedback")
-    assert (row["image_sha256"], row["probability_pneumonia"]) == ("ab" * 32, "0.92")
+    assert (row["image_sha256"], row["probability_pneumonia"]) == (digest(1), "0.92")
+
+
+def test_of_a_film_that_was_relabelled_the_last_label_is_exported_with_the_one_before(store, records_url, tmp_path):
+    report(store, Feedback(MOMENT, of_request(1), "Normal"))
+    report(store, Incident(MOMENT + timedelta(hours=1), "case-1", of_request(1), "Tuberculosis"))
+    report(store, Feedback(MOMENT, of_request(2), "Normal"))
+    assert run(records_url, "service.feedback", "--out", str(tmp_path / "labels.csv")).returncode == 0
+    with (tmp_path / "labels.csv").open(newline="") as stream:
+        rows = {row["request_id"]: row for row in csv.DictReader(stream)}
+    found = {name: tuple(row[key] for key in ("kind", "label", "corrected_from")) for name, row in rows.items()}
+    assert found == {"request-1": ("incident", "Tuberculosis", "Normal"), "request-2": ("feedback", "Normal", "")}
+    assert rows["request-1"]["prediction_id"] == store.find_prediction(of_request(1)).prediction_id
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, records_url, tmp_path):
@@ -142,7 +209,7 @@ def test_a_database_that_is_away_is_one_line_and_not_the_password(tmp_path):
 def test_an_incident_keeps_what_it_is_about_when_the_prediction_is_forgotten(store, records_url):
     old = MOMENT.replace(year=2020)
     store.append(entry(9, old), [prediction(9, old)]).result(30)
-    report(store, Feedback(old, "request-9", 0, "Normal", "dr_who"))
+    report(store, Feedback(old, of_request(9), "Normal", "dr_who"))
     assert run(records_url, "service.retention").returncode == 0
     with store.database.reading() as connection:
         assert "request-9" not in connection.execute(select(schema.predictions.c.request_id)).scalars().all()

@@ -37,8 +37,8 @@ FILES = {
 }
 MAX_UPLOAD_BYTES = 2_000_000
 PREDICTION_MEMBERS = {
-    "request_id", "model_version", "prediction", "confidence", "probabilities", "operating_point", "prediction_set", "review",
-    "image", "inference_time_ms",
+    "request_id", "prediction_id", "model_version", "prediction", "confidence", "probabilities", "operating_point",
+    "prediction_set", "review", "image", "inference_time_ms",
 }  # fmt: skip
 
 
@@ -478,15 +478,28 @@ def test_a_film_that_is_reported_twice_counts_once(client):
     agreed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",{labels}}}'
     place = str(min(int(answer["confidence"] * 10), 9))
     in_bin = [f'cxr_feedback_bin{part}_total{{bin="{place}",version="1.0.0"}}' for part in ("", "_correct", "_confidence")]
-    incidents = 'cxr_incidents_total{version="1.0.0"}'
-    before = [value_of(client, name) for name in (agreed, *in_bin, incidents)]
-    said = {"request_id": answer["request_id"]}
+    counts = (agreed, *in_bin, 'cxr_incidents_total{version="1.0.0"}', 'cxr_feedback_corrections_total{version="1.0.0"}')
+    before = [value_of(client, name) for name in counts]
+    said = {"prediction_id": answer["prediction_id"]}
+    corrected = []
     for label in (answer["prediction"], answer["prediction"], other):
-        assert client.post("/feedback", json=said | {"label": label}).status_code == 201
-    for _ in range(2):
-        assert client.post("/incidents", json=said | {"case_id": "case-1"}).status_code == 201
-    rises = [value_of(client, name) - value for name, value in zip((agreed, *in_bin, incidents), before, strict=True)]
-    assert rises == pytest.approx([1, 1, 1, answer["confidence"], 1])
+        corrected.append(client.post("/feedback", json=said | {"label": label}).json()["corrected_from"])
+    for label in ({}, {"label": answer["prediction"]}):
+        corrected.append(client.post("/incidents", json=said | label | {"case_id": "case-1"}).json()["corrected_from"])
+    assert corrected == [None, None, answer["prediction"], None, other]
+    rises = [value_of(client, name) - value for name, value in zip(counts, before, strict=True)]
+    assert rises == pytest.approx([1, 1, 1, answer["confidence"], 1, 2])
+
+
+def test_the_first_label_of_a_film_counts_whichever_report_brings_it(client):
+    answer = client.post("/predict", content=encode(film(256, seed=51), "PNG")).json()
+    other = next(name for name in FINDINGS if name != answer["prediction"])
+    missed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",true="{other}",version="1.0.0"}}'
+    before = value_of(client, missed)
+    said = {"prediction_id": answer["prediction_id"], "label": other}
+    assert client.post("/incidents", json=said | {"case_id": "case-1"}).json()["corrected_from"] is None
+    assert client.post("/feedback", json=said).json()["corrected_from"] is None
+    assert value_of(client, missed) - before == 1
 
 
 def test_the_queue_is_empty_when_nobody_waits_and_its_limit_is_told(client):

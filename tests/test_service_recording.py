@@ -12,6 +12,7 @@ from service.http.call import current_call
 from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.store.records import NewReport
+from tests.recorded import prediction
 
 # How metrics show an answer that was held back.
 WITHHELD = ("cxr_rejections_total", {"problem": "records-unavailable"})
@@ -75,6 +76,21 @@ def test_a_call_that_fails_in_the_middle_of_its_answer_is_one_row_and_no_second(
     assert [row.status for row in rows] == [200]
 
 
+def test_the_row_of_an_answer_that_says_no_names_no_finding(rows):
+    """A film of a batch was judged before another could not be, or the time was over: nobody was told of it."""
+
+    async def judges_and_refuses(scope, receive, send):
+        current_call().films = 1
+        current_call().predictions.append(prediction())
+        await send(START | {"status": 503})
+        await send(BODY)
+
+    call(judges_and_refuses, path="/predict")
+    [row] = rows
+    assert (row.status, row.outcome) == (503, "service-unavailable")
+    assert {row.prediction, row.confidence, row.inference_time_ms, row.image_sha256, row.prediction_id} == {None}
+
+
 def test_a_call_that_is_given_up_is_on_record(rows):
     async def gives_up(scope, receive, send):
         raise asyncio.CancelledError
@@ -86,12 +102,12 @@ def test_a_call_that_is_given_up_is_on_record(rows):
 
 def test_a_call_that_stores_a_report_is_one_row_with_it(rows):
     async def reports(scope, receive, send):
-        assert await recording.record_with(NewReport("feedback", {}), 201) == 7
+        assert await recording.record_with(NewReport("feedback", {"prediction_id": "a-film"}), 201) == 7
         await send(START | {"status": 201})
         await send(BODY)
 
     call(reports, path="/feedback")
-    assert [row.status for row in rows] == [201]
+    assert [(row.status, row.prediction_id) for row in rows] == [(201, "a-film")]
 
 
 def test_a_call_that_needs_no_row_leaves_none(rows):

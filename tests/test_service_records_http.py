@@ -1,7 +1,9 @@
 """A server with keys, over SQLite and over PostgreSQL: who may call, what is put on record, what is reported back."""
 
+import hashlib
 import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ from pydicom import uid
 from service.access.keys import KeyStore
 from service.access.roles import ROLES_OF, Role
 from service.store.labels import confirmed_labels
-from service.store.records import AuditFilter
+from service.store.records import AuditFilter, PredictionName
 from service.store.store import RecordStore
 from tests.compressed_dicom import compressed_dicom
 from tests.databases import KINDS, database_url
@@ -63,7 +65,7 @@ def rows_of(guarded, request_id):
 
 def predict(guarded, path="/predict", **options):
     request_id = str(uuid.uuid4())
-    headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": request_id}
+    headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": request_id} | options.pop("headers", {})
     return request_id, guarded.client.post(path, headers=headers, **(options or {"content": PNG}))
 
 
@@ -115,7 +117,8 @@ def test_a_prediction_leaves_one_audit_row_and_one_record(guarded):
     assert (row.user_id, row.role, row.address) == ("clinician_1", "clinician", "127.0.0.x")
     assert (row.prediction, row.confidence) == (answer["prediction"], answer["confidence"])
     assert (row.model_version, row.inference_time_ms) == ("1.0.0", answer["inference_time_ms"])
-    record = guarded.records.find_prediction(request_id)
+    record = guarded.records.find_prediction(PredictionName(answer["prediction_id"], request_id))
+    assert row.prediction_id == answer["prediction_id"] == response.headers["X-Prediction-ID"]
     assert record.probabilities == answer["probabilities"]
     assert record.image_sha256 == row.image_sha256
 
@@ -125,8 +128,10 @@ def test_a_batch_leaves_one_audit_row_and_a_record_for_each_film_that_was_judged
     request_id, response = predict(guarded, "/predict/batch", files=files)
     results = response.json()["results"]
     [row] = rows_of(guarded, request_id)
-    assert row.prediction == f"{results[0]['prediction']};-;{results[2]['prediction']}"
-    assert guarded.records.find_prediction(request_id, 2).prediction == results[2]["prediction"]
+    for name in ("prediction", "prediction_id"):
+        assert getattr(row, name) == f"{results[0][name]};-;{results[2][name]}"
+    assert guarded.records.find_prediction(PredictionName(results[2]["prediction_id"], request_id, 2)).index == 2
+    assert "X-Prediction-ID" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -235,22 +240,90 @@ def test_a_wrong_question_to_the_log_is_malformed(guarded, query):
 
 
 def test_a_confirmed_label_is_kept_with_its_prediction(guarded):
-    request_id, response = predict(guarded)
+    request_id, response = predict(guarded, content=encode(film(256, seed=41), "PNG"))
     body = {"request_id": request_id, "label": "Tuberculosis"}
     answer = guarded.client.post("/feedback", json=body, headers=guarded.key[Role.CLINICIAN])
     assert answer.status_code == 201
     predicted = response.json()["prediction"]
     assert answer.json() | {"feedback_id": 0} == {
         "feedback_id": 0,
+        "prediction_id": response.json()["prediction_id"],
         "request_id": request_id,
         "index": 0,
         "model_version": "1.0.0",
         "prediction": predicted,
         "label": "Tuberculosis",
         "agrees": predicted == "Tuberculosis",
+        "corrected_from": None,
     }
     labels = {row["request_id"]: row["label"] for row in confirmed_labels(guarded.records.database)}
     assert labels[request_id] == "Tuberculosis"
+
+
+def judged(guarded, trace, path="/predict", **options):
+    """The answer to a film that was sent under a trace identifier, by a client with a connection of its own."""
+    headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": trace}
+    with httpx.Client(base_url=guarded.server.address, timeout=120) as client:
+        response = client.post(path, headers=headers, **options)
+    assert response.headers["X-Request-ID"] == trace and response.json()["request_id"] == trace
+    return response.json()
+
+
+def reported(guarded, path, **body):
+    return guarded.client.post(path, json=body, headers=guarded.key[Role.CLINICIAN])
+
+
+def test_two_films_under_one_trace_identifier_keep_their_own_labels(guarded):
+    """Gateways and viewers give one identifier to all that belongs to one visit; whose label it is, the service has to know."""
+    trace = f"trace-{uuid.uuid4()}"
+    films = [encode(film(256, seed=seed), "PNG") for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as clients:
+        first, second = clients.map(lambda data: judged(guarded, trace, content=data), films)
+    assert first["prediction_id"] != second["prediction_id"]
+    assert reported(guarded, "/feedback", prediction_id=first["prediction_id"], label="Tuberculosis").status_code == 201
+    assert reported(guarded, "/feedback", prediction_id=second["prediction_id"], label="Normal").status_code == 201
+    labels = {row["image_sha256"]: row for row in confirmed_labels(guarded.records.database)}
+    for data, answer, label in zip(films, (first, second), ("Tuberculosis", "Normal"), strict=True):
+        row = labels[hashlib.sha256(data).hexdigest()]
+        assert (row["prediction_id"], row["label"]) == (answer["prediction_id"], label)
+        assert (row["prediction"], row["confidence"]) == (answer["prediction"], answer["confidence"])
+    [*_, audited] = [row for row in guarded.records.audit_page(AuditFilter(), limit=1000).rows if row.endpoint == "/feedback"]
+    assert audited.prediction_id == second["prediction_id"]
+    for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c"})):
+        refused = reported(guarded, path, request_id=trace, **body)
+        assert refused.status_code == 400
+        assert "send the prediction_id" in refused.json()["detail"]
+
+
+def test_a_film_of_a_batch_is_reported_by_its_own_identifier_or_its_place(guarded):
+    trace = f"trace-{uuid.uuid4()}"
+    sent = [("images", encode(film(256, seed=seed), "PNG")) for seed in (3, 4)]
+    results = judged(guarded, trace, "/predict/batch", files=sent)["results"]
+    for index, result in enumerate(results):
+        for name in ({"prediction_id": result["prediction_id"]}, {"request_id": trace, "index": index}):
+            for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c", "label": "Normal"})):
+                answer = reported(guarded, path, **name, **body).json()
+                assert (answer["prediction_id"], answer["index"]) == (result["prediction_id"], index)
+                assert (answer["request_id"], answer["prediction"]) == (trace, result["prediction"])
+    assert reported(guarded, "/incidents", request_id=trace, case_id="c").status_code == 400
+    other = reported(guarded, "/incidents", prediction_id=results[1]["prediction_id"], index=0, case_id="c")
+    assert (other.status_code, "different predictions" in other.json()["detail"]) == (400, True)
+
+
+def test_the_same_film_under_the_same_identifier_is_another_prediction(guarded):
+    trace = f"trace-{uuid.uuid4()}"
+    answers = [judged(guarded, trace, content=PNG) for _ in range(2)]
+    assert len({answer["prediction_id"] for answer in answers}) == 2
+    assert reported(guarded, "/feedback", request_id=trace, index=0, label="Normal").status_code == 400
+
+
+def test_a_picture_names_its_prediction_in_a_header(guarded):
+    request_id, response = predict(guarded, "/predict/explain", content=PNG, headers={"Accept": "image/png"})
+    assert response.headers["Content-Type"] == "image/png"
+    answer = reported(guarded, "/incidents", prediction_id=response.headers["X-Prediction-ID"], case_id="c")
+    assert (answer.status_code, answer.json()["request_id"]) == (201, request_id)
+    _, refused = predict(guarded, content=b"no film")
+    assert "X-Prediction-ID" not in refused.headers
 
 
 def test_a_misdiagnosis_is_marked_for_review_and_retraining(guarded):
@@ -269,7 +342,10 @@ def test_a_misdiagnosis_is_marked_for_review_and_retraining(guarded):
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
-        ("/feedback", {"label": "Normal"}, "request_id"),
+        ("/feedback", {"label": "Normal"}, "prediction_id of its answer, or by its request_id"),
+        ("/feedback", {"prediction_id": None, "index": 0, "label": "Normal"}, "prediction_id"),
+        ("/feedback", {"prediction_id": "x y", "label": "Normal"}, "prediction_id"),
+        ("/incidents", {"case_id": "c"}, "prediction_id"),
         ("/feedback", {"request_id": "x", "label": "Covid"}, "label"),
         ("/feedback", {"request_id": "x", "label": "Normal", "patient": "Doe"}, "patient"),
         ("/feedback", {"request_id": "x y", "label": "Normal"}, "request_id"),
@@ -291,9 +367,11 @@ def test_a_malformed_report_is_refused_by_the_name_of_its_field_and_not_repeated
 
 def test_a_report_on_an_unknown_prediction_is_not_found(guarded):
     for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c"})):
-        response = guarded.client.post(path, json=body | {"request_id": "unknown"}, headers=guarded.key[Role.CLINICIAN])
-        assert response.status_code == 404
-        assert response.json()["type"] == "urn:chest-xray:problem:prediction-not-found"
+        for name in ("request_id", "prediction_id"):
+            response = guarded.client.post(path, json=body | {name: "unknown"}, headers=guarded.key[Role.CLINICIAN])
+            assert response.status_code == 404
+            assert response.json()["type"] == "urn:chest-xray:problem:prediction-not-found"
+            assert f"No prediction of {name} 'unknown'" in response.json()["detail"]
 
 
 def test_a_report_longer_than_any_note_is_too_large(guarded):
@@ -349,6 +427,8 @@ def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):
     named = strict.client.options("/predict", headers=question | {"Origin": "https://viewer.hospital.example"})
     assert named.status_code == 200
     assert named.headers["Access-Control-Allow-Origin"] == "https://viewer.hospital.example"
+    answer = strict.client.get("/health", headers={"Origin": "https://viewer.hospital.example"})
+    assert {"X-Request-ID", "X-Prediction-ID"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
     other = strict.client.options("/predict", headers=question | {"Origin": "https://elsewhere.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
 

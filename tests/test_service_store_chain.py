@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
 from service.store import schema
+from service.store.chain import PERSONAL_FIELDS
 from service.store.database import Database
 from service.store.retention import ROWS_AT_ONCE, Forgotten, RetentionPolicy, apply_retention
 from service.store.store import RecordStore
@@ -48,8 +49,8 @@ def chained(tmp_path_factory):
 CHANGES = {
     "timestamp": "2026-11-23T08:00:00.000001Z", "method": "GET", "endpoint": "/audit", "status": 201, "outcome": "no",
     "role": "admin", "prediction": "Normal", "confidence": 0.93, "inference_time_ms": 1.0, "model_version": "1.0.0",
-    "request_id": "other", "user_id": "mr_hyde", "address": None, "image_sha256": "cd" * 32, "salt": "00" * 16,
-    "personal_digest": "0" * 64, "hash": "f" * 64,
+    "request_id": "other", "user_id": "mr_hyde", "address": None, "image_sha256": "cd" * 32, "prediction_id": None,
+    "salt": "00" * 16, "personal_digest": "0" * 64, "hash": "f" * 64,
 }  # fmt: skip
 
 
@@ -192,7 +193,7 @@ def test_retention_forgets_what_is_old_enough_once_and_the_chain_still_holds(rec
     with database.reading() as connection:
         rows = connection.execute(select(schema.audit).order_by(schema.audit.c.seq)).mappings().all()
     assert [row["user_id"] for row in rows] == [None, None, "dr_who", "dr_who"]
-    assert {row[name] for row in rows[:2] for name in ("request_id", "address", "image_sha256", "salt")} == {None}
+    assert {row[name] for row in rows[:2] for name in (*PERSONAL_FIELDS, "salt")} == {None}
     assert apply_retention(database, RetentionPolicy(), MOMENT) == Forgotten(0, 0, 0, 0)
     found = verify(database)
     assert (found.fault, found.rows, found.first_seq) == (None, 4, 3)
@@ -208,7 +209,7 @@ def test_retention_works_through_more_rows_than_one_transaction_takes(records_ur
 
 
 def test_a_row_that_was_anonymised_before_its_time_is_found(chained):
-    blank = dict.fromkeys(("request_id", "user_id", "address", "image_sha256", "salt"))
+    blank = dict.fromkeys((*PERSONAL_FIELDS, "salt"))
     fault = fault_after(chained, change_row(3, blank))
     assert "row 3" in fault
     assert "before its time" in fault

@@ -11,7 +11,7 @@ from export.bundle import seal
 from export.export import export_bundle
 from service.contract.findings import Finding
 from service.contract.manifest import ModelBundle
-from service.store.records import Feedback
+from service.store.records import Feedback, PredictionName
 from service.store.store import RecordStore
 from tests.recorded import MOMENT, entry, prediction, report
 from tests.test_training_retraining import alerting, archived
@@ -114,7 +114,7 @@ class House:
         number = hash(request) % 10_000
         said = prediction(number, request_id=request, image_sha256=digest)
         self.records.append(entry(number, request_id=request), [said]).result(30)
-        report(self.records, Feedback(MOMENT, request, 0, label, "dr_who"))
+        report(self.records, Feedback(MOMENT, PredictionName(request_id=request), label, "dr_who"))
 
     def changelog(self) -> str:
         return (self.models / "CHANGELOG.md").read_text()

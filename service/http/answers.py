@@ -53,15 +53,26 @@ class FilmAnswer(_Answer):
     inference_time_ms: float = Field(description="Time of the model run alone.")
 
 
-class Envelope(_Answer):
-    """Which request was answered, and by which model."""
+class RequestFacts(_Answer):
+    """Which request was answered."""
 
-    request_id: str
+    request_id: str = Field(description="The client's X-Request-ID, or one of ours; for logs and traces.")
+
+
+class PredictionFacts(_Answer):
+    """Which prediction it is."""
+
+    prediction_id: str = Field(description="Of this prediction alone; what /feedback and /incidents refer to.")
+
+
+class ModelFacts(_Answer):
+    """Which model answered."""
+
     model_version: str
 
 
 # Fields are listed from the last base to the first, so that an answer opens with what identifies it.
-class PredictionAnswer(FilmAnswer, Envelope):
+class PredictionAnswer(FilmAnswer, ModelFacts, PredictionFacts, RequestFacts):
     """Answer of /predict."""
 
 
@@ -96,7 +107,7 @@ class ProblemFacts(_Answer):
     request_id: str
 
 
-class BatchPrediction(FilmAnswer):
+class BatchPrediction(FilmAnswer, PredictionFacts):
     """A film of a batch that was judged. index: its place in the request, from 0."""
 
     index: int
@@ -109,7 +120,7 @@ class BatchProblem(_Answer):
     error: ProblemFacts
 
 
-class BatchAnswer(Envelope):
+class BatchAnswer(ModelFacts, RequestFacts):
     """Answer of /predict/batch: one result for each film, in the order sent; a refused film has `error` instead."""
 
     results: tuple[BatchPrediction | BatchProblem, ...]
@@ -151,6 +162,7 @@ def prediction_record(prediction: Prediction, model_version: str, endpoint: str,
     decision, call = prediction.decision, current_call()
     return PredictionRecord(
         timestamp=datetime.now(UTC),
+        prediction_id=prediction.prediction_id,
         request_id=current_request_id(),
         index=index,
         endpoint=endpoint,
@@ -181,6 +193,7 @@ def _inference_time_ms(prediction: Prediction) -> float:
 def _film_members(prediction: Prediction) -> dict[str, Any]:
     decision = prediction.decision
     return {
+        "prediction_id": prediction.prediction_id,
         "prediction": decision.finding,
         "confidence": decision.confidence,
         "probabilities": dict(zip(FINDINGS, prediction.probabilities, strict=True)),

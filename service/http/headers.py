@@ -3,6 +3,7 @@
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.recording import PREDICTION_ID_HEADER
 from service.http.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.running import running_service
 
@@ -86,5 +87,5 @@ def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
         allow_origins=origins,
         allow_methods=("GET", "POST"),
         allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER),
-        expose_headers=(REQUEST_ID_HEADER, "Retry-After"),
+        expose_headers=(REQUEST_ID_HEADER, PREDICTION_ID_HEADER, "Retry-After"),
     )

@@ -10,6 +10,7 @@ from service.http.answers import ProblemFacts
 from service.http.forms import RequestForm
 from service.http.options import OPTIONS
 from service.http.problems import MEDIA_TYPE
+from service.http.recording import PREDICTION_ID_HEADER
 from service.http.reports import AuditQuery, FeedbackBody, IncidentBody
 
 _PROBLEM_SCHEMA = "#/components/schemas/ProblemFacts"
@@ -18,7 +19,7 @@ _PROBLEMS = {
     "400": "The request or the film's file is damaged, or names an unknown option.",
     "401": "No key or token, or one that is wrong, expired or revoked.",
     "403": "The caller's role, or the address, is not allowed here.",
-    "404": "No prediction with this request_id is on record.",
+    "404": "No prediction with this prediction_id, or this request_id and index, is on record.",
     "405": "The path does not answer this method.",
     "413": "The body, or the film's pixel count, is over the limit.",
     "415": "Not an image format that the service reads.",
@@ -66,6 +67,10 @@ def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summ
         answered = operation["responses"].get("200") or operation["responses"][200]
         operation["responses"] = {"200": answered} | _problems(_OF_FILMS)
         operation["security"] = _SECURED
+    for path in ("/predict", "/predict/explain"):
+        document["paths"][path]["post"]["responses"]["200"]["headers"] = {
+            PREDICTION_ID_HEADER: {"description": "The prediction_id, for pictures too.", "schema": {"type": "string"}}
+        }
     explained = document["paths"]["/predict/explain"]["post"]["responses"]["200"]["content"]
     explained["image/png"] = {"schema": {"type": "string", "format": "binary", "description": "The overlay."}}
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import cast
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +17,10 @@ from service.http.problems import problem_of
 from service.http.request_id import current_request_id
 from service.http.running import running_service
 from service.monitoring import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
-from service.store.records import AuditEntry, NewReport
+from service.store.records import AuditEntry, NewReport, StoredReport
+
+# On the answer to a single film: pictures have no other place for it.
+PREDICTION_ID_HEADER = "X-Prediction-ID"
 
 # A film of a batch that was refused.
 _REFUSED = "-"
@@ -54,6 +58,8 @@ class RecordingMiddleware:
                     withheld = problem_of(RecordsUnavailable(_WITHHELD)).response()
                     status = withheld.status_code
             if withheld is None:
+                if message["type"] == "http.response.start":
+                    _name_prediction(call, message)
                 await send(message)
 
         IN_FLIGHT.inc()
@@ -70,13 +76,18 @@ class RecordingMiddleware:
             await withheld(scope, receive, send)
 
 
-async def record_with(report: NewReport, status: int) -> int:
-    """Store a report in one transaction with the audit row of the call that brings it; its number. status: of the answer.
+def _name_prediction(call: Call, start: Message) -> None:
+    if start["status"] < HTTPStatus.BAD_REQUEST and call.films == 1 and call.predictions:
+        MutableHeaders(scope=start)[PREDICTION_ID_HEADER] = call.predictions[0].prediction_id
+
+
+async def record_with(report: NewReport, status: int) -> StoredReport:
+    """Store a report in one transaction with the audit row of the call that brings it. status: of the answer.
 
     Raises RecordsUnavailable; neither is stored then.
     """
     call = current_call()
-    return cast(int, await _record(call, status, report))
+    return cast(StoredReport, await _record(call, status, report))
 
 
 async def _record_once(call: Call, status: int) -> None:
@@ -84,9 +95,10 @@ async def _record_once(call: Call, status: int) -> None:
         await _record(call, status)
 
 
-async def _record(call: Call, status: int, report: NewReport | None = None) -> int | None:
+async def _record(call: Call, status: int, report: NewReport | None = None) -> StoredReport | None:
     """Raises RecordsUnavailable."""
-    predictions = call.predictions
+    # An answer that says no gives no prediction away, and leaves none on record.
+    predictions = call.predictions if status < HTTPStatus.BAD_REQUEST else []
     single = predictions[0] if call.films == 1 and predictions else None
     entry = AuditEntry(
         timestamp=datetime.now(UTC),
@@ -98,17 +110,19 @@ async def _record(call: Call, status: int, report: NewReport | None = None) -> i
         user_id=call.caller.user_id if call.caller else None,
         role=call.caller.role if call.caller else None,
         address=call.address,
-        prediction=_summary(call),
+        prediction=_of_films(call, {film.index: film.prediction for film in predictions}),
         confidence=single.confidence if single else None,
         inference_time_ms=round(sum(film.inference_time_ms for film in predictions), 2) if predictions else None,
         model_version=predictions[0].model_version if predictions else None,
         image_sha256=single.image_sha256 if single else None,
+        prediction_id=report.values["prediction_id"]
+        if report
+        else _of_films(call, {film.index: film.prediction_id for film in predictions}),
     )
-    # An answer that says no gives no prediction away, and leaves none on record.
     # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
     call.needs_row = False
     try:
-        return await asyncio.wrap_future(running_service().records.append(entry, predictions if status < 400 else (), report))
+        return await asyncio.wrap_future(running_service().records.append(entry, predictions, report))
     except RecordsUnavailable:
         call.needs_row = True
         raise
@@ -120,9 +134,6 @@ def _outcome(call: Call, status: int) -> str:
     return call.problem or HTTPStatus(status).phrase.lower().replace(" ", "-")
 
 
-def _summary(call: Call) -> str | None:
-    """What was called; the films of a batch in their order, separated by semicolons."""
-    if not call.predictions:
-        return None
-    called = {film.index: film.prediction for film in call.predictions}
-    return ";".join(called.get(index, _REFUSED) for index in range(call.films))
+def _of_films(call: Call, values: dict[int, str]) -> str | None:
+    """The films' values, by their places, as one text: in order, separated by semicolons. None without any."""
+    return ";".join(values.get(index, _REFUSED) for index in range(call.films)) if values else None

@@ -14,8 +14,8 @@ from service.http.call import current_call
 from service.http.recording import record_with
 from service.http.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
 from service.http.running import running_service
-from service.monitoring import INCIDENTS, count_feedback
-from service.store.records import AuditFilter, Feedback, Incident
+from service.monitoring import CORRECTIONS, INCIDENTS, count_feedback
+from service.store.records import AuditFilter, Feedback, Incident, NewReport, StoredReport
 
 
 def records_routes() -> list[Route]:
@@ -29,37 +29,35 @@ def records_routes() -> list[Route]:
 
 async def _feedback(request: Request) -> Response:
     body = await read_report(request, FeedbackBody, running_service().settings.timeout_seconds)
-    feedback = Feedback(datetime.now(UTC), body.request_id, body.index, body.label, _user_id())
+    feedback = Feedback(datetime.now(UTC), body.about(), body.label, _user_id())
     report = await asyncio.to_thread(running_service().records.feedback_report, feedback)
-    feedback_id = await record_with(report, HTTPStatus.CREATED)
-    version, prediction = report.values["model_version"], report.values["prediction"]
-    if report.is_first:  # a film counts once, however often it is reported
-        count_feedback(version, body.label, prediction, report.values["confidence"])
+    stored = await record_with(report, HTTPStatus.CREATED)
+    _count_label(report, stored)
     answer = {
-        "feedback_id": feedback_id,
-        "request_id": body.request_id,
-        "index": body.index,
-        "model_version": version,
-        "prediction": prediction,
+        "feedback_id": stored.number,
+        **_prediction_facts(report),
         "label": body.label,
-        "agrees": prediction == body.label,
+        "agrees": report.values["prediction"] == body.label,
+        "corrected_from": stored.corrected_from,
     }
     return JSONResponse(answer, HTTPStatus.CREATED)
 
 
 async def _incidents(request: Request) -> Response:
     body = await read_report(request, IncidentBody, running_service().settings.timeout_seconds)
-    incident = Incident(datetime.now(UTC), body.case_id, body.request_id, body.index, body.label, body.note, _user_id())
+    incident = Incident(datetime.now(UTC), body.case_id, body.about(), body.label, body.note, _user_id())
     report = await asyncio.to_thread(running_service().records.incident_report, incident)
-    incident_id = await record_with(report, HTTPStatus.CREATED)
-    if report.is_first:
+    stored = await record_with(report, HTTPStatus.CREATED)
+    _count_label(report, stored)
+    if stored.is_first:  # a prediction counts once, however often it is reported
         INCIDENTS.labels(report.values["model_version"]).inc()
     answer = {
-        "incident_id": incident_id,
+        "incident_id": stored.number,
         "case_id": body.case_id,
-        "request_id": body.request_id,
-        "index": body.index,
-        **{name: report.values[name] for name in ("model_version", "prediction", "status", "manual_review", "retraining")},
+        **_prediction_facts(report),
+        "label": body.label,
+        "corrected_from": stored.corrected_from,
+        **{name: report.values[name] for name in ("status", "manual_review", "retraining")},
     }
     return JSONResponse(answer, HTTPStatus.CREATED)
 
@@ -74,6 +72,27 @@ async def _audit(request: Request) -> Response:
         "head": page.head,
     }
     return JSONResponse(answer)
+
+
+def _prediction_facts(report: NewReport) -> dict[str, Any]:
+    """What the answer to a report says of the prediction that it is about."""
+    values = report.values
+    return {
+        "prediction_id": values["prediction_id"],
+        "request_id": values["request_id"],
+        "index": values["film_index"],
+        "model_version": values["model_version"],
+        "prediction": values["prediction"],
+    }
+
+
+def _count_label(report: NewReport, stored: StoredReport) -> None:
+    """Of a prediction its first label counts, whichever report brings it: what was counted cannot be taken back."""
+    values = report.values
+    if stored.is_first_label:
+        count_feedback(values["model_version"], values["label"], values["prediction"], values["confidence"])
+    if stored.corrected_from is not None:
+        CORRECTIONS.labels(values["model_version"]).inc()
 
 
 def _user_id() -> str | None:

@@ -4,9 +4,9 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
@@ -14,6 +14,7 @@ from service.contract.errors import MalformedRequest, OutOfTime
 from service.contract.findings import Finding
 from service.contract.wording import wanted
 from service.http.upload import MAX_BATCH_FILMS, read_body
+from service.store.records import PredictionName
 
 # A note of 2,000 characters takes at most 12,000 bytes as JSON.
 MAX_REPORT_BYTES = 16 * 1024
@@ -34,10 +35,31 @@ _PATTERNS = {
 
 
 class _Report(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"anyOf": [{"required": ["prediction_id"]}, {"required": ["request_id"]}]},
+    )
 
-    request_id: str = Field(pattern=_IDENTIFIER, description="The request_id of the prediction's answer.")
-    index: int = Field(default=0, ge=0, lt=MAX_BATCH_FILMS, description="Place of the film in a batch.")
+    prediction_id: str | None = Field(
+        default=None, pattern=_IDENTIFIER, description="The prediction_id of the film's answer. This, or request_id."
+    )
+    request_id: str | None = Field(
+        default=None, pattern=_IDENTIFIER, description="The request_id of the film's answer, if it is of no other film."
+    )
+    index: int | None = Field(
+        default=None, ge=0, lt=MAX_BATCH_FILMS, description="Place of the film in a batch that request_id names."
+    )
+
+    @model_validator(mode="after")
+    def _names_a_prediction(self) -> Self:
+        if self.prediction_id is None and self.request_id is None:
+            raise ValueError("name the film by the prediction_id of its answer, or by its request_id")
+        return self
+
+    def about(self) -> PredictionName:
+        """What is reported on."""
+        return PredictionName(self.prediction_id, self.request_id, self.index)
 
 
 class FeedbackBody(_Report):

@@ -14,7 +14,7 @@ from typing import Any
 # What stands before the first row.
 GENESIS = "0" * 64
 
-PERSONAL_FIELDS = ("request_id", "user_id", "address", "image_sha256")
+PERSONAL_FIELDS = ("request_id", "user_id", "address", "image_sha256", "prediction_id")
 
 LASTING_FIELDS = (
     "seq", "timestamp", "method", "endpoint", "status", "outcome", "role", "prediction", "confidence", "inference_time_ms",
@@ -24,7 +24,11 @@ LASTING_FIELDS = (
 
 def personal_digest(row: Mapping[str, Any]) -> str:
     """SHA-256 over the row's salt and personal fields; 64 hexadecimal digits."""
-    return hashlib.sha256(_canonical([row["salt"], *(row[name] for name in PERSONAL_FIELDS)])).hexdigest()
+    values = [row["salt"], *(row[name] for name in PERSONAL_FIELDS)]
+    if row["prediction_id"] is None:
+        # As releases before 1.4 hashed every row: they knew no prediction_id.
+        values.pop()
+    return hashlib.sha256(_canonical(values)).hexdigest()
 
 
 def row_hash(previous_hash: str, row: Mapping[str, Any], secret: bytes | None) -> str:

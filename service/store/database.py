@@ -10,11 +10,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from service.contract.errors import ConfigError, RecordsUnavailable
+from service.store.sqlite_file import SqliteFile
 
 logger = logging.getLogger(__name__)
 
 # The newest of `migrations/versions`; compared before Alembic is imported, which takes a quarter of a second and 20 MB.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -35,8 +36,9 @@ class Database:
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         # Errors are logged with their statement, but never with its values.
         self.engine = create_engine(self._url, hide_parameters=True, **_engine_options(self.is_sqlite))
-        if self.is_sqlite:
-            _begin_as_told(self.engine)
+        self._file = SqliteFile(Path(str(self._url.database))) if self.is_sqlite else None
+        if self._file is not None:
+            _begin_as_told(self.engine, self._file)
 
     @property
     def name(self) -> str:
@@ -48,6 +50,8 @@ class Database:
 
         Raises RecordsUnavailable if the server cannot be reached, ConfigError for what only an operator can mend.
         """
+        if not upgrade:
+            self.require_file()
         if self.is_sqlite and self._url.database:
             try:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +78,14 @@ class Database:
                 "run `python -m service.audit upgrade`, or go back to the release that wrote them."
             )
 
+    def require_file(self) -> None:
+        """Raises ConfigError if a SQLite database is not there: to open it would make an empty one."""
+        if self.is_sqlite and not Path(str(self._url.database)).exists():
+            raise ConfigError(
+                f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or make the database with "
+                "`python -m service.audit upgrade`."
+            )
+
     def _unwritable(self) -> ConfigError:
         return ConfigError(
             f"CXR_DATABASE_URL ({self.name}) cannot be written; name a file in a folder that the service may write, "
@@ -88,6 +100,7 @@ class Database:
 
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _UPGRADE_LOCK})
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes longer than any call may
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection
@@ -101,29 +114,41 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that may write; on SQLite it holds the one write lock from its beginning.
 
-        Raises RecordsUnavailable for whatever the database refuses.
+        Raises RecordsUnavailable for whatever the database refuses, and if it is no longer the one that was opened.
         """
         with self._reported(), self.engine.begin() as connection:
             yield connection
+            self._check_file(connection)  # last: what is committed from here on is in the file
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that reads one state of the database however long it takes. Raises RecordsUnavailable."""
+        """A transaction that reads one state of the database however long it takes. Raises RecordsUnavailable as `writing`."""
         options = {"sqlite_reads": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._reported(), self.engine.connect() as connection:
-            yield connection.execution_options(**options)
+            reading = connection.execution_options(**options)
+            self._check_file(reading)
+            yield reading
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
         try:
+            if self._file is not None:
+                self._file.check_names()  # first: a new connection would make a file where none is
             yield
         except SQLAlchemyError as fault:
             logger.warning("The database %s refused: %s", self.name, _short(fault))
             raise RecordsUnavailable("The records cannot be read or written at the moment; try again shortly.") from fault
 
+    def _check_file(self, connection: Connection) -> None:
+        if self._file is not None:
+            self._file.check_size(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+            self._file.check_names()
+
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        if self._file is not None:
+            self._file.forget()
 
 
 def _parsed(url: str) -> URL:
@@ -157,7 +182,7 @@ def _engine_options(is_sqlite: bool) -> dict[str, Any]:
     }
 
 
-def _begin_as_told(engine: Engine) -> None:
+def _begin_as_told(engine: Engine, file: SqliteFile) -> None:
     """Python's sqlite3 begins transactions only when something is written; the chain must be locked before it is read."""
 
     @event.listens_for(engine, "connect")
@@ -166,6 +191,7 @@ def _begin_as_told(engine: Engine) -> None:
         # Readers and the one writer do not wait for each other; and a commit is on the disk before it is told.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        file.remember(connection.execute("PRAGMA schema_version").fetchone()[0])
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:

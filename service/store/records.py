@@ -11,7 +11,8 @@ class AuditEntry:
     """One call of the API (REPORT 9.3).
 
     timestamp: when its answer was ready. outcome: "ok" or the kind of problem. address: of the client, anonymised.
-    prediction: the finding, those of a batch separated by semicolons. confidence, image_sha256: of a single film.
+    prediction, prediction_id: the finding and whose it is, those of a batch separated by semicolons; of a report, the
+    prediction_id that it is about. confidence, image_sha256: of a single film.
     """
 
     timestamp: datetime
@@ -28,6 +29,7 @@ class AuditEntry:
     inference_time_ms: float | None = None
     model_version: str | None = None
     image_sha256: str | None = None
+    prediction_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class AuditRow:
     model_version: str | None
     image_sha256: str | None
     hash: str
+    prediction_id: str | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class PredictionRecord:
     """What was said of one film. index: its place in a batch, else 0. image_sha256: of its bytes, all that is kept of them."""
 
     timestamp: datetime
+    prediction_id: str
     request_id: str
     index: int
     endpoint: str
@@ -98,12 +102,23 @@ class PredictionRecord:
 
 
 @dataclass(frozen=True)
+class PredictionName:
+    """How a client names a prediction: by its own identifier, or by that of the request that brought it.
+
+    prediction_id, request_id: one of them is given. index: place of the film in a batch. All that is given must agree.
+    """
+
+    prediction_id: str | None = None
+    request_id: str | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True)
 class Feedback:
     """The confirmed label of a prediction."""
 
     timestamp: datetime
-    request_id: str
-    index: int
+    about: PredictionName
     label: str
     user_id: str | None = None
 
@@ -114,8 +129,7 @@ class Incident:
 
     timestamp: datetime
     case_id: str
-    request_id: str
-    index: int
+    about: PredictionName
     label: str | None = None
     note: str | None = None
     user_id: str | None = None
@@ -123,14 +137,25 @@ class Incident:
 
 @dataclass(frozen=True)
 class NewReport:
-    """A feedback or an incident as it is to be stored.
-
-    table: its name. values: by column; of its prediction as well. is_first: whether none of its kind is stored of that film.
-    """
+    """A feedback or an incident as it is to be stored. table: its name. values: by column; of its prediction as well."""
 
     table: str
     values: Mapping[str, Any]
-    is_first: bool = True
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """What a report was when it was stored.
+
+    number: its own, in its table. is_first: whether none of its kind was there of that prediction. is_first_label: whether
+    it brings the prediction's first label, be it as feedback or as incident. corrected_from: the film's label until then, if
+    this one differs.
+    """
+
+    number: int
+    is_first: bool
+    is_first_label: bool
+    corrected_from: str | None
 
 
 def utc_text(moment: datetime) -> str:

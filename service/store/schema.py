@@ -29,6 +29,7 @@ audit = Table(
     Column("user_id", String(256), index=True),
     Column("address", String(64)),
     Column("image_sha256", String(64)),
+    Column("prediction_id", String(512)),
     Column("salt", String(32)),
     Column("personal_digest", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
@@ -50,6 +51,7 @@ predictions = Table(
     metadata,
     Column("id", _ROW_ID, primary_key=True),
     Column("timestamp", String(27), nullable=False, index=True),
+    Column("prediction_id", String(26), nullable=False),
     Column("request_id", String(128), nullable=False),
     Column("film_index", Integer, nullable=False),
     Column("endpoint", String(128), nullable=False),
@@ -66,6 +68,7 @@ predictions = Table(
     Column("prediction_set", Text, nullable=False),
     Column("review_reasons", Text, nullable=False),
     Column("inference_time_ms", Float(53), nullable=False),
+    Index("ix_predictions_prediction_id", "prediction_id", unique=True),
     Index("ix_predictions_request", "request_id", "film_index"),
 )
 
@@ -73,10 +76,12 @@ predictions = Table(
 def _of_a_prediction() -> tuple[Column[object], ...]:
     """Copied from the prediction, which is deleted long before its label is used for training."""
     return (
+        # None in reports of releases before 1.4 whose prediction was forgotten before it was given one.
+        Column("prediction_id", String(26)),
         Column("request_id", String(128), nullable=False),
         Column("film_index", Integer, nullable=False),
         Column("model_version", String(64), nullable=False),
-        Column("image_sha256", String(64), nullable=False),
+        Column("image_sha256", String(64), nullable=False, index=True),
         Column("prediction", String(32), nullable=False),
         Column("confidence", Float(53), nullable=False),
         Column("probabilities", Text, nullable=False),
@@ -91,7 +96,6 @@ feedback = Table(
     Column("user_id", String(256)),
     Column("label", String(32), nullable=False),
     *_of_a_prediction(),
-    Index("ix_feedback_request", "request_id", "film_index"),
 )
 
 incidents = Table(

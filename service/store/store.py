@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, select
 
-from service.contract.errors import PredictionNotFound
+from service.contract.errors import MalformedRequest, PredictionNotFound
 from service.store import schema
 from service.store.database import Database
 from service.store.records import (
@@ -19,7 +19,9 @@ from service.store.records import (
     Feedback,
     Incident,
     NewReport,
+    PredictionName,
     PredictionRecord,
+    StoredReport,
     utc_text,
 )
 from service.store.writer import AuditWriter
@@ -30,7 +32,9 @@ CLOSE_LIMIT_SECONDS = 10.0
 _AUDIT_COLUMNS = [schema.audit.c[name] for name in AuditRow.__dataclass_fields__]
 
 # What a report copies of the prediction that it is about.
-_COPIED = ("request_id", "film_index", "model_version", "image_sha256", "prediction", "confidence", "probabilities")
+_COPIED = (
+    "prediction_id", "request_id", "film_index", "model_version", "image_sha256", "prediction", "confidence", "probabilities",
+)  # fmt: skip
 
 
 class RecordStore:
@@ -65,10 +69,10 @@ class RecordStore:
 
     def append(
         self, entry: AuditEntry, predictions: Sequence[PredictionRecord] = (), report: NewReport | None = None
-    ) -> "Future[int | None]":
+    ) -> "Future[StoredReport | None]":
         """Put a call on record, with what was predicted or reported. Done once that survives a crash of process and machine.
 
-        The result is the number of the report, if there is one.
+        The result is about the report, if there is one.
         """
         return self._writer.append(entry, predictions, report)
 
@@ -81,18 +85,18 @@ class RecordStore:
         rows = tuple(AuditRow(**row._mapping) for row in found[:limit])
         return AuditPage(rows, rows[-1].seq if len(found) > limit else None, f"{head.last_seq}:{head.last_hash}")
 
-    def find_prediction(self, request_id: str, index: int = 0) -> PredictionRecord:
-        """The latest of that identifier, which clients may choose and repeat. Raises PredictionNotFound."""
+    def find_prediction(self, name: PredictionName) -> PredictionRecord:
+        """The one of that name. Raises PredictionNotFound, or MalformedRequest if the name fits several, or none as a whole."""
         with self.database.reading() as connection:
-            return _record_of(_find(connection, request_id, index))
+            return _record_of(_find(connection, name))
 
     def feedback_report(self, feedback: Feedback) -> NewReport:
-        """What `append` is to store of a confirmed label. Raises PredictionNotFound."""
+        """What `append` is to store of a confirmed label. Raises as `find_prediction` does."""
         own = {"timestamp": utc_text(feedback.timestamp), "user_id": feedback.user_id, "label": feedback.label}
-        return self._report(schema.feedback, own, feedback.request_id, feedback.index)
+        return self._report(schema.feedback, own, feedback.about)
 
     def incident_report(self, incident: Incident) -> NewReport:
-        """What `append` is to store of a misdiagnosis, for review and retraining. Raises PredictionNotFound."""
+        """What `append` is to store of a misdiagnosis, for review and retraining. Raises as `find_prediction` does."""
         own = {
             "timestamp": utc_text(incident.timestamp),
             "user_id": incident.user_id,
@@ -103,14 +107,12 @@ class RecordStore:
             "manual_review": True,
             "retraining": True,
         }
-        return self._report(schema.incidents, own, incident.request_id, incident.index)
+        return self._report(schema.incidents, own, incident.about)
 
-    def _report(self, table: Table, own: dict[str, Any], request_id: str, index: int) -> NewReport:
+    def _report(self, table: Table, own: dict[str, Any], about: PredictionName) -> NewReport:
         with self.database.reading() as connection:
-            prediction = _find(connection, request_id, index)._mapping
-            others = select(table.c.id).where(table.c.request_id == request_id, table.c.film_index == index).limit(1)
-            is_first = connection.execute(others).one_or_none() is None
-        return NewReport(table.name, own | {name: prediction[name] for name in _COPIED}, is_first)
+            prediction = _find(connection, about)._mapping
+        return NewReport(table.name, own | {name: prediction[name] for name in _COPIED})
 
 
 def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
@@ -126,15 +128,26 @@ def _filtered(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
     return query
 
 
-def _find(connection: Connection, request_id: str, index: int) -> Row[Any]:
+def _find(connection: Connection, name: PredictionName) -> Row[Any]:
     columns = schema.predictions.c
-    query = select(schema.predictions).where(columns.request_id == request_id, columns.film_index == index)
-    found = connection.execute(query.order_by(columns.id.desc()).limit(1)).one_or_none()
-    if found is None:
-        raise PredictionNotFound(
-            f"No prediction of request_id {request_id!r} and film {index} is on record; predictions are kept for 90 days."
+    query = select(schema.predictions)
+    if name.prediction_id is not None:
+        query, said = query.where(columns.prediction_id == name.prediction_id), f"prediction_id {name.prediction_id!r}"
+    else:
+        query, said = query.where(columns.request_id == name.request_id), f"request_id {name.request_id!r}"
+        if name.index is not None:
+            query, said = query.where(columns.film_index == name.index), f"{said} and film {name.index}"
+    found = connection.execute(query.limit(2)).all()
+    if not found:
+        raise PredictionNotFound(f"No prediction of {said} is on record; predictions are kept for 90 days.")
+    if len(found) > 1:  # clients choose request identifiers, and may use one for many films
+        raise MalformedRequest(f"Several predictions have {said}; send the prediction_id that the film's answer gave.")
+    [row] = found
+    if name.request_id not in (None, row.request_id) or name.index not in (None, row.film_index):
+        raise MalformedRequest(
+            "The prediction_id and the request_id or index name different predictions; send the prediction_id alone."
         )
-    return found
+    return row
 
 
 def _record_of(row: Row[Any]) -> PredictionRecord:

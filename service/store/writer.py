@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from service.contract.errors import RecordsUnavailable
 from service.store import schema
 from service.store.chain import personal_digest, row_hash
 from service.store.database import Database
-from service.store.records import AuditEntry, NewReport, PredictionRecord, utc_text
+from service.store.labels import KIND_OF, film_reports
+from service.store.records import AuditEntry, NewReport, PredictionRecord, StoredReport, utc_text
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class _Item:
     entry: AuditEntry
     predictions: Sequence[PredictionRecord]
     report: NewReport | None
-    done: "Future[int | None]"
+    done: "Future[StoredReport | None]"
 
 
 class AuditWriter:
@@ -52,10 +54,10 @@ class AuditWriter:
 
     def append(
         self, entry: AuditEntry, predictions: Sequence[PredictionRecord], report: NewReport | None
-    ) -> "Future[int | None]":
+    ) -> "Future[StoredReport | None]":
         """Done once all is committed together; fails with RecordsUnavailable if it is not, or if that is not known.
 
-        The result is the number of the report, if there is one.
+        The result is about the report, if there is one.
         """
         item = _Item(entry, tuple(predictions), report, Future())
         # From here on it cannot be cancelled: who gives up waiting does not take the row back.
@@ -95,24 +97,23 @@ class AuditWriter:
         return items, True
 
     def _commit(self, items: list[_Item]) -> None:
-        failure: Exception | None = None
-        numbers: list[int | None] = []
+        """Together, or, if the database takes one of them for bad, by halves: a bad row fails its own caller, and no other."""
         try:
             with self._database.writing() as connection:
                 self._append(connection, items)
-                numbers = [_insert(connection, item.report) for item in items]
-        except RecordsUnavailable as fault:
-            failure = fault
+                stored = [_insert(connection, item.report) for item in items]
         except Exception as fault:  # the thread must live, and those who wait must hear
-            logger.exception("Audit rows could not be written")
-            failure = RecordsUnavailable("The records cannot be written at the moment; try again shortly.")
-            failure.__cause__ = fault
-        if failure is None:
-            for item, number in zip(items, numbers, strict=True):
-                item.done.set_result(number)
-        else:
+            if len(items) > 1 and _is_about_a_row(fault):
+                middle = len(items) // 2
+                self._commit(items[:middle])
+                self._commit(items[middle:])
+                return
+            failure = fault if isinstance(fault, RecordsUnavailable) else _refusal(fault)
             for item in items:
                 item.done.set_exception(failure)
+        else:
+            for item, report in zip(items, stored, strict=True):
+                item.done.set_result(report)
 
     def _append(self, connection: Connection, items: list[_Item]) -> None:
         last_seq, last_hash = connection.execute(_STATE).one()
@@ -130,12 +131,34 @@ class AuditWriter:
         connection.execute(_NEW_STATE, {"last_seq": last_seq, "last_hash": last_hash})
 
 
-def _insert(connection: Connection, report: NewReport | None) -> int | None:
+def _is_about_a_row(fault: Exception) -> bool:
+    """Whether the values are at fault, and not the database's state: the other rows may be taken then."""
+    if isinstance(fault, RecordsUnavailable):
+        return isinstance(fault.__cause__, DataError | IntegrityError | ProgrammingError)
+    return True  # raised by the driver or the hash while it looked at a value
+
+
+def _refusal(fault: Exception) -> RecordsUnavailable:
+    logger.error("An audit row could not be written", exc_info=fault)
+    refusal = RecordsUnavailable("The records do not take this call; the service's log says why.")
+    refusal.__cause__ = fault
+    return refusal
+
+
+def _insert(connection: Connection, report: NewReport | None) -> StoredReport | None:
+    """Behind the lock of the chain: of two first reports on a film, one sees the other."""
     if report is None:
         return None
+    earlier = film_reports(connection, report.values["image_sha256"])
+    of_prediction = [each for each in earlier if each["prediction_id"] == report.values["prediction_id"]]
+    labels = [each["label"] for each in earlier if each["label"] is not None]
     table = schema.metadata.tables[report.table]
-    number: int = connection.execute(insert(table).values(report.values).returning(table.c.id)).scalar_one()
-    return number
+    return StoredReport(
+        number=connection.execute(insert(table).values(report.values).returning(table.c.id)).scalar_one(),
+        is_first=all(each["kind"] != KIND_OF[report.table] for each in of_prediction),
+        is_first_label=report.values["label"] is not None and all(each["label"] is None for each in of_prediction),
+        corrected_from=labels[-1] if labels and report.values["label"] not in (None, labels[-1]) else None,
+    )
 
 
 def _audit_row(entry: AuditEntry) -> dict[str, Any]:

@@ -16,7 +16,8 @@ QUALITY = Dashboard(
     uid="chest-xray-quality",
     title="Chest X-ray: Quality",
     description="Accuracy and calibration on the films whose label was confirmed in the last week. Who confirms, chooses: "
-    "labels of doubtful films alone make the figures worse than the model is.",
+    "labels of doubtful films alone make the figures worse than the model is. A prediction counts once, with its first label; "
+    "labels that were corrected since are right in the export of service.feedback.",
     variables=(VERSION,),
     since="now-7d",
     rows=(
