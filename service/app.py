@@ -21,6 +21,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service import start
 from service.access.door import AccessPolicy
 from service.contract.errors import (
     BundleError,
@@ -83,6 +84,7 @@ class ChestXray:
     """Chest X-ray classification: Normal, Pneumonia, Tuberculosis. For research use only; not a medical device."""
 
     def __init__(self) -> None:
+        start.end_with_supervisor()
         self.settings = read_settings(os.environ)
         _silence_decoders()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
@@ -127,6 +129,7 @@ class ChestXray:
             raise BentoMLConfigException(checked.stderr.strip())
         if checked.stderr:
             logger.warning("%s", checked.stderr.strip())
+        start.begin()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
