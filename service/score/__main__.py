@@ -8,6 +8,7 @@ from service.command_line import report_faults
 from service.contract.errors import ConfigError
 from service.contract.manifest import ModelBundle, sha256_of
 from service.contract.radiograph import DecodeLimits
+from service.cpus import usable_cpus
 from service.decision import DEFAULT_OPERATING_POINT, find_operating_point
 from service.loading import load_predictor, locate_bundle
 from service.score.films import find_files
@@ -15,7 +16,6 @@ from service.score.judge import Task
 from service.score.progress import Progress
 from service.score.result import Result
 from service.score.workers import Workers
-from service.settings import usable_cpus
 
 _INTERRUPTED = 130
 
