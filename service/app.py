@@ -60,7 +60,7 @@ from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.http.routes import build_routes
 from service.http.upload import Upload, read_film, read_films
-from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS, count_prediction
+from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS
 from service.pipeline import Pipeline, Prediction
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 from service.workers import Place, WorkerPool
@@ -202,26 +202,26 @@ class ChestXray:
             deadline = current_call().deadline
             [result] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point, deadline))
             prediction = _value(result)
-            version = pipeline.manifest.version
-            _note(prediction, version, "/predict")
-            return _json(prediction_answer(prediction, version))
+            _note(pipeline, prediction, "/predict")
+            return _json(prediction_answer(prediction, pipeline.manifest.version))
 
     async def _predict_batch(self, request: Request) -> Response:
         pipeline = self._served()
         async with self._upload(read_films, request, self.settings.max_batch_bytes) as upload:
             operating_point = _operating_point(upload, pipeline)
-            deadline = current_call().deadline
+            # A film that takes all the time there is leaves some for the answer about the others.
+            deadline = current_call().deadline - self.settings.timeout_seconds / 20
             calls = (functools.partial(pipeline.predict, film, operating_point, deadline) for film in upload.films)
             results = await self._run(*calls)
-            items: list[Prediction | InputError] = []
+            items: list[Prediction | ChestXrayError] = []
             for index, result in enumerate(results):
-                if isinstance(result, InputError):
+                if isinstance(result, InputError | ServiceError):
                     # Of the films of a batch; a request that is refused is counted by the middleware, whoever refuses it.
-                    REJECTIONS.labels(kebab_case(type(result).__name__)).inc()
+                    current_call().counts.append(REJECTIONS.labels(kebab_case(type(result).__name__)).inc)
                     items.append(result)
                     continue
                 prediction = _value(result)
-                _note(prediction, pipeline.manifest.version, "/predict/batch", index)
+                _note(pipeline, prediction, "/predict/batch", index)
                 items.append(prediction)
             return _json(batch_answer(items, pipeline.manifest.version))
 
@@ -235,11 +235,10 @@ class ChestXray:
             explain = functools.partial(pipeline.explain, with_film=with_film, deadline=current_call().deadline)
             [result] = await self._run(functools.partial(explain, upload.films[0], operating_point, target, grad_cam))
             prediction, explanation = _value(result)
-            version = pipeline.manifest.version
-            _note(prediction, version, "/predict/explain")
+            _note(pipeline, prediction, "/predict/explain")
             if _wants_png(request):
                 return Response(explanation.overlay_png, media_type="image/png")
-            return _json(explain_answer(prediction, explanation, version))
+            return _json(explain_answer(prediction, explanation, pipeline.manifest.version))
 
     async def _answer(self, answering: Awaitable[Response]) -> Response:
         """The answer, or the problem that stands in its way; an unexpected error is left to the middleware and the log."""
@@ -312,11 +311,11 @@ def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _note(prediction: Prediction, version: str, endpoint: str, index: int = 0) -> None:
+def _note(pipeline: Pipeline, prediction: Prediction, endpoint: str, index: int = 0) -> None:
     """For the records, and for the metrics."""
-    current_call().predictions.append(prediction_record(prediction, version, endpoint, index))
-    decision = prediction.decision
-    count_prediction(version, decision.finding, max(prediction.probabilities), decision.review_reasons)
+    call = current_call()
+    call.predictions.append(prediction_record(prediction, pipeline.manifest.version, endpoint, index))
+    call.counts.append(functools.partial(pipeline.count, prediction))
 
 
 ChestXrayService: Any = bentoml.service(
