@@ -7,9 +7,9 @@ locks however the process ends, so that a lock that can be had tells of a proces
 import atexit
 import fcntl
 import os
-import re
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 from pathlib import Path
@@ -24,19 +24,17 @@ _PREFIX = "chest-xray-start-"
 # When the supervisor was killed: for films that are being answered. A client that never reads its answer does not get longer.
 _ENDING_SECONDS = 30.0
 
-# Values that hold only while their process lives, as prometheus_client names their files.
-_LIVE_VALUES = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
+# Before its process identifier, the name of the file that a worker holds the lock of.
+_WORKER = "worker-"
 
 
 def begin() -> None:
-    """Of the supervisor: make this start's folder, to be removed at its end, and remove those of starts that were killed whole.
+    """Of the supervisor: make this start's folder, to be removed at its end, and remove those of starts that were killed.
 
     Raises OSError.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if left.stat().st_uid == os.getuid() and (lock := _lock(left)) is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
+        _remove_if_dead(left)
     # Under another name until it is locked, or a second start might remove it before.
     draft = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}"))
     _lock(draft)
@@ -45,27 +43,35 @@ def begin() -> None:
     os.environ[FOLDER_VARIABLE] = str(folder)
 
 
+def _remove_if_dead(left: Path) -> None:
+    try:
+        found = left.lstat()
+        # Everybody may write to the folder of temporary files, and may put there what only looks like ours.
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or (lock := _lock(left)) is None:
+            return
+    except FileNotFoundError:  # its start has ended meanwhile
+        return
+    shutil.rmtree(left, ignore_errors=True)
+    os.close(lock)
+
+
 def join_metrics() -> None:
     """Of a worker, before it defines a metric: keep its values in the start's folder. Elsewhere: nothing."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         return
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    own = Path(folder, f"worker-{os.getpid()}")
-    own.touch()
-    _lock(own)
+    own = os.open(Path(folder, f"{_WORKER}{os.getpid()}"), os.O_RDONLY | os.O_CREAT, 0o600)
+    fcntl.flock(own, fcntl.LOCK_EX)  # for good, after whoever looks at this moment whether it is free
     mark_process_dead(os.getpid(), folder)  # type: ignore[no-untyped-call]
 
 
 def forget_dead_workers(folder: str) -> None:
     """Remove what workers that are gone said of themselves: requests in flight, queues. What they counted stays."""
-    for values in Path(folder).glob("gauge_live*"):
-        named = _LIVE_VALUES.fullmatch(values.name)
-        if named is None or int(named[1]) == os.getpid():
-            continue
-        worker = Path(folder, f"worker-{named[1]}")
-        if worker.exists() and (lock := _lock(worker)) is not None:
-            mark_process_dead(int(named[1]), folder)  # type: ignore[no-untyped-call]
+    for worker in Path(folder).glob(f"{_WORKER}*"):
+        pid = int(worker.name.removeprefix(_WORKER))
+        if pid != os.getpid() and (lock := _lock(worker)) is not None:
+            mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
             os.close(lock)
 
 
