@@ -70,9 +70,15 @@ def command(archive, out, bundle, *options):
     return [sys.executable, "-m", "service.score", str(archive), "--out", str(out), "--bundle", str(bundle), *options]
 
 
-def score(archive, out, bundle, *options):
+def score(archive, out, bundle, *options, **environment):
     return subprocess.run(
-        command(archive, out, bundle, *options), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        command(archive, out, bundle, *options),
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -201,6 +207,21 @@ def test_a_killed_run_leaves_no_process_behind(archive, bundle_path, tmp_path):
     running.wait()
     assert len(family) >= 2
     assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+def test_a_machine_that_cannot_decode_ends_the_run_and_refuses_no_film(archive, bundle_path, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        'import sys\nif "service.sandbox" in sys.orig_argv:\n    sys.exit("broken on purpose")\n'
+    )
+    films, out = tmp_path / "films", tmp_path / "x.csv"
+    films.mkdir()
+    shutil.copy(archive / "c" / "j2k.dcm", films)
+    broken = score(films, out, bundle_path, "--processes", "1", PYTHONPATH=str(tmp_path))
+    assert broken.returncode == 1
+    assert "broken on purpose" in broken.stderr
+    assert broken.stderr.splitlines()[-1].startswith("The program that decodes large and compressed films cannot be started")
+    assert score(films, out, bundle_path, "--processes", "1").returncode == 0
+    assert rows_of(out)["j2k.dcm"]["error"] == ""
 
 
 def test_a_film_that_is_named_itself_has_a_row_whatever_its_name(archive, bundle_path, tmp_path):

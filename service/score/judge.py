@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import signal
 import stat
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from service.contract.errors import ChestXrayError, UnreadableImage, UnsupportedFormat, UploadTooLarge
+from service.contract.errors import ChestXrayError, DecoderFailed, UnreadableImage, UnsupportedFormat, UploadTooLarge
 from service.contract.manifest import ModelBundle
 from service.contract.radiograph import DecodeLimits
 from service.loading import load_predictor
@@ -47,6 +48,7 @@ def prepare(task: Task) -> None:
     """Make this process ready to judge."""
     global _ready  # noqa: PLW0603 (a worker process belongs to one task)
     _end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the parent as well, which ends the run
     cv2.setNumThreads(1)
     for library in ("PIL", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -58,7 +60,10 @@ def prepare(task: Task) -> None:
 
 
 def judge(path: str) -> Row | None:
-    """The film's row; None for a file that is no picture, and not called one."""
+    """The film's row; None for a file that is no picture, and not called one.
+
+    Raises DecoderFailed: what is missing on this machine is no fault of any film.
+    """
     if _ready is None:
         raise RuntimeError("prepare was not called")
     task, pipeline = _ready
@@ -71,6 +76,8 @@ def judge(path: str) -> Row | None:
         if task.every_file or is_called_a_picture(path):
             return refusal_row(path, data, error, version)
         return None
+    except DecoderFailed:
+        raise
     except ChestXrayError as error:
         return refusal_row(path, data, error, version)
     return row_of(path, prediction, version)
