@@ -60,6 +60,7 @@ from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.http.routes import build_routes
 from service.http.upload import Upload, read_film, read_films
+from service.listening import check_options
 from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS
 from service.pipeline import Pipeline, Prediction
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
@@ -115,21 +116,17 @@ class ChestXray:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_settings() -> None:
-        """End `bentoml serve` on a wrong setting before it starts a worker: one that ends is started again, for ever.
-
-        In a process of its own: the supervisor would keep for good the memory that databases and cryptography take.
-        """
+        """End `bentoml serve` on what cannot work before it starts a worker: one that ends is started again, for ever."""
         # Inherited by the worker, where uvicorn would believe X-Forwarded-For of whoever connects from this machine, and
         # replace the peer's address before our own setting is asked.
         os.environ["FORWARDED_ALLOW_IPS"] = ""
-        command = [sys.executable, "-m", "service.preflight"]
-        checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
-        if checked.returncode != 0:
-            # What BentoML's command line prints as one line.
-            raise BentoMLConfigException(checked.stderr.strip())
-        if checked.stderr:
-            logger.warning("%s", checked.stderr.strip())
-        start.begin()
+        # What BentoML's command line prints as one line.
+        try:
+            check_options()
+            _run_preflight()
+            start.begin()
+        except (ConfigError, OSError) as fault:
+            raise BentoMLConfigException(str(fault)) from fault
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
@@ -281,6 +278,16 @@ class ChestXray:
             loading = asyncio.get_running_loop().run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
             self._grad_cam = pipeline, loading
         return loading
+
+
+def _run_preflight() -> None:
+    """In a process of its own: the supervisor would keep for good the memory that databases and cryptography take."""
+    command = [sys.executable, "-m", "service.preflight"]
+    checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if checked.returncode != 0:
+        raise ConfigError(checked.stderr.strip())
+    for line in checked.stderr.splitlines():
+        logger.warning("%s", line)
 
 
 def _silence_decoders() -> None:
