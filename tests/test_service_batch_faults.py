@@ -15,7 +15,7 @@ from tests.encoded_films import encode, film
 from tests.serving import served
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PNG = encode(film(384), "PNG")
 COSTLY = compressed_dicom(film(384).astype(np.uint16) * 200, uid.JPEG2000Lossless)

@@ -9,7 +9,6 @@ from service.contract.errors import ConfigError
 from service.listening import check_address, check_tls
 from tests.serving import failed_start, free_port
 from tests.tls import make_certificate
-from tests.test_commands import run
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +125,3 @@ def test_a_server_that_cannot_listen_ends_with_one_line(files, fault):
     assert status == 1
     assert output.count("\n") == 1
     assert {"port": "it is in use", "certificate": "KEY= of make serve"}[fault] in output
-
-
-@pytest.mark.parametrize("given", ["CERT=cert.pem", "KEY=key.pem"])
-def test_make_serve_tells_the_server_of_one_file_without_the_other(given):
-    assert "--ssl-certfile" in run("make", "--dry-run", "serve", given).stdout

@@ -17,7 +17,7 @@ from tests.encoded_films import encode, film
 from tests.serving import served
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PNG = encode(film(384), "PNG")
 
