@@ -18,7 +18,7 @@ CHECKOV_ENV := .venv-checkov
 RUN_IN := $(DEV_ENV)/bin/python -m
 
 # Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
-TLS = $(if $(CERT),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
+TLS = $(if $(CERT)$(KEY),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
 
 # No usage data leaves the house.
 export BENTOML_DO_NOT_TRACK := True

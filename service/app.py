@@ -21,6 +21,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service import start
 from service.access.door import AccessPolicy
 from service.contract.errors import (
     BundleError,
@@ -59,7 +60,8 @@ from service.http.recording import RecordingMiddleware
 from service.http.request_id import RequestIdMiddleware
 from service.http.routes import build_routes
 from service.http.upload import Upload, read_film, read_films
-from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS, count_prediction
+from service.listening import check_options
+from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS
 from service.pipeline import Pipeline, Prediction
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 from service.workers import Place, WorkerPool
@@ -83,6 +85,7 @@ class ChestXray:
     """Chest X-ray classification: Normal, Pneumonia, Tuberculosis. For research use only; not a medical device."""
 
     def __init__(self) -> None:
+        start.end_with_supervisor()
         self.settings = read_settings(os.environ)
         _silence_decoders()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
@@ -113,20 +116,17 @@ class ChestXray:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check_settings() -> None:
-        """End `bentoml serve` on a wrong setting before it starts a worker: one that ends is started again, for ever.
-
-        In a process of its own: the supervisor would keep for good the memory that databases and cryptography take.
-        """
+        """End `bentoml serve` on what cannot work before it starts a worker: one that ends is started again, for ever."""
         # Inherited by the worker, where uvicorn would believe X-Forwarded-For of whoever connects from this machine, and
         # replace the peer's address before our own setting is asked.
         os.environ["FORWARDED_ALLOW_IPS"] = ""
-        command = [sys.executable, "-m", "service.preflight"]
-        checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
-        if checked.returncode != 0:
-            # What BentoML's command line prints as one line.
-            raise BentoMLConfigException(checked.stderr.strip())
-        if checked.stderr:
-            logger.warning("%s", checked.stderr.strip())
+        # What BentoML's command line prints as one line.
+        try:
+            check_options()
+            _run_preflight()
+            start.begin()
+        except (ConfigError, OSError) as fault:
+            raise BentoMLConfigException(str(fault)) from fault
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
@@ -199,26 +199,26 @@ class ChestXray:
             deadline = current_call().deadline
             [result] = await self._run(functools.partial(pipeline.predict, upload.films[0], operating_point, deadline))
             prediction = _value(result)
-            version = pipeline.manifest.version
-            _note(prediction, version, "/predict")
-            return _json(prediction_answer(prediction, version))
+            _note(pipeline, prediction, "/predict")
+            return _json(prediction_answer(prediction, pipeline.manifest.version))
 
     async def _predict_batch(self, request: Request) -> Response:
         pipeline = self._served()
         async with self._upload(read_films, request, self.settings.max_batch_bytes) as upload:
             operating_point = _operating_point(upload, pipeline)
-            deadline = current_call().deadline
+            # A film that takes all the time there is leaves some for the answer about the others.
+            deadline = current_call().deadline - self.settings.timeout_seconds / 20
             calls = (functools.partial(pipeline.predict, film, operating_point, deadline) for film in upload.films)
             results = await self._run(*calls)
-            items: list[Prediction | InputError] = []
+            items: list[Prediction | ChestXrayError] = []
             for index, result in enumerate(results):
-                if isinstance(result, InputError):
+                if isinstance(result, InputError | ServiceError):
                     # Of the films of a batch; a request that is refused is counted by the middleware, whoever refuses it.
-                    REJECTIONS.labels(kebab_case(type(result).__name__)).inc()
+                    current_call().counts.append(REJECTIONS.labels(kebab_case(type(result).__name__)).inc)
                     items.append(result)
                     continue
                 prediction = _value(result)
-                _note(prediction, pipeline.manifest.version, "/predict/batch", index)
+                _note(pipeline, prediction, "/predict/batch", index)
                 items.append(prediction)
             return _json(batch_answer(items, pipeline.manifest.version))
 
@@ -232,11 +232,10 @@ class ChestXray:
             explain = functools.partial(pipeline.explain, with_film=with_film, deadline=current_call().deadline)
             [result] = await self._run(functools.partial(explain, upload.films[0], operating_point, target, grad_cam))
             prediction, explanation = _value(result)
-            version = pipeline.manifest.version
-            _note(prediction, version, "/predict/explain")
+            _note(pipeline, prediction, "/predict/explain")
             if _wants_png(request):
                 return Response(explanation.overlay_png, media_type="image/png")
-            return _json(explain_answer(prediction, explanation, version))
+            return _json(explain_answer(prediction, explanation, pipeline.manifest.version))
 
     async def _answer(self, answering: Awaitable[Response]) -> Response:
         """The answer, or the problem that stands in its way; an unexpected error is left to the middleware and the log."""
@@ -281,6 +280,16 @@ class ChestXray:
         return loading
 
 
+def _run_preflight() -> None:
+    """In a process of its own: the supervisor would keep for good the memory that databases and cryptography take."""
+    command = [sys.executable, "-m", "service.preflight"]
+    checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if checked.returncode != 0:
+        raise ConfigError(checked.stderr.strip())
+    for line in checked.stderr.splitlines():
+        logger.warning("%s", line)
+
+
 def _silence_decoders() -> None:
     """Drop what the decoding libraries say of a film: it repeats text of the file, whose line breaks would forge log lines."""
     for library in ("PIL", "pydicom"):
@@ -309,11 +318,11 @@ def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _note(prediction: Prediction, version: str, endpoint: str, index: int = 0) -> None:
+def _note(pipeline: Pipeline, prediction: Prediction, endpoint: str, index: int = 0) -> None:
     """For the records, and for the metrics."""
-    current_call().predictions.append(prediction_record(prediction, version, endpoint, index))
-    decision = prediction.decision
-    count_prediction(version, decision.finding, max(prediction.probabilities), decision.review_reasons)
+    call = current_call()
+    call.predictions.append(prediction_record(prediction, pipeline.manifest.version, endpoint, index))
+    call.counts.append(functools.partial(pipeline.count, prediction))
 
 
 ChestXrayService: Any = bentoml.service(

@@ -12,7 +12,7 @@ from service.contract.manifest import ModelBundle
 from service.contract.radiograph import DecodeLimits
 from service.decision import ReviewReason
 from service.drift import DriftCounter
-from service.loading import candidates, load_predictor
+from service.loading import MAX_CANDIDATES, candidates, load_predictor
 from service.monitoring import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
 from service.observer import Observer
 from service.pipeline import Pipeline
@@ -20,9 +20,6 @@ from service.sandbox.decoder import SandboxedDecoder
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-# The chosen bundle and so many before it: a whole series that cannot be trusted is a fault of another kind.
-MAX_CANDIDATES = 4
 
 # A proof that the model infers holds this long; probes come every few seconds, and requests prove it as well.
 PROOF_SECONDS = 5.0

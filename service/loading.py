@@ -11,6 +11,8 @@ from service.predictor import Predictor
 # Released bundles lie beside the service package.
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 
+# The chosen bundle and so many before it: a whole series that cannot be trusted is a fault of another kind.
+MAX_CANDIDATES = 4
 
 # Which release serves, if it is not simply the newest: written by `python -m export.registry`, beside the releases.
 SERVING_NAME = "serving.json"

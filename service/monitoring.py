@@ -6,6 +6,11 @@ from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from service.start import join_metrics
+
+# Each metric below opens its file when it is defined.
+join_metrics()
+
 # A small film takes about a millisecond to decode, a large one a hundred; the first explanation waits for PyTorch.
 STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import inf
 from time import monotonic, perf_counter
+
+import numpy as np
+import numpy.typing as npt
 
 from service.contract.errors import OutOfTime
 from service.contract.findings import Finding
@@ -17,7 +20,7 @@ from service.decision import Decision, Observed, decide
 from service.drift import DriftCounter
 from service.explain import GradCam, Grid, zone_shares
 from service.heatmap import film_png, heatmap_png, overlay_png
-from service.monitoring import stage_timer
+from service.monitoring import count_prediction, stage_timer
 from service.observer import Observer
 from service.predictor import Outputs, Predictor
 from service.sandbox.decoder import SandboxedDecoder
@@ -33,8 +36,8 @@ class Prediction:
     prediction_id: its own, of no other prediction. probabilities: calibrated, order of `FINDINGS`.
     inference_seconds: the model run alone, without decoding.
     observed: what the decision took into account beside the probabilities. format, width_px, height_px, orientation: of the
-    film as sent; see `Radiograph`.
-    image_sha256: of the bytes sent, as hexadecimal digits; all that is ever kept of them.
+    film as sent; see `Radiograph`. image_sha256: of the bytes sent, as hexadecimal digits; all that is ever kept of them.
+    embedding: float32 [C], of which `Pipeline.count` takes what drift is measured by; None for a bundle that compares none.
     """
 
     prediction_id: str
@@ -48,6 +51,7 @@ class Prediction:
     orientation: Orientation
     image_sha256: str
     inference_seconds: float
+    embedding: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Explanation:
 class Pipeline:
     """One model with the limits it is served under. bundle: where predictor and observer came from.
 
-    sandbox: decodes films that are costly to decode; without one, they are decoded here as well. drift: counts the films.
+    sandbox: decodes films that are costly to decode; without one, they are decoded here as well. drift: counts films for drift.
     """
 
     def __init__(
@@ -124,6 +128,13 @@ class Pipeline:
             )
         return prediction, explanation
 
+    def count(self, prediction: Prediction) -> None:
+        """Count a film for drift and by what was called, once its answer is given: who got none sends the film again."""
+        if self._drift is not None:
+            self._drift.count(prediction.observed.image, prediction.probabilities, prediction.embedding)
+        decision = prediction.decision
+        count_prediction(self.manifest.version, decision.finding, max(prediction.probabilities), decision.review_reasons)
+
     def prove(self) -> None:
         """Run one golden input of the bundle again. Raises GoldenMismatch."""
         self._predictor.replay_golden(self.bundle, inputs=1)
@@ -154,8 +165,6 @@ class Pipeline:
         with stage_timer("observe"):
             embedding = values["embedding"][0] if "embedding" in values else None
             observed = self._observer.observe(film, images[0], embedding)
-            if self._drift is not None:
-                self._drift.count(observed.image, probabilities, embedding)
         prediction = Prediction(
             prediction_id=new_prediction_id(),
             probabilities=probabilities,
@@ -168,5 +177,6 @@ class Pipeline:
             orientation=film.orientation,
             image_sha256=sha256(data).hexdigest(),
             inference_seconds=inference_seconds,
+            embedding=embedding,
         )
         return prediction, values

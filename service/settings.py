@@ -4,7 +4,6 @@ Checked before `bentoml serve` starts a worker, and read by the worker when the 
 """
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -16,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.contract.errors import ConfigError
 from service.contract.radiograph import DecodeLimits
 from service.contract.wording import wanted
+from service.cpus import usable_cpus
 
 PREFIX = "CXR_"
 # What the tests are told through the environment is no setting: a shell that runs them can start the service as well.
@@ -37,25 +37,21 @@ DEFAULT_DATABASE = Path(__file__).resolve().parent.parent / "records" / "chest-x
 _SECRET = ("audit_secret", "database_url", "rate_limit_storage")
 
 
-def usable_cpus() -> int:
-    """Those that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Settings(BaseSettings):
     """Settings of one serving process.
 
     bundle: path of a bundle folder, or a tag of BentoML's model store (chest-xray:1.0.0); by default the newest release in the
         models/ folder beside the service package.
-    threads: films worked on at once. ort_threads_per_session: threads within one model run; 1 suits a server, because
-        concurrent films then take one core each.
+    threads: films worked on at once, by default as many as there are CPUs to use. ort_threads_per_session: threads within one
+        model run; 1 suits a server, because concurrent films then take one core each.
     queue_limit: films that may wait beyond those worked on; the next is refused with 503. A whole batch must fit.
     timeout_seconds: from the first byte of the body to the answer; then 504. The first explanation waits for PyTorch.
     keep_alive_seconds: how long a connection may idle between requests; longer than any proxy in front keeps it, which
         would else send a film into one that is just being closed. head_timeout_seconds: for a request's head to come whole.
     max_upload_bytes, max_batch_bytes: largest body of a single-film and of a batch request; then 413.
     max_pixels: largest film, checked before it is decoded; then 413.
-    max_held_bytes: sum of the bodies that are being sent or worked on; a film beyond it is refused with 503.
+    max_held_bytes: sum of the bodies that are being sent or worked on; a film beyond it is refused with 503. At least as much
+        as the largest body.
     explain_preload: load PyTorch at start, beside serving, instead of at the first explanation.
     environment: "production" refuses to start without access control.
     auth: who may call: "keys" (API keys), "tokens" (OAuth 2.0 bearer tokens), "keys_and_tokens", or "none" (everybody).
@@ -111,6 +107,17 @@ class Settings(BaseSettings):
         missing = [name for name in ("jwks", "token_issuer", "token_audience") if not getattr(self, name)]
         if self.accepts_tokens and missing:
             raise ValueError(f"CXR_AUTH={self.auth} also needs {', '.join(PREFIX + name.upper() for name in missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _largest_body_can_be_held(self) -> Self:
+        limits = {name: getattr(self, name) for name in ("max_upload_bytes", "max_batch_bytes")}
+        largest = max(limits, key=limits.__getitem__)
+        if self.max_held_bytes < limits[largest]:
+            raise ValueError(
+                f"CXR_MAX_HELD_BYTES is {self.max_held_bytes}, below {PREFIX}{largest.upper()}, which is {limits[largest]}: "
+                "bodies up to that could never be taken; raise the one or lower the other"
+            )
         return self
 
     @property

@@ -66,10 +66,10 @@ def served(
             _stop(server.process)
 
 
-def failed_start(environment: Mapping[str, str]) -> tuple[int, str]:
+def failed_start(environment: Mapping[str, str], options: Sequence[str] = (), port: int | None = None) -> tuple[int, str]:
     """Exit status and output of a start that ends by itself; raises TimeoutExpired if it does not."""
     with tempfile.TemporaryFile() as log:
-        server = _start(free_port(), environment, log)
+        server = _start(free_port() if port is None else port, environment, log, options)
         try:
             status = server.wait(START_LIMIT_SECONDS)
         finally:

@@ -36,3 +36,8 @@ def test_the_readme_calls_are_not_tried_on_a_server_that_was_there_before():
         done = run("tests/readme_calls.sh", PORT=port)
     assert done.returncode == 1
     assert done.stdout.startswith(f"Port {port} is taken by another process")
+
+
+@pytest.mark.parametrize("given", ["CERT=cert.pem", "KEY=key.pem"])
+def test_make_serve_tells_the_server_of_one_file_without_the_other(given):
+    assert "--ssl-certfile" in run("make", "--dry-run", "serve", given).stdout

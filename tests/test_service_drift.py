@@ -112,18 +112,15 @@ def test_a_bundle_without_a_reference_is_served_and_counts_nothing():
     assert counts(version="0.0.1") == {}
 
 
-def test_a_film_that_the_pipeline_judges_is_counted(bundle):
+def test_a_film_is_counted_when_the_pipeline_is_told_that_it_was_answered_and_not_before(bundle):
     observer = Observer.from_bundle(bundle)
     drift = DriftCounter.from_bundle(bundle, observer.statistics.components)
     pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), observer, DecodeLimits(), drift=drift)
     version = bundle.manifest.version
-    prediction = None
-
-    def act():
-        nonlocal prediction
-        prediction = pipeline.predict(encode(film(), "PNG"), "balanced")
-
-    counted = counted_by(act, version=version)
+    before = counts(version=version)
+    prediction = pipeline.predict(encode(film(), "PNG"), "balanced")
+    assert counts(version=version) == before
+    counted = counted_by(lambda: pipeline.count(prediction), version=version)
     most_probable = FINDINGS[prediction.probabilities.index(max(prediction.probabilities))]
     assert counted[most_probable.value, "predicted_class"] == 1
     assert sum(counted.values()) == len(NUMERIC_FEATURES) + len(COMPONENT_FEATURES) + 1

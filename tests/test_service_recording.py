@@ -120,7 +120,8 @@ def test_a_call_that_needs_no_row_leaves_none(rows):
     assert rows == []
 
 
-def test_an_answer_that_cannot_be_put_on_record_is_not_given(monkeypatch):
+@pytest.fixture
+def no_database(monkeypatch):
     def append(entry, predictions=(), report=None):
         done = Future()
         done.set_exception(RecordsUnavailable("away"))
@@ -128,6 +129,30 @@ def test_an_answer_that_cannot_be_put_on_record_is_not_given(monkeypatch):
 
     monkeypatch.setattr(recording, "running_service", lambda: SimpleNamespace(records=SimpleNamespace(append=append)))
 
+
+def answers_after_counting(counted, status=200):
+    async def answers(scope, receive, send):
+        current_call().counts.append(lambda: counted.append(status))
+        await send(START | {"status": status})
+        await send(BODY)
+
+    return answers
+
+
+def test_what_an_answer_counts_is_counted_once_and_only_if_the_answer_is_on_record_and_no_refusal(rows):
+    counted = []
+    for status in (200, 503, 504, 400):
+        call(answers_after_counting(counted, status), path="/predict")
+    assert counted == [200]
+
+
+def test_an_answer_that_is_held_back_counts_nothing(no_database):
+    counted = []
+    call(answers_after_counting(counted), path="/predict")
+    assert counted == []
+
+
+def test_an_answer_that_cannot_be_put_on_record_is_not_given(no_database):
     async def answers(scope, receive, send):
         await send(START)
         await send(BODY)

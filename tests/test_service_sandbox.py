@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import fields
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydicom import uid
 
 from service.contract.errors import (
     AspectRatioTooExtreme,
+    DecoderFailed,
     ImageTooLarge,
     InputError,
     OutOfTime,
@@ -27,6 +29,7 @@ from service.sandbox import messages
 from service.sandbox.decoder import SandboxedDecoder
 from tests.compressed_dicom import compressed_dicom
 from tests.encoded_films import dicom_file, encode, film, png_16_bit, png_claiming, tiff_file
+from tests.serving import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -166,17 +169,101 @@ def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(mon
     sandbox.close()
 
 
-def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(monkeypatch):
+@pytest.mark.parametrize(
+    "answer", [b"no answer", b"{}", b'{"refusal": "SystemExit", "message": ""}', b'{"shape": [300], "facts": {}}']
+)
+def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(monkeypatch, answer):
     sandbox = SandboxedDecoder(DecodeLimits())
     sandbox.decode(FILES["jpeg"], 256, soon())
     process = only_process(sandbox)
     with monkeypatch.context() as patched:
-        patched.setattr(messages, "parse_answer", lambda head, read: json.loads("no answer"))
-        with pytest.raises(ValueError, match="Expecting value"):
+        patched.setattr(messages, "read_head", lambda read: json.loads(answer))
+        with pytest.raises(UnreadableImage, match="breaks"):
             sandbox.decode(FILES["jpeg"], 256, soon())
     assert not process.is_alive()
     assert sandbox.decode(FILES["tiff"], 256, soon()).format == "tiff"
     sandbox.close()
+
+
+@pytest.mark.parametrize("before", ["", "os.write(1, bytes(5000));"], ids=["silent", "prints"])
+def test_a_process_that_cannot_start_is_no_fault_of_the_film_and_its_complaint_is_logged(monkeypatch, caplog, tmp_path, before):
+    (tmp_path / "cv2.py").write_text(f"import os; os.write(2, b'libGL.so.1 is missing'); {before} os._exit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    sandbox = SandboxedDecoder(DecodeLimits())
+    with pytest.raises(DecoderFailed, match="log says why"):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+    assert "libGL.so.1 is missing" in caplog.text
+    assert sandbox._idle == []
+
+
+def test_a_start_that_hangs_is_given_up_and_one_that_outlasts_the_film_is_out_of_time(monkeypatch, tmp_path):
+    (tmp_path / "cv2.py").write_text("import time; time.sleep(3600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    sandbox = SandboxedDecoder(DecodeLimits())
+    with pytest.raises(OutOfTime):
+        sandbox.decode(FILES["jpeg"], 256, soon(0.2))
+    monkeypatch.setattr(decoder_module, "START_SECONDS", 0.2)
+    with pytest.raises(DecoderFailed):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+
+
+DECODE_ONE = """
+import sys
+from math import inf
+from service.contract.radiograph import DecodeLimits
+from service.sandbox.decoder import SandboxedDecoder
+sandbox = SandboxedDecoder(DecodeLimits())
+print(sandbox.decode(sys.stdin.buffer.read(), 256, inf).width_px)
+sandbox.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["PYTHONPATH", "HOME", "PYTHONUSERBASE"])
+def test_a_process_finds_the_packages_that_the_service_finds(tmp_path, way):
+    packages = str(Path(np.__file__).parent.parent)
+    base = Path(sys._base_executable)  # which has none of its own
+    user_base = tmp_path / ".local"
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHONUSERBASE": str(user_base), "PATH": os.environ["PATH"]}
+    if way == "PYTHONPATH":
+        environment["PYTHONPATH"] += os.pathsep + packages
+    else:
+        site_packages = user_base / f"lib/python3.{sys.version_info.minor}/site-packages"
+        site_packages.mkdir(parents=True)
+        (site_packages / "ours.pth").write_text(packages)
+        if way == "HOME":
+            del environment["PYTHONUSERBASE"]
+    command = [base, "-c", DECODE_ONE]
+    done = subprocess.run(command, cwd="/", env=environment, input=FILES["jpeg2000"], capture_output=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == (b"300", b"")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_asks_the_service_to_end_breaks_no_film(ending):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    os.kill(process._popen.pid, ending)
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    assert only_process(sandbox) is process
+    sandbox.close()
+
+
+STUCK = """
+import time
+from service.sandbox import __main__ as sandbox
+sandbox.Radiograph.from_bytes = lambda *film, **options: time.sleep(3600)
+sandbox.main(1 << 30)
+"""
+
+
+def test_a_process_ends_in_the_middle_of_a_film_when_its_service_is_gone():
+    process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process.stdout:
+        assert messages.read_head(process.stdout.read) == {"ready": True}
+        for part in messages.request(FILES["jpeg"], 256, DecodeLimits()):
+            process.stdin.write(part)
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 def test_films_are_decoded_in_a_crowd_of_connections():

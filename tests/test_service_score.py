@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from pydicom import uid
 
@@ -20,6 +21,7 @@ from service.score.films import find_files
 from tests.compressed_dicom import compressed_dicom
 from tests.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming, tiff_file
 from tests.serving import ROOT
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +42,10 @@ def archive(tmp_path_factory):
         "c/huge.png": png_claiming(50_000, 50_000),
         "=cmd.png": encode(FILM, "PNG"),
         "notes.txt": b"no film",
+        "odd/empty.DCM": b"",
+        "odd/empty.jpeg": b"",
+        "odd/text.Png": b"no film",
+        "odd/no_film": b"no film",
         ".hidden.png": encode(FILM, "PNG"),
         **{f"many/{number:03d}.png": encode(film(200, number), "PNG") for number in range(40)},
     }
@@ -47,6 +53,16 @@ def archive(tmp_path_factory):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     (folder / "a" / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "a" / "folder.png").symlink_to(folder, target_is_directory=True)
+    for name, target in {
+        "gone.tif": "nowhere.tif",
+        "self.webp": "self.webp",
+        "self": "self",
+        "linked.bmp": "../a/film.png",
+    }.items():
+        (folder / "odd" / name).symlink_to(target)
+    os.mkfifo(folder / "odd" / "pipe.png")
+    os.mkfifo(folder / "odd" / "pipe")
     return folder
 
 
@@ -54,9 +70,15 @@ def command(archive, out, bundle, *options):
     return [sys.executable, "-m", "service.score", str(archive), "--out", str(out), "--bundle", str(bundle), *options]
 
 
-def score(archive, out, bundle, *options):
+def score(archive, out, bundle, *options, **environment):
     return subprocess.run(
-        command(archive, out, bundle, *options), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        command(archive, out, bundle, *options),
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -82,7 +104,7 @@ def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bund
     rows = rows_of(whole[0])
     bundle = ModelBundle.open(bundle_path)
     pipeline = Pipeline(bundle, load_predictor(bundle, 1), Observer.from_bundle(bundle), DecodeLimits())
-    assert len(rows) == 48
+    assert len(rows) == 55
     for name in ("a/film.jpg", "a/b/deep.tif", "a/b/IM0001", "c/j2k.dcm", "many/007.png"):
         expected = pipeline.predict((archive / name).read_bytes(), "balanced")
         row = rows[name]
@@ -117,9 +139,28 @@ def test_refused_films_have_their_reason_and_other_files_no_row(whole):
     assert rows["c/truncated.png"]["error"] == "unreadable-image"
     assert rows["c/huge.png"]["error"] == "image-too-large"
     assert rows["c/huge.png"]["prediction"] == ""
-    assert not {"notes.txt", ".hidden.png", "a/loop/a/film.jpg"} & set(rows)
-    assert "image-too-large 1, unreadable-image 1" in whole[1]
-    assert "no picture: 1" in whole[1]
+    assert not {"notes.txt", ".hidden.png", "a/loop/a/film.jpg", "a/folder.png", "odd/pipe", "odd/self"} & set(rows)
+    assert "image-too-large 1, unreadable-image 4, unsupported-format 3" in whole[1]
+    assert "no picture: 2" in whole[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "reason"),
+    [
+        ("odd/empty.DCM", "unsupported-format", "empty"),
+        ("odd/empty.jpeg", "unsupported-format", "empty"),
+        ("odd/text.Png", "unsupported-format", "first bytes"),
+        ("odd/gone.tif", "unreadable-image", "No such file"),
+        ("odd/self.webp", "unreadable-image", "symbolic links"),
+        ("odd/pipe.png", "unreadable-image", "no regular file"),
+        ("odd/linked.bmp", "", ""),
+    ],
+)
+def test_what_has_a_picture_s_name_has_a_row_whatever_it_is(whole, path, error, reason):
+    row = rows_of(whole[0])[path]
+    assert row["error"] == error
+    assert reason in row["error_detail"]
+    assert (row["prediction"] == "") == (error != "")
 
 
 def test_a_path_that_a_spreadsheet_would_compute_is_spelled_harmlessly(whole):
@@ -153,6 +194,42 @@ def test_a_killed_run_goes_on_to_the_same_table(whole, archive, bundle_path, tmp
     assert score(archive, out, bundle_path).returncode == 0
     assert without_times(out) == without_times(whole[0])
     assert not partial.exists()
+
+
+def test_a_killed_run_leaves_no_process_behind(archive, bundle_path, tmp_path):
+    partial = tmp_path / "killed.csv.partial"
+    running = subprocess.Popen(
+        command(archive, tmp_path / "killed.csv", bundle_path, "--processes", "2"), cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    assert eventually(lambda: partial.exists() and partial.stat().st_size > 0)
+    family = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
+    running.wait()
+    assert len(family) >= 2
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+def test_a_machine_that_cannot_decode_ends_the_run_and_refuses_no_film(archive, bundle_path, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        'import sys\nif "service.sandbox" in sys.orig_argv:\n    sys.exit("broken on purpose")\n'
+    )
+    films, out = tmp_path / "films", tmp_path / "x.csv"
+    films.mkdir()
+    shutil.copy(archive / "c" / "j2k.dcm", films)
+    broken = score(films, out, bundle_path, "--processes", "1", PYTHONPATH=str(tmp_path))
+    assert broken.returncode == 1
+    assert "broken on purpose" in broken.stderr
+    assert broken.stderr.splitlines()[-1].startswith("The program that decodes large and compressed films cannot be started")
+    assert score(films, out, bundle_path, "--processes", "1").returncode == 0
+    assert rows_of(out)["j2k.dcm"]["error"] == ""
+
+
+def test_a_film_that_is_named_itself_has_a_row_whatever_its_name(archive, bundle_path, tmp_path):
+    for path, prediction in {"a/b/IM0001": True, "odd/no_film": False}.items():
+        out = tmp_path / f"{prediction}.csv"
+        assert score(archive / path, out, bundle_path, "--processes", "1").returncode == 0
+        [(name, row)] = rows_of(out).items()
+        assert (name, row["prediction"] != "") == (path.rpartition("/")[2], prediction)
 
 
 def test_unfinished_rows_of_other_settings_are_not_mixed(archive, bundle_path, tmp_path):

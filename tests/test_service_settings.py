@@ -64,6 +64,23 @@ def test_idle_connections_are_kept_longer_than_proxies_keep_theirs(environment):
     assert read_settings(environment()).keep_alive_seconds > 90
 
 
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"CXR_MAX_HELD_BYTES": "1000"}, "CXR_MAX_BATCH_BYTES, which is 104857600"),
+        ({"CXR_MAX_HELD_BYTES": "104857599"}, "CXR_MAX_BATCH_BYTES"),
+        ({"CXR_MAX_UPLOAD_BYTES": "500000000"}, "CXR_MAX_UPLOAD_BYTES, which is 500000000"),
+    ],
+)
+def test_less_memory_than_one_body_takes_raises_and_names_both_settings(environment, variables, named):
+    with pytest.raises(ConfigError, match=rf"CXR_MAX_HELD_BYTES is \d+, below {named}"):
+        read_settings(environment(**variables))
+
+
+def test_memory_for_exactly_one_body_is_enough(environment):
+    assert read_settings(environment(CXR_MAX_HELD_BYTES=str(100 * 2**20))).max_held_bytes == 100 * 2**20
+
+
 def test_settings_are_frozen(environment):
     with pytest.raises(ValueError, match="frozen"):
         read_settings(environment()).threads = 2

@@ -28,8 +28,8 @@ class Certificate(NamedTuple):
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
-def make_certificate(folder: Path) -> Certificate:
-    """Of 127.0.0.1, signed by itself, in `folder`."""
+def make_certificate(folder: Path, password: bytes | None = None) -> Certificate:
+    """Of 127.0.0.1, signed by itself, in `folder`. password: its key is encrypted with."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -42,7 +42,8 @@ def make_certificate(folder: Path) -> Certificate:
     )
     files = Certificate(folder / "cert.pem", folder / "key.pem")
     files.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    encryption = serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     files.key.write_bytes(private)
     return files
 

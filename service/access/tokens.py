@@ -89,8 +89,7 @@ class KeySet:
         self._is_away = False
         self._reading = threading.Lock()
         if self._is_url:
-            parts = urlsplit(source)
-            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")):
+            if not _is_trustworthy(source):
                 raise ConfigError("CXR_JWKS must be a file or an https URL.")
         else:
             try:
@@ -149,6 +148,14 @@ class KeySet:
         finally:
             self._tried_at = monotonic()  # at its end: who waited for an attempt that failed does not begin another
         self._read_at, self._is_away = monotonic(), False
+
+
+def _is_trustworthy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1"))
 
 
 class TokenVerifier:

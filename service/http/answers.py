@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract.errors import InputError
+from service.contract.errors import ChestXrayError
 from service.contract.findings import FINDINGS, Finding
 from service.contract.radiograph import Orientation
 from service.decision import ReviewReason
@@ -114,7 +114,7 @@ class BatchPrediction(FilmAnswer, PredictionFacts):
 
 
 class BatchProblem(_Answer):
-    """A film of a batch that was refused."""
+    """A film of a batch that was refused, or could not be judged now."""
 
     index: int
     error: ProblemFacts
@@ -146,11 +146,11 @@ def explain_answer(prediction: Prediction, explanation: Explanation, model_versi
     )
 
 
-def batch_answer(results: list[Prediction | InputError], model_version: str) -> BatchAnswer:
-    """Domain -> wire."""
+def batch_answer(results: list[Prediction | ChestXrayError], model_version: str) -> BatchAnswer:
+    """Domain -> wire. Errors are those of `STATUS_OF`."""
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
-        if isinstance(result, InputError)
+        if isinstance(result, ChestXrayError)
         else BatchPrediction(index=index, **_film_members(result))
         for index, result in enumerate(results)
     )

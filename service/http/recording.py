@@ -1,6 +1,8 @@
 """One audit row for each API call, durable before its answer leaves; and the timing of every request."""
 
 import asyncio
+import functools
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import perf_counter
@@ -98,7 +100,8 @@ async def _record_once(call: Call, status: int) -> None:
 async def _record(call: Call, status: int, report: NewReport | None = None) -> StoredReport | None:
     """Raises RecordsUnavailable."""
     # An answer that says no gives no prediction away, and leaves none on record.
-    predictions = call.predictions if status < HTTPStatus.BAD_REQUEST else []
+    is_given = status < HTTPStatus.BAD_REQUEST
+    predictions = call.predictions if is_given else []
     single = predictions[0] if call.films == 1 and predictions else None
     entry = AuditEntry(
         timestamp=datetime.now(UTC),
@@ -121,11 +124,20 @@ async def _record(call: Call, status: int, report: NewReport | None = None) -> S
     )
     # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
     call.needs_row = False
+    recorded = running_service().records.append(entry, predictions, report)
+    if is_given:
+        recorded.add_done_callback(functools.partial(_count, call))
     try:
-        return await asyncio.wrap_future(running_service().records.append(entry, predictions, report))
+        return await asyncio.wrap_future(recorded)
     except RecordsUnavailable:
         call.needs_row = True
         raise
+
+
+def _count(call: Call, recorded: "Future[StoredReport | None]") -> None:
+    if recorded.exception() is None:
+        for count in call.counts:
+            count()
 
 
 def _outcome(call: Call, status: int) -> str:

@@ -16,6 +16,7 @@ from service.http.page import page_routes
 from service.http.problems import HEALTH_MEDIA_TYPE, problem_of
 from service.http.records_routes import records_routes
 from service.http.running import running_service
+from service.start import forget_dead_workers
 
 # BentoML's page without its tracking script: the swagger files are those that BentoML serves.
 _DOCS_PAGE = """<!DOCTYPE html>
@@ -67,9 +68,11 @@ async def _metrics(request: Request) -> Response:
 
 
 def _all_processes_metrics() -> bytes:
-    # `bentoml serve` sets it; prometheus_client then keeps its values in files there, one for each process.
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    # Set under `bentoml serve`; prometheus_client then keeps its values in files there, one for each process.
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
         return generate_latest(REGISTRY)
+    forget_dead_workers(folder)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

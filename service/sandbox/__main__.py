@@ -1,7 +1,9 @@
 """The process that decodes: films in by stdin, answers out by stdout, until stdin ends. `python -m service.sandbox BYTES`."""
 
 import os
+import select
 import sys
+import threading
 from typing import BinaryIO
 
 import cv2
@@ -14,8 +16,12 @@ from service.sandbox import messages
 def main(room_bytes: int) -> None:
     """room_bytes: memory that decoding may take beyond what the process has when it is ready."""
     cv2.setNumThreads(1)
+    _end_with_service()
     _limit_memory(room_bytes)
     stdin, stdout = sys.stdin.buffer, _private_stdout()
+    os.dup2(1, 2)  # from here on a film may be quoted there
+    stdout.write(messages.ready())
+    stdout.flush()
     while (head := messages.read_head(stdin.read)) is not None:
         film, decode_side_px, limits = messages.parse_request(head, stdin.read)
         try:
@@ -27,6 +33,18 @@ def main(room_bytes: int) -> None:
         for part in parts:
             stdout.write(part)
         stdout.flush()
+
+
+def _end_with_service() -> None:
+    """Whatever this process is doing: nobody waits for the answer once the other end of stdin is closed."""
+    hang_up = select.poll()
+    hang_up.register(0, 0)  # poll tells of POLLHUP unasked
+
+    def wait() -> None:
+        hang_up.poll()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _private_stdout() -> BinaryIO:

@@ -1,7 +1,9 @@
 """The server's side of the sandbox: hands films to processes, and ends those that take too long."""
 
+import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +16,8 @@ from service.contract.errors import DecoderFailed, InputError, OutOfTime, Unread
 from service.contract.radiograph import DecodeLimits, Radiograph
 from service.sandbox import messages
 
+logger = logging.getLogger(__name__)
+
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Codecs hold a film at 4 bytes a pixel, some twice, and the file beside it.
@@ -22,9 +26,19 @@ _ROOM_BYTES = 512 * 1024 * 1024
 
 _CHUNK_BYTES = 1 << 20
 
-# What a decoder needs of the environment: keys and passwords of the service are none of its business.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+# What a decoder needs of the environment to find Python, its packages and their libraries, and to put temporary files: keys
+# and passwords of the service are none of its business.
+_INHERITED = (
+    "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONHOME",
+    "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH",
+)  # fmt: skip
 
+# What asks the service to end is sent to its children as well, by BentoML or by the terminal: a film that is being decoded
+# then is answered first, and the process ends with the service.
+_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+# A start takes half a second; a busy machine may need many times that.
+START_SECONDS = 30.0
 
 # What poll takes for for ever, on 32 bit as well.
 _LONGEST_WAIT_SECONDS = 3600.0
@@ -48,7 +62,7 @@ class SandboxedDecoder:
 
         Raises InputError, OutOfTime, or DecoderFailed if there is no process to be had.
         """
-        process = self._take()
+        process = self._take(deadline)
         try:
             decoded = process.decode(film, decode_side_px, self._limits, deadline)
         except InputError:
@@ -56,9 +70,10 @@ class SandboxedDecoder:
             raise
         except _Gone as fault:
             process.end()
+            logger.warning("A film broke the process that decoded it, which ended with status %s", process.status)
             raise UnreadableImage("The film's file breaks the program that decodes it; export the film again.") from fault
         except BaseException:
-            # Out of time, or an answer that cannot be read: what is left in its pipes must not answer for the next film.
+            # Out of time: what is left in its pipes must not answer for the next film.
             process.end()
             raise
         self._give_back(process)
@@ -68,14 +83,14 @@ class SandboxedDecoder:
         """End the processes that wait for work."""
         self._end_idle(inf)
 
-    def _take(self) -> "_Process":
+    def _take(self, deadline: float) -> "_Process":
         with self._changing:
             while self._idle:
                 _, process = self._idle.pop()
                 if process.is_alive():
                     return process
                 process.end()
-        return _Process(_BYTES_PER_PIXEL * self._limits.max_pixels + _ROOM_BYTES)
+        return _Process(_BYTES_PER_PIXEL * self._limits.max_pixels + _ROOM_BYTES, deadline)
 
     def _give_back(self, process: "_Process") -> None:
         with self._changing:
@@ -105,32 +120,42 @@ class SandboxedDecoder:
 
 
 class _Gone(Exception):
-    """The process ended in the middle of a film."""
+    """The process ended, or sent what is no answer."""
 
 
 class _Process:
-    """One decoding process. Belongs to one thread at a time."""
+    """One decoding process, ready to take films. Belongs to one thread at a time.
 
-    def __init__(self, room_bytes: int) -> None:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        command = [sys.executable, "-m", "service.sandbox", str(room_bytes)]
+    deadline: of time.monotonic. Raises OutOfTime if it is not ready by then, DecoderFailed if it cannot start.
+    """
+
+    def __init__(self, room_bytes: int, deadline: float) -> None:
         try:
-            self._popen = subprocess.Popen(  # noqa: S603 (our own module)
-                command,
-                cwd=_ROOT,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # Decoders print pieces of the file.
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-            )
+            self._popen = _start(room_bytes)
         except OSError as fault:
-            raise DecoderFailed("The program that decodes large and compressed films cannot be started.") from fault
-        # Asked for above, and so there.
+            raise _cannot_start(str(fault)) from fault
+        # Asked for when it was started, and so there.
         self._pipes = cast(IO[bytes], self._popen.stdin), cast(IO[bytes], self._popen.stdout)
         self._to, self._from = (pipe.fileno() for pipe in self._pipes)
         os.set_blocking(self._to, False)
+        with cast(IO[bytes], self._popen.stderr) as complaints:
+            self._wait_until_ready(complaints, deadline)
+
+    def _wait_until_ready(self, complaints: IO[bytes], deadline: float) -> None:
+        """complaints: what it prints before it is ready, and so before it has seen a film."""
+        latest = monotonic() + START_SECONDS
+        try:
+            messages.read_head(lambda size: self._read(size, min(deadline, latest)))
+        except (_Gone, OutOfTime, ValueError) as fault:  # ValueError: something else than its readiness was printed
+            self.end()
+            if isinstance(fault, OutOfTime) and deadline < latest:
+                raise
+            raise _cannot_start(complaints.read().decode(errors="replace").strip() or f"status {self.status}") from fault
+
+    @property
+    def status(self) -> int | None:
+        """With which it ended, negative if by a signal; None while it runs."""
+        return self._popen.returncode
 
     def is_alive(self) -> bool:
         """Whether it can take a film."""
@@ -140,10 +165,11 @@ class _Process:
         """Raises InputError, OutOfTime, or _Gone."""
         for part in messages.request(film, decode_side_px, limits):
             self._write(memoryview(part), deadline)
-        head = messages.read_head(lambda size: self._read(size, deadline))
-        if head is None:
-            raise _Gone
-        return messages.parse_answer(head, lambda size: self._read(size, deadline))
+        try:
+            head = messages.read_head(lambda size: self._read(size, deadline))
+            return messages.parse_answer(head or {}, lambda size: self._read(size, deadline))
+        except ValueError as fault:
+            raise _Gone from fault
 
     def end(self) -> None:
         """At once, whatever it is doing."""
@@ -178,3 +204,27 @@ class _Process:
         poll.register(pipe, event)
         if not poll.poll(1000 * max(0.0, min(deadline - monotonic(), _LONGEST_WAIT_SECONDS))):
             raise OutOfTime("The film could not be decoded in the time there is; send a smaller copy.")
+
+
+def _start(room_bytes: int) -> "subprocess.Popen[bytes]":
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    # It finds what we find, however we came to find it.
+    environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)  # inherited, from its first moment on
+    try:
+        return subprocess.Popen(  # noqa: S603 (our own module)
+            [sys.executable, "-m", "service.sandbox", str(room_bytes)],
+            cwd=_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _cannot_start(reason: str) -> DecoderFailed:
+    logger.error("The program that decodes large and compressed films cannot be started: %s", reason)
+    return DecoderFailed("The program that decodes large and compressed films cannot be started; the service's log says why.")

@@ -1,6 +1,6 @@
 """What goes through the pipes: a line of JSON, then bytes whose number it says. Nothing that could run code.
 
-A request is the film and how to decode it, an answer the Radiograph or the InputError.
+A process says that it is ready; then a request is the film and how to decode it, an answer the Radiograph or the InputError.
 """
 
 import json
@@ -21,6 +21,11 @@ _MESSAGE_CHARACTERS = 600
 
 # The only classes that an answer can name.
 _REFUSALS = {kind.__name__: kind for kind in errors.InputError.__subclasses__() if kind is not errors.RateLimited}
+
+
+def ready() -> bytes:
+    """Head that a process sends once, when it can take films."""
+    return _head({"ready": True})
 
 
 def request(film: bytes, decode_side_px: int | None, limits: DecodeLimits) -> tuple[bytes, bytes]:
@@ -45,12 +50,17 @@ def refusal(error: errors.InputError) -> tuple[bytes, bytes]:
 
 
 def parse_answer(head: dict[str, Any], read: Read) -> Radiograph:
-    """The film. Raises the InputError that the answer is."""
-    if "refusal" in head:
-        raise _REFUSALS[head["refusal"]](head["message"])
-    height, width = head["shape"]
-    pixels = np.frombuffer(read(height * width), dtype=np.uint8).reshape(height, width)
-    return Radiograph(pixels=pixels, **head["facts"])
+    """The film. Raises the InputError that the answer is, or ValueError if it is no answer."""
+    try:
+        if "refusal" in head:
+            refused = _REFUSALS[head["refusal"]](head["message"])
+        else:
+            height, width = head["shape"]
+            pixels = np.frombuffer(read(height * width), dtype=np.uint8).reshape(height, width)
+            return Radiograph(pixels=pixels, **head["facts"])
+    except (KeyError, TypeError) as fault:
+        raise ValueError("neither a film nor a refusal") from fault
+    raise refused
 
 
 def read_head(read: Read) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from service.command_line import report_faults
 from service.contract.errors import ConfigError
 from service.contract.manifest import ModelBundle, sha256_of
 from service.contract.radiograph import DecodeLimits
+from service.cpus import usable_cpus
 from service.decision import DEFAULT_OPERATING_POINT, find_operating_point
 from service.loading import load_predictor, locate_bundle
 from service.score.films import find_files
@@ -15,7 +16,6 @@ from service.score.judge import Task
 from service.score.progress import Progress
 from service.score.result import Result
 from service.score.workers import Workers
-from service.settings import usable_cpus
 
 _INTERRUPTED = 130
 
@@ -34,22 +34,24 @@ def main(argv: list[str]) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    folder: Path = arguments.folder
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder.")
+    scored: Path = arguments.folder
+    is_one_film = scored.is_file()
+    if not is_one_film and not scored.is_dir():
+        raise ConfigError(f"{scored} is neither a folder nor a film.")
     if arguments.out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{arguments.out} must end in .csv or .parquet.")
     bundle = ModelBundle.open(locate_bundle(arguments.bundle))
     find_operating_point(bundle.manifest, arguments.operating_point)
-    task = Task(folder.resolve(), bundle.path.resolve(), arguments.operating_point, arguments.max_pixels)
+    folder = (scored.parent if is_one_film else scored).resolve()
+    task = Task(folder, bundle.path.resolve(), arguments.operating_point, arguments.max_pixels, every_file=is_one_film)
     settings = {
-        "folder": str(task.folder),
+        "folder": str(folder / scored.name if is_one_film else folder),
         "model": sha256_of(bundle.file("manifest.json")),
         "operating_point": task.operating_point,
         "max_pixels": str(task.max_pixels),
     }
     load_predictor(bundle, 1)  # noticed here, and not by each process for itself
-    paths = list(find_files(task.folder, _tell_of_missing))
+    paths = [scored.name] if is_one_film else list(find_files(folder, _tell_of_missing))
     with Result(arguments.out, settings, arguments.overwrite) as result:
         progress = Progress(len(paths))
         recorded = set()
@@ -82,12 +84,13 @@ def _at_least_one(text: str) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m service.score",
-        description="Judge every film below a folder, of any format that the service reads, and write one row for each. "
-        "Rows hold the films' paths, which may name patients, and their SHA-256; nothing else of DICOM headers is read. A film "
-        "that is refused has its reason in its row. A run that was interrupted or killed goes on with the same command. "
+        description="Judge every film below a folder, of any format that the service reads, and write one row for each. A "
+        "film that is refused has its reason in its row, and so has a file that is no picture but has a picture's name, an "
+        "empty one too. Rows hold the films' paths, which may name patients, and their SHA-256; nothing else of DICOM headers "
+        "is read. A run that was interrupted or killed goes on with the same command. "
         "Exit status 0 once every film has its row, 1 if it cannot be done, 130 if interrupted. For research use only.",
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="where the films are; or one film")
     parser.add_argument("--out", type=Path, required=True, help="table to write: .csv, or .parquet if pyarrow is installed")
     parser.add_argument("--bundle", help="folder or tag of the model (default: the one that would be served)")
     parser.add_argument("--operating-point", default=DEFAULT_OPERATING_POINT, help="decision rule (default %(default)s)")

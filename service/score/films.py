@@ -1,15 +1,29 @@
-"""Which files lie below a folder."""
+"""Which files lie below a folder, and which of them are called pictures."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# In lower case: of the formats that are read, and of other pictures, whose rows say that they are not.
+PICTURE_SUFFIXES = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".dcm", ".dicom", ".dic",
+        ".gif", ".jp2", ".j2k", ".j2c", ".jpx", ".jls", ".jxl", ".heic", ".heif", ".avif", ".pgm", ".pnm",
+    }
+)  # fmt: skip
+
+
+def is_called_a_picture(path: str) -> bool:
+    """By the end of its name; DICOM files often have none, and are told by what is in them."""
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES
+
 
 def find_files(folder: Path, on_fault: Callable[[OSError], None]) -> Iterator[str]:
-    """Paths of regular files relative to the folder, with / between parts, in the order of their parts; hidden ones left out.
+    """Paths of files relative to the folder, with / between parts, in the order of their parts; hidden ones left out.
 
-    Links to folders are not followed: they may lead in circles, or out of the archive. on_fault: is told of a folder that
-    cannot be read, whose films are then missing.
+    What has a picture's name is there even if it is no regular file, or a link that leads nowhere. Links to folders are not
+    followed: they may lead in circles, or out of the archive. on_fault: is told of a folder that cannot be read, whose films
+    are then missing.
     """
     try:
         with os.scandir(folder) as entries:
@@ -21,5 +35,12 @@ def find_files(folder: Path, on_fault: Callable[[OSError], None]) -> Iterator[st
         if entry.is_dir(follow_symlinks=False):
             for below in find_files(folder / entry.name, on_fault):
                 yield f"{entry.name}/{below}"
-        elif entry.is_file():
+        elif _holds(entry.is_file) or (is_called_a_picture(entry.name) and not _holds(entry.is_dir)):
             yield entry.name
+
+
+def _holds(of_entry: Callable[[], bool]) -> bool:
+    try:
+        return of_entry()
+    except OSError:  # a link to itself, or through a folder that may not be read
+        return False

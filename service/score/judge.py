@@ -1,6 +1,11 @@
 """Judges film after film in a process of its own."""
 
 import logging
+import multiprocessing
+import os
+import signal
+import stat
+import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -8,13 +13,14 @@ from pathlib import Path
 
 import cv2
 
-from service.contract.errors import ChestXrayError, UnreadableImage, UnsupportedFormat, UploadTooLarge
+from service.contract.errors import ChestXrayError, DecoderFailed, UnreadableImage, UnsupportedFormat, UploadTooLarge
 from service.contract.manifest import ModelBundle
 from service.contract.radiograph import DecodeLimits
 from service.loading import load_predictor
 from service.observer import Observer
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
+from service.score.films import is_called_a_picture
 from service.score.rows import Row, refusal_row, row_of
 
 # A plate of 64 million pixels in JPEG 2000 takes some seconds; nothing that can be read takes a minute.
@@ -25,12 +31,13 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done with every film."""
+    """What is to be done with every film. every_file: whether a file that is no picture has a row, whatever its name."""
 
     folder: Path
     bundle: Path
     operating_point: str
     max_pixels: int
+    every_file: bool = False
 
 
 # Of a worker process: what `prepare` made.
@@ -40,6 +47,8 @@ _ready: tuple[Task, Pipeline] | None = None
 def prepare(task: Task) -> None:
     """Make this process ready to judge."""
     global _ready  # noqa: PLW0603 (a worker process belongs to one task)
+    _end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the parent as well, which ends the run
     cv2.setNumThreads(1)
     for library in ("PIL", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -51,7 +60,10 @@ def prepare(task: Task) -> None:
 
 
 def judge(path: str) -> Row | None:
-    """The film's row; None for a file that is no picture."""
+    """The film's row; None for a file that is no picture, and not called one.
+
+    Raises DecoderFailed: what is missing on this machine is no fault of any film.
+    """
     if _ready is None:
         raise RuntimeError("prepare was not called")
     task, pipeline = _ready
@@ -60,8 +72,12 @@ def judge(path: str) -> Row | None:
     try:
         data = _read(task.folder / path)
         prediction = pipeline.predict(data, task.operating_point, time.monotonic() + FILM_SECONDS)
-    except UnsupportedFormat:
+    except UnsupportedFormat as error:
+        if task.every_file or is_called_a_picture(path):
+            return refusal_row(path, data, error, version)
         return None
+    except DecoderFailed:
+        raise
     except ChestXrayError as error:
         return refusal_row(path, data, error, version)
     return row_of(path, prediction, version)
@@ -69,8 +85,24 @@ def judge(path: str) -> Row | None:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for whoever writes
+            raise UnreadableImage("The file is no regular file.")
+        if found.st_size > MAX_FILE_BYTES:
             raise UploadTooLarge(f"The file is longer than {MAX_FILE_BYTES} bytes.")
         return path.read_bytes()
     except OSError as fault:
         raise UnreadableImage(f"The file cannot be read: {fault.strerror}.") from fault
+
+
+def _end_with_parent() -> None:
+    """However it ended: a process that was killed cannot end its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

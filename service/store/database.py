@@ -71,6 +71,8 @@ class Database:
                 and "locked" not in str(unavailable.__cause__)
             ):
                 raise self._unwritable() from unavailable
+            if "file is not a database" in str(unavailable.__cause__):  # SQLITE_NOTADB
+                raise ConfigError(f"CXR_DATABASE_URL ({self.name}) names a file that is no SQLite database.") from unavailable
             raise
         if version != SCHEMA_VERSION:
             raise ConfigError(
@@ -154,7 +156,7 @@ class Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as fault:
+    except (ArgumentError, ValueError) as fault:  # ValueError: of a port that is no number
         raise ConfigError(
             "CXR_DATABASE_URL is no database URL; write sqlite:////folder/records.db or postgresql://user:password@host/database."
         ) from fault
