@@ -20,8 +20,11 @@ RUN_IN := $(DEV_ENV)/bin/python -m
 # Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
 TLS = $(if $(CERT),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
 
-# No usage data leaves the house.
+# No usage data leaves the house: service/usage_data.py says so to every process of ours, this to bentoml's and mlflow's own.
 export BENTOML_DO_NOT_TRACK := True
+export ORT_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_DISABLE_TELEMETRY := 1
 # Freed tensors stay with the process instead of going back to the kernel: on virtual machines that hand freed pages to
 # their host, giving them back and asking for them again costs more than the training itself.
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184

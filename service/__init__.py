@@ -2,3 +2,7 @@
 
 Never imports `training` or `export`; what it must know about a model travels in the bundle.
 """
+
+from service.usage_data import switch_off
+
+switch_off()

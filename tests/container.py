@@ -133,7 +133,8 @@ def _look_at_configuration(report: Report) -> None:
     report.check("user", described["User"] == f"{USER}:{USER}", described["User"])
     report.check("port", list(described["ExposedPorts"]) == ["3000/tcp"], list(described["ExposedPorts"]))
     report.check("health check", "Test" in described.get("Healthcheck", {}), described.get("Healthcheck", {}).get("Test"))
-    report.check("no usage data", "BENTOML_DO_NOT_TRACK=True" in described["Env"], "BENTOML_DO_NOT_TRACK=True")
+    switches = {"BENTOML_DO_NOT_TRACK=True", "ORT_DISABLE_TELEMETRY=1"}
+    report.check("no usage data", switches <= set(described["Env"]), ", ".join(sorted(switches)))
 
 
 def _look_at_files(report: Report, root: Path) -> None:

@@ -65,7 +65,6 @@ def test_the_image_runs_as_nobody_in_particular_and_says_whether_it_is_well(bent
     last = stages[-1]
     assert re.findall(r"^USER (.*)$", last, flags=re.MULTILINE) == ["1034:1034"]
     assert "HEALTHCHECK" in last and "/readyz" in last
-    assert "BENTOML_DO_NOT_TRACK=True" in last
     # What installs stays in the first stage; of files, the last one takes its environment and the bento.
     assert re.findall(r"^COPY (.*)$", last, flags=re.MULTILINE) == ["--from=packages /app /app", ". /home/bentoml/bento/"]
     assert "uv pip install" not in last and "pip install" not in last
