@@ -21,9 +21,6 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# The chosen bundle and so many before it: a whole series that cannot be trusted is a fault of another kind.
-MAX_CANDIDATES = 4
-
 # A proof that the model infers holds this long; probes come every few seconds, and requests prove it as well.
 PROOF_SECONDS = 5.0
 
@@ -94,7 +91,8 @@ class ModelHost:
     def reload(self) -> ReloadOutcome:
         """Choose again, as at the start, and take over from what serves now if that is another bundle.
 
-        What was chosen and cannot be trusted leaves the serving model in place. Blocks for the seconds that loading takes.
+        Where the chosen bundle cannot be trusted, the model that serves goes on: it is proven, and any other would be one that
+        nobody chose. Blocks for the seconds that loading takes.
         Raises ReloadInProgress.
         """
         if not self._reloading.acquire(blocking=False):
@@ -118,7 +116,7 @@ class ModelHost:
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
             return _Served(serving, unknown)
-        for path in paths[:MAX_CANDIDATES]:
+        for path in paths:
             try:
                 bundle = ModelBundle.open(path)
                 if serving is not None and bundle.manifest == serving.manifest:
