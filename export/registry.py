@@ -5,6 +5,7 @@ A running service takes the choice up on POST /model/reload, or when it starts.
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -84,6 +85,8 @@ def _add(arguments: argparse.Namespace) -> None:
             raise BundleNotFound(f"{target} is there already, and another bundle; export this one under a higher version.")
         print(f"{target} is there already.")
         return
+    for left_by_a_kill in arguments.models.glob(f".{target.name}.*"):
+        shutil.rmtree(left_by_a_kill)
     with staged_copy(bundle, target) as folder:
         (folder / MANIFEST_NAME).write_bytes(bundle.file(MANIFEST_NAME).read_bytes())
     print(f"Added: {target}.")

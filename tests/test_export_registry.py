@@ -244,6 +244,15 @@ def test_a_bundle_is_added_whole_and_once(models, tmp_path_factory, bundle_path,
     assert "higher version" in capsys.readouterr().err
 
 
+def test_what_a_killed_copy_left_goes_with_the_next_one(models, bundle_path):
+    shutil.rmtree(models / "chest-xray-1.0.0")
+    left = models / ".chest-xray-1.0.0.0a1b2c3d" / "new"
+    left.mkdir(parents=True)
+    (left / GRAPH_NAME).write_bytes(b"half a graph")
+    assert run(models, "add", str(bundle_path)) == 0
+    assert not left.parent.exists()
+
+
 def test_a_damaged_bundle_is_not_added(models, tmp_path_factory, bundle_path):
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "bundle"
     shutil.copytree(bundle_path, elsewhere)
