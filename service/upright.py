@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.manifest import PreprocessSpec
-from service.contract.preprocessing import to_model_input
+from service.contract.preprocessing import PreprocessSpec, to_model_input
 from service.contract.radiograph import Radiograph
 from service.image_checks import resemblance
 
