@@ -20,11 +20,17 @@ RUN_IN := $(DEV_ENV)/bin/python -m
 # Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
 TLS = $(if $(CERT)$(KEY),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
 
-# No usage data leaves the house.
+# No usage data leaves the house: service/usage_data.py says so to every process of ours, this to bentoml's and mlflow's own.
 export BENTOML_DO_NOT_TRACK := True
+export ORT_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_DISABLE_TELEMETRY := 1
 # Freed tensors stay with the process instead of going back to the kernel: on virtual machines that hand freed pages to
 # their host, giving them back and asking for them again costs more than the training itself.
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184
+# PyTorch's threads wait for each other asleep instead of spinning, unless the caller has it otherwise: beside other work, those
+# that spin take the processor from those that they wait for.
+train export evaluate retrain ablate tune: export OMP_WAIT_POLICY ?= PASSIVE
 
 # Asked here, not in the recipes: those would first install the environment.
 ifneq ($(filter train export evaluate explore ablate tune retrain,$(MAKECMDGOALS)),)
@@ -85,8 +91,9 @@ train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DAT
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
 	$(RUN_IN) export.export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
-evaluate: $(DEV_ENV)/.installed ## Judge a bundle (the newest) on the test split: DATA=folder BUNDLE=models/… AGAINST=models/…
-	$(RUN_IN) training.evaluation $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(AGAINST),--against "$(AGAINST)")
+evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
+	$(RUN_IN) training.evaluation $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
+		$(if $(AGAINST),--against "$(AGAINST)")
 
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
 	$(RUN_IN) training.exploration --data "$(DATA)"

@@ -88,7 +88,6 @@ def service(bundle_path: Path) -> Iterator[Server]:
             "CXR_TIMEOUT_SECONDS": str(SERVICE_LIMIT_SECONDS),
             # Records as by default, in SQLite, but of this run alone.
             "CXR_DATABASE_URL": f"sqlite:///{folder}/records.db",
-            "BENTOML_DO_NOT_TRACK": "True",
         }
         with _running(command, port, environment) as server:
             yield server

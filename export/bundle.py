@@ -1,13 +1,10 @@
-"""Writes bundles: atomically, with a hash of every file; registers them in BentoML's model store; attaches an evaluation.
+"""Writes bundles, with a hash of every file; registers them in BentoML's model store; attaches an evaluation.
 
 Knows what files a bundle has, not how their contents came about.
 """
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
+from export.staging import staged_copy
 from service.contract.errors import ExportError
 from service.contract.manifest import (
     MANIFEST_NAME,
@@ -30,39 +28,6 @@ from training.network import Head
 
 # What golden.npz records; features are left out, being 48 times larger than all others and checked through their mean.
 GOLDEN_OUTPUTS = ("probabilities", "logits", "embedding")
-
-
-@contextmanager
-def staged(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A new empty folder beside `target` that becomes `target` when the block ends, or vanishes if it raises.
-
-    replace: whether an existing `target` may be replaced; it stays whole until the new one is. Raises ExportError if not.
-    """
-    if target.exists() and not replace:
-        raise ExportError(f"{target} exists; raise the version, or pass --replace to overwrite it.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside, because a rename is atomic only within one file system.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        staging, retired = Path(scratch, "new"), Path(scratch, "old")
-        staging.mkdir()
-        yield staging
-        if target.exists():
-            target.rename(retired)
-        try:
-            staging.rename(target)
-        except OSError:
-            if retired.exists():
-                retired.rename(target)
-            raise
-
-
-@contextmanager
-def staged_copy(bundle: ModelBundle, target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """As `staged`, with the bundle's files in the folder already: all but the manifest, which `seal` writes."""
-    with staged(target, replace=replace) as folder:
-        for name in bundle.manifest.files:
-            shutil.copy2(bundle.file(name), folder / name)
-        yield folder
 
 
 def write_head(path: Path, head: Head) -> None:

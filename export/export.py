@@ -20,7 +20,6 @@ from export.bundle import (
     is_registered,
     register,
     seal,
-    staged,
     store_tag,
     write_golden,
     write_head,
@@ -35,6 +34,7 @@ from export.outliers import fit_spec, fit_statistics
 from export.outputs import compute
 from export.phantom import phantom_film
 from export.reference import build_reference
+from export.staging import staged
 from export.validate import check_parity
 from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError, ExportError
 from service.contract.findings import DISEASES, FINDINGS, Finding

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.bundle import register, seal, staged_copy, write_json
+from export.bundle import register, seal, write_json
 from export.export import TRAINING_FILMS
 from export.films import read_films, usable_films
 from export.outputs import compute
 from export.reference import build_reference
+from export.staging import staged_copy
 from service.contract.errors import ChestXrayError, ExportError
 from service.contract.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
 from service.outliers import read_outlier_statistics

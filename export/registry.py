@@ -1,21 +1,21 @@
-"""Which release serves: `python -m export.registry list | promote VERSION | rollback | note TEXT`.
+"""Which release serves: `python -m export.registry list | log | add FOLDER | promote VERSION | rollback | note TEXT`.
 
 A running service takes the choice up on POST /model/reload, or when it starts.
 """
 
 import argparse
-import fcntl
+import os
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from export.registry_state import LogEntry, RegistryState, alone, read_state, set_damaged_state_aside, write_state
+from export.staging import staged_copy
 from service.contract.errors import BundleError, BundleNotFound
-from service.contract.manifest import ModelBundle, ModelManifest
-from service.loading import MODELS_DIR, SERVING_NAME, ServingChoice, load_predictor, read_choice, releases
-
-CHANGELOG_NAME = "CHANGELOG.md"
+from service.contract.manifest import GRAPH_NAME, MANIFEST_NAME, ModelBundle, ModelManifest
+from service.loading import MODELS_DIR, ServingChoice, candidates, load_predictor, releases, version_of
 
 # Previous versions that are kept ready to go back to (REPORT Table 27).
 KEPT = 3
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     """Exit status 1 if nothing was changed."""
     arguments = _parse(argv)
     try:
-        with _alone(arguments.models):
+        with alone(arguments.models):
             arguments.command(arguments)
     except (BundleError, OSError) as fault:
         print(fault, file=sys.stderr)
@@ -34,57 +34,122 @@ def main(argv: list[str]) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    choice = current_choice(arguments.models)
+    models = arguments.models
+    chosen = read_state(models).choice
+    choice = chosen or current_choice(models)
+    serves = _would_serve(models)
     row = "{:24}  {:22}  {:10}  {:>9}  {:>8}  {}".format
     print(row("release", "architecture", "made", "macro AUC", "accuracy", "state"))
-    for path in releases(arguments.models):
+    for name in _names(models, choice):
+        marks = {
+            "chosen": chosen is not None and name == chosen.serving,
+            "serves": name == serves,
+            "previous": name in choice.previous,
+        }
+        said = [mark for mark, holds in marks.items() if holds]
         try:
-            manifest = ModelBundle.open(path).manifest
+            manifest = ModelBundle.open(models / name).manifest
         except BundleError as fault:
-            print(row(path.name, "", "", "", "", f"cannot be trusted: {type(fault).__name__}"))
+            print(row(name, "", "", "", "", ", ".join([*said, f"damaged: {fault}"])))
             continue
-        state = "serving" if path.name == choice.serving else "previous" if path.name in choice.previous else ""
         auc, accuracy = _figure(manifest, "macro_auc"), _figure(manifest, "accuracy")
-        print(row(path.name, manifest.architecture, manifest.created_at[:10], auc, accuracy, state).rstrip())
+        print(row(name, manifest.architecture, manifest.created_at[:10], auc, accuracy, ", ".join(said)).rstrip())
+    print(f"\n{_what_a_start_loads(chosen, serves)}")
+
+
+def _what_a_start_loads(chosen: ServingChoice | None, serves: str | None) -> str:
+    if setting := os.environ.get("CXR_BUNDLE"):
+        return f"CXR_BUNDLE is set here, to {setting}: where a service has that setting, it decides, and not this list."
+    if serves is None:
+        return "A start would load none of these: no film would be judged."
+    if chosen is None:
+        return f"A start loads {serves}: none is chosen, and this is the newest that can be trusted."
+    fallback = "" if serves == chosen.serving else f", because {chosen.serving} cannot be trusted"
+    return f"A start loads {serves}{fallback}."
+
+
+def _log(arguments: argparse.Namespace) -> None:
+    for entry in read_state(arguments.models).log:
+        print(f"{entry.at}  {entry.event} {entry.release}; {entry.before} served before")
+        if entry.note:
+            print(f"    {entry.note}")
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    """Whole, or not at all: the newest release may serve by itself."""
+    bundle = ModelBundle.open(arguments.bundle)
+    load_predictor(bundle, threads=1)
+    target = arguments.models / f"{bundle.manifest.name}-{bundle.manifest.version}"
+    if target.exists():
+        if ModelBundle.open(target).manifest != bundle.manifest:
+            raise BundleNotFound(f"{target} is there already, and another bundle; export this one under a higher version.")
+        print(f"{target} is there already.")
+        return
+    for left_by_a_kill in arguments.models.glob(f".{target.name}.*"):
+        shutil.rmtree(left_by_a_kill)
+    with staged_copy(bundle, target) as folder:
+        (folder / MANIFEST_NAME).write_bytes(bundle.file(MANIFEST_NAME).read_bytes())
+    print(f"Added: {target}.")
 
 
 def _promote(arguments: argparse.Namespace) -> None:
+    if aside := set_damaged_state_aside(arguments.models):
+        print(f"The registry's state was damaged; it is now {aside}, and a new one begins.", file=sys.stderr)
     chosen = _release(arguments.models, arguments.version)
+    manifest = _trusted(chosen)
     now = current_choice(arguments.models)
-    if chosen.name == now.serving and read_choice(arguments.models) is not None:
-        raise BundleNotFound(f"{chosen.name} is the one that serves already.")
+    if chosen.name == now.serving and read_state(arguments.models).choice is not None:
+        raise BundleNotFound(f"{chosen.name} is the one that is chosen already.")
     previous = tuple(name for name in (now.serving, *now.previous) if name != chosen.name)
-    _choose(arguments, chosen, ServingChoice(chosen.name, previous[: arguments.keep]), "Promoted")
+    _choose(arguments, manifest, ServingChoice(chosen.name, previous[: arguments.keep]), "promoted")
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
     now = current_choice(arguments.models)
     if not now.previous:
         raise BundleNotFound(f"No release served before {now.serving}; `python -m export.registry list` shows what there is.")
-    _choose(arguments, arguments.models / now.previous[0], ServingChoice(now.previous[0], now.previous[1:]), "Rolled back")
+    manifest = _trusted(arguments.models / now.previous[0])
+    _choose(arguments, manifest, ServingChoice(now.previous[0], now.previous[1:]), "rolled back")
 
 
 def _note(arguments: argparse.Namespace) -> None:
-    """For decisions that change nothing: a challenger that was not promoted."""
+    """For decisions that change nothing: a challenger that was not promoted. Noted once, however often it is said."""
+    state = read_state(arguments.models)
     serving = current_choice(arguments.models).serving
-    entry = f"## Kept {serving} ({datetime.now(UTC):%Y-%m-%d})\n\n{arguments.note}\n"
-    _enter(arguments.models, entry)
+    if arguments.note not in [entry.note for entry in state.log]:
+        entry = LogEntry(_now(), "kept", serving, serving, arguments.note)
+        write_state(arguments.models, RegistryState(state.choice, (entry, *state.log)))
     print(f"{serving} goes on serving.")
 
 
-def _choose(arguments: argparse.Namespace, chosen: Path, choice: ServingChoice, verb: str) -> None:
-    """Make the choice, if the release can be trusted and gives its golden outputs on this machine."""
+def _choose(arguments: argparse.Namespace, manifest: ModelManifest, choice: ServingChoice, event: str) -> None:
     before = current_choice(arguments.models).serving
-    bundle = ModelBundle.open(chosen)
-    load_predictor(bundle, threads=1)
-    _write(arguments.models / SERVING_NAME, choice.text())
-    _enter(arguments.models, _entry(bundle.manifest, before, chosen.name, verb, arguments.note))
-    print(f"{verb}: {chosen.name} serves from the next start, or POST /model/reload.")
+    figures = f"Test split: macro AUC {_figure(manifest, 'macro_auc')}, accuracy {_figure(manifest, 'accuracy')}."
+    note = f"{figures} {arguments.note}" if arguments.note else figures
+    entry = LogEntry(_now(), event, choice.serving, before, note)
+    write_state(arguments.models, RegistryState(choice, (entry, *read_state(arguments.models).log)))
+    print(f"{event.capitalize()}: {choice.serving} serves from the next start, or POST /model/reload.")
 
 
-def _enter(models_dir: Path, entry: str) -> None:
-    changelog = models_dir / CHANGELOG_NAME
-    _write(changelog, with_entry(changelog.read_text("utf-8") if changelog.exists() else "# Models\n", entry))
+def _trusted(path: Path) -> ModelManifest:
+    """The manifest of a release that is whole and gives its golden outputs on this machine. Raises BundleError."""
+    try:
+        bundle = ModelBundle.open(path)
+        load_predictor(bundle, threads=1)
+    except BundleError as fault:
+        raise type(fault)(f"{path.name} is damaged; restore it, or promote another. Nothing was changed. {fault}") from fault
+    return bundle.manifest
+
+
+def _would_serve(models_dir: Path) -> str | None:
+    """What a start would load now: the first candidate that is whole and gives its golden outputs."""
+    for path in candidates(None, models_dir):
+        try:
+            load_predictor(ModelBundle.open(path), threads=1)
+        except BundleError:
+            continue
+        return path.name
+    return None
 
 
 def current_choice(models_dir: Path) -> ServingChoice:
@@ -92,23 +157,33 @@ def current_choice(models_dir: Path) -> ServingChoice:
 
     Raises BundleNotFound.
     """
-    choice = read_choice(models_dir)
+    choice = read_state(models_dir).choice
     if choice is not None:
         return choice
     names = [path.name for path in releases(models_dir)]
     return ServingChoice(names[0], tuple(names[1 : 1 + KEPT]))
 
 
-def with_entry(changelog: str, entry: str) -> str:
-    """The changelog with an entry before all others, behind its introduction."""
-    introduction, heading, rest = changelog.partition("\n## ")
-    return f"{introduction.rstrip()}\n\n{entry}\n{heading.lstrip()}{rest}"
+def _names(models_dir: Path, choice: ServingChoice) -> list[str]:
+    """Folders of releases, whole or damaged, and what the choice names though it is gone; the highest version first."""
+    names = {path.name for path in _folders(models_dir)} | {choice.serving, *choice.previous}
+    return sorted(names, key=lambda name: version_of(name) or (), reverse=True)
 
 
-def _entry(manifest: ModelManifest, before: str, now: str, verb: str, note: str | None) -> str:
-    figures = f"Test split: macro AUC {_figure(manifest, 'macro_auc')}, accuracy {_figure(manifest, 'accuracy')}."
-    lines = [f"## {verb} to {now} ({datetime.now(UTC):%Y-%m-%d})", "", f"{before} served before. {figures}"]
-    return "\n".join([*lines, note] if note else lines) + "\n"
+def _folders(models_dir: Path) -> Sequence[Path]:
+    """Folders that hold a release, or did before a part of it was lost."""
+    return [
+        path
+        for path in models_dir.glob("*-*.*.*")
+        if version_of(path.name) and ((path / MANIFEST_NAME).exists() or (path / GRAPH_NAME).exists())
+    ]
+
+
+def _release(models_dir: Path, version: str) -> Path:
+    found = [path for path in _folders(models_dir) if version in (path.name, path.name.rpartition("-")[2])]
+    if len(found) != 1:
+        raise BundleNotFound(f"{version} is not one release in {models_dir}; `python -m export.registry list` shows them.")
+    return found[0]
 
 
 def _figure(manifest: ModelManifest, name: str) -> str:
@@ -116,36 +191,21 @@ def _figure(manifest: ModelManifest, name: str) -> str:
     return f"{value:.3f}" if isinstance(value, int | float) else "-"
 
 
-def _release(models_dir: Path, version: str) -> Path:
-    found = [path for path in releases(models_dir) if version in (path.name, path.name.rpartition("-")[2])]
-    if len(found) != 1:
-        raise BundleNotFound(f"{version} is not one release in {models_dir}; `python -m export.registry list` shows them.")
-    return found[0]
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole, or not at all: a service may read it at any moment."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
-
-
-@contextmanager
-def _alone(models_dir: Path) -> Iterator[None]:
-    """Two at once would lose one's entry."""
-    if not models_dir.is_dir():
-        raise BundleNotFound(f"There is no folder {models_dir}.")
-    with (models_dir / ".registry.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m export.registry", description="Which release of the model serves.")
     parser.add_argument("--models", type=Path, default=MODELS_DIR, metavar="FOLDER", help="folder of the releases")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="show all releases, and which one serves")
+    listing = commands.add_parser("list", help="show all releases: which is chosen, and which a start would load")
     listing.set_defaults(command=_list)
+    log = commands.add_parser("log", help="show what was decided, the latest first")
+    log.set_defaults(command=_log)
+    add = commands.add_parser("add", help="copy a bundle into the releases, once it has given its golden outputs here")
+    add.add_argument("bundle", type=Path, help="folder of the bundle")
+    add.set_defaults(command=_add)
     promote = commands.add_parser("promote", help="let a release serve, once it has given its golden outputs here")
     promote.add_argument("version", help="1.1.0, or the folder's name")
     promote.add_argument(
@@ -154,11 +214,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     promote.set_defaults(command=_promote)
     rollback = commands.add_parser("rollback", help="let the release serve that served before")
     rollback.set_defaults(command=_rollback)
-    note = commands.add_parser("note", help="write into models/CHANGELOG.md why nothing changes")
+    note = commands.add_parser("note", help="write into the log why nothing changes")
     note.add_argument("note", help="a sentence")
     note.set_defaults(command=_note)
     for command in (promote, rollback):
-        command.add_argument("--note", help="a sentence for models/CHANGELOG.md")
+        command.add_argument("--note", help="a sentence for the log")
     return parser.parse_args(argv)
 
 

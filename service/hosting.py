@@ -12,7 +12,7 @@ from service.contract.manifest import ModelBundle
 from service.contract.radiograph import DecodeLimits
 from service.decision import ReviewReason
 from service.drift import DriftCounter
-from service.loading import MAX_CANDIDATES, candidates, load_predictor
+from service.loading import candidates, load_predictor
 from service.monitoring import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
 from service.observer import Observer
 from service.pipeline import Pipeline
@@ -91,7 +91,8 @@ class ModelHost:
     def reload(self) -> ReloadOutcome:
         """Choose again, as at the start, and take over from what serves now if that is another bundle.
 
-        What was chosen and cannot be trusted leaves the serving model in place. Blocks for the seconds that loading takes.
+        Where the chosen bundle cannot be trusted, the model that serves goes on: it is proven, and any other would be one that
+        nobody chose. Blocks for the seconds that loading takes.
         Raises ReloadInProgress.
         """
         if not self._reloading.acquire(blocking=False):
@@ -115,7 +116,7 @@ class ModelHost:
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
             return _Served(serving, unknown)
-        for path in paths[:MAX_CANDIDATES]:
+        for path in paths:
             try:
                 bundle = ModelBundle.open(path)
                 if serving is not None and bundle.manifest == serving.manifest:

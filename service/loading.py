@@ -11,11 +11,14 @@ from service.predictor import Predictor
 # Released bundles lie beside the service package.
 MODELS_DIR = Path(__file__).resolve().parent.parent / "models"
 
+# What `python -m export.registry` keeps beside the releases: which of them serves, if it is not simply the newest, and its log.
+STATE_NAME = "registry.json"
+
+# As releases 1.2.0 and 1.3.0 called it, without a log; read where there is no other.
+FORMER_STATE_NAME = "serving.json"
+
 # The chosen bundle and so many before it: a whole series that cannot be trusted is a fault of another kind.
 MAX_CANDIDATES = 4
-
-# Which release serves, if it is not simply the newest: written by `python -m export.registry`, beside the releases.
-SERVING_NAME = "serving.json"
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,33 @@ class ServingChoice:
     serving: str
     previous: tuple[str, ...] = ()
 
-    def text(self) -> str:
-        """As SERVING_NAME holds it."""
-        return json.dumps({"serving": self.serving, "previous": self.previous}, indent=2) + "\n"
+
+def state_path(models_dir: Path) -> Path:
+    """The file that holds the registry's state, or would."""
+    own, former = models_dir / STATE_NAME, models_dir / FORMER_STATE_NAME
+    return former if former.exists() and not own.exists() else own
 
 
 def read_choice(models_dir: Path) -> ServingChoice | None:
-    """The choice written beside the releases; None without one. Raises BundleNotFound if it is not one."""
-    path = models_dir / SERVING_NAME
+    """The registry's choice; None before the first. Raises BundleNotFound if its state cannot be read."""
+    path = state_path(models_dir)
     try:
-        values = json.loads(path.read_text("utf-8"))
-        choice = ServingChoice(values["serving"], tuple(values["previous"]))
+        state = json.loads(path.read_text("utf-8"))
+        if state["serving"] is None:
+            return None
+        choice = ServingChoice(state["serving"], tuple(state["previous"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise BundleNotFound(f"{path} does not say which release serves; write it by `python -m export.registry`.") from fault
+        raise BundleNotFound(
+            f"{path} does not say which release serves; `python -m export.registry promote VERSION` writes it anew."
+        ) from fault
     for name in (choice.serving, *choice.previous):
         if not isinstance(name, str) or version_of(name) is None or "/" in name or "\\" in name:
-            raise BundleNotFound(f"{path} names {name!r}, which is no release <name>-<version> beside it.")
+            raise BundleNotFound(
+                f"{path} names {name!r}, which is no release <name>-<version> beside it; "
+                "`python -m export.registry promote VERSION` writes it anew."
+            )
     return choice
 
 
@@ -64,8 +76,12 @@ def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
 def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]:
     """The folder that a `bundle` setting means, and those to fall back to in turn if it cannot be trusted: older versions.
 
-    None means the release that the registry chose, else the newest. Raises BundleNotFound.
+    None means the release that the registry chose, else the newest. At most MAX_CANDIDATES. Raises BundleNotFound.
     """
+    return _candidates(setting, models_dir)[:MAX_CANDIDATES]
+
+
+def _candidates(setting: str | None, models_dir: Path) -> list[Path]:
     if setting is None:
         choice = read_choice(models_dir)
         if choice is None:
@@ -118,6 +134,7 @@ def _stored(tag: str) -> list[Path]:
         made = chosen.info.creation_time
         others = [model for model in bentoml.models.list(chosen.tag.name) if model.info.creation_time < made]
     except (BentoMLException, ValueError) as fault:
-        raise BundleNotFound(f"{tag} is neither a folder nor in BentoML's model store; see `bentoml models list`.") from fault
+        held = ", ".join(sorted(str(model.tag) for model in bentoml.models.list())) or "nothing"
+        raise BundleNotFound(f"{tag} is neither a folder nor in BentoML's model store, which holds {held}.") from fault
     others.sort(key=lambda model: model.info.creation_time, reverse=True)
     return [Path(model.path) for model in (chosen, *others)]

@@ -8,7 +8,7 @@ from service.access.door import AccessPolicy
 from service.command_line import report_faults
 from service.contract.errors import BundleError, BundleNotFound, RecordsUnavailable
 from service.contract.manifest import ModelBundle
-from service.loading import MAX_CANDIDATES, candidates
+from service.loading import candidates
 from service.records import build_records
 from service.settings import PREFIX, Settings, read_settings
 from service.store.database import Database
@@ -45,7 +45,7 @@ def _found_bundle(settings: Settings) -> str:
     With one that is there and damaged the service starts, and /health says why it is not ready.
     """
     faults: list[BundleError] = []
-    for path in candidates(settings.bundle)[:MAX_CANDIDATES]:
+    for path in candidates(settings.bundle):
         try:
             manifest = ModelBundle.open(path).manifest
         except BundleError as untrusted:

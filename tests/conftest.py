@@ -1,7 +1,6 @@
 """Shared fixtures: phantom films on disk, a small checkpoint, and the bundle exported from it. No patient's film is used."""
 
 import csv
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,6 @@ from tests.databases import KINDS, database_url
 if TYPE_CHECKING:
     from service.contract.manifest import ModelBundle
     from training.network import ChestXrayNetwork
-
-# Telemetry is off in every test, also in the processes that tests start.
-os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 
 TINY_ARCHITECTURE = "tf_efficientnet_lite0"
 IMAGE_SIZE_PX = 224

@@ -52,7 +52,7 @@ def test_only_the_service_and_its_models_travel(bento):
     files = [path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()]
     assert {path.parts[0] for path in files} <= {"service", "models", "bentofile.yaml"}
     models = {path.parts[1] for path in files if path.parts[0] == "models"}
-    assert {name for name in models if not name.startswith("chest-xray-")} <= {"serving.json"}
+    assert {name for name in models if not name.startswith("chest-xray-")} <= {"registry.json", "serving.json"}
     assert "chest-xray-1.1.1" in models
     assert not [path for path in files if "__pycache__" in path.parts]
 
@@ -65,7 +65,6 @@ def test_the_image_runs_as_nobody_in_particular_and_says_whether_it_is_well(bent
     last = stages[-1]
     assert re.findall(r"^USER (.*)$", last, flags=re.MULTILINE) == ["1034:1034"]
     assert "HEALTHCHECK" in last and "/readyz" in last
-    assert "BENTOML_DO_NOT_TRACK=True" in last
     # What installs stays in the first stage; of files, the last one takes its environment and the bento.
     assert re.findall(r"^COPY (.*)$", last, flags=re.MULTILINE) == ["--from=packages /app /app", ". /home/bentoml/bento/"]
     assert "uv pip install" not in last and "pip install" not in last

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from safetensors.numpy import load_file
 
-from export.bundle import attach_evaluation, staged
+from export.bundle import attach_evaluation
+from export.staging import staged
 from service.contract.errors import ExportError, HashMismatch
 from service.contract.manifest import (
     DRIFT_REFERENCE_NAME,

@@ -9,7 +9,7 @@ import pytest
 from service.contract.errors import BundleNotFound, GoldenMismatch, ModelUnavailable, ReloadInProgress
 from service.contract.manifest import HEAD_NAME, MANIFEST_NAME
 from service.hosting import ModelHost
-from service.loading import SERVING_NAME, ServingChoice, candidates
+from service.loading import FORMER_STATE_NAME, STATE_NAME, candidates
 from service.settings import Settings
 from tests.encoded_films import encode, film
 
@@ -163,17 +163,25 @@ def test_a_model_that_stops_to_infer_rightly_is_no_longer_proven(models, monkeyp
         hosted.prove_inference()
 
 
-def write_choice(models, text):
-    (models / SERVING_NAME).write_text(text, "utf-8")
+def choose(models, serving, *previous, name=STATE_NAME):
+    (models / name).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
 
 
 def test_the_registrys_choice_counts_before_the_newest(models):
-    write_choice(models, ServingChoice("chest-xray-1.0.0").text())
+    choose(models, "chest-xray-1.0.0")
     assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0"]
-    write_choice(models, ServingChoice("chest-xray-1.0.0", ("chest-xray-1.1.0",)).text())
+    choose(models, "chest-xray-1.0.0", "chest-xray-1.1.0")
     assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
-    (models / SERVING_NAME).unlink()
+    choose(models, None)
     assert [path.name for path in candidates(None, models)] == ["chest-xray-1.1.0", "chest-xray-1.0.0"]
+
+
+def test_the_choice_of_a_release_that_called_its_file_otherwise_still_counts(models):
+    """1.2.0 and 1.3.0 kept it in serving.json."""
+    choose(models, "chest-xray-1.0.0", name=FORMER_STATE_NAME)
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0"]
+    choose(models, "chest-xray-1.1.0")
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.1.0"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +197,34 @@ def test_the_registrys_choice_counts_before_the_newest(models):
     ],
 )
 def test_a_choice_that_cannot_be_is_named(models, text):
-    write_choice(models, text)
-    with pytest.raises(BundleNotFound, match=r"serving\.json"):
+    (models / STATE_NAME).write_text(text, "utf-8")
+    with pytest.raises(BundleNotFound, match=r"registry\.json"):
         candidates(None, models)
+
+
+@pytest.fixture
+def chosen(models, bundle_path, monkeypatch):
+    """A host that serves 1.1.0, the registry's choice, with 1.0.0 before it; and a way to choose again."""
+    release(models, bundle_path, "1.2.0")
+    monkeypatch.setattr("service.hosting.candidates", lambda setting: candidates(setting, models))
+    choose(models, "chest-xray-1.1.0", "chest-xray-1.0.0")
+    return ModelHost(Settings())
+
+
+def test_a_start_falls_back_to_the_version_that_served_before_the_chosen_one(chosen, models):
+    choose(models, "chest-xray-1.2.0", "chest-xray-1.0.0", "chest-xray-1.1.0")
+    spoil(models / "chest-xray-1.2.0")
+    started = ModelHost(Settings())
+    assert (started.health()["model_version"], started.health()["fallback_in_use"]) == ("1.0.0", True)
+
+
+@pytest.mark.parametrize("previous", [("chest-xray-1.1.0",), ("chest-xray-1.0.0",)])
+def test_a_reload_whose_choice_is_damaged_goes_to_no_model_that_nobody_chose(chosen, models, previous):
+    """What serves is in memory and proven: it goes on, whichever served before the chosen one."""
+    choose(models, "chest-xray-1.2.0", *previous)
+    spoil(models / "chest-xray-1.2.0")
+    outcome = chosen.reload()
+    assert (outcome.outcome, outcome.previous_version, outcome.model_version) == ("fallback", "1.1.0", "1.1.0")
+    assert chosen.health() | {"detail": ""} == {
+        "status": "ok", "model_version": "1.1.0", "fallback_in_use": True, "reason": "hash-mismatch", "detail": "",
+    }  # fmt: skip

@@ -343,7 +343,7 @@ def test_parts_have_names_of_their_own(metrics):
 def test_options_that_name_nothing_are_refused(bundle_path, data, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(bundle_path), "--data", str(data), "--parts", "calibration,horoscope"])
-    assert "unknown part 'horoscope'; choose of calibration, " in capsys.readouterr().err
+    assert "unknown part 'horoscope'; choose quick, or of calibration, " in capsys.readouterr().err
     assert main([str(bundle_path), "--data", str(data), "--lungs", str(tmp_path / "absent.onnx")]) == 1
     assert "BundleNotFound: No lung segmenter at" in capsys.readouterr().err
     assert main([str(bundle_path), "--data", str(data), "--not-chest", str(tmp_path / "absent")]) == 1

@@ -3,18 +3,25 @@
 import json
 import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from export.bundle import seal
 from export.export import export_bundle
+from export.registry_state import LogEntry, read_state
 from service.contract.findings import Finding
 from service.contract.manifest import ModelBundle
+from service.loading import ServingChoice, read_choice
 from service.store.records import Feedback, PredictionName
 from service.store.store import RecordStore
 from tests.recorded import MOMENT, entry, prediction, report
+from tests.serving import ROOT
 from tests.test_training_retraining import alerting, archived
+from tests.waiting import eventually
 from training.checkpoint import BEST_NAME
 from training.retrain import main
 from training.retraining.run import alone
@@ -103,11 +110,20 @@ class House:
         folder = self.models / "chest-xray-1.0.0"
         shutil.copytree(bundle.path, folder)
         seal(folder, bundle.manifest.model_copy(update={"created_at": "2026-11-01T00:00:00+00:00"}))
-        (self.models / "CHANGELOG.md").write_text("# Models\n\n## chest-xray 1.0.0\n\nFirst release.\n")
+
+    def options(self, *options: str) -> list[str]:
+        places = ["--models", str(self.models), "--runs", str(self.folder / "runs"), "--data", str(self.data)]
+        return [*places, "--config", str(self.config), *options]
 
     def retrain(self, *options: str) -> int:
-        places = ["--models", str(self.models), "--runs", str(self.folder / "runs"), "--data", str(self.data)]
-        return main([*places, "--config", str(self.config), *options])
+        return main(self.options(*options))
+
+    def start(self, *options: str) -> "psutil.Popen":
+        """As a command, which can be killed."""
+        output = (self.folder / "output").open("ab")
+        return psutil.Popen(
+            [sys.executable, "-m", "training.retrain", *self.options(*options)], cwd=ROOT, stdout=output, stderr=output
+        )
 
     def confirm(self, label: str, request: str, digest: str) -> None:
         """A label that a clinician confirms for a film."""
@@ -116,11 +132,12 @@ class House:
         self.records.append(entry(number, request_id=request), [said]).result(30)
         report(self.records, Feedback(MOMENT, PredictionName(request_id=request), label, "dr_who"))
 
-    def changelog(self) -> str:
-        return (self.models / "CHANGELOG.md").read_text()
+    def log(self) -> list[LogEntry]:
+        """Of the registry, the latest entry first."""
+        return list(read_state(self.models).log)
 
     def releases(self) -> set[str]:
-        return {path.name for path in self.models.iterdir() if path.is_dir()}
+        return {path.name for path in self.models.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
     def decision(self) -> dict:
         [path] = self.folder.glob("runs/retrain-*/decision.json")
@@ -129,11 +146,10 @@ class House:
 
 def test_without_a_trigger_nothing_happens(house, bundle, capsys):
     house.release(bundle)
-    before = house.changelog()
     with alerting() as (address, _):
         assert house.retrain("--prometheus", address) == 0
     assert "No trigger" in capsys.readouterr().out
-    assert house.changelog() == before and house.releases() == {"chest-xray-1.0.0"}
+    assert house.log() == [] and house.releases() == {"chest-xray-1.0.0"}
     assert list(house.folder.glob("runs/retrain-*")) == []
 
 
@@ -178,10 +194,11 @@ def test_a_better_challenger_is_trained_on_new_films_promoted_and_written_down(h
     assert decision["promoted"] is True and decision["films"]["added"] == 6
     assert [trigger["name"] for trigger in decision["triggers"]] == ["NewLabels"]
     assert decision["comparison"]["difference"]["headline"]["interval_95"]["macro_f1"][0] > 0
-    assert json.loads((house.models / "serving.json").read_text())["serving"] == "chest-xray-1.1.0"
+    assert read_choice(house.models) == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
     released = ModelBundle.open(house.models / "chest-xray-1.1.0")
     assert released.manifest.test_metrics["headline"]["macro_f1"] > 0.8
-    assert "## Promoted to chest-xray-1.1.0" in house.changelog() and "NewLabels (6 confirmed" in house.changelog()
+    [entry] = house.log()
+    assert entry.event == "promoted" and "NewLabels (6 confirmed" in entry.note
     assert in_mlflow(house)["retraining.promoted"] == "True"
 
 
@@ -193,12 +210,13 @@ def test_a_challenger_that_is_not_better_is_kept_out_and_not_trained_again(house
         decision = house.decision()
         assert decision["promoted"] is False and "macro_f1" in decision["verdict"]
         assert house.releases() == {"chest-xray-1.0.0"}
-        assert not (house.models / "serving.json").exists()
-        assert "## Kept chest-xray-1.0.0" in house.changelog() and "ChestXrayRetrainDrift" in house.changelog()
+        assert read_choice(house.models) is None
+        [entry] = house.log()
+        assert (entry.event, entry.release) == ("kept", "chest-xray-1.0.0") and "ChestXrayRetrainDrift" in entry.note
         capsys.readouterr()
         assert house.retrain("--prometheus", address, *options) == 0
     assert "decided on these films already" in capsys.readouterr().out
-    assert house.changelog().count("## Kept") == 1
+    assert len(house.log()) == 1
 
 
 def test_a_worse_challenger_is_kept_out_and_its_classes_are_named(house, strong):
@@ -208,8 +226,53 @@ def test_a_worse_challenger_is_kept_out_and_its_classes_are_named(house, strong)
     assert house.retrain("--force", "a reason", *[part for change in ruin for part in ("--set", change)]) == 0
     decision = house.decision()
     assert decision["promoted"] is False
-    assert "recall of" in decision["verdict"] and "Asked for (a reason)" in house.changelog()
+    assert "recall of" in decision["verdict"] and "Asked for (a reason)" in house.log()[0].note
     assert house.releases() == {"chest-xray-1.0.0"}
+
+
+def there_is(pattern):
+    return lambda house: any(house.folder.glob(pattern))
+
+
+def begins(module):
+    return lambda house: any(
+        f"$ python -m {module}" in log.read_text() for log in house.folder.glob("runs/retrain-*/retrain.log")
+    )
+
+
+MOMENTS = {
+    "training, behind its first epoch": there_is("runs/retrain-*/latest_checkpoint.pt"),
+    "export, in the middle of its files": there_is("runs/retrain-*/bundle/.chest-xray-1.1.0.*/new/model.onnx"),
+    "evaluation": begins("training.evaluation"),
+    "when it had decided": there_is("runs/retrain-*/pending.json"),
+    "when the release was there, and not chosen": there_is("models/chest-xray-1.1.0"),
+    "when the release was chosen, and the decision not in MLflow": there_is("models/registry.json"),
+}
+
+
+def test_a_killed_retraining_goes_on_by_the_same_command_wherever_it_was_killed(house, weak):
+    """And its steps end with it, so that two never write to one folder; what it releases is whole or not there."""
+    house.release(weak)
+    two_epochs = ("--set", "schedule.epochs=2", "--set", "schedule.cycle_epochs=1")
+    parts = ("--parts", "comparison,calibration,operating_points,prediction_sets")
+    command = ("--force", "a reason", "--mlflow", "retraining", *two_epochs, *parts)
+    for moment, has_come in MOMENTS.items():
+        process = house.start(*command)
+        eventually(lambda: process.poll() is not None or has_come(house), patience_seconds=600)  # noqa: B023
+        assert has_come(house), f"it never came to this: {moment}"
+        steps = process.children(recursive=True)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, f"it ended before it was killed: {moment}"
+        assert psutil.wait_procs(steps, timeout=20)[1] == []
+        for release in house.releases():
+            ModelBundle.open(house.models / release)
+    assert house.start(*command).wait(600) == 0
+    assert house.decision()["promoted"] is True
+    assert "Resumed after epoch" in (house.folder / "output").read_text()
+    assert house.releases() == {"chest-xray-1.0.0", "chest-xray-1.1.0"}
+    assert read_choice(house.models) == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
+    assert [entry.event for entry in house.log()] == ["promoted"]
+    assert in_mlflow(house)["retraining.promoted"] == "True"
 
 
 def in_mlflow(house) -> dict[str, str]:

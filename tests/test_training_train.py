@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -275,12 +276,17 @@ def test_an_interrupted_run_says_how_to_go_on(config_path, data, tmp_path, monke
     assert "Interrupted; with --resume the same command goes on" in capsys.readouterr().err
 
 
-def test_a_run_does_not_end_with_its_epochs_of_small_films(config_path, data, tmp_path):
+def test_a_run_does_not_end_with_its_epochs_of_small_films_and_says_why_its_best_begins_anew(
+    config_path, data, tmp_path, capsys
+):
     small = ("small_epochs=4", "small_side_px=32", "epochs=5", "warmup_epochs=1", "frozen_epochs=0")
     changes = [*(f"--set=schedule.{each}" for each in small), "--set=stopping.patience=1", "--set=optimiser.learning_rate=1e-9"]
     out = tmp_path / "run"
     assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), *changes]) == 0
     assert load_checkpoint(out / BEST_NAME)["epoch"] == 5
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert lines[0].endswith("* best at 32 px")
+    assert re.search(r"\* best at \d{2,3} px, its first: epochs at 32 px no longer count$", lines[4])
 
 
 def test_a_finished_folder_is_not_overwritten(finished_run, data, config_path, capsys):

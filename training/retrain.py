@@ -1,7 +1,7 @@
 """The way back to training: `python -m training.retrain --data DATA --prometheus http://prometheus:9090 [--archive FOLDER]`.
 
 Asks whether there is a reason (REPORT 8.4), trains from the model that serves, judges both on the same test films, and lets
-the new one serve only if it is better overall and in no class worse, beyond chance. What it decided is in models/CHANGELOG.md,
+the new one serve only if it is better overall and in no class worse, beyond chance. What it decided is in the registry's log,
 in the run's decision.json and, if asked for, in MLflow. The same command goes on with a run that was killed; films that a
 decision was made on already are not trained on again.
 """
@@ -22,8 +22,7 @@ from service.loading import MODELS_DIR, locate_bundle
 from training.config import load_config
 from training.folder import SPLITS, folder_fingerprint, scan_folder
 from training.retraining.films import NewFilms, assemble
-from training.retraining.run import Retraining, alone, changes_for
-from training.retraining.tracked import track_decision
+from training.retraining.run import Retraining, alone, carry_out, changes_for, decided, settle, unfinished
 from training.retraining.triggers import ENOUGH_LABELS, Trigger, enough_labels, firing_alerts, read_labels
 from training.validation_report import ValidationLimits
 
@@ -44,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def retrain(arguments: argparse.Namespace) -> None:
     """Ask, assemble, train, export, judge, decide, write down. Raises ChestXrayError or OSError."""
+    if not arguments.dry_run and (killed := unfinished(arguments.runs)):
+        for folder in killed:
+            print(f"{folder} had decided when it was killed; going on.")
+            print(f"\n{carry_out(folder, arguments.models)}")
+        return
     champion = ModelBundle.open(locate_bundle(None, arguments.models))
     labels_path = arguments.runs / "labels.csv"
     _write_labels(labels_path, since=champion.manifest.created_at)
@@ -61,24 +65,20 @@ def retrain(arguments: argparse.Namespace) -> None:
     print(f"New films: {films}.")
     identity = folder_fingerprint(scan_folder(data, required=SPLITS), threads=os.cpu_count() or 1)
     name = f"retrain-{champion.manifest.version}-{identity[:12]}"
-    run = Retraining(arguments.runs / name, champion, data, arguments.models)
-    if (earlier := run.decided()) is not None:
-        print(f"{run.folder} decided on these films already: {earlier['verdict']}")
+    folder = arguments.runs / name
+    if (earlier := decided(folder)) is not None:
+        print(f"{folder} decided on these films already: {earlier['verdict']}")
         return
-    run.folder.mkdir(parents=True, exist_ok=True)
+    run = Retraining.begin(folder, champion, data, arguments.models)
     run.train(arguments.config, changes, arguments.mlflow)
     run.export()
     verdict, comparison = run.judge(arguments.parts)
     note = _note(run, triggers, films, str(verdict))
     if verdict.promote:
-        run.promote(note)
-    else:
-        run.keep(note)
+        run.attach()
     decision = _decision(run, triggers, films, verdict.promote, str(verdict), comparison)
-    if arguments.mlflow:
-        track_decision(arguments.mlflow, run.folder, decision)
-    run.write_decision(decision)
-    print(f"\n{note}")
+    settle(folder, decision, note, arguments.mlflow)
+    print(f"\n{carry_out(folder, arguments.models)}")
 
 
 def _triggers(arguments: argparse.Namespace, labels: int) -> list[Trigger]:
@@ -96,10 +96,9 @@ def _write_labels(path: Path, since: str) -> None:
 
 
 def _note(run: Retraining, triggers: Sequence[Trigger], films: NewFilms, verdict: str) -> str:
-    """For models/CHANGELOG.md."""
-    reasons = ", ".join(map(str, triggers))
-    champion = run.champion.path.name
-    return f"Challenger {run.version}, trained from {champion} because of {reasons}; {films}. On the test films: {verdict}."
+    """For the registry's log."""
+    trained = f"Challenger {run.challenger.name}, trained from {run.champion.path.name} because of"
+    return f"{trained} {', '.join(map(str, triggers))}; {films}. On the test films: {verdict}."
 
 
 def _decision(

@@ -196,8 +196,6 @@ def _asked_uri() -> str | None:
 
 def open_client(out: Path) -> "MlflowClient":
     """MLflow's store beside the run's folder, or the one that MLFLOW_TRACKING_URI names. Raises ConfigError."""
-    # Read when MLflow is imported: no usage data leaves the house.
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException

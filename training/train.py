@@ -123,7 +123,7 @@ def train(
         if processes.is_main:
             is_best = best_epoch(comparable, config.stopping.minimum_improvement) is record
             run.save(out, history, is_best=is_best)
-            run.say(_line(record, config.schedule.epochs, is_best=is_best))
+            run.say(_line(record, config.schedule.epochs, _best(record, config) if is_best else ""))
             watcher.epoch_done(record)
     if processes.is_main:
         _conclude(out, config, history, reason or f"all {config.schedule.epochs} epochs done", version)
@@ -341,13 +341,25 @@ def _validate_data(config: TrainConfig, data: Path, out: Path, processes: Proces
     return report
 
 
-def _line(record: EpochRecord, epochs: int, *, is_best: bool) -> str:
+def _best(record: EpochRecord, config: TrainConfig) -> str:
+    """Marks the best epoch so far; of films of two sides, with those that it was compared with."""
+    schedule, side_px = config.schedule, config.data.image_size_px
+    if not schedule.small_epochs:
+        return "  * best"
+    if record.epoch <= schedule.small_epochs:
+        return f"  * best at {schedule.small_side_px} px"
+    if record.epoch == schedule.small_epochs + 1:
+        return f"  * best at {side_px} px, its first: epochs at {schedule.small_side_px} px no longer count"
+    return f"  * best at {side_px} px"
+
+
+def _line(record: EpochRecord, epochs: int, best: str) -> str:
     left_minutes = (epochs - record.epoch) * record.seconds / 60
     return (
         f"epoch {record.epoch:3d}/{epochs}{' frozen' if record.backbone_frozen else '       '} "
         f"loss {record.train_loss:.4f} / {record.val_loss:.4f}  F1 {record.train_f1:.4f} / {record.val_f1:.4f}  "
         f"val accuracy {record.val_accuracy:.4f}  AUC {record.val_auc:.4f}  {record.seconds:.0f} s, "
-        f"at most {left_minutes:.0f} min left{'  * best' if is_best else ''}"
+        f"at most {left_minutes:.0f} min left{best}"
     )
 
 

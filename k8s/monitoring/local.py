@@ -101,8 +101,13 @@ def grafana_settings(data: Path, port: int, prometheus_port: int) -> dict[str, s
         # Nobody but this machine's users reaches it.
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+        # No usage data leaves the house: neither what Grafana reports and asks for by itself, nor what its pages fetch.
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+        "GF_NEWS_NEWS_FEED_ENABLED": "false",
+        "GF_SECURITY_DISABLE_GRAVATAR": "true",
     }
 
 

@@ -19,12 +19,13 @@ from service.loading import locate_bundle
 from service.predictor import Predictor
 from training.evaluation.card import render_model_card
 from training.evaluation.decisions import decide_films
+from training.evaluation.duration import announce
 from training.evaluation.figures import draw_figures
 from training.evaluation.judging import JudgedSplit
 from training.evaluation.metrics import measure
 from training.evaluation.parts import Evidence, Measured, NotMeasured, Part
 from training.evaluation.provenance import bundle_identity, summarise_data
-from training.evaluation.registry import PARTS
+from training.evaluation.registry import LONG, PARTS
 from training.evaluation.report import (
     METRICS_NAME,
     PAGE_NAME,
@@ -45,6 +46,9 @@ LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 
 # Beside the data folder, for example data/cxr and data/not_cxr.
 NOT_CHEST_NAME = "not_cxr"
+
+# The short form of --parts.
+QUICK = "quick"
 
 # Within the results: what shows films of patients.
 LOCAL_FOLDER = "local"
@@ -85,6 +89,8 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
     bundle = ModelBundle.open(bundle_path)
     out: Path = arguments.out or Path("reports", f"{bundle.manifest.name}-{bundle.manifest.version}-{arguments.split}")
     evidence = _evidence(bundle, arguments, out)
+    asked = [part for part in PARTS if part.name in arguments.parts]
+    print(announce(evidence, asked, LONG), file=sys.stderr, flush=True)
     split = evidence.judged()
     judgements = split.judgements()
     metrics = {
@@ -177,7 +183,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--against", help="another bundle, folder or tag, to compare with on the same films")
     names = tuple(part.name for part in PARTS)
     parser.add_argument(
-        "--parts", type=_part_names, default=names, help=f"comma-separated, of {', '.join(names)} (default: all)"
+        "--parts",
+        type=_part_names,
+        default=names,
+        help=f"{QUICK}, which leaves out {', '.join(part.name for part in LONG)}, or comma-separated, of {', '.join(names)} "
+        "(default: all)",
     )
     parser.add_argument("--lungs", type=Path, help=f"graph of a lung-field segmenter (default: {LUNGS}, if it is there)")
     parser.add_argument(
@@ -196,10 +206,14 @@ def _positive(text: str) -> int:
 
 
 def _part_names(text: str) -> tuple[str, ...]:
+    if text == QUICK:
+        return tuple(part.name for part in PARTS if part not in LONG)
     known = tuple(part.name for part in PARTS)
     unknown = [name for name in text.split(",") if name not in known]
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown part {', '.join(map(repr, unknown))}; choose of {', '.join(known)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown part {', '.join(map(repr, unknown))}; choose {QUICK}, or of {', '.join(known)}"
+        )
     return tuple(text.split(","))
 
 

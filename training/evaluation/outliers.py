@@ -179,6 +179,12 @@ def _limits(measured: Measured) -> tuple[str, ...]:
     )
 
 
+def _films(evidence: Evidence) -> float:
+    """A spoilt film is written as a picture before it is judged; photographs are large."""
+    others = len(_read_not_chest(evidence.not_chest)) if evidence.not_chest else 0
+    return 1.2 * len(FAULTS) * min(FAULTED_FILMS, evidence.count()) + 4 * others
+
+
 PART = Part(
     name="outliers",
     title="Pictures unlike the training films",
@@ -186,6 +192,7 @@ PART = Part(
     describe=describe_outliers,
     draw=draw_outliers,
     limits=_limits,
+    films=_films,
 )
 
 

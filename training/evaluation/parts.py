@@ -73,6 +73,10 @@ class Evidence:
         """Whether the data have films of a split."""
         return any(film.split == split for film in self.films)
 
+    def count(self, split: str | None = None) -> int:
+        """Films in a split (default: the evaluated one), those that will be refused among them."""
+        return sum(film.split == (split or self.split) for film in self.films)
+
     def lacking(self) -> str:
         """Which of the optional evidence is not there, as a clause."""
         absent = [
@@ -90,6 +94,11 @@ def draw_nothing(_: Measured, __: Path) -> None:
     """The `draw` of a part without pictures."""
 
 
+def intervals_alone(evidence: Evidence) -> float:
+    """The `films` of a part that only draws bootstrap samples of what was judged."""
+    return 0.1 * evidence.count() * evidence.resamples / 2000
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of the report.
@@ -99,6 +108,8 @@ class Part:
     describe: those values as Markdown without headings above level 3; pictures as ![title](figures/NAME).
     draw: those values as pictures into the folder figures/. limits: sentences for the model card's limits that the values
     call for. in_card: whether the model card has a section on it.
+    films: how many films are judged in the time that the part takes, roughly, as measured with the released model on two cores;
+    what the user is told beforehand comes from it and the pace of the machine at hand.
     """
 
     name: str
@@ -108,3 +119,4 @@ class Part:
     draw: Callable[[Measured, Path], None]
     limits: Callable[[Measured], Sequence[str]] = _nothing
     in_card: bool = True
+    films: Callable[[Evidence], float] = intervals_alone

@@ -30,3 +30,6 @@ PARTS: tuple[Part, ...] = (
     misclassified.PART,
     comparison.PART,
 )
+
+# What the short form leaves out: each takes minutes, the others together about one.
+LONG = (shortcuts.PART, attention.PART, robustness.PART)

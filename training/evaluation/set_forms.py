@@ -19,7 +19,7 @@ from training.conformal import (
 )
 from training.evaluation.interval_figures import interval_figures
 from training.evaluation.metrics import Judgements
-from training.evaluation.parts import Evidence, Measured, Part
+from training.evaluation.parts import Evidence, Measured, Part, intervals_alone
 from training.evaluation.prediction_sets import set_figures, size_counts
 from training.evaluation.tables import picture, set_form_table
 from training.pictures import new_figure, save
@@ -137,4 +137,9 @@ def _draw(values: Measured, folder: Path) -> None:
     save(figure, folder / _FIGURE)
 
 
-PART = Part("set_forms", "Other forms of prediction sets", _measure, _describe, _draw, in_card=False)
+def _films(evidence: Evidence) -> float:
+    """They are fitted on the validation split."""
+    return evidence.count("val") + intervals_alone(evidence)
+
+
+PART = Part("set_forms", "Other forms of prediction sets", _measure, _describe, _draw, in_card=False, films=_films)
