@@ -330,7 +330,7 @@ def test_the_key_is_a_letter_in_fields_and_can_be_switched_off(opened):
     expect(opened.locator("#opacity-value")).to_have_text("0 %")
 
 
-def test_the_map_of_another_finding_is_asked_for_once_and_the_film_keeps_its_record(opened, records_at):
+def test_the_map_of_another_finding_is_asked_for_once_and_reports_name_the_first_prediction(opened):
     with opened.expect_response(re.compile("predict/explain")) as waiting:
         upload(opened, FILM)
     first = waiting.value.json()
@@ -348,7 +348,9 @@ def test_the_map_of_another_finding_is_asked_for_once_and_the_film_keeps_its_rec
         targets.get_by_role("button", name=finding).click()
         expect(opened.locator("#caption")).to_contain_text(f"Map for {finding}.")
     assert asked_of(opened, "predict/explain") == 2
-    expect(opened.locator("#facts")).to_contain_text(first["request_id"])
+    with opened.expect_request(re.compile("feedback")) as sent:
+        opened.get_by_role("button", name="It is Normal").click()
+    assert sent.value.post_data_json == {"prediction_id": first["prediction_id"], "label": "Normal"}
 
 
 def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
@@ -362,21 +364,16 @@ def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
     expect(opened.locator("#caption")).to_contain_text(f"Map for {called}.")
 
 
-@pytest.mark.parametrize(
-    ("orientation", "text", "sides"),
-    [
-        ("stated", "The patient's right is on the left.", ["Right", "Left"]),
-        ("assumed", "The file does not say which side is the patient's right.", ["Left", "Right"]),
-    ],
-)
-def test_sides_are_the_patients_only_where_the_file_states_them(opened, orientation, text, sides):
-    image = {"format": "dicom", "width_px": 256, "height_px": 256, "orientation": orientation}
-    change_answers(opened, image=image)
-    upload(opened, FILM)
-    expect(opened.locator("#caption")).to_contain_text(text)
-    assert opened.locator(".zones thead th").all_text_contents() == sides
-    by = "by the patient's side" if orientation == "stated" else "by the side of the picture"
-    expect(opened.locator(".zones caption")).to_contain_text(by)
+def test_sides_are_the_patients_only_where_the_file_states_them(opened):
+    # DICOM PS3.3 C.7.6.1.1.1: rows that run to the patient's left, columns to the feet.
+    upload(opened, DICOM, ("lying.dcm", dicom_file(film(300), PatientOrientation=["L", "F"])))
+    expect(opened.locator("#caption")).to_contain_text("Which side is the patient's right is not known from the file.")
+    expect(opened.locator(".zones thead th")).to_have_text(["Left", "Right"])
+    expect(opened.locator(".zones caption")).to_contain_text("by the side of the picture")
+    opened.get_by_role("button", name="lying.dcm").click()
+    expect(opened.locator("#caption")).to_contain_text("The patient's right is on the left.")
+    expect(opened.locator(".zones thead th")).to_have_text(["Right", "Left"])
+    expect(opened.locator(".zones caption")).to_contain_text("by the patient's side")
 
 
 def test_an_answer_is_announced_to_screen_readers(opened):
@@ -442,7 +439,7 @@ def test_the_slider_lays_the_map_over_the_film(opened):
 def test_reports_are_put_on_record(opened, records_at):
     with opened.expect_response(re.compile("predict/explain")) as waiting:
         upload(opened, FILM)
-    request_id = waiting.value.json()["request_id"]
+    prediction_id = waiting.value.json()["prediction_id"]
     opened.get_by_role("button", name="It is Tuberculosis").click()
     expect(opened.locator("#report-state")).to_contain_text("Thank you")
     expect(opened.get_by_role("button", name="It is Tuberculosis")).to_have_attribute("aria-pressed", "true")
@@ -452,10 +449,11 @@ def test_reports_are_put_on_record(opened, records_at):
     opened.get_by_label("Case, by your own pseudonym").fill("case-17")
     opened.get_by_label("What the film shows").select_option("Normal")
     opened.get_by_role("button", name="Send the report").click()
-    expect(opened.locator("#report-state")).to_contain_text("put up for review")
+    expect(opened.locator("#report-state")).to_contain_text("put up for review. Before, it was reported as Tuberculosis.")
+    expect(opened.locator("#facts")).to_contain_text(f"Prediction {prediction_id}")
     records = RecordStore(records_at)
-    labels = {row["request_id"]: (row["label"], row["kind"]) for row in confirmed_labels(records.database)}
-    assert labels[request_id] == ("Normal", "incident")
+    labels = {row["prediction_id"]: (row["label"], row["kind"]) for row in confirmed_labels(records.database)}
+    assert labels[prediction_id] == ("Normal", "incident")
 
 
 def test_what_was_written_of_one_film_is_not_reported_of_another(opened):

@@ -14,7 +14,7 @@ export function setUpReports(onReport) {
     button.dataset.finding = finding;
     button.addEventListener("click", () =>
       report("feedback", { label: finding }, onReport, (answer) =>
-        `Thank you. That ${answer.agrees ? "agrees with" : "corrects"} the answer on record.`),
+        `Thank you. That ${answer.agrees ? "agrees with" : "corrects"} the answer on record.${replacedText(answer)}`),
     );
     place("labels").append(button);
     place("truth").append(new Option(finding, finding));
@@ -28,11 +28,12 @@ export function setUpReports(onReport) {
     const body = { case_id: place("case").value };
     if (place("truth").value) body.label = place("truth").value;
     if (place("note").value.trim()) body.note = place("note").value.trim();
-    report("incidents", body, onReport, (answer) => `Incident ${answer.incident_id} is put up for review.`);
+    report("incidents", body, onReport, (answer) =>
+      `Incident ${answer.incident_id} is put up for review.${replacedText(answer)}`);
   });
   place("copy").hidden = !navigator.clipboard; // browsers have it under TLS and on localhost only
   place("copy").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(shown.answer.request_id);
+    await navigator.clipboard.writeText(shown.answer.prediction_id);
     place("copy").textContent = "Copied";
   });
 }
@@ -42,7 +43,7 @@ export function showReports(film) {
   if (film !== shown) {
     shown = film;
     for (const field of ["case", "truth", "note"]) place(field).value = "";
-    place("copy").textContent = "Copy the request id";
+    place("copy").textContent = "Copy the prediction id";
   }
   for (const button of place("labels").children) {
     button.setAttribute("aria-pressed", String(button.dataset.finding === film.reported));
@@ -50,10 +51,15 @@ export function showReports(film) {
   place("report-state").textContent = film.reportText ?? "";
 }
 
+/** @param {{corrected_from: string|null}} answer to a report: the label that the film had before, if it was another */
+function replacedText(answer) {
+  return answer.corrected_from ? ` Before, it was reported as ${answer.corrected_from}.` : "";
+}
+
 async function report(path, body, onReport, textOf) {
   const film = shown;
   try {
-    film.reportText = textOf(await api.report(path, { request_id: film.answer.request_id, ...body }));
+    film.reportText = textOf(await api.report(path, { prediction_id: film.answer.prediction_id, ...body }));
     if (body.label) film.reported = body.label;
   } catch (problem) {
     film.reportText = `Not reported: ${problem.message}`;

@@ -41,7 +41,8 @@ async function showAnswer(film, point) {
   showBars(decided);
   place("set").textContent = setText(decided.prediction_set);
   place("facts").textContent =
-    `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. Request ${answer.request_id}.`;
+    `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. ` +
+    `Prediction ${answer.prediction_id}, request ${answer.request_id}.`;
   place("announcement").textContent = announcement(film.name, decided);
   await showFilm(film);
 }

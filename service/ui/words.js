@@ -38,7 +38,7 @@ export function pointText(point) {
 /** @param {string|undefined} orientation of the film: "stated" by the file, or assumed */
 export function sideText(orientation) {
   if (orientation === "stated") return "The patient's right is on the left.";
-  return "The file does not say which side is the patient's right.";
+  return "Which side is the patient's right is not known from the file.";
 }
 
 /** What to do about a refusal. @param {number} status */
