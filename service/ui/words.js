@@ -35,7 +35,7 @@ export function pointText(point) {
   return OPERATING_POINTS[point]?.[0] ?? point;
 }
 
-/** @param {string|undefined} orientation of the film: "stated" by the file, or assumed */
+/** @param {"stated"|"assumed"} orientation whether the file says how the film lies */
 export function sideText(orientation) {
   if (orientation === "stated") return "The patient's right is on the left.";
   return "Which side is the patient's right is not known from the file.";
