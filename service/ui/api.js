@@ -33,12 +33,24 @@ export function keyIsKept() {
 }
 
 /**
- * The prediction for one film, with Grad-CAM and the film as the server decoded it.
+ * The prediction for one film, with Grad-CAM of the predicted finding and the film as the server decoded it.
  * @param {Blob} film @param {string} operatingPoint @param {AbortSignal} signal
  * @param {(seconds: number) => void} onWait told when the server asks to wait
  */
-export async function explain(film, operatingPoint, signal, onWait) {
-  const query = new URLSearchParams({ operating_point: operatingPoint, film: "true" });
+export function judge(film, operatingPoint, signal, onWait) {
+  return explain(film, { operating_point: operatingPoint, film: "true" }, signal, onWait);
+}
+
+/**
+ * The prediction for a film once more, with Grad-CAM of another finding.
+ * @param {Blob} film @param {string} operatingPoint @param {string} target the finding
+ */
+export function explainFor(film, operatingPoint, target) {
+  return explain(film, { operating_point: operatingPoint, target }, new AbortController().signal, () => {});
+}
+
+async function explain(film, options, signal, onWait) {
+  const query = new URLSearchParams(options);
   const request = { method: "POST", body: film, signal, headers: { "Content-Type": "application/octet-stream" } };
   for (let attempt = 1; ; attempt += 1) {
     const response = await send(`predict/explain?${query}`, request);

@@ -1,4 +1,4 @@
-// The film with the Grad-CAM map over it, on a canvas.
+// The film with the Grad-CAM map over it, on a canvas; and the pictures that this takes.
 
 // Five points of viridis, which rises evenly in lightness and reads alike with any colour vision.
 const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
@@ -10,30 +10,36 @@ export function colourOf(heat) {
   return STOPS[below].map((value, channel) => Math.round(value + (STOPS[below + 1][channel] - value) * (place - below)));
 }
 
-/** Film and map of one answer, decoded. @param {{film_png: string, heatmap_png: string}} explanation */
-export async function readPictures(explanation) {
-  const [film, map] = await Promise.all([picture(explanation.film_png), picture(explanation.heatmap_png)]);
-  return { film, map: coloured(map) };
+/** @param {string} base64 a PNG @returns {Promise<HTMLImageElement>} decoded */
+export function readFilm(base64) {
+  const image = new Image();
+  image.src = `data:image/png;base64,${base64}`;
+  return image.decode().then(() => image);
+}
+
+/** @param {string} base64 a grey PNG, 0 cold to 255 strongest @returns {Promise<HTMLCanvasElement>} in colours */
+export async function readMap(base64) {
+  return coloured(await readFilm(base64));
 }
 
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {{film: HTMLImageElement, map: HTMLCanvasElement}} pictures
+ * @param {HTMLImageElement} film
+ * @param {HTMLCanvasElement|undefined} map where there is none, the film alone is drawn
  * @param {number} opacity of the map, 0..1
  */
-export function draw(canvas, pictures, opacity) {
-  canvas.width = pictures.film.naturalWidth;
-  canvas.height = pictures.film.naturalHeight;
+export function draw(canvas, film, map, opacity) {
+  canvas.width = film.naturalWidth;
+  canvas.height = film.naturalHeight;
   const context = canvas.getContext("2d");
-  context.drawImage(pictures.film, 0, 0);
+  context.drawImage(film, 0, 0);
   context.globalAlpha = opacity;
-  context.drawImage(pictures.map, 0, 0, canvas.width, canvas.height);
+  if (map) context.drawImage(map, 0, 0, canvas.width, canvas.height);
 }
 
-function picture(base64) {
-  const image = new Image();
-  image.src = `data:image/png;base64,${base64}`;
-  return image.decode().then(() => image);
+/** Leave nothing of the film before. @param {HTMLCanvasElement} canvas */
+export function wipe(canvas) {
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
 /** The grey map in colours; cold places let the film through. */

@@ -2,7 +2,11 @@
 
 const list = document.getElementById("history");
 
-/** @typedef {{name: string, file: Blob, state: string, answer?: object, problem?: Error, reported?: string}} Film */
+/**
+ * answer: as it came, and as it is on record. decided: the answer at the chosen operating point. Beside these, overlay.js keeps
+ * a film's pictures in it, and reports.js what was said of its reports.
+ * @typedef {{name: string, file: Blob, state: string, answer?: object, decided?: object, problem?: Error, reported?: string}} Film
+ */
 
 /** @param {Film[]} films @param {Film|null} current @param {(film: Film) => void} onChoose */
 export function render(films, current, onChoose) {
@@ -12,7 +16,6 @@ export function render(films, current, onChoose) {
       const button = document.createElement("button");
       button.type = "button";
       button.dataset.place = String(place);
-      button.disabled = !film.answer && !film.problem;
       if (film === current) button.setAttribute("aria-current", "true");
       button.append(line("name", film.name), line(`state ${mood(film)}`, stateText(film)));
       button.addEventListener("click", () => onChoose(film));
@@ -27,14 +30,14 @@ export function render(films, current, onChoose) {
 
 function mood(film) {
   if (film.problem) return "bad";
-  return film.answer?.review.required ? "flag" : "";
+  return film.decided?.review.required ? "flag" : "";
 }
 
 function stateText(film) {
-  if (film.problem) return `Refused: ${film.problem.title}`;
-  if (!film.answer) return film.state;
-  const flag = film.answer.review.required ? " · review" : "";
-  return `${film.answer.prediction} ${(100 * film.answer.confidence).toFixed(0)} %${flag}${film.reported ? " · reported" : ""}`;
+  if (film.problem) return film.problem.status === 401 ? "Waits for an access key" : `Refused: ${film.problem.title}`;
+  if (!film.decided) return film.state;
+  const { prediction, confidence, review } = film.decided;
+  return `${prediction} ${(100 * confidence).toFixed(0)} %${review.required ? " · review" : ""}${film.reported ? " · reported" : ""}`;
 }
 
 function line(className, text) {

@@ -2,14 +2,20 @@
 
 import * as api from "./api.js";
 import { render } from "./history.js";
+import { isTyping, setUpOverlay } from "./overlay.js";
+import { atChosenPoint, chosenPoint, knowsPointsOf, learnPoints, setUpPoints } from "./points.js";
 import { Queue } from "./queue.js";
-import { hide, redraw, show } from "./result.js";
-import { FINDINGS, OPERATING_POINTS } from "./words.js";
+import { setUpReports, showReports } from "./reports.js";
+import { hide, show } from "./result.js";
+
+// Refusals that another key may lift.
+const LIFTED_BY_KEY = [401, 403, 429];
 
 const place = (id) => document.getElementById(id);
 /** @type {import("./history.js").Film[]} */
 let films = [];
 let current = null;
+let acceptedKey = null;
 const queue = new Queue(refresh);
 
 function refresh() {
@@ -20,50 +26,88 @@ function refresh() {
   const left = queue.left;
   place("cancel").hidden = left === 0;
   place("clear").hidden = films.length === 0 || left > 0;
-  const done = films.length - left;
-  place("progress").textContent = left > 0 ? `${done} of ${films.length} films answered` : "";
+  const progress = left > 0 || films.length > 1 ? progressText() : "";
+  if (place("progress").textContent !== progress) place("progress").textContent = progress; // else it is read out again
+}
+
+function progressText() {
+  const refused = films.filter((film) => film.problem).length;
+  const answered = films.filter((film) => film.answer).length;
+  return `${answered} of ${films.length} films answered${refused > 0 ? `, ${refused} refused` : ""}`;
 }
 
 async function choose(film) {
   current = film;
-  refresh();
-  showReport(film);
-  await show(film);
-  refresh();
+  showReports(film);
+  await changed(film);
 }
 
-function operatingPoint() {
-  return document.querySelector('input[name="point"]:checked').value;
+/** Something else is known of a film. */
+async function changed(film) {
+  refresh();
+  if (film === current) await show(film, chosenPoint());
 }
 
 function add(files) {
-  for (const file of files) {
-    const film = { name: file.name, file, state: "Waiting" };
-    films.push(film);
-    send(film);
-  }
-  refresh();
+  const added = Array.from(files, (file) => ({ name: file.name, file, state: "Waiting" }));
+  if (added.length === 0) return;
+  films.push(...added);
+  choose(added[0]);
+  added.forEach(send);
 }
 
 function send(film) {
   film.state = "Waiting";
-  film.answer = film.problem = film.pictures = film.reported = undefined;
+  film.problem = undefined;
+  changed(film);
   queue.add(async (signal) => {
-    film.state = "Being read…";
-    refresh();
+    const key = api.currentKey();
+    setState(film, "Being read…");
     try {
-      film.answer = await api.explain(film.file, operatingPoint(), signal, (seconds) => {
-        film.state = `The server is busy; trying again in ${seconds} s`;
-        refresh();
-      });
+      film.answer = await api.judge(film.file, chosenPoint(), signal, (seconds) =>
+        setState(film, `The server is busy; trying again in ${seconds} s`));
+      film.decided = atChosenPoint(film.answer);
+      if (!knowsPointsOf(film.answer.model_version)) showModel(); // it was changed since
     } catch (fault) {
       const stopped = new api.Problem(0, "Stopped", "Sending was stopped before the answer came.");
       film.problem = fault instanceof api.Problem ? fault : fault.name === "AbortError" ? stopped : unexpected(fault);
       if (film.problem.status === 401) place("access").open = true;
+      const keyNow = api.currentKey();
+      if (waitsForKey(film) && keyNow === acceptedKey && keyNow !== key) return send(film); // accepted while it was on its way
     }
-    if (current === null || current === film) await choose(film);
-    refresh();
+    await changed(film);
+    if (film === current) bringIntoView(place(film.problem?.status === 401 ? "access" : "result"));
   });
+}
+
+function setState(film, state) {
+  film.state = state;
+  changed(film);
+}
+
+function waitsForKey(film) {
+  return LIFTED_BY_KEY.includes(film.problem?.status);
+}
+
+/** On a narrow screen, where what comes lies far below what was pressed; but not from under a reader who writes. */
+function bringIntoView(section) {
+  if (!matchMedia("(max-width: 60rem)").matches || isTyping()) return;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  requestAnimationFrame(() => section.scrollIntoView({ behavior })); // once the list above it has its height
+}
+
+/** Decide every film again at the chosen point; none is sent for that. */
+function decideAll() {
+  for (const film of films.filter((film) => film.answer)) film.decided = atChosenPoint(film.answer);
+  if (current) changed(current);
+}
+
+/** Grad-CAM of another finding, which takes another judgement of the same film by the same model. */
+async function explanationFor(film, target) {
+  const { model_version: version, operating_point: point } = film.answer;
+  const answer = await api.explainFor(film.file, point, target);
+  if (answer.model_version === version) return answer.explanation;
+  throw new api.Problem(0, "Another model", `Model ${answer.model_version} serves now. Choose the film again.`);
 }
 
 function unexpected(fault) {
@@ -95,7 +139,7 @@ function setUpFilms() {
     for (const film of films) {
       if (!film.answer && !film.problem) film.problem = new api.Problem(0, "Stopped", "The film was not sent.");
     }
-    refresh();
+    changed(current);
   });
   place("clear").addEventListener("click", () => {
     films = [];
@@ -106,103 +150,38 @@ function setUpFilms() {
   });
 }
 
-function setUpPoints() {
-  for (const [name, [title, text]] of Object.entries(OPERATING_POINTS)) {
-    const label = document.createElement("label");
-    const input = document.createElement("input");
-    const words = document.createElement("div");
-    const detail = document.createElement("span");
-    Object.assign(input, { type: "radio", name: "point", value: name, checked: name === "balanced" });
-    detail.id = `point-${name}`;
-    detail.textContent = text;
-    words.append(title, detail);
-    label.append(input, words);
-    place("points").append(label);
-    input.addEventListener("change", () => films.filter((film) => film.answer).forEach(send));
-  }
-}
-
+/** @returns {Promise<boolean>} whether the server accepts the key */
 async function showModel() {
+  const key = api.currentKey();
   try {
     const health = await api.health();
     const fallback = health.fallback_in_use ? " (an older one: the chosen one could not be trusted)" : "";
     place("model").textContent = health.status === "ok" ? `Model ${health.model_version}${fallback}` : "No model serves now";
-    const info = await api.modelInfo();
-    for (const [name, point] of Object.entries(info.operating_points)) showThresholds(name, point.thresholds);
-    if (api.currentKey()) place("key-state").textContent = "The key is accepted.";
+    learnPoints(await api.modelInfo());
+    decideAll();
+    if (!key) return false;
+    place("key-state").textContent = "The key is accepted.";
+    acceptedKey = key;
+    return true;
   } catch (problem) {
     if (problem.status !== 401) place("key-state").textContent = problem.message;
-    else if (api.currentKey()) place("key-state").textContent = "The server does not accept this key.";
+    else if (key) place("key-state").textContent = "The server does not accept this key.";
     else place("key-state").textContent = "This server asks for a key.";
     place("access").open ||= problem.status === 401;
+    return false;
   }
-}
-
-function showThresholds(name, thresholds) {
-  const detail = place(`point-${name}`);
-  const entries = Object.entries(thresholds ?? {});
-  if (!detail || entries.length === 0) return;
-  const [, text] = OPERATING_POINTS[name];
-  detail.textContent = `${text} (${entries.map(([finding, value]) => `${finding} from ${value.toFixed(2)}`).join(", ")})`;
 }
 
 function setUpKey() {
   const keep = place("keep-key");
   place("key").value = api.currentKey();
   keep.checked = api.keyIsKept();
-  place("key-form").addEventListener("submit", (event) => {
+  place("key-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     api.useKey(place("key").value, keep.checked);
-    showModel();
-  });
-}
-
-function showReport(film) {
-  for (const button of place("labels").children) {
-    button.setAttribute("aria-pressed", String(button.dataset.finding === film.reported));
-  }
-  place("report-state").textContent = film.reported ? `Reported as ${film.reported}.` : "";
-}
-
-async function reportOn(film, path, body, done) {
-  try {
-    const answer = await api.report(path, { request_id: film.answer.request_id, ...body });
-    if (body.label) film.reported = body.label;
-    showReport(film);
-    place("report-state").textContent = done(answer);
-  } catch (problem) {
-    place("report-state").textContent = `Not reported: ${problem.message}`;
-  }
-  refresh();
-}
-
-function setUpReports() {
-  for (const finding of FINDINGS) {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "quiet", textContent: `It is ${finding}` });
-    button.dataset.finding = finding;
-    button.addEventListener("click", () =>
-      reportOn(current, "feedback", { label: finding }, (answer) =>
-        answer.agrees ? "Thank you. That agrees with the model." : "Thank you. That corrects the model."),
-    );
-    place("labels").append(button);
-    place("truth").append(new Option(finding, finding));
-  }
-  place("send-incident").addEventListener("click", () => {
-    if (!place("case").value || !place("case").checkValidity()) {
-      place("report-state").textContent = "Name the case by a pseudonym: letters, digits, dot, dash and underscore.";
-      place("case").focus();
-      return;
-    }
-    const body = { case_id: place("case").value };
-    if (place("truth").value) body.label = place("truth").value;
-    if (place("note").value.trim()) body.note = place("note").value.trim();
-    reportOn(current, "incidents", body, (answer) => `Incident ${answer.incident_id} is put up for review.`);
-  });
-  place("copy").hidden = !navigator.clipboard; // browsers have it under TLS and on localhost only
-  place("copy").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(current.answer.request_id);
-    place("copy").textContent = "Copied";
+    if (!(await showModel())) return;
+    place("key").blur(); // it is written: the page may move to what comes
+    films.filter(waitsForKey).forEach(send);
   });
 }
 
@@ -222,8 +201,8 @@ function setUpTheme() {
 
 setUpTheme();
 setUpFilms();
-setUpPoints();
+setUpPoints(decideAll);
 setUpKey();
-setUpReports();
-place("opacity").addEventListener("input", redraw);
+setUpReports(refresh);
+setUpOverlay(explanationFor);
 showModel();

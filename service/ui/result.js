@@ -1,34 +1,30 @@
-// One film's result on the page: finding, reasons to look, probabilities, zones, pictures.
+// One film's result on the page: finding, reasons to look, probabilities.
 
-import { draw, readPictures } from "./film_view.js";
-import { FINDINGS, OPERATING_POINTS, adviceText, percent, reasonText, setText } from "./words.js";
-
-const ZONES = [["upper", "Upper zone"], ["middle", "Middle zone"], ["lower", "Lower zone"]];
+import { hideFilm, showFilm } from "./overlay.js";
+import { FINDINGS, adviceText, percent, pointText, reasonText, setText } from "./words.js";
 
 const place = (id) => document.getElementById(id);
-let shown = null;
 
-/** @param {{name: string, answer?: object, problem?: import("./api.js").Problem}} film */
-export async function show(film) {
-  shown = film;
+/** @param {import("./history.js").Film} film @param {string} point that the reader has chosen */
+export async function show(film, point) {
   place("result").hidden = false;
   place("answer").hidden = !film.answer;
   place("problem").hidden = !film.problem;
+  place("pending").textContent = film.answer || film.problem ? "" : film.state;
   place("result-heading").textContent = `Result: ${film.name}`;
   if (film.problem) showProblem(film.problem);
-  if (film.answer) await showAnswer(film);
+  if (film.answer) await showAnswer(film, point);
+  else showNoAnswer();
 }
 
 export function hide() {
-  shown = null;
+  showNoAnswer();
   place("result").hidden = true;
 }
 
-/** Draw the shown film again, with the map as strong as the slider says. */
-export function redraw() {
-  const opacity = Number(place("opacity").value);
-  place("opacity-value").textContent = `${opacity} %`;
-  if (shown?.pictures) draw(place("film"), shown.pictures, opacity / 100);
+function showNoAnswer() {
+  place("announcement").textContent = "";
+  hideFilm();
 }
 
 function showProblem(problem) {
@@ -36,23 +32,32 @@ function showProblem(problem) {
   place("problem").replaceChildren(title, element("p", problem.message), element("p", adviceText(problem.status)));
 }
 
-async function showAnswer(film) {
-  const { answer } = film;
-  const [point] = OPERATING_POINTS[answer.operating_point] ?? [answer.operating_point];
-  const detail = element("small", `probability ${percent(answer.confidence)}, operating point: ${point}`);
-  place("call").replaceChildren(answer.prediction, detail);
-  showReview(answer.review);
-  showBars(answer);
-  place("set").textContent = setText(answer.prediction_set);
-  showZones(answer.explanation.zones);
-  place("caption").textContent =
-    `${film.name}: ${answer.image.width_px} × ${answer.image.height_px} px, ${answer.image.format.toUpperCase()}. ` +
-    `Map for ${answer.explanation.target}. The patient's right is on the left.`;
-  place("film").setAttribute("aria-label", `Film ${film.name} with the Grad-CAM map for ${answer.explanation.target} over it`);
+async function showAnswer(film, point) {
+  const { answer, decided } = film;
+  const detail = element("small", `probability ${percent(decided.confidence)}, operating point: ${pointText(decided.operating_point)}`);
+  place("call").replaceChildren(decided.prediction, detail);
+  place("record").textContent = recordText(answer, decided, point);
+  showReview(decided.review);
+  showBars(decided);
+  place("set").textContent = setText(decided.prediction_set);
   place("facts").textContent =
-    `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. Request ${answer.request_id}.`;
-  film.pictures ??= await readPictures(answer.explanation);
-  if (shown === film) redraw();
+    `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. ` +
+    `Prediction ${answer.prediction_id}, request ${answer.request_id}.`;
+  place("announcement").textContent = announcement(film.name, decided);
+  await showFilm(film);
+}
+
+/** What a screen reader says of an answer when it comes. */
+function announcement(name, { prediction, confidence, review }) {
+  const advice = review.required ? "A person must look at this film." : "No reason for review was found.";
+  return `${name}: ${prediction}, probability ${percent(confidence)}. ${advice}`;
+}
+
+/** Where what is shown, what is on record and what the reader has chosen are not the same operating point. */
+function recordText(answer, decided, point) {
+  if (decided.operating_point !== point) return `The thresholds of model ${answer.model_version} at ${pointText(point)} are not at hand.`;
+  if (decided.operating_point !== answer.operating_point) return `On record: ${answer.prediction}, at ${pointText(answer.operating_point)}.`;
+  return "";
 }
 
 function showReview(review) {
@@ -87,24 +92,6 @@ function showBars(answer) {
     return [name, value];
   });
   place("bars").replaceChildren(...rows);
-}
-
-function showZones(zones) {
-  const most = Math.max(...Object.values(zones));
-  const rows = ZONES.map(([level, title]) => {
-    const row = element("tr");
-    const head = element("th", title);
-    head.scope = "row";
-    const cells = ["right", "left"].map((side) => {
-      const share = zones[`${side}_${level}`];
-      const cell = element("td", percent(share));
-      cell.className = share === most ? "most" : "";
-      return cell;
-    });
-    row.append(head, ...cells);
-    return row;
-  });
-  place("zones").replaceChildren(...rows);
 }
 
 function element(tag, text) {

@@ -30,14 +30,25 @@ export function setText(set) {
   return `At the promised coverage, these fit: ${set.join(", ")}.`;
 }
 
+/** @param {string} point of operation @returns {string} its title */
+export function pointText(point) {
+  return OPERATING_POINTS[point]?.[0] ?? point;
+}
+
+/** @param {"stated"|"assumed"} orientation whether the file says how the film lies */
+export function sideText(orientation) {
+  if (orientation === "stated") return "The patient's right is on the left.";
+  return "Which side is the patient's right is not known from the file.";
+}
+
 /** What to do about a refusal. @param {number} status */
 export function adviceText(status) {
   return {
-    401: "Enter an API key under “Access key”, then choose the film again.",
-    403: "This key, or this network, is not allowed to do that. Ask whoever runs the server.",
+    401: "Enter an API key under “Access key”; the film then goes again.",
+    403: "This key, or this network, is not allowed to do that. Ask whoever runs the server. With another key, the film goes again.",
     413: "Send a smaller copy of the film.",
     415: "Save the film as JPEG, PNG, TIFF or DICOM, then choose it again.",
-    429: "Too many films in a short time. Wait a minute, then choose it again.",
+    429: "Too many films in a short time. Wait a minute, then choose it again; with another key, it goes again by itself.",
     503: "The server is busy or has no model. Try again in a moment.",
     504: "The server took too long. Try again in a moment.",
   }[status] ?? "";
