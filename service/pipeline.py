@@ -153,8 +153,6 @@ class Pipeline:
             return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
     def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
-        if film.display_fault:
-            logger.warning("A film is not shown as its header asks: %s", film.display_fault)
         with stage_timer("preprocess"):
             images = to_model_input(film, self.manifest.preprocess)[None]
         start = perf_counter()
@@ -179,4 +177,6 @@ class Pipeline:
             inference_seconds=inference_seconds,
             embedding=embedding,
         )
+        if film.display_fault:
+            logger.warning("Film %s is not shown as its header asks: %s", prediction.image_sha256, film.display_fault)
         return prediction, values

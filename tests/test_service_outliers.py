@@ -142,8 +142,9 @@ def test_a_film_without_a_valid_window_is_flagged_and_the_log_says_why_and_nothi
             prediction = Pipeline(bundle, predictor, observer, DecodeLimits()).predict(data, "balanced")
             is_flagged = ReviewReason.IMAGE_QUALITY in prediction.decision.review_reasons
             logged = [record.getMessage() for record in caplog.records if record.name == "service.pipeline"]
-            why = "A film is not shown as its header asks: it has no window of a centre and a width of at least 1"
-            assert (is_flagged, logged) == ((True, [why]) if width == 0 else (False, []))
+            why = "is not shown as its header asks: it has no window of a centre and a width of at least 1"
+            expected = (True, [f"Film {prediction.image_sha256} {why}"]) if width == 0 else (False, [])
+            assert (is_flagged, logged) == expected
             assert "Doe" not in caplog.text
 
 
