@@ -101,6 +101,17 @@ def test_texts_with_line_ends_in_a_film_are_no_sign(size_bytes):
         assert Radiograph.from_bytes(data).pixels.shape == pixels.shape
 
 
+def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():
+    pixels = FILM.copy()
+    pixels[pixels == 13] = 14
+    pixels[0] = np.arange(512) % 256
+    pixels[0, [13, 269]] = 12
+    data = bytearray(tiff_file(pixels))
+    data[4:8] = b"\xff" * 4  # where the directory is
+    with pytest.raises(UnreadableImage, match="damaged"):
+        Radiograph.from_bytes(bytes(data))
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_film_that_was_cut_off_is_not_called_mangled(name):
     black = np.zeros((512, 512), np.uint8)
