@@ -6,7 +6,7 @@ import pytest
 from service.contract import mangled
 from service.contract.errors import InputError, UnreadableImage
 from service.contract.radiograph import Radiograph
-from tests.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file
+from tests.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file, tiff_of
 
 RNG = np.random.default_rng(5)
 # Noise, as detectors have: without it, a phantom's files hold few of the bytes that films hold.
@@ -84,6 +84,13 @@ DARK = [np.clip(FILM // 4, 14, 63).astype(np.uint8)]
 def test_odd_but_sound_pictures_are_read(format_name):
     for pixels in (*FLAT, *STRIPES, *DARK):
         assert Radiograph.from_bytes(encode(pixels, format_name)).pixels.shape == pixels.shape
+
+
+def test_a_dark_film_with_a_text_in_utf_8_is_read():
+    dark = (FILM // 4)[:120, :120]
+    data = tiff_of(dark.tobytes(), {}, 120) + ("胸部X線" * 12).encode()
+    assert not data.decode("utf-8").isascii()
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, dark)
 
 
 def test_deep_samples_that_look_like_line_ends_are_read():

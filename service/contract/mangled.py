@@ -32,7 +32,7 @@ _LEAST_LINE_ENDS = 16
 _LEAST_BYTES = 8192
 _LEAST_BYTES_WITH_ZERO = 2048
 _LEAST_BYTES_FOR_PAIRS = 2_000_000  # which hold CR LF some thirty times, by chance
-_LEAST_LETTERS = 64
+_LEAST_SHARE_OF_LETTERS = 1 / 16  # more than names and comments beside a dark film have
 _LEAST_DISTINCT_IN_ASCII = 120
 _EVERY_OTHER_BYTE = frozenset(range(256)) - {*b"\0\r\n"}
 # Of a film made to be slow; enough to tell.
@@ -106,4 +106,4 @@ def _is_text(data: bytes, format_name: str) -> bool:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return len(data) - len(text) >= _LEAST_LETTERS
+    return len(data) - len(text) >= len(data) * _LEAST_SHARE_OF_LETTERS
