@@ -138,12 +138,27 @@ def test_a_process_that_is_not_read_is_named_and_not_called_damage(marker, name)
         Radiograph.from_bytes(WHOLE["baseline"].replace(b"\xff\xc0", bytes((0xFF, marker))))
 
 
-def test_two_and_four_deep_components_are_not_called_damage():
+def with_frame(bits: int, height: int, components: int) -> bytes:
+    """The baseline film with another frame header."""
     data = WHOLE["baseline"]
     header = data.index(b"\xff\xc0")
-    two = data[:header] + b"\xff\xc0\0\x0e\x08\x02\x58\x02\x58\x02\x01\x11\0\x02\x11\0" + data[header + 13 :]
-    with pytest.raises(UnsupportedImage, match="2 components of 8 bits"):
-        Radiograph.from_bytes(two)
+    body = struct.pack(">BHHB", bits, height, 600, components) + b"".join(
+        bytes((number, 0x11, 0)) for number in range(components)
+    )
+    return data[:header] + b"\xff\xc0" + struct.pack(">H", len(body) + 2) + body + data[header + 13 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (with_frame(8, 600, 2), "2 components of 8 bits"),
+        (with_frame(12, 600, 4), "4 components of 12 bits"),
+        (with_frame(8, 0, 1), "does not say its height"),
+    ],
+)
+def test_a_frame_that_is_not_read_is_named_and_not_called_damage(data, name):
+    with pytest.raises(UnsupportedImage, match=name):
+        Radiograph.from_bytes(data)
 
 
 def test_jpeg_ls_is_named():

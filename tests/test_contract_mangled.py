@@ -6,7 +6,7 @@ import pytest
 from service.contract import mangled
 from service.contract.errors import InputError, UnreadableImage
 from service.contract.radiograph import Radiograph
-from tests.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file
+from tests.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file, tiff_of
 
 RNG = np.random.default_rng(5)
 # Noise, as detectors have: without it, a phantom's files hold few of the bytes that films hold.
@@ -86,6 +86,13 @@ def test_odd_but_sound_pictures_are_read(format_name):
         assert Radiograph.from_bytes(encode(pixels, format_name)).pixels.shape == pixels.shape
 
 
+def test_a_dark_film_with_a_text_in_utf_8_is_read():
+    dark = (FILM // 4)[:120, :120]
+    data = tiff_of(dark.tobytes(), {}, 120) + ("胸部X線" * 12).encode()
+    assert not data.decode("utf-8").isascii()
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, dark)
+
+
 def test_deep_samples_that_look_like_line_ends_are_read():
     for value in (0x0A0D, 0x0D0A, 0x0A0A):
         deep = np.full((300, 300), value, np.uint16)
@@ -99,6 +106,17 @@ def test_texts_with_line_ends_in_a_film_are_no_sign(size_bytes):
     for pixels in (FILM, *FLAT):
         data = encode(pixels, "JPEG", comment=comment)
         assert Radiograph.from_bytes(data).pixels.shape == pixels.shape
+
+
+def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():
+    pixels = FILM.copy()
+    pixels[pixels == 13] = 14
+    pixels[0] = np.arange(512) % 256
+    pixels[0, [13, 269]] = 12
+    data = bytearray(tiff_file(pixels))
+    data[4:8] = b"\xff" * 4  # where the directory is
+    with pytest.raises(UnreadableImage, match="damaged"):
+        Radiograph.from_bytes(bytes(data))
 
 
 @pytest.mark.parametrize("name", FILES)

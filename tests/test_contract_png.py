@@ -162,6 +162,20 @@ def test_an_orientation_in_a_text_that_is_too_long_is_refused_and_not_called_dam
         Radiograph.from_bytes(data)
 
 
+def test_many_texts_together_may_not_be_longer_than_one():
+    part = (b"zTXt", exif_text(3, png.MAX_TEXT_BYTES // 8))
+    rows = png_rows(film_of(8, 1), 8)
+    assert Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, part)).pixels.shape == (120, 130)
+    with pytest.raises(UnsupportedImage, match="metadata"):
+        Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, *[part] * 5))
+
+
+def test_a_text_that_should_hold_an_orientation_and_holds_nothing_changes_nothing():
+    rows = png_rows(film_of(8, 1), 8)
+    for chunk in ((b"zTXt", b"Raw profile type exif\0\0no stream"), (b"zTXt", b"Raw profile type exif\0")):
+        assert np.array_equal(Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, chunk)).pixels, film()[:120, :130])
+
+
 def test_pngs_that_only_one_makers_devices_show_are_not_called_damaged():
     data = png_of_rows(130, 120, 8, 0, png_rows(film_of(8, 1), 8), (b"CgBI", bytes(4)))
     with pytest.raises(UnsupportedImage, match="Apple"):

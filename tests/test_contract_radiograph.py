@@ -225,6 +225,12 @@ def test_exif_data_beyond_what_a_jpeg_can_hold_is_refused(format_name):
         Radiograph.from_bytes(encode(film(200), format_name, exif=b"Exif\0\0" + orientation))
 
 
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
+def test_damaged_exif_data_are_named(format_name):
+    with pytest.raises(UnreadableImage, match="EXIF data are damaged"):
+        Radiograph.from_bytes(encode(FILM, format_name, exif=b"Exif\0\0MM\0*"))
+
+
 @pytest.mark.parametrize("decode_side_px", [None, 100])
 def test_exif_orientation_is_undone(decode_side_px):
     upright = film(512)[:, :300]

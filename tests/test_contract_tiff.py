@@ -9,7 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 from service.contract import tiff
 from service.contract.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
-from service.contract.radiograph import DecodeLimits, Radiograph
+from service.contract.radiograph import DecodeLimits, Radiograph, open_film
 from tests.encoded_films import encode_image, film, tiff_file, tiff_of
 
 FILM = film()
@@ -126,6 +126,16 @@ def test_a_film_with_reduced_copies_of_itself_is_one_film(pages):
     radiograph = Radiograph.from_bytes(pages_of(*pages))
     assert np.array_equal(radiograph.pixels, FILM)
     assert (radiograph.width_px, radiograph.height_px) == (256, 256)
+
+
+def test_a_forged_size_is_refused_before_its_strips_are_looked_for():
+    with pytest.raises(ImageTooLarge, match="60000 x 60000"):
+        Radiograph.from_bytes(tiff_file(FILM, tag_256=60_000, tag_257=60_000))
+
+
+def test_a_film_that_is_decoded_with_its_copies_is_kept_out_of_the_servers_own_process():
+    assert open_film(pages_of(WHOLE, (COPY, {})), DecodeLimits()).is_costly
+    assert not open_film(pages_of(WHOLE, (COPY, {254: REDUCED})), DecodeLimits()).is_costly
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,9 @@ _LEAST_LINE_ENDS = 16
 _LEAST_BYTES = 8192
 _LEAST_BYTES_WITH_ZERO = 2048
 _LEAST_BYTES_FOR_PAIRS = 2_000_000  # which hold CR LF some thirty times, by chance
-_LEAST_LETTERS = 64
-_LEAST_DISTINCT, _LEAST_DISTINCT_IN_ASCII = 250, 120
+_LEAST_SHARE_OF_LETTERS = 1 / 16  # more than names and comments beside a dark film have
+_LEAST_DISTINCT_IN_ASCII = 120
+_EVERY_OTHER_BYTE = frozenset(range(256)) - {*b"\0\r\n"}
 # Of a film made to be slow; enough to tell.
 _LOOKED_AT_BYTES = 1 << 20
 
@@ -64,7 +65,8 @@ def explain_damage(data: bytes, format_name: str) -> str:
         return explained
     if data.isascii() and len(data) >= _LEAST_BYTES and len(set(data[:_LOOKED_AT_BYTES])) >= _LEAST_DISTINCT_IN_ASCII:
         return _RECODED
-    return _LINE_ENDS if _lacks_line_ends(data) else ""
+    lacks_both = b"\r" not in data and b"\n" not in data  # a film may well lack one grey level
+    return _LINE_ENDS if lacks_both and _lacks_line_ends(data) else ""
 
 
 def _explain_head(data: bytes) -> str:
@@ -90,10 +92,10 @@ def _ends_lines_in_pixels(data: bytes) -> bool:
 
 
 def _lacks_line_ends(data: bytes) -> bool:
-    """Whether CR, LF or their pair is the only thing that a long film does not hold."""
+    """Whether CR, LF or their pair is the only thing that a long file does not hold."""
     if b"\r" in data and b"\n" in data and (len(data) < _LEAST_BYTES_FOR_PAIRS or b"\r\n" in data):
         return False
-    return len(data) >= _LEAST_BYTES and len(set(data[:_LOOKED_AT_BYTES])) >= _LEAST_DISTINCT
+    return len(data) >= _LEAST_BYTES and set(data[:_LOOKED_AT_BYTES]) >= _EVERY_OTHER_BYTE
 
 
 def _is_text(data: bytes, format_name: str) -> bool:
@@ -104,4 +106,4 @@ def _is_text(data: bytes, format_name: str) -> bool:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return len(data) - len(text) >= _LEAST_LETTERS
+    return len(data) - len(text) >= len(data) * _LEAST_SHARE_OF_LETTERS

@@ -31,7 +31,7 @@ _WITH_COLOUR_OR_ALPHA = (2, 4, 6)
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 # Texts that may hold an orientation: EXIF as ImageMagick writes it, and XMP.
-_ORIENTATION_KEYWORDS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
+_ORIENTATION_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 _MOST_FRAMES = 0x80000000
 
@@ -51,7 +51,8 @@ def film_only(data: bytes) -> bytes:
     chunk of the pixels is cut off or does not match its checksum.
     """
     pieces = [data[:_SIGNATURE_BYTES]]
-    frames, seen = 0, set()
+    frames = text_bytes = 0
+    seen = set()
     for count, (name, chunk) in enumerate(_chunks(data), start=1):
         if count > MAX_CHUNKS:
             raise UnsupportedImage(f"The PNG file is cut into more than {MAX_CHUNKS} chunks; save it again with larger ones.")
@@ -72,7 +73,10 @@ def film_only(data: bytes) -> bytes:
             if chunk.stop > len(data) or not _is_sound(data, chunk):
                 raise _damaged()
             pieces.append(data[chunk])
-        elif chunk.stop <= len(data) and _holds_orientation(name, data, chunk) and _is_sound(data, chunk):
+        elif chunk.stop <= len(data) and _may_hold_orientation(name, data, chunk) and _is_sound(data, chunk):
+            text_bytes += _inflated_bytes(name, data[chunk.start + 8 : chunk.stop - 4], MAX_TEXT_BYTES - text_bytes)
+            if text_bytes > MAX_TEXT_BYTES:
+                raise UnsupportedImage(f"The PNG file holds over {MAX_TEXT_BYTES} bytes of metadata; save it without them.")
             pieces.append(data[chunk])
     return b"".join(pieces)
 
@@ -82,25 +86,23 @@ def _is_sound(data: bytes, chunk: slice) -> bool:
     return zlib.crc32(memoryview(data)[chunk.start + 4 : chunk.stop - 4]) == checksum
 
 
-def _holds_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
-    """Raises UnsupportedImage for a text that inflates to more than Pillow reads."""
-    if name not in _TEXT_CHUNKS:
-        return name == b"eXIf"
-    keyword, _, rest = data[chunk.start + 8 : chunk.stop - 4].partition(b"\0")
-    if keyword not in _ORIENTATION_KEYWORDS:
-        return False
+def _may_hold_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
+    is_text = name in _TEXT_CHUNKS and data.startswith(_ORIENTATION_KEYWORDS, chunk.start + 8)
+    return is_text or name == b"eXIf"
+
+
+def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
+    """How long a compressed text is, up to one byte more than `most`; 0 for anything else."""
+    rest = body.partition(b"\0")[2]
     compressed = b""
     if name == b"zTXt":
         compressed = rest[1:]
     elif name == b"iTXt" and rest[:1] == b"\1":
         compressed = rest[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
     try:
-        length = len(zlib.decompressobj().decompress(compressed, MAX_TEXT_BYTES + 1))
+        return len(zlib.decompressobj().decompress(compressed, most + 1))
     except zlib.error:
-        return False
-    if length > MAX_TEXT_BYTES:
-        raise UnsupportedImage(f"The PNG file holds more than {MAX_TEXT_BYTES} bytes of metadata; save it without them.")
-    return True
+        return 0
 
 
 class PngFile(PngImagePlugin.PngImageFile):

@@ -208,6 +208,7 @@ def _open_picture(data: bytes, format_name: str, limits: DecodeLimits) -> Opened
             image = png.PngFile(io.BytesIO(data))
         case "tiff":
             image = tiff.open_file(data, limits.max_pixels)
+            is_slow = bool(image.copies)  # each is decoded as well
         case "bmp":
             image = bmp.open_file(data)
             is_slow = bmp.is_run_length_coded(image)
@@ -253,4 +254,7 @@ def _orientation(image: Any) -> int:
     exif_bytes = max(len(image.info.get(name) or b"") for name in ("exif", "Raw profile type exif"))
     if exif_bytes > MAX_EXIF_BYTES:
         raise UnsupportedImage(f"The image holds {exif_bytes} bytes of EXIF data; save it without metadata.")
-    return cast(int, image.getexif().get(_ORIENTATION, 1))
+    try:
+        return cast(int, image.getexif().get(_ORIENTATION, 1))
+    except _DAMAGED as fault:  # upright or not is not for us to guess
+        raise UnreadableImage("The image's EXIF data are damaged; save it without metadata, upright.") from fault

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 from PIL import ExifTags, TiffImagePlugin
@@ -121,10 +122,20 @@ class Directory:
 
 
 class TiffFile(TiffImagePlugin.TiffImageFile):
-    """Pillow's reader of one page. file: the whole. copies: pages that look like reduced copies of this one."""
+    """Pillow's reader of one page. file: the whole. copies: pages that look like reduced copies of this one.
+
+    Loading raises UnreadableImage if strips or tiles are missing, of which neither Pillow nor libtiff says anything.
+    """
 
     file: bytes
-    copies: tuple[Directory, ...]
+    page: Directory
+    copies: tuple[Directory, ...] = ()
+
+    def load(self) -> Any:
+        """Decode the page, once."""
+        if self.tile:
+            _check_strips(self.page, self.file)
+        return super().load()
 
 
 def open_file(data: bytes, max_pixels: int) -> TiffFile:
@@ -141,7 +152,7 @@ def open_file(data: bytes, max_pixels: int) -> TiffFile:
         except UnsupportedImage as fault:  # whether it is a copy cannot be seen
             raise _several() from fault
     image = _open_page(data, film)
-    image.file, image.copies = data, tuple(copies)
+    image.copies = tuple(copies)
     return image
 
 
@@ -161,7 +172,6 @@ def to_grey(image: TiffFile) -> GreyPixels:
 
 
 def _open_page(data: bytes, page: Directory) -> TiffFile:
-    _check_strips(page, data)
     # As if it were the first page: Pillow opens that one.
     start = struct.pack(_order(data) + "I", page.start)
     try:
@@ -169,6 +179,7 @@ def _open_page(data: bytes, page: Directory) -> TiffFile:
     except (SyntaxError, KeyError) as fault:
         bits = ", ".join(map(str, page.values.get(_BITS_PER_SAMPLE, (1,))))
         raise UnsupportedImage(f"The TIFF image has samples of {bits} bits in a layout that is not read; {_SAVE}") from fault
+    image.file, image.page = data, page
     _skip_subdirectories(image)
     return image
 
@@ -277,7 +288,6 @@ _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc9-\xcb]..(.)(..)(..)", re.DOTALL)
 
 
 def _check_strips(page: Directory, data: bytes) -> None:
-    """Raise UnreadableImage if strips or tiles are missing, of which neither Pillow nor libtiff says anything."""
     is_tiled = _TILE_OFFSETS in page.values and _STRIP_OFFSETS not in page.values
     width, length = page.size
     rows = page.first(_TILE_LENGTH if is_tiled else _ROWS_PER_STRIP, length) or 1
