@@ -118,9 +118,10 @@ def test_runs_beyond_the_declared_size_are_unreadable():
 def test_a_truncated_frame_is_unreadable_not_half_a_film(syntax, share):
     pixels, attributes = pixels_for(syntax)
     frame = frame_of(compressed_dicom(pixels, syntax, **attributes))
-    data = with_frame(dicom_dataset(pixels, **attributes), syntax, frame[: int(share * len(frame))])
-    with pytest.raises(InputError):
-        Radiograph.from_bytes(data)
+    cut = frame[: int(share * len(frame))]
+    for ended in (cut, cut + b"\xff\xd9"):
+        with pytest.raises(InputError):
+            Radiograph.from_bytes(with_frame(dicom_dataset(pixels, **attributes), syntax, ended))
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)

@@ -6,13 +6,14 @@ T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom import uid
 from pydicom.encaps import generate_fragments
 
+from service.contract import jpeg
 from service.contract.dicom_run_lengths import PADDING, decode_run_lengths
 from service.contract.dicom_samples import SampleLayout, Samples, values_of
 from service.contract.errors import UnreadableImage, UnsupportedDicom
@@ -92,7 +93,17 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     pixels = codec(frame)
     if pixels.shape != shape:
         raise UnreadableImage("The compressed DICOM frame does not decode to its own size; export the film again.")
+    if syntax in _JPEG and _ends_early(codec, frame, pixels):
+        raise UnreadableImage("The compressed DICOM frame ends before its last pixel; export the film again.")
     return _within_range(_signed_as_declared(pixels, declared, layout), layout)
+
+
+def _ends_early(decode: Callable[[bytes], Samples], frame: bytes, pixels: Samples) -> bool:
+    structure = jpeg.check_segments(frame)
+    if structure.lacks_scans:
+        return True
+    may_be = structure.frame is not None and jpeg.may_end_early(structure.frame, (int(pixels[-1, -1]),))
+    return may_be and not np.array_equal(pixels, decode(jpeg.with_further_data(frame, structure)))
 
 
 def _compare(declared: _Declared, layout: SampleLayout, shape: tuple[int, int]) -> None:

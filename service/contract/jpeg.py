@@ -5,6 +5,7 @@ Sources: ITU-T T.81, B (markers, headers) and F to J (processes); T.87 (JPEG-LS)
 
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import JpegImagePlugin
@@ -89,6 +90,29 @@ class Structure:
     def scans(self) -> int:
         """How many passes over the film decoding takes."""
         return len(self.scan_ends)
+
+
+# Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
+_FURTHER_DATA = bytes(range(0xFF))
+
+
+def with_further_data(data: bytes, structure: Structure) -> bytes:
+    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there.
+
+    Where the coded data end early, decoders make up what is missing; then these data show.
+    """
+    end = structure.scan_ends[0]
+    return data[:end] + _FURTHER_DATA + data[end:]
+
+
+def may_end_early(frame: Frame, last_pixel: Iterable[int]) -> bool:
+    """Whether the coded data of a decoded film may end early. last_pixel: the values of its components.
+
+    Coefficients are taken for zero then, which gives a mid-grey, or its complement, as CMYK is stored; a lossless film goes on
+    with what it had.
+    """
+    middle = 1 << (frame.bits - 1)
+    return frame.ends_with_data and (frame.is_lossless or {*last_pixel} <= {middle - 1, middle})
 
 
 def check_passes(pixels: int, scans: int) -> None:

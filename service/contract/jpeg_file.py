@@ -17,12 +17,6 @@ from service.contract.errors import UnreadableImage
 
 _BITS_OF_PILLOW = 8
 
-# Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
-_FURTHER_DATA = bytes(range(0xFF))
-
-# What libjpeg fills a film with whose data have ended: coefficients of zero. 127 is its complement, as CMYK is stored.
-_MID_GREY = {127, 128}
-
 
 def open_file(data: bytes, structure: jpeg.Structure) -> "JpegFile | DeepJpegFile":
     """The film of a file that `jpeg` has judged, not yet decoded."""
@@ -65,9 +59,9 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
     def load_end(self) -> None:
         """Raises UnreadableImage if the coded data end before the last pixel."""
         corner = self.im.getpixel((self.width - 1, self.height - 1))
-        is_doubtful = self.frame.is_lossless or {*(corner if isinstance(corner, tuple) else (corner,))} <= _MID_GREY
-        if is_doubtful and self.frame.ends_with_data:
-            further = JpegImagePlugin.JpegImageFile(io.BytesIO(_with_further_data(_bytes_of(self))))
+        if jpeg.may_end_early(self.frame, corner if isinstance(corner, tuple) else (corner,)):
+            data = _bytes_of(self)
+            further = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg.with_further_data(data, jpeg.check_segments(data))))
             if self._drafted:
                 further.draft(*self._drafted)
             if further.tobytes() != Image.Image.tobytes(self):
@@ -104,7 +98,7 @@ class DeepJpegFile(ImageFile.ImageFile):
         if samples.shape[:2] != (self.height, self.width) or samples.ndim != (2 if self.mode == "L" else 3):
             raise UnreadableImage("The JPEG file does not decode to its own size; export the film again.")
         if not self.structure.is_ended or (
-            self.frame.ends_with_data and not np.array_equal(samples, _samples(_with_further_data(data)))
+            self.frame.ends_with_data and not np.array_equal(samples, _samples(jpeg.with_further_data(data, self.structure)))
         ):
             raise _ends_early()
         bits = self.frame.bits
@@ -124,12 +118,6 @@ def _samples(data: bytes) -> npt.NDArray[np.uint8 | np.uint16]:
 
 def _bytes_of(image: ImageFile.ImageFile) -> bytes:
     return cast(io.BytesIO, image.fp).getvalue()
-
-
-def _with_further_data(data: bytes) -> bytes:
-    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there."""
-    end = jpeg.check_segments(data).scan_ends[0]
-    return data[:end] + _FURTHER_DATA + data[end:]
 
 
 def _ends_early() -> UnreadableImage:
