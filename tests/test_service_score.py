@@ -149,7 +149,7 @@ def test_refused_films_have_their_reason_and_other_files_no_row(whole):
     [
         ("odd/empty.DCM", "unsupported-format", "empty"),
         ("odd/empty.jpeg", "unsupported-format", "empty"),
-        ("odd/text.Png", "unsupported-format", "first bytes"),
+        ("odd/text.Png", "unsupported-format", "no picture"),
         ("odd/gone.tif", "unreadable-image", "No such file"),
         ("odd/self.webp", "unreadable-image", "symbolic links"),
         ("odd/pipe.png", "unreadable-image", "no regular file"),
