@@ -53,8 +53,9 @@ serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); u
 monitor: $(SERVE_ENV)/.installed ## Serve, with a Prometheus beside it, and Grafana where it is installed: PORT=
 	$(SERVE_ENV)/bin/python -m k8s.monitoring.local --port $(PORT)
 
-test: $(DEV_ENV)/.installed ## Run all tests but the long ones
-	$(RUN_IN) pytest
+# A file's tests stay together, since they share servers.
+test: $(DEV_ENV)/.installed ## Run all tests but the long ones, on all processors
+	$(RUN_IN) pytest --numprocesses auto --dist loadfile
 
 test-long: $(DEV_ENV)/.installed ## Run the long ones: Prometheus beside the service, retraining, a week of alerts
 	$(RUN_IN) pytest -m long
