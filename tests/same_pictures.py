@@ -88,11 +88,12 @@ def _draw(folder: Path, mutants: int) -> None:
 
 def _keep_what_tests_open(tree: Path, folder: Path, kept: Path) -> None:
     (folder / "keep_films.py").write_text(_KEEP, encoding="ascii")
+    # Whether they pass is another matter; some of an old revision's may not, with the packages of this one.
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "keep_films", "-k", "contract or pipeline or fuzz", "--no-header"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "keep_films", "-k", "contract or pipeline", "--no-header"],
         cwd=tree,
         env={**os.environ, "CXR_TEST_KEEP": str(kept), "PYTHONPATH": str(folder)},
-        check=True,
+        check=False,
     )
 
 
