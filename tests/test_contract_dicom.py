@@ -15,7 +15,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from service.contract import dicom
+from service.contract import dicom, lookup_table
 from service.contract.errors import UnreadableImage, UnsupportedDicom
 from service.contract.radiograph import DecodeLimits, Radiograph
 from tests.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
@@ -347,6 +347,17 @@ def test_tables_up_to_a_limit_are_taken_apart_and_no_longer():
         else:
             with pytest.raises(UnsupportedDicom, match="lookup tables take"):
                 dicom.read_header(data, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("items", [lookup_table.MAX_ITEMS, lookup_table.MAX_ITEMS + 1])
+def test_items_of_a_sequence_of_tables_are_read_up_to_a_limit_and_no_more(items):
+    sequence = struct.pack("<HHI", *VOI_LUT_SEQUENCE, items * len(EMPTY_ITEM)) + EMPTY_ITEM * items
+    data = implicit_with(sequence, PIXEL_DATA)
+    if items == lookup_table.MAX_ITEMS:
+        assert np.array_equal(Radiograph.from_bytes(data).pixels, FULL_RANGE)
+    else:
+        with pytest.raises(UnsupportedDicom, match="more than 100 lookup tables"):
+            Radiograph.from_bytes(data)
 
 
 def test_a_table_in_a_sequence_of_undefined_length_is_measured_too():
