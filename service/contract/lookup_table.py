@@ -57,7 +57,9 @@ def _items(sequence: DataElement | RawDataElement | None) -> Iterable[Dataset]:
     if isinstance(sequence, RawDataElement):
         value = sequence.value or b""
         if max(map(value.count, _ITEM_TAGS)) > MAX_ITEMS:
-            raise UnsupportedDicom(f"The DICOM file has more than {MAX_ITEMS} lookup tables; send it with one VOI LUT or a window.")
+            raise UnsupportedDicom(
+                f"The DICOM file has more than {MAX_ITEMS} lookup tables; send it with one VOI LUT or a window."
+            )
         return convert_SQ(value, sequence.is_implicit_VR, sequence.is_little_endian)
     return (sequence and sequence.value) or ()
 
