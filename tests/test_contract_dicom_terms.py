@@ -165,7 +165,7 @@ def with_view_codes(value: bytes) -> bytes:
 
 def test_a_code_sequence_that_is_damaged_says_nothing():
     for value in (b"no items", b"\xfe\xff\x00\xe0\x00\x00", b"\xfe\xff\x00\xe0\xff\xff\x00\x00\x08"):
-        header = dicom.read_header(with_view_codes(value), FILM.size)
+        header = dicom.read_header(with_view_codes(value))
         assert (header.width_px, header.says_otherwise) == (120, False)
 
 
@@ -173,7 +173,7 @@ def test_a_code_sequence_too_long_to_be_one_is_not_taken_apart():
     lateral = code("399173006", "left lateral")
     for empty_items, is_heeded in ((100, True), (600, False)):  # of 8 bytes each
         data = dicom_file(FILM, ViewCodeSequence=[lateral, *(Dataset() for _ in range(empty_items))])
-        assert dicom.read_header(data, FILM.size).says_otherwise == is_heeded
+        assert dicom.read_header(data).says_otherwise == is_heeded
 
 
 def test_a_meaning_of_a_megabyte_says_nothing():

@@ -11,7 +11,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
-from service.contract.dicom_file import MAX_READS, MAX_VALUE_BYTES, RationedFile, inflated, is_deflated, too_long
+from service.contract.dicom_file import MAX_READS, MAX_VALUE_BYTES, RationedFile, too_long
 from service.contract.dicom_frame import CODEC_OF, decode_frame
 from service.contract.dicom_object import CODE_SEQUENCE_KEYWORDS, OBJECT_KEYWORDS, check_class, says_otherwise
 from service.contract.dicom_orientation import exif_orientation
@@ -70,13 +70,8 @@ class ShownFilm:
     fault: str
 
 
-def read_header(data: bytes, max_pixels: int) -> DicomHeader:
-    """Parse and judge the header. max_pixels: bounds what a deflated file may inflate to.
-
-    Raises UnreadableImage or UnsupportedDicom.
-    """
-    if is_deflated(data):  # the parser would inflate without a limit
-        data = inflated(data, max_pixels)
+def read_header(data: bytes) -> DicomHeader:
+    """Parse and judge the header of a file that is not deflated. Raises UnreadableImage or UnsupportedDicom."""
     file = RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))

@@ -64,7 +64,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
             further = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg.with_further_data(data, jpeg.check_segments(data))))
             if self._drafted:
                 further.draft(*self._drafted)
-            if further.tobytes() != Image.Image.tobytes(self):
+            if further.tobytes() != self.tobytes():
                 raise _ends_early()
 
 

@@ -128,14 +128,14 @@ def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
 
 def _open_dicom_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     if dicom_file.is_deflated(data):  # its header can only be read once it is inflated
-        return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(data, limits)))
+        return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(dicom_file.inflated(data, limits.max_pixels), limits)))
     header = _open_dicom(data, limits)
     is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
     return OpenedFilm(is_costly, lambda _: _decode_dicom(header))
 
 
 def _open_dicom(data: bytes, limits: DecodeLimits) -> dicom.DicomHeader:
-    header = dicom.read_header(data, limits.max_pixels)
+    header = dicom.read_header(data)
     _check_size(header.width_px, header.height_px, limits)
     return header
 
