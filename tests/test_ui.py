@@ -207,7 +207,7 @@ def test_the_page_decides_by_the_services_rule_ties_and_limits_included(opened):
     thresholds = [(name, dict(manifest.operating_points[name].thresholds)) for name in names]
 
     def answer(shares, point):
-        decision = decide(shares, manifest, point, Observed(says_otherwise=True))
+        decision = decide(shares, manifest, point, Observed(denies_frontal_chest=True))
         reasons = [reason.value for reason in decision.review_reasons]
         members = {"operating_point": point, "prediction": decision.finding.value, "confidence": decision.confidence}
         return members | {"review": {"required": bool(reasons), "reasons": reasons}}

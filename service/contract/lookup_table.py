@@ -33,8 +33,8 @@ class LookupTable:
 
     def __call__(self, values: Values) -> Values:
         """Values of any shape -> entries, same shape; beyond an end of the table, the entry at that end."""
-        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
-        return np.asarray(self.entries[places])
+        indices = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
+        return np.asarray(self.entries[indices])
 
 
 def read_table(dataset: Dataset, sequence: str, lowest: float, highest: float) -> LookupTable | None:

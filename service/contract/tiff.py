@@ -219,10 +219,10 @@ def read_directories(data: bytes) -> list[Directory]:
                 )
             if tag in _READ_TAGS and count:
                 kinds = f"{order}{count}{_NUMBERS[kind]}"  # KeyError for what is no whole number
-                place = entry + 8
+                offset = entry + 8
                 if struct.calcsize(kinds) > 4:
-                    (place,) = struct.unpack_from(order + "I", data, place)
-                numbers[tag] = struct.unpack_from(kinds, data, place)
+                    (offset,) = struct.unpack_from(order + "I", data, offset)
+                numbers[tag] = struct.unpack_from(kinds, data, offset)
                 if min(numbers[tag]) < 0:
                     raise _damaged()
         pages.append(Directory(start, numbers))

@@ -99,7 +99,7 @@ def decided(folder: Path) -> dict[str, Any] | None:
 
 
 def settle(folder: Path, decision: dict[str, Any], note: str, mlflow: str | None) -> None:
-    """Write the decision down before it is carried out: what a kill interrupts can then be gone on with."""
+    """Write the decision down before it is carried out, so that a run that is killed meanwhile can be resumed."""
     write_whole(folder / PENDING_NAME, {"decision": decision, "note": note, "mlflow": mlflow})
 
 
