@@ -83,7 +83,7 @@ def set_damaged_state_aside(models_dir: Path) -> Path | None:
 
 @contextmanager
 def alone(models_dir: Path) -> Iterator[None]:
-    """Two at once would lose one's entry."""
+    """Hold the registry's lock: of two commands at once, one's log entry would be lost. Raises BundleNotFound."""
     if not models_dir.is_dir():
         raise BundleNotFound(f"There is no folder {models_dir}.")
     with (models_dir / ".registry.lock").open("w") as lock:

@@ -124,7 +124,7 @@ class ChestXray:
         try:
             check_options()
             _run_preflight()
-            start.begin()
+            start.make_folder()
         except (ConfigError, OSError) as fault:
             raise BentoMLConfigException(str(fault)) from fault
 

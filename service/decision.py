@@ -50,13 +50,13 @@ class Observed:
     """What was seen of a film beside its probabilities.
 
     outlier_score: of `service.outliers.outlier_score`; None if there was nothing to compare with. image: of
-    `service.image_checks.image_statistics`, or part of it. says_otherwise: whether the file itself says that it is no frontal
-    chest film. display_fault: why its grey values are not shown as the file asks, "" if they are; see `Radiograph`.
+    `service.image_checks.image_statistics`, or part of it. denies_frontal_chest: whether the file itself says that it is no
+    frontal chest film. display_fault: why its grey values are not shown as the file asks, "" if they are; see `Radiograph`.
     """
 
     outlier_score: float | None = None
     image: Mapping[str, float] = field(default_factory=dict)
-    says_otherwise: bool = False
+    denies_frontal_chest: bool = False
     display_fault: str = ""
 
 
@@ -98,7 +98,7 @@ def decide(
     finding = call(by_finding, find_operating_point(manifest, operating_point))
     prediction_set = conformal_set(by_finding, manifest.conformal)
     unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
-    if observed.says_otherwise:
+    if observed.denies_frontal_chest:
         unusual |= {ReviewReason.NOT_FRONTAL_CHEST}
     if observed.display_fault:
         unusual |= {ReviewReason.IMAGE_QUALITY}

@@ -1,4 +1,4 @@
-"""Where and how `bentoml serve` was told to listen, tried before it starts a worker: what fails there is started for ever."""
+"""Checks address, certificate and key of `bentoml serve` before it starts a worker: it restarts one that fails for ever."""
 
 import errno
 import ipaddress

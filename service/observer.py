@@ -33,12 +33,12 @@ class Observer:
         """film: as decoded; image: its model input, uint8 [S, S]; embedding: float32 [C], not needed without statistics."""
         if self.statistics is None or embedding is None:
             return Observed(
-                says_otherwise=film.says_otherwise,
+                denies_frontal_chest=film.denies_frontal_chest,
                 display_fault=film.display_fault,
                 image=film_statistics(image, film.width_px, film.height_px),
             )
         return Observed(
-            says_otherwise=film.says_otherwise,
+            denies_frontal_chest=film.denies_frontal_chest,
             display_fault=film.display_fault,
             outlier_score=outlier_score(embedding, self.statistics),
             image=image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self.statistics.mean_film),

@@ -28,8 +28,8 @@ _ENDING_SECONDS = 30.0
 _WORKER = "worker-"
 
 
-def begin() -> None:
-    """Of the supervisor: make this start's folder, to be removed at its end, and remove those of starts that were killed.
+def make_folder() -> None:
+    """Of the supervisor: make this start's folder, which goes with it, and remove those of starts that were killed.
 
     Raises OSError.
     """

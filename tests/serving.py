@@ -1,6 +1,7 @@
 """`bentoml serve` as a process: started on a free loopback port, always ended with all its children."""
 
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -25,6 +26,11 @@ START_LIMIT_SECONDS = 120
 STOP_LIMIT_SECONDS = 20
 
 
+def environment_without_settings() -> dict[str, str]:
+    """This process's environment, without the settings of a service that its user may have set."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+
+
 @contextmanager
 def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz") -> Iterator[str]:
     """Run the service with this environment; yields its address once `wait_for` answers 200.
@@ -47,6 +53,12 @@ class ServerProcess:
         """All that it has printed."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
+
+    def metric(self, pattern: str) -> float:
+        """Sum of the series whose names and labels begin with this regular expression."""
+        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if re.match(pattern, line))
 
 
 @contextmanager

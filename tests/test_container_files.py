@@ -1,6 +1,5 @@
 """What travels into the image, and what it is built from; `make container` builds and runs it."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.serving import environment_without_settings
 
 ROOT = Path(__file__).parent.parent
 LOCK = ROOT / "service" / "requirements.lock"
@@ -36,7 +37,7 @@ def test_every_locked_package_has_hashes():
 def bento(tmp_path_factory):
     """The bento that `bentoml build` makes, as a folder."""
     home = tmp_path_factory.mktemp("bentoml")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     subprocess.run(
         [sys.executable, "-m", "bentoml", "build", "--version", "0.0.1"],
         cwd=ROOT,

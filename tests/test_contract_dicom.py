@@ -15,13 +15,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from service.contract import dicom
+from service.contract import dicom, lookup_table
 from service.contract.errors import UnreadableImage, UnsupportedDicom
-from service.contract.radiograph import DecodeLimits, Radiograph
+from service.contract.radiograph import Radiograph
 from tests.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
 
 FILM = film()
-MAX_PIXELS = DecodeLimits().max_pixels
 FULL_RANGE = FILM.copy()
 FULL_RANGE[0, :2] = 0, 255  # so that showing the range present changes nothing
 
@@ -343,10 +342,21 @@ def test_tables_up_to_a_limit_are_taken_apart_and_no_longer():
         sequence = struct.pack("<HHI", *VOI_LUT_SEQUENCE, items * len(EMPTY_ITEM)) + EMPTY_ITEM * items
         data = implicit_with(sequence, PIXEL_DATA)
         if items == fitting:
-            assert dicom.read_header(data, MAX_PIXELS).width_px == FILM.shape[1]
+            assert dicom.read_header(data).width_px == FILM.shape[1]
         else:
             with pytest.raises(UnsupportedDicom, match="lookup tables take"):
-                dicom.read_header(data, MAX_PIXELS)
+                dicom.read_header(data)
+
+
+@pytest.mark.parametrize("items", [lookup_table.MAX_ITEMS, lookup_table.MAX_ITEMS + 1])
+def test_items_of_a_sequence_of_tables_are_read_up_to_a_limit_and_no_more(items):
+    sequence = struct.pack("<HHI", *VOI_LUT_SEQUENCE, items * len(EMPTY_ITEM)) + EMPTY_ITEM * items
+    data = implicit_with(sequence, PIXEL_DATA)
+    if items == lookup_table.MAX_ITEMS:
+        assert np.array_equal(Radiograph.from_bytes(data).pixels, FULL_RANGE)
+    else:
+        with pytest.raises(UnsupportedDicom, match="more than 100 lookup tables"):
+            Radiograph.from_bytes(data)
 
 
 def test_a_table_in_a_sequence_of_undefined_length_is_measured_too():
@@ -357,7 +367,7 @@ def test_a_table_in_a_sequence_of_undefined_length_is_measured_too():
         struct.pack("<HHI", *VOI_LUT_SEQUENCE, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + item + ends
     )
     with pytest.raises(UnsupportedDicom, match="lookup tables take"):
-        dicom.read_header(implicit_with(sequence, PIXEL_DATA), MAX_PIXELS)
+        dicom.read_header(implicit_with(sequence, PIXEL_DATA))
 
 
 def test_no_value_of_the_header_is_taken_apart_that_is_longer_than_its_kind_ever_is():
@@ -367,7 +377,7 @@ def test_no_value_of_the_header_is_taken_apart_that_is_longer_than_its_kind_ever
             dicom.MAX_VALUE_BYTES // 2 + 1
         )
         with pytest.raises(UnsupportedDicom, match=f"1026 bytes in {keyword}"):
-            dicom.read_header(implicit_with(element, PIXEL_DATA), MAX_PIXELS)
+            dicom.read_header(implicit_with(element, PIXEL_DATA))
 
 
 @pytest.mark.parametrize("is_nested", [False, True])
@@ -378,12 +388,12 @@ def test_a_character_set_of_many_values_is_refused_wherever_it_stands(is_nested)
         undefined = struct.pack("<HHI", 0x0008, 0x1140, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
         element = undefined + element + ends
     with pytest.raises(UnsupportedDicom, match="200000 bytes in a header attribute"):
-        dicom.read_header(implicit_with(element, ROWS), MAX_PIXELS)
+        dicom.read_header(implicit_with(element, ROWS))
 
 
 def test_a_long_text_that_is_none_of_our_business_is_read_past():
     comment = struct.pack("<HHI", 0x0020, 0x4000, 200_000) + b"1\\" * 100_000
-    assert dicom.read_header(implicit_with(comment, ROWS), MAX_PIXELS).width_px == FILM.shape[1]
+    assert dicom.read_header(implicit_with(comment, ROWS)).width_px == FILM.shape[1]
 
 
 def test_pixels_that_contradict_the_header_are_unreadable():
@@ -392,5 +402,5 @@ def test_pixels_that_contradict_the_header_are_unreadable():
 
 
 def test_patient_tags_are_never_parsed():
-    header = dicom.read_header(dicom_file(FILM), MAX_PIXELS)
+    header = dicom.read_header(dicom_file(FILM))
     assert "PatientName" not in header.dataset

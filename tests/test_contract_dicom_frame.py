@@ -10,7 +10,7 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
-from service.contract import dicom_frame
+from service.contract import dicom_frame, jpeg
 from service.contract.dicom_frame import CODEC_OF
 from service.contract.errors import ChestXrayError, InputError, UnreadableImage, UnsupportedDicom
 from service.contract.radiograph import DecodeLimits, Radiograph
@@ -130,6 +130,16 @@ def test_noise_instead_of_a_frame_is_unreadable(syntax):
     noise = np.random.default_rng(3).bytes(5000) + b"\xff\xd9"
     with pytest.raises(ChestXrayError):
         Radiograph.from_bytes(with_frame(dicom_dataset(pixels, **attributes), syntax, noise))
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xd8", b"\xff\xe0\x00\x02", b"\xff\xe0\x00\x00"])
+def test_a_frame_header_is_looked_for_behind_so_many_segments_and_no_more(segment):
+    dataset = dicom_dataset(FILM)
+    frame = frame_of(compressed_dicom(FILM, uid.JPEGBaseline8Bit))
+    few, many = (frame[:2] + segment * count + frame[2:] for count in (100, jpeg.MAX_SEGMENTS))
+    assert jpeg.first_frame(few) == jpeg.first_frame(frame)
+    with pytest.raises(UnreadableImage, match="no header of its own"):
+        Radiograph.from_bytes(with_frame(dataset, uid.JPEGBaseline8Bit, many))
 
 
 def test_a_jpeg_2000_frame_of_countless_tiles_is_refused():

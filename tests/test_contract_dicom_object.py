@@ -65,7 +65,7 @@ def test_real_objects_that_are_no_films_are_refused(name):
     ids=str,
 )
 def test_a_film_that_says_it_is_no_frontal_chest_is_read_and_said_to_be_none(attributes):
-    assert Radiograph.from_bytes(dicom_file(FILM, **attributes)).says_otherwise
+    assert Radiograph.from_bytes(dicom_file(FILM, **attributes)).denies_frontal_chest
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_film_that_says_it_is_no_frontal_chest_is_read_and_said_to_be_none(att
     ids=str,
 )
 def test_a_frontal_chest_film_says_nothing_else(attributes):
-    assert not Radiograph.from_bytes(dicom_file(FILM, **attributes)).says_otherwise
+    assert not Radiograph.from_bytes(dicom_file(FILM, **attributes)).denies_frontal_chest
 
 
 def deflated(dataset):

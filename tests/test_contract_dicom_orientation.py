@@ -28,7 +28,7 @@ def sandbox():
 
 
 def facts(radiograph):
-    return radiograph.width_px, radiograph.height_px, radiograph.orientation, radiograph.says_otherwise
+    return radiograph.width_px, radiograph.height_px, radiograph.orientation, radiograph.denies_frontal_chest
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

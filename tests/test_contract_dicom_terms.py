@@ -35,25 +35,25 @@ OTHER_PARTS = [
 ]  # fmt: skip
 
 
-def says_otherwise(encoding="utf-8", character_set=None, **texts):
+def denies_frontal_chest(encoding="utf-8", character_set=None, **texts):
     attributes = {} if character_set is None else {"SpecificCharacterSet": character_set}
     data = dicom_with_texts(FILM, {name: text.encode(encoding) for name, text in texts.items()}, **attributes)
-    return Radiograph.from_bytes(data).says_otherwise
+    return Radiograph.from_bytes(data).denies_frontal_chest
 
 
 @pytest.mark.parametrize("part", CHESTS)
 def test_the_chest_in_the_languages_of_the_field_flags_nothing(part):
-    assert not says_otherwise(BodyPartExamined=part)
+    assert not denies_frontal_chest(BodyPartExamined=part)
 
 
 @pytest.mark.parametrize("part", SAYING_NOTHING)
 def test_a_body_part_that_says_nothing_flags_nothing(part):
-    assert not says_otherwise(BodyPartExamined=part)
+    assert not denies_frontal_chest(BodyPartExamined=part)
 
 
 @pytest.mark.parametrize("part", OTHER_PARTS)
 def test_a_body_part_that_is_no_chest_is_flagged(part):
-    assert says_otherwise(BodyPartExamined=part)
+    assert denies_frontal_chest(BodyPartExamined=part)
 
 
 FRONTAL = [
@@ -71,18 +71,18 @@ NOT_FRONTAL = [
 
 @pytest.mark.parametrize("view", FRONTAL)
 def test_a_frontal_or_unknown_view_flags_nothing(view):
-    assert not says_otherwise(ViewPosition=view)
+    assert not denies_frontal_chest(ViewPosition=view)
 
 
 @pytest.mark.parametrize("view", NOT_FRONTAL)
 def test_a_lateral_oblique_or_decubitus_view_is_flagged(view):
-    assert says_otherwise(ViewPosition=view)
+    assert denies_frontal_chest(ViewPosition=view)
 
 
 @pytest.mark.parametrize("position", ["HFDR", "HFDL", "FFDR", "FFDL"])
 def test_a_patient_who_lies_on_the_side_is_flagged(position):
-    assert says_otherwise(PatientPosition=position)
-    assert not says_otherwise(PatientPosition="HFS")
+    assert denies_frontal_chest(PatientPosition=position)
+    assert not denies_frontal_chest(PatientPosition="HFS")
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_a_patient_who_lies_on_the_side_is_flagged(position):
     ],
 )
 def test_a_body_part_is_read_in_the_character_set_that_is_declared_or_used(chest, other, encoding, character_set):
-    assert not says_otherwise(encoding, character_set, BodyPartExamined=chest)
-    assert says_otherwise(encoding, character_set, BodyPartExamined=other)
+    assert not denies_frontal_chest(encoding, character_set, BodyPartExamined=chest)
+    assert denies_frontal_chest(encoding, character_set, BodyPartExamined=other)
 
 
 def code(value, meaning, scheme="SCT", **more):
@@ -151,7 +151,7 @@ def test_views_positions_and_parts_that_are_said_in_codes_are_heeded(syntax, is_
         for name in attributes:
             dataset[name].is_undefined_length = is_undefined_length and dataset[name].VR == "SQ"
         dataset.file_meta.TransferSyntaxUID = syntax
-        assert Radiograph.from_bytes(dicom_bytes(dataset)).says_otherwise == is_other, attributes
+        assert Radiograph.from_bytes(dicom_bytes(dataset)).denies_frontal_chest == is_other, attributes
 
 
 VIEW_CODE_SEQUENCE = b"\x54\x00\x20\x02SQ\0\0"
@@ -165,15 +165,15 @@ def with_view_codes(value: bytes) -> bytes:
 
 def test_a_code_sequence_that_is_damaged_says_nothing():
     for value in (b"no items", b"\xfe\xff\x00\xe0\x00\x00", b"\xfe\xff\x00\xe0\xff\xff\x00\x00\x08"):
-        header = dicom.read_header(with_view_codes(value), FILM.size)
-        assert (header.width_px, header.says_otherwise) == (120, False)
+        header = dicom.read_header(with_view_codes(value))
+        assert (header.width_px, header.denies_frontal_chest) == (120, False)
 
 
 def test_a_code_sequence_too_long_to_be_one_is_not_taken_apart():
     lateral = code("399173006", "left lateral")
     for empty_items, is_heeded in ((100, True), (600, False)):  # of 8 bytes each
         data = dicom_file(FILM, ViewCodeSequence=[lateral, *(Dataset() for _ in range(empty_items))])
-        assert dicom.read_header(data, FILM.size).says_otherwise == is_heeded
+        assert dicom.read_header(data).denies_frontal_chest == is_heeded
 
 
 def test_a_meaning_of_a_megabyte_says_nothing():
@@ -186,4 +186,4 @@ def test_a_meaning_of_a_megabyte_says_nothing():
     sequence = struct.pack("<HHI", 0x0054, 0x0220, 0xFFFFFFFF) + item + ends
     pixel_data = struct.pack("<HH", 0x7FE0, 0x0010)
     data = dicom_bytes(dataset).replace(pixel_data, sequence + pixel_data)
-    assert not Radiograph.from_bytes(data).says_otherwise
+    assert not Radiograph.from_bytes(data).denies_frontal_chest

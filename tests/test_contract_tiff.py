@@ -55,6 +55,13 @@ def test_the_tiles_of_an_unmarked_copy_count_as_well():
         Radiograph.from_bytes(bytes(data) + copy, limits=DecodeLimits(max_pixels=1_000_000))
 
 
+@pytest.mark.parametrize("compression", [1, 7, 8])
+@pytest.mark.parametrize("side", [256, 257])
+def test_a_page_without_columns_or_rows_is_damage(side, compression):
+    with pytest.raises(UnreadableImage, match="damaged"):
+        Radiograph.from_bytes(tiff_file(FILM, **{f"tag_{side}": 0, "tag_259": compression}))
+
+
 @pytest.mark.parametrize("kind", [1, 4], ids=["bytes", "longs"])
 def test_a_directory_of_a_hundred_thousand_strips_is_refused(kind):
     data = bytearray(tiff_file(FILM)) + bytes(4 * tiff.MAX_VALUES)

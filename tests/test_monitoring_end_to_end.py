@@ -1,6 +1,5 @@
 """A real Prometheus scrapes the real service: drift is seen where films drift, alerts fire, every panel has data."""
 
-import os
 import re
 import shutil
 
@@ -23,7 +22,7 @@ from service.contract.preprocessing import decode, to_model_input
 from service.outliers import read_outlier_statistics
 from service.predictor import Predictor
 from tests.prometheus_process import needs_prometheus, prometheus
-from tests.serving import serving
+from tests.serving import environment_without_settings, serving
 from tests.waiting import eventually
 from training.retraining.triggers import firing_alerts
 
@@ -72,7 +71,7 @@ def referred(bundle, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def watched(referred):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     settings = {"CXR_BUNDLE": str(referred.path), "CXR_TIMEOUT_SECONDS": "115"}
     with (
         serving(environment | settings) as address,

@@ -1,7 +1,6 @@
 """`make monitor`: what is started, with which settings, and how it ends."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 from k8s.monitoring import GENERATED, RULES
 from k8s.monitoring.local import grafana_command, grafana_settings, main
 from tests.prometheus_process import needs_prometheus
-from tests.serving import ROOT, free_port
+from tests.serving import ROOT, environment_without_settings, free_port
 from tests.waiting import eventually
 
 
@@ -38,7 +37,7 @@ def test_grafana_is_given_its_data_source_and_dashboards(tmp_path):
 @needs_prometheus
 def test_service_and_prometheus_run_beside_each_other_and_end_together(tmp_path):
     port, prometheus_port = free_port(), free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     ports = ["--port", str(port), "--prometheus-port", str(prometheus_port), "--data", str(tmp_path / "data")]
     with (tmp_path / "log").open("wb") as log:
         running = subprocess.Popen(

@@ -1,6 +1,5 @@
 """Batches in which the decoding process fails for one film, and what is counted of a film that is sent again."""
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +11,7 @@ from pydicom import uid
 
 from tests.compressed_dicom import compressed_dicom
 from tests.encoded_films import encode, film
-from tests.serving import served
+from tests.serving import environment_without_settings, served
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.long
@@ -40,7 +39,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(bundle_path, folder):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    clean = environment_without_settings()
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_THREADS": "2", "CXR_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS)}
     with served(clean | settings | {"PYTHONPATH": str(folder)}) as server:
         yield server
@@ -65,9 +64,7 @@ def kinds(answer):
 
 def counted(server):
     """Films counted by what was called, and for drift."""
-    lines = httpx.get(f"{server.address}/metrics").text.splitlines()
-    series = (r"cxr_predictions_total\{", r'cxr_drift_bin_total\{.*feature="mean"')
-    return [sum(float(line.split()[-1]) for line in lines if re.match(start, line)) for start in series]
+    return [server.metric(r"cxr_predictions_total\{"), server.metric(r'cxr_drift_bin_total\{.*feature="mean"')]
 
 
 def rise(before, after):

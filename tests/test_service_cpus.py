@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.cpus import usable_cpus
-from tests.serving import ROOT
+from tests.serving import ROOT, environment_without_settings
 
 
 @pytest.fixture
@@ -128,6 +128,6 @@ def real_group():
 def test_a_real_quota_decides_how_many_films_are_worked_on_at_once(real_group):
     program = "from service.settings import read_settings; print(read_settings({}).threads)"
     joined = f"open({str(real_group / 'cgroup.procs')!r}, 'w').write('0'); {program}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     done = subprocess.run([sys.executable, "-c", joined], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

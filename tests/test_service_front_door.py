@@ -1,7 +1,6 @@
 """A server with keys, behind a proxy that ends TLS and byte by byte: paths, connections, smuggling, BentoML's own clients."""
 
 import asyncio
-import os
 import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from service.access.roles import PUBLIC, ROLES_OF, Role
 from service.store.records import AuditFilter
 from service.store.store import RecordStore
 from tests.encoded_films import encode, film
-from tests.serving import served
+from tests.serving import environment_without_settings, served
 from tests.tls import make_certificate, tls_proxy
 
 pytestmark = pytest.mark.slow
@@ -33,7 +32,7 @@ def door(bundle_path, tmp_path_factory):
     records = RecordStore(f"sqlite:///{folder / 'records.db'}")
     records.open()
     keys = KeyStore(records.database)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     settings = {
         "CXR_BUNDLE": str(bundle_path),
         "CXR_DATABASE_URL": f"sqlite:///{folder / 'records.db'}",
@@ -315,7 +314,7 @@ def test_bentomls_asynchronous_client_does_too(door, film_path):
 
 @pytest.mark.long
 def test_an_idle_connection_outlives_those_of_the_proxies_in_front(bundle_path):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     with served(environment | {"CXR_BUNDLE": str(bundle_path)}) as server:
         parts = urlsplit(server.address)
         request = head(start=b"GET /livez HTTP/1.1")

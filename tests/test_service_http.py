@@ -21,7 +21,7 @@ from service.decision import ReviewReason
 from service.predictor import Predictor
 from tests.compressed_dicom import compressed_dicom
 from tests.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming
-from tests.serving import serving
+from tests.serving import environment_without_settings, serving
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ PREDICTION_MEMBERS = {
 
 @pytest.fixture(scope="module")
 def address(bundle_path):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     settings = {
         "CXR_BUNDLE": str(bundle_path),
         "CXR_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),

@@ -1,7 +1,6 @@
 """A server that takes tokens, and the issuer's key set as a process of its own: away at the start, away later, keys changed."""
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from service.access.tokens import RETRY_SECONDS
-from tests.serving import free_port, served
+from tests.serving import environment_without_settings, free_port, served
 from tests.tls import make_certificate
 from tests.waiting import eventually
 
@@ -74,7 +73,7 @@ def test_a_key_set_that_is_away_is_told_and_what_was_read_goes_on(bundle_path, t
         "CXR_RATE_LIMIT": "10000/minute",
         "SSL_CERT_FILE": str(certificate.certificate),
     }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     patience = 2 * RETRY_SECONDS
     with served(environment | settings) as server, httpx.Client(base_url=server.address, timeout=60) as client:
 

@@ -19,7 +19,7 @@ from service.store.store import RecordStore
 from tests.compressed_dicom import compressed_dicom
 from tests.databases import KINDS, database_url
 from tests.encoded_films import dicom_file, encode, film
-from tests.serving import failed_start, served
+from tests.serving import environment_without_settings, failed_start, served
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def guarded_server(url, bundle_path, **settings):
     records = RecordStore(url)
     records.open()
     keys = KeyStore(records.database)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     defaults = {
         "CXR_BUNDLE": str(bundle_path),
         "CXR_DATABASE_URL": url,

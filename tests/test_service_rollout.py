@@ -3,7 +3,6 @@
 What a cluster adds (endpoints, preStop, grace) is in tests/test_k8s.py; here is what the service does for its part.
 """
 
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import pytest
 
 from export.bundle import seal
 from tests.encoded_films import encode, film
-from tests.serving import served
+from tests.serving import environment_without_settings, served
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -27,7 +26,7 @@ def environments(bundle, tmp_path):
     """Of the old and the new server: two versions of the model, one database."""
     newer = shutil.copytree(bundle.path, tmp_path / "chest-xray-1.1.0")
     seal(newer, bundle.manifest.model_copy(update={"version": "1.1.0"}))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    clean = environment_without_settings()
     shared = {"CXR_DATABASE_URL": f"sqlite:///{tmp_path}/records.db"}
     return [clean | shared | {"CXR_BUNDLE": str(path)} for path in (bundle.path, newer)]
 

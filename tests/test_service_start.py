@@ -1,7 +1,5 @@
 """Servers of one user side by side, workers and supervisors that are killed: what each leaves to the others, and behind."""
 
-import os
-import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 
 from service.start import FOLDER_VARIABLE
 from tests.encoded_films import encode, film
-from tests.serving import served
+from tests.serving import environment_without_settings, served
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.long
@@ -35,7 +33,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def servers(bundle_path, folder, tmp_path_factory):
     """Two of one user and one BENTOML_HOME; the first had judged two films when the second was started."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    clean = environment_without_settings()
     shared = {"CXR_BUNDLE": str(bundle_path), "TMPDIR": str(folder), "BENTOML_HOME": str(tmp_path_factory.mktemp("bentoml"))}
     with served(clean | shared) as first:
         for _ in range(2):
@@ -46,8 +44,7 @@ def servers(bundle_path, folder, tmp_path_factory):
 
 def value_of(server, name):
     """Sum of a metric's series."""
-    lines = httpx.get(f"{server.address}/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
+    return server.metric(rf"{name}[ {{]")
 
 
 def worker_of(server):

@@ -14,7 +14,7 @@ from service.store.store import RecordStore
 from service.store.verification import verify_chain
 from tests.encoded_films import encode, film
 from tests.recorded import MOMENT, entry, prediction
-from tests.serving import serving
+from tests.serving import environment_without_settings, serving
 from tests.waiting import eventually
 
 # A service is not ready, and answers 503, that long after its records went away at the latest.
@@ -156,7 +156,7 @@ def rows_of(path):
 def test_a_service_whose_records_go_away_says_so_within_seconds_and_goes_on_when_they_are_back(bundle_path, tmp_path):
     folder = tmp_path / "records"
     path = folder / "records.db"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    clean = environment_without_settings()
     png = encode(film(256), "PNG")
     with serving(clean | {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": f"sqlite:///{path}"}) as address:
 

@@ -1,6 +1,5 @@
 """The real server, pushed and killed."""
 
-import os
 import signal
 import time
 
@@ -15,7 +14,7 @@ from tests.databases import KINDS, database_url
 from tests.encoded_films import encode, film
 from tests.load import load
 from tests.recorded import MOMENT
-from tests.serving import served
+from tests.serving import environment_without_settings, served
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +22,7 @@ FILM = encode(film(384), "JPEG")
 
 
 def environment(bundle_path, url, **settings):
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    inherited = environment_without_settings()
     return inherited | {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": url} | settings
 
 

@@ -18,7 +18,7 @@ from service.store.labels import confirmed_labels
 from service.store.store import RecordStore
 from tests.encoded_films import dicom_file, encode, film
 from tests.manifests import make_manifest, manifest_members
-from tests.serving import ROOT, served
+from tests.serving import ROOT, environment_without_settings, served
 
 CHROMIUM = os.environ.get("CXR_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -54,7 +54,7 @@ def records_at(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(bundle_path, records_at):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+    environment = environment_without_settings()
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": records_at, "CXR_TIMEOUT_SECONDS": "115"}
     with served(environment | settings) as server:
         yield server
@@ -207,7 +207,7 @@ def test_the_page_decides_by_the_services_rule_ties_and_limits_included(opened):
     thresholds = [(name, dict(manifest.operating_points[name].thresholds)) for name in names]
 
     def answer(shares, point):
-        decision = decide(shares, manifest, point, Observed(says_otherwise=True))
+        decision = decide(shares, manifest, point, Observed(denies_frontal_chest=True))
         reasons = [reason.value for reason in decision.review_reasons]
         members = {"operating_point": point, "prediction": decision.finding.value, "confidence": decision.confidence}
         return members | {"review": {"required": bool(reasons), "reasons": reasons}}

@@ -24,6 +24,7 @@ from training.film_subset import films_of_every_class
 from training.folder import FilmFile, scan_folder, without_source
 from training.frozen_features import Features, FrozenBackbone
 from training.head_fit import fit_head
+from training.json_file import write_whole
 from training.start import require_unseen_source
 
 CELLS_NAME = "cells.json"
@@ -152,9 +153,7 @@ def _read_cells(path: Path, protocol: Protocol) -> dict[tuple[str, int], Cell]:
 def _write_cells(path: Path, protocol: Protocol, cells: Sequence[Cell]) -> None:
     """Atomically: an ablation killed while writing keeps the cells before."""
     entries = [{**asdict(cell), "changes": describe_row(cell.row)} for cell in cells]
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"protocol": asdict(protocol), "cells": entries}, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, {"protocol": asdict(protocol), "cells": entries})
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

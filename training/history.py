@@ -1,11 +1,11 @@
 """What a run leaves to read: training_history.json and training_curves.png (REPORT Table 26, Figure 1)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training.json_file import write_whole
 from training.stopping import EpochRecord
 
 
@@ -22,9 +22,7 @@ def from_columns(columns: dict[str, list[Any]]) -> list[EpochRecord]:
 
 def write_history(path: Path, history: Sequence[EpochRecord], outcome: dict[str, Any]) -> None:
     """Write the columns and the outcome of the run (best epoch, why it stopped) as JSON, atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"outcome": outcome, "history": as_columns(history)}, indent=2) + "\n", "utf-8")
-    partial.replace(path)
+    write_whole(path, {"outcome": outcome, "history": as_columns(history)})
 
 
 def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:

@@ -1,4 +1,4 @@
-"""The way back to training: `python -m training.retrain --data DATA --prometheus http://prometheus:9090 [--archive FOLDER]`.
+"""Retraining: `python -m training.retrain --data DATA --prometheus http://prometheus:9090 [--archive FOLDER]`.
 
 Asks whether there is a reason (REPORT 8.4), trains from the model that serves, judges both on the same test films, and lets
 the new one serve only if it is better overall and in no class worse, beyond chance. What it decided is in the registry's log,

@@ -11,9 +11,9 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
-from service.contract.dicom_file import MAX_READS, MAX_VALUE_BYTES, RationedFile, inflated, is_deflated, too_long
+from service.contract.dicom_file import MAX_READS, MAX_VALUE_BYTES, RationedFile, too_long
 from service.contract.dicom_frame import CODEC_OF, decode_frame
-from service.contract.dicom_object import CODE_SEQUENCE_KEYWORDS, OBJECT_KEYWORDS, check_class, says_otherwise
+from service.contract.dicom_object import CODE_SEQUENCE_KEYWORDS, OBJECT_KEYWORDS, check_class, denies_frontal_chest
 from service.contract.dicom_orientation import exif_orientation
 from service.contract.dicom_samples import SampleLayout, Samples, native_words, values_of
 from service.contract.dicom_values import integer, raw, text
@@ -47,8 +47,8 @@ class DicomHeader:
     """A single-frame grey image, its pixels not yet decoded. width_px, height_px: Columns and Rows.
 
     syntax: how the data set and its pixels are encoded. layout: where the samples have their values. is_negative: MONOCHROME1.
-    is_compressed: whether a codec is needed. says_otherwise: see `dicom_object.says_otherwise`. exif_orientation: see
-    `dicom_orientation.exif_orientation`.
+    is_compressed: whether a codec is needed. denies_frontal_chest, exif_orientation: as `dicom_object` and `dicom_orientation`
+    say.
     """
 
     dataset: FileDataset
@@ -58,7 +58,7 @@ class DicomHeader:
     layout: SampleLayout
     is_negative: bool
     is_compressed: bool
-    says_otherwise: bool
+    denies_frontal_chest: bool
     exif_orientation: int | None
 
 
@@ -70,20 +70,15 @@ class ShownFilm:
     fault: str
 
 
-def read_header(data: bytes, max_pixels: int) -> DicomHeader:
-    """Parse and judge the header. max_pixels: bounds what a deflated file may inflate to.
-
-    Raises UnreadableImage or UnsupportedDicom.
-    """
-    if is_deflated(data):  # the parser would inflate without a limit
-        data = inflated(data, max_pixels)
+def read_header(data: bytes) -> DicomHeader:
+    """Parse and judge the header of a file that is not deflated. Raises UnreadableImage or UnsupportedDicom."""
     file = RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
         _check_lengths(dataset)
         syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
         sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
-        is_no_chest, orientation = says_otherwise(dataset), exif_orientation(dataset)
+        is_denied, orientation = denies_frontal_chest(dataset), exif_orientation(dataset)
         pixel_data = raw(dataset, "PixelData")
         layout = _read_layout(dataset)
         samples, frames = integer(dataset, "SamplesPerPixel") or 1, integer(dataset, "NumberOfFrames") or 1
@@ -122,7 +117,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
             "send one of 8, 16 or 32 bits allocated."
         )
     is_negative, is_compressed = photometric == "MONOCHROME1", bool(syntax.is_compressed)
-    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_no_chest, orientation)
+    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_denied, orientation)
 
 
 def _read_layout(dataset: FileDataset) -> SampleLayout:

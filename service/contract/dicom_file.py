@@ -52,9 +52,9 @@ class RationedFile(io.BytesIO):
             raise OSError("a parser that inflates does so without a limit")
         if size > MAX_VALUE_BYTES:
             # The tag stands 8 bytes before its value, or 12 where the length has 4 bytes and a VR before it (PS3.5 7.1).
-            place = self.tell()
-            self.seek(max(0, place - 12))
-            head = super().read(min(12, place))  # not by getbuffer, which would copy the whole file
+            offset = self.tell()
+            self.seek(max(0, offset - 12))
+            head = super().read(min(12, offset))  # not by getbuffer, which would copy the whole file
             if head[-8:-4] in _TAKEN_AT_ONCE or head[-12:-8] in _TAKEN_AT_ONCE:
                 raise too_long("a header attribute", size)
         return super().read(size)

@@ -4,7 +4,6 @@ Sources: DICOM PS3.5 A.4 (encapsulation), 8.2 (sign and depth of compressed pixe
 T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
 """
 
-import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,11 +38,6 @@ MAX_BOXES = 64
 
 # A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
 MAX_TILES = 4096
-
-# Frame headers of JPEG and JPEG-LS. Not C4, C8 and CC, which are tables and a reserved one.
-_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_START_OF_SCAN = 0xDA
 
 # A lossy codec overshoots at edges, by less than this share of the range of values. A film with more than this share of pixels
 # beyond that was never stored in so few bits.
@@ -173,17 +167,10 @@ def _codestream(frame: bytes) -> bytes:
 
 
 def _jpeg_header(frame: bytes) -> _Declared:
-    position = 0
-    while marker := _MARKER.search(frame, position):
-        code, position = marker[1][0], marker.end()
-        if code in _FRAME_HEADERS:
-            bits, height, width, components = struct.unpack(">BHHB", frame[position + 2 : position + 8])
-            return _Declared(width, height, components, bits)
-        if code == _START_OF_SCAN:
-            break
-        if code != 0xD8:  # the start of the image has no length
-            position += int.from_bytes(frame[position : position + 2], "big")
-    raise UnreadableImage("The compressed DICOM frame has no header of its own before its data; export the film again.")
+    header = jpeg.first_frame(frame)
+    if header is None:
+        raise UnreadableImage("The compressed DICOM frame has no header of its own before its data; export the film again.")
+    return _Declared(header.width_px, header.height_px, len(header.components), header.bits)
 
 
 def _jpeg_2000_header(frame: bytes) -> _Declared:

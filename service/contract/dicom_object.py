@@ -43,7 +43,7 @@ def check_class(sop_class: str) -> None:
     )
 
 
-def says_otherwise(dataset: Dataset) -> bool:
+def denies_frontal_chest(dataset: Dataset) -> bool:
     """Whether the header denies a frontal chest film: it names another part of the body, another view or an animal, or says
     that the film was turned and not how it lies now.
 
@@ -53,14 +53,14 @@ def says_otherwise(dataset: Dataset) -> bool:
         names_other_part(text_of(dataset, "BodyPartExamined"))
         or any(names_other_view(text_of(dataset, keyword)) for keyword in ("BodyPartExamined", "ViewPosition"))
         or plain(text_of(dataset, "PatientPosition")) in _DECUBITUS_POSITIONS
-        or _codes_say_otherwise(dataset)
+        or _codes_deny_frontal_chest(dataset)
         or is_quadruped(dataset)
         or is_out_of_plane(dataset)
         or is_turned_unknown_way(dataset)
     )
 
 
-def _codes_say_otherwise(dataset: Dataset) -> bool:
+def _codes_deny_frontal_chest(dataset: Dataset) -> bool:
     region, view, position = (coded_item(dataset, keyword) for keyword in CODE_SEQUENCE_KEYWORDS)
     modifier = position and coded_item(position, "PatientOrientationModifierCodeSequence")
     return (region is not None and names_other_part(*_meaning_and_code(region))) or any(

@@ -10,6 +10,7 @@ from math import isfinite
 from pydicom.dataset import Dataset
 
 from service.contract.dicom_text import text_of
+from service.contract.dicom_values import decimal, text
 
 ORIENTATION_KEYWORDS = ("AnatomicalOrientationType", "PatientOrientation", "FieldOfViewRotation", "FieldOfViewHorizontalFlip")
 
@@ -37,7 +38,7 @@ def exif_orientation(dataset: Dataset) -> int | None:
 
 def is_quadruped(dataset: Dataset) -> bool:
     """Whether the patient is an animal; its directions have other letters: R is rostral there, L lateral."""
-    return text_of(dataset, "AnatomicalOrientationType").upper() == "QUADRUPED"
+    return text(dataset, "AnatomicalOrientationType").upper() == "QUADRUPED"
 
 
 def is_out_of_plane(dataset: Dataset) -> bool:
@@ -52,8 +53,9 @@ def is_turned_unknown_way(dataset: Dataset) -> bool:
     """
     if exif_orientation(dataset) is not None:
         return False
-    is_flipped = text_of(dataset, "FieldOfViewHorizontalFlip").upper() in ("YES", "Y")
-    return is_flipped or _degrees(text_of(dataset, "FieldOfViewRotation")) % 360 != 0
+    is_flipped = text(dataset, "FieldOfViewHorizontalFlip").upper() in ("YES", "Y")
+    degrees = decimal(text_of(dataset, "FieldOfViewRotation"))
+    return is_flipped or (isfinite(degrees) and degrees % 360 != 0)
 
 
 def _directions(dataset: Dataset) -> tuple[str, ...]:
@@ -67,11 +69,3 @@ def _main_direction(value: str) -> str:
     letters = re.sub(r"[\s\0]", "", value).upper()
     axes = [_AXIS_OF.get(letter) for letter in letters]
     return letters[:1] if None not in axes and len(set(axes)) == len(axes) else ""
-
-
-def _degrees(text: str) -> float:
-    try:
-        degrees = float(text)
-    except ValueError:
-        return 0.0
-    return degrees if isfinite(degrees) else 0.0

@@ -10,6 +10,8 @@ from pydicom.charset import decode_bytes
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
+from service.contract.dicom_values import raw
+
 # Names and codes take some tens of bytes; a sequence of undefined length may hold longer ones.
 MAX_TEXT_BYTES = 1024
 
@@ -25,13 +27,13 @@ _DAMAGED = (Exception,)
 
 def text_of(dataset: Dataset, keyword: str) -> str:
     """The attribute's value without padding, several values parted by backslashes; empty without one of usual length."""
-    value = _as_read(dataset.get_item(keyword))
+    value = _as_read(raw(dataset, keyword))
     return _decoded(value, dataset).strip(" \0") if len(value) <= MAX_TEXT_BYTES else ""
 
 
 def coded_item(dataset: Dataset, keyword: str) -> Dataset | None:
     """The first item of a code sequence; the concepts read here have one each. None without one that can be read."""
-    if len(_as_read(dataset.get_item(keyword))) > MAX_CODE_SEQUENCE_BYTES:
+    if len(_as_read(raw(dataset, keyword))) > MAX_CODE_SEQUENCE_BYTES:
         return None
     try:
         items = dataset.get(keyword)

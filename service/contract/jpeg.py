@@ -24,13 +24,13 @@ MAX_STRAY_BYTES = 65_536
 
 # In coded data FF 00 is a data byte, FF D0 to FF D7 a restart and FF FF a fill byte.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-_START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _EXIF = b"Exif\0\0"
 # APP2 to APP13, APP15 and comments: profiles, previews and texts, which change no pixel. Pillow takes them apart.
 _METADATA = frozenset((*range(0xE2, 0xEE), 0xEF, 0xFE))
 # Markers after which Pillow reads no length: TEM, JPG, SOI, EOI and JPG0 to JPG13, of which JPG7 is a frame of JPEG-LS.
 _JPEG_LS = 0xF7
-_WITHOUT_LENGTH = frozenset((0x01, 0xC8, 0xD8, _END_OF_IMAGE, *range(0xF0, 0xFE)))
+_WITHOUT_LENGTH = frozenset((0x01, 0xC8, _START_OF_IMAGE, _END_OF_IMAGE, *range(0xF0, 0xFE)))
 
 # Frame headers by process, and DE, the header of several frames. Not C4, C8 and CC, which are tables and a reserved one.
 _FRAMES = frozenset((*range(0xC0, 0xD0), 0xDE)) - {0xC4, 0xC8, 0xCC}
@@ -43,7 +43,6 @@ _UNREAD_PROCESSES = {
 }
 
 _COEFFICIENTS = 64
-
 
 # Ten scans over the largest film: some seconds, which a server spends outside of its own process.
 MAX_PASSES = 640_000_000
@@ -163,6 +162,22 @@ def check_segments(data: bytes) -> Structure:
         scan_ends.append(len(data))
     joined = b"".join(part if number == 0 else part[len(_EXIF) :] for number, part in enumerate(exif))
     return Structure(frame, joined, tuple(metadata), tuple(scan_ends), is_ended, _lacks_scans(frame, scans))
+
+
+def first_frame(data: bytes) -> Frame | None:
+    """The frame header before the first scan of JPEG or JPEG-LS data in a DICOM file; None if none of MAX_SEGMENTS is one."""
+    position = 0
+    for _ in range(MAX_SEGMENTS):
+        marker = _MARKER.search(data, position)
+        if marker is None or marker[1][0] == _START_OF_SCAN:
+            return None
+        code, position = marker[1][0], marker.end()
+        end = position + int.from_bytes(data[position : position + 2], "big")
+        if code in _FRAMES or code == _JPEG_LS:
+            return _frame(code, data[position + 2 : end])
+        if code != _START_OF_IMAGE:  # which has no length
+            position = end
+    return None
 
 
 def _check_counts(scans: int, segments: int, exif_segments: int, stray_bytes: int) -> None:

@@ -31,10 +31,10 @@ def open_file(data: bytes, structure: jpeg.Structure) -> "JpegFile | DeepJpegFil
     return image
 
 
-def _without(places: tuple[slice, ...], data: bytes) -> bytes:
-    if not places:
+def _without(segments: tuple[slice, ...], data: bytes) -> bytes:
+    if not segments:
         return data
-    starts, ends = (0, *(place.stop for place in places)), (*(place.start for place in places), len(data))
+    starts, ends = (0, *(segment.stop for segment in segments)), (*(segment.start for segment in segments), len(data))
     return b"".join(data[start:end] for start, end in zip(starts, ends, strict=True))
 
 
@@ -64,7 +64,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
             further = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg.with_further_data(data, jpeg.check_segments(data))))
             if self._drafted:
                 further.draft(*self._drafted)
-            if further.tobytes() != Image.Image.tobytes(self):
+            if further.tobytes() != self.tobytes():
                 raise _ends_early()
 
 

@@ -18,6 +18,10 @@ from service.contract.errors import UnsupportedDicom
 
 Values = npt.NDArray[np.float64]
 
+# Of a sequence of tables, in either byte order (PS3.5 7.5). A film has a few; each takes pydicom tens of microseconds.
+MAX_ITEMS = 100
+_ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+
 
 @dataclass(frozen=True)
 class LookupTable:
@@ -29,8 +33,8 @@ class LookupTable:
 
     def __call__(self, values: Values) -> Values:
         """Values of any shape -> entries, same shape; beyond an end of the table, the entry at that end."""
-        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
-        return np.asarray(self.entries[places])
+        indices = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
+        return np.asarray(self.entries[indices])
 
 
 def read_table(dataset: Dataset, sequence: str, lowest: float, highest: float) -> LookupTable | None:
@@ -46,9 +50,17 @@ def read_table(dataset: Dataset, sequence: str, lowest: float, highest: float) -
 
 
 def _items(sequence: DataElement | RawDataElement | None) -> Iterable[Dataset]:
-    """With their elements as they were read: asked for as attributes, pydicom would guess the VR of a table's."""
+    """With their elements as they were read: asked for as attributes, pydicom would guess the VR of a table's.
+
+    Raises UnsupportedDicom for more than MAX_ITEMS.
+    """
     if isinstance(sequence, RawDataElement):
-        return convert_SQ(sequence.value or b"", sequence.is_implicit_VR, sequence.is_little_endian)
+        value = sequence.value or b""
+        if max(map(value.count, _ITEM_TAGS)) > MAX_ITEMS:
+            raise UnsupportedDicom(
+                f"The DICOM file has more than {MAX_ITEMS} lookup tables; send it with one VOI LUT or a window."
+            )
+        return convert_SQ(value, sequence.is_implicit_VR, sequence.is_little_endian)
     return (sequence and sequence.value) or ()
 
 

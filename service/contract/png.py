@@ -183,7 +183,7 @@ def _damaged() -> UnreadableImage:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
-    """Name and place of each chunk up to IEND or the end of the file."""
+    """Name and bytes of each chunk, its length, name and CRC among them, up to IEND or the end of the file."""
     start, name = _SIGNATURE_BYTES, b""
     while name != b"IEND" and start + _AROUND_DATA_BYTES <= len(data):
         length, name = struct.unpack_from(">I4s", data, start)

@@ -12,4 +12,4 @@ LENGTH = 26
 def new_prediction_id() -> str:
     """26 characters: 48 bits of milliseconds since 1970, then 80 random ones."""
     value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return "".join(_DIGITS[value >> 5 * place & 31] for place in reversed(range(LENGTH)))
+    return "".join(_DIGITS[value >> 5 * digit & 31] for digit in reversed(range(LENGTH)))

@@ -49,10 +49,10 @@ class Radiograph:
     format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
     width_px, height_px: size as stored in the file, upright.
     mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `colour.mean_chroma`.
-    says_otherwise: whether the file itself says that it is no frontal chest film; see `dicom_object.says_otherwise`.
+    denies_frontal_chest: whether the file itself says that it is no frontal chest film; see `dicom_object`.
     orientation: "stated" if the header says how the film lies, and it was turned so that the patient's right is on the left;
         "assumed" if that is only how films usually lie. See `dicom_orientation.exif_orientation`.
-    lay_on_its_side: whether a DICOM header had it turned by a quarter; see `service.upright`.
+    lay_on_its_side: whether a DICOM header asked for a quarter turn, which was made; see `service.upright`.
     display_fault: why its grey values are not shown as the file asks, "" if they are; see `display.Display`.
     """
 
@@ -61,7 +61,7 @@ class Radiograph:
     width_px: int
     height_px: int
     mean_chroma: float = 0.0
-    says_otherwise: bool = False
+    denies_frontal_chest: bool = False
     orientation: Orientation = "assumed"
     lay_on_its_side: bool = False
     display_fault: str = ""
@@ -128,14 +128,14 @@ def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
 
 def _open_dicom_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     if dicom_file.is_deflated(data):  # its header can only be read once it is inflated
-        return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(data, limits)))
+        return OpenedFilm(True, lambda _: _decode_dicom(_open_dicom(dicom_file.inflated(data, limits.max_pixels), limits)))
     header = _open_dicom(data, limits)
     is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
     return OpenedFilm(is_costly, lambda _: _decode_dicom(header))
 
 
 def _open_dicom(data: bytes, limits: DecodeLimits) -> dicom.DicomHeader:
-    header = dicom.read_header(data, limits.max_pixels)
+    header = dicom.read_header(data)
     _check_size(header.width_px, header.height_px, limits)
     return header
 
@@ -148,7 +148,7 @@ def _decode_dicom(header: dicom.DicomHeader) -> Radiograph:
         header.width_px,
         header.height_px,
         header.exif_orientation or 1,
-        says_otherwise=header.says_otherwise,
+        denies_frontal_chest=header.denies_frontal_chest,
         orientation="assumed" if header.exif_orientation is None else "stated",
         lay_on_its_side=header.exif_orientation in _ON_ITS_SIDE,
         display_fault=shown.fault,
@@ -175,7 +175,7 @@ def _refuse_mangled(data: bytes, format_name: str) -> None:
 
 @contextmanager
 def _damage_reported(data: bytes, format_name: str) -> Iterator[None]:
-    """What a library says of the damage is left out: it speaks of its own insides, and may quote the file."""
+    """Raise UnreadableImage for what readers raise on damage, in our words: a library's may quote the file."""
     try:
         yield
     except (UnreadableImage, *_DAMAGED) as fault:

@@ -219,12 +219,12 @@ def read_directories(data: bytes) -> list[Directory]:
                 )
             if tag in _READ_TAGS and count:
                 kinds = f"{order}{count}{_NUMBERS[kind]}"  # KeyError for what is no whole number
-                place = entry + 8
+                offset = entry + 8
                 if struct.calcsize(kinds) > 4:
-                    (place,) = struct.unpack_from(order + "I", data, place)
-                numbers[tag] = struct.unpack_from(kinds, data, place)
+                    (offset,) = struct.unpack_from(order + "I", data, offset)
+                numbers[tag] = struct.unpack_from(kinds, data, offset)
                 if min(numbers[tag]) < 0:
-                    raise UnreadableImage("The TIFF file is damaged or truncated; export the film again.")
+                    raise _damaged()
         pages.append(Directory(start, numbers))
         next_at = start + 2 + entries * _ENTRY_BYTES
         (start,) = struct.unpack(order + "I", data[next_at : next_at + 4].ljust(4, b"\0"))
@@ -242,6 +242,10 @@ def film_pages(pages: list[Directory]) -> list[Directory]:
     return [film, *others]
 
 
+def _damaged() -> UnreadableImage:
+    return UnreadableImage("The TIFF file is damaged or truncated; export the film again.")
+
+
 def _several() -> UnsupportedImage:
     return UnsupportedImage("The TIFF file holds more than one frame or page; send one film per file.")
 
@@ -251,6 +255,8 @@ def _order(data: bytes) -> str:
 
 
 def _check_layout(page: Directory, max_pixels: int) -> None:
+    if not page.area:
+        raise _damaged()
     compression, photometric = page.first(_COMPRESSION, _UNCOMPRESSED), page.first(_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
     bits, sample_format = page.first(_BITS_PER_SAMPLE, 1), page.first(_SAMPLE_FORMAT, _UNSIGNED)
     if compression not in _READ_COMPRESSIONS:
@@ -295,7 +301,7 @@ def _check_strips(page: Directory, data: bytes) -> None:
     offsets = page.values.get(_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS, ())
     is_planar = page.first(_PLANAR_CONFIGURATION, 1) == 2
     planes = _COLOURS.get(page.first(_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO), 1) if is_planar else 1
-    per_plane = -(-length // rows) * (-(-width // columns) if columns else 0)
+    per_plane = -(-length // rows) * -(-width // columns)
     if len(offsets) < per_plane * planes or not all(offsets[: per_plane * planes]):
         raise UnreadableImage("The TIFF file lacks some of its image's strips or tiles; export the film again.")
     if page.first(_COMPRESSION, _UNCOMPRESSED) != _JPEG:

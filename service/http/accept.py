@@ -36,13 +36,11 @@ def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
 
 
 def _rank(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int, int]:
-    """Weight, closeness and place, from the end, of the range that covers the type most closely."""
-    closeness = place = 0
-    for index, found in enumerate(ranges):
-        if found.closeness(media_type) > closeness:
-            closeness, place = found.closeness(media_type), index
+    """Weight, closeness and negative index of the range that covers the type most closely; a higher rank is preferred."""
+    covering = [(found.closeness(media_type), -index, found.weight) for index, found in enumerate(ranges)]
+    closeness, index, weight = max(covering, default=(0, 0, 0.0))
     # What no range covers is not accepted, as if it weighed nothing.
-    return (ranges[place].weight, closeness, -place) if closeness and ranges[place].weight else (0.0, 0, 0)
+    return (weight, closeness, index) if closeness and weight else (0.0, 0, 0)
 
 
 def _read_range(text: str) -> _Range | None:

@@ -163,13 +163,18 @@ def _replacement(scope: Scope, start: Message) -> Response | None:
 
 def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Problem:
     """allowed: methods that the path answers, as the header Allow names them."""
-    details = {
-        HTTPStatus.NOT_FOUND: _nothing_at(scope["path"]),
-        HTTPStatus.METHOD_NOT_ALLOWED: f"This path answers {allowed}, not {scope['method']}; /docs lists what there is.",
-        HTTPStatus.SERVICE_UNAVAILABLE: "The service is not ready; /health says why.",
-        HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log has the details under this request_id.",
-    }
-    return Problem(status, details.get(status, f"{status.description or status.phrase}."))
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            detail = _nothing_at(scope["path"])
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"This path answers {allowed}, not {scope['method']}; /docs lists what there is."
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            detail = "The service is not ready; /health says why."
+        case HTTPStatus.INTERNAL_SERVER_ERROR:
+            detail = "The service failed; its log has the details under this request_id."
+        case _:
+            detail = f"{status.description or status.phrase}."
+    return Problem(status, detail)
 
 
 def _nothing_at(path: str) -> str:

@@ -72,7 +72,7 @@ class RecordingMiddleware:
             REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
             if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
-            if withheld is None:  # an answer was begun and is on record, or an error of ours becomes a 500 further out
+            if withheld is None:  # writes the row of an error that becomes a 500 further out; others are written already
                 await _record_once(call, status)
         if withheld is not None:
             await withheld(scope, receive, send)

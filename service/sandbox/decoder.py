@@ -40,7 +40,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A start takes half a second; a busy machine may need many times that.
 START_SECONDS = 30.0
 
-# What poll takes for for ever, on 32 bit as well.
+# The longest single wait: poll takes milliseconds as a C int.
 _LONGEST_WAIT_SECONDS = 3600.0
 
 # A process keeps the memory of the largest film that it decoded; most services see no such film for hours.

@@ -1,6 +1,6 @@
-"""What goes through the pipes: a line of JSON, then bytes whose number it says. Nothing that could run code.
+"""Wire format of the sandbox's pipes: a head of JSON, then a body of the length that it states. No pickling.
 
-A process says that it is ready; then a request is the film and how to decode it, an answer the Radiograph or the InputError.
+A process first says that it is ready. A request is a film and how to decode it; an answer is the Radiograph or the InputError.
 """
 
 import json

@@ -143,8 +143,7 @@ class Database:
 
     def _check_file(self, connection: Connection) -> None:
         if self._file is not None:
-            self._file.check_size(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
-            self._file.check_names()
+            self._file.check(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
 
     def dispose(self) -> None:
         """Close all connections."""

@@ -43,9 +43,26 @@ class SqliteFile:
 
     def check_names(self) -> None:
         """Raises RecordsUnavailable if other files, or none, lie where those that were opened did; the log says which."""
-        if self._opened is None:
-            return
-        for ending, found, opened in zip(_ENDINGS, self._look(), self._opened, strict=True):
+        if self._opened is not None:
+            self._compare(self._look(), self._opened)
+
+    def check(self, schema_version: int) -> None:
+        """As `check_names`; raises RecordsUnavailable also if the database was cut short.
+
+        schema_version: of the transaction that is under way. VACUUM alone makes a database shorter, and raises it by that.
+        """
+        found = self._look()
+        size_bytes = _size_bytes(found)
+        if size_bytes == 0 or (size_bytes < self._size_bytes and schema_version == self._schema_version):
+            self._is_cut = True
+        self._size_bytes, self._schema_version = size_bytes, schema_version
+        if self._is_cut:
+            self._refuse(f"{self._path} was cut short under the running service; stop it, and start it again on a backup.")
+        if self._opened is not None:
+            self._compare(found, self._opened)
+
+    def _compare(self, files: list[os.stat_result | None], identities: tuple[Identity | None, ...]) -> None:
+        for ending, found, opened in zip(_ENDINGS, files, identities, strict=True):
             if _identity(found) != opened:
                 became = "is gone" if found is None else "was replaced by another file"
                 self._refuse(
@@ -53,30 +70,18 @@ class SqliteFile:
                     "back, or the service is started again on the right one."
                 )
 
-    def check_size(self, schema_version: int) -> None:
-        """Raises RecordsUnavailable if the database was cut short.
-
-        schema_version: of the transaction that is under way. VACUUM alone makes a database shorter, and raises it by that.
-        """
-        size_bytes = _size_bytes(self._look())
-        if size_bytes == 0 or (size_bytes < self._size_bytes and schema_version == self._schema_version):
-            self._is_cut = True
-        self._size_bytes, self._schema_version = size_bytes, schema_version
-        if self._is_cut:
-            self._refuse(f"{self._path} was cut short under the running service; stop it, and start it again on a backup.")
-
     def _look(self) -> list[os.stat_result | None]:
-        path = self._path.resolve()  # SQLite puts its files beside the one that links lead to
-        return [_stat(Path(f"{path}{ending}")) for ending in _ENDINGS]
+        path = os.path.realpath(self._path)  # SQLite puts its files beside the one that links lead to
+        return [_stat(path + ending) for ending in _ENDINGS]
 
     def _refuse(self, fault: str) -> None:
         logger.error("%s", fault)
         raise RecordsUnavailable("The records cannot be read or written at the moment; try again shortly.")
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return path.stat()
+        return os.stat(path)  # noqa: PTH116 (with each transaction, several times)
     except OSError:
         return None
 

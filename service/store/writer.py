@@ -97,7 +97,7 @@ class AuditWriter:
         return items, True
 
     def _commit(self, items: list[_Item]) -> None:
-        """Together, or, if the database takes one of them for bad, by halves: a bad row fails its own caller, and no other."""
+        """Commit the group. If the database rejects a row, commit its halves apart: a bad row fails its own caller alone."""
         try:
             with self._database.writing() as connection:
                 self._append(connection, items)
@@ -146,7 +146,7 @@ def _refusal(fault: Exception) -> RecordsUnavailable:
 
 
 def _insert(connection: Connection, report: NewReport | None) -> StoredReport | None:
-    """Behind the lock of the chain: of two first reports on a film, one sees the other."""
+    """Runs under the chain's lock, so that of two first reports on a film the second sees the first."""
     if report is None:
         return None
     earlier = film_reports(connection, report.values["image_sha256"])

@@ -1,4 +1,4 @@
-"""What the folder of releases knows of versions: which were ever had, and which were promoted. Writes nothing there."""
+"""Which versions of the model were ever used, and which were promoted. Reads the folder of releases, and writes nothing."""
 
 import json
 import re

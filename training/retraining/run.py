@@ -16,6 +16,7 @@ from typing import Any
 from service.contract.errors import ConfigError, StepFailed
 from service.contract.manifest import ModelBundle
 from training.checkpoint import BEST_NAME
+from training.json_file import write_whole
 from training.retraining.releases import CLAIM_NAME, next_version, was_promoted
 from training.retraining.tracked import track_decision
 from training.retraining.verdict import Verdict, judge_challenger
@@ -48,7 +49,7 @@ class Retraining:
         if not claim.exists():
             manifest = champion.manifest
             version = next_version(manifest.name, manifest.version, models, folder.parent)
-            _write_whole(claim, {"challenger": f"{manifest.name}-{version}"})
+            write_whole(claim, {"challenger": f"{manifest.name}-{version}"})
         challenger = json.loads(claim.read_text("utf-8"))["challenger"]
         return cls(folder, champion, data, models, challenger.rpartition("-")[2])
 
@@ -98,8 +99,8 @@ def decided(folder: Path) -> dict[str, Any] | None:
 
 
 def settle(folder: Path, decision: dict[str, Any], note: str, mlflow: str | None) -> None:
-    """Write the decision down before it is carried out: what a kill interrupts can then be gone on with."""
-    _write_whole(folder / PENDING_NAME, {"decision": decision, "note": note, "mlflow": mlflow})
+    """Write the decision down before it is carried out, so that a run that is killed meanwhile can be resumed."""
+    write_whole(folder / PENDING_NAME, {"decision": decision, "note": note, "mlflow": mlflow})
 
 
 def unfinished(runs: Path) -> list[Path]:
@@ -124,7 +125,7 @@ def carry_out(folder: Path, models: Path) -> str:
         _run(folder, "export.registry", [*registry, "promote", decision["challenger"], "--note", note])
     if settled["mlflow"]:
         track_decision(settled["mlflow"], folder, decision)
-    _write_whole(folder / DECISION_NAME, decision)
+    write_whole(folder / DECISION_NAME, decision)
     pending.unlink()
     return str(note)
 
@@ -175,10 +176,3 @@ def _run(folder: Path, module: str, options: Sequence[str]) -> None:
             f"`python -m {module}` ended with status {process.returncode}; {folder / LOG_NAME} says why. Once that "
             "is mended, the same command goes on from here."
         )
-
-
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Whole, or not at all."""
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    draft.replace(path)
