@@ -88,7 +88,7 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
     if is_deflated(data):  # the parser would inflate without a limit
         data = inflated(data, max_pixels)
     try:
-        dataset = _parse(data)
+        dataset, is_cut_off = _parse(data)
         _check_lengths(dataset)
         syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
         sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
@@ -103,6 +103,8 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
     except _DAMAGED as fault:
         raise UnreadableImage("The DICOM file cannot be parsed; export it again as DICOM Part 10.") from fault
     check_class(sop_class)
+    if is_cut_off:
+        raise UnreadableImage("The DICOM file ends before its pixels; it was cut off: export or send it again, whole.")
     if pixel_data is None or not pixel_data.value or width_px <= 0 or height_px <= 0:
         raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -130,8 +132,11 @@ def read_header(data: bytes, max_pixels: int) -> DicomHeader:
     return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_no_chest, orientation)
 
 
-def _parse(data: bytes) -> FileDataset:
-    """The attributes of _PIXEL_KEYWORDS. Raises UnreadableImage, UnsupportedDicom, or whatever pydicom raises on damage."""
+def _parse(data: bytes) -> tuple[FileDataset, bool]:
+    """The attributes of _PIXEL_KEYWORDS, and whether the file ends before its pixels.
+
+    Raises UnsupportedDicom, or whatever pydicom raises on damage.
+    """
     file = RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
@@ -142,9 +147,9 @@ def _parse(data: bytes) -> FileDataset:
             ) from fault
         raise
     if raw(dataset, "PixelData") is not None or not file.was_too_short:
-        return dataset
+        return dataset, False
     if data.endswith(SEQUENCE_DELIMITER):
-        raise UnreadableImage("The DICOM file ends before its pixels; it was cut off: export or send it again, whole.")
+        return dataset, True
     # pydicom leaves out compressed pixels whose end is not marked; whether they are complete, their own end marker tells.
     return _parse(data + SEQUENCE_DELIMITER)
 
