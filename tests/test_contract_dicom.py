@@ -230,7 +230,7 @@ def test_the_other_half_of_a_rescaling_is_1_or_0():
     ("keyword", "message"),
     [
         ("PixelData", "holds no image"), ("Rows", "holds no image"), ("Columns", "holds no image"),
-        ("PhotometricInterpretation", "photometric interpretation ''"), ("BitsAllocated", "of 0 bits"),
+        ("PhotometricInterpretation", "photometric interpretation ''"), ("BitsAllocated", "in samples of 0 bits"),
     ],
 )  # fmt: skip
 def test_what_no_film_can_be_read_without_is_asked_for_by_name(syntax, keyword, message):

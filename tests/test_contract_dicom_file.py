@@ -116,6 +116,41 @@ def test_a_file_that_ends_in_its_meta_group_is_not_deflated(length):
     assert not is_deflated(in_syntax(DEFLATED)[:length])
 
 
+# PS3.10 7.1: the preamble is for the application to use, and a DICOM file may be one of another format as well.
+@pytest.mark.parametrize(
+    "preamble",
+    [
+        b"II*\0\x08\0\0\0",
+        b"MM\0*\0\0\0\x08",
+        b"\xff\xd8\xff\xe0",
+        b"\x89PNG\r\n\x1a\n",
+        b"BM",
+        b"RIFF....WEBP",
+        b"%PDF-",
+        b"MZ",
+    ],
+)
+def test_a_preamble_that_begins_like_another_format_makes_no_other_file_of_it(preamble):
+    film = Radiograph.from_bytes(preamble.ljust(128, b"\0") + in_syntax(uid.ExplicitVRLittleEndian)[128:])
+    assert film.format == "dicom"
+    assert np.array_equal(film.pixels, FILM)
+
+
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian], ids=lambda syntax: syntax.name)
+def test_a_file_that_was_cut_off_before_its_pixels_is_said_to_be(syntax):
+    data = in_syntax(syntax, ImageComments="a" * 100)
+    for length in (data.index(b"Phantom") + 3, data.index(b"aaaa") + 20):
+        with pytest.raises(UnreadableImage, match="ends before its pixels; it was cut off"):
+            Radiograph.from_bytes(data[:length])
+
+
+def test_a_file_without_pixels_was_not_cut_off():
+    dataset = dicom_dataset(FILM)
+    del dataset.PixelData
+    with pytest.raises(UnsupportedDicom, match="holds no image"):
+        Radiograph.from_bytes(dicom_bytes(dataset))
+
+
 BARE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 
 

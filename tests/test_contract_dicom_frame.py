@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 from pathlib import Path
 
@@ -409,6 +410,50 @@ def test_an_offset_table_says_nothing_of_a_film_that_has_one_frame(offsets):
     assert data.count(empty) == 1
     plain = Radiograph.from_bytes(dicom_file(DEEP, **TWELVE)).pixels
     assert np.array_equal(Radiograph.from_bytes(data.replace(empty, filled)).pixels, plain)
+
+
+SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+# PS3.5 A.4 asks for a delimiter behind the last fragment; a film is whole without.
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+def test_a_frame_without_a_delimiter_behind_it_is_read(syntax):
+    pixels, attributes = pixels_for(syntax)
+    data = compressed_dicom(pixels, syntax, **attributes)
+    assert data.endswith(SEQUENCE_DELIMITER)
+    whole = Radiograph.from_bytes(data).pixels
+    for missing in (8, 4, 1):
+        assert np.array_equal(Radiograph.from_bytes(data[:-missing]).pixels, whole)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+def test_a_compressed_film_that_was_cut_off_is_said_to_be_truncated(syntax):
+    pixels, attributes = pixels_for(syntax)
+    data = compressed_dicom(pixels, syntax, **attributes)
+    with pytest.raises(UnreadableImage, match="truncated"):
+        Radiograph.from_bytes(data[: -len(SEQUENCE_DELIMITER) - 1500])
+
+
+def test_pixels_that_are_not_encapsulated_are_refused_as_such():
+    data = dicom_file(DEEP, **TWELVE)  # which names the syntax of its own pixels
+    data = data.replace(uid.ExplicitVRLittleEndian.encode(), uid.RLELossless.encode())
+    with pytest.raises(UnreadableImage, match="not encapsulated"):
+        Radiograph.from_bytes(data)
+
+
+KINDS = {"JPEG": uid.JPEGLosslessSV1, "JPEG-LS": uid.JPEGLSLossless, "JPEG 2000": uid.JPEG2000Lossless}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("syntax", [*KINDS.values(), uid.RLELossless], ids=lambda syntax: syntax.name)
+def test_a_frame_of_another_kind_than_its_transfer_syntax_is_named(kind, syntax):
+    data = with_frame(dicom_dataset(DEEP, **TWELVE), syntax, frame_of(compressed_dicom(DEEP, KINDS[kind], **TWELVE)))
+    if syntax == KINDS[kind]:
+        Radiograph.from_bytes(data)
+        return
+    said = "has no run lengths" if syntax == uid.RLELossless else f"frame is {kind}, and its transfer syntax is {syntax.name}"
+    with pytest.raises(UnreadableImage, match=re.escape(said)):
+        Radiograph.from_bytes(data)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)

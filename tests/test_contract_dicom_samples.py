@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from service.contract.errors import UnreadableImage
+from service.contract.errors import UnreadableImage, UnsupportedDicom
 from service.contract.radiograph import Radiograph
 from tests.compressed_dicom import compressed_dicom
 from tests.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
@@ -97,7 +97,7 @@ def test_a_film_of_nothing_but_padding_is_black(kind):
 
 
 @pytest.mark.parametrize("syntax", [*SYNTAXES, uid.RLELossless], ids=lambda syntax: syntax.name)
-@pytest.mark.parametrize(("kind", "offset"), [(np.uint16, 0), (np.int16, -2000)])
+@pytest.mark.parametrize(("kind", "offset"), [(np.uint16, 0), (np.int16, -2048)])
 def test_a_high_bit_of_15_over_values_in_the_low_bits_is_not_believed(syntax, kind, offset):
     stored = (FILM.astype(int) * 16 + offset + FILM % 16).astype(kind)
     plain = shown(stored, uid.ExplicitVRLittleEndian, BitsStored=12, HighBit=11)
@@ -120,6 +120,32 @@ def test_values_above_the_lowest_bits_are_read_with_or_without_an_overlay_below(
     moved = stored << (high - 11)
     moved[30:60, 30:60] |= overlay  # retired PS3.5 8.1.2
     assert np.array_equal(shown(moved, syntax, BitsStored=12, HighBit=high), plain)
+
+
+# Half of the signed values have one bit above those of a value at the bottom, as if it extended their sign.
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(("kind", "bits"), [(np.int16, 16), (np.int8, 8)])
+def test_signed_values_of_all_bits_but_one_are_read_with_an_overlay_below(syntax, kind, bits):
+    stored = FILM.astype(int) * (1 << (bits - 9)) - (1 << (bits - 2)) if bits > 8 else FILM.astype(int) // 2 - 64
+    plain = shown(stored.astype(kind), uid.ExplicitVRLittleEndian, BitsStored=bits - 1, HighBit=bits - 2)
+    moved = (stored * 2).astype(kind)
+    moved[30:60, 30:60] |= 1  # retired PS3.5 8.1.2
+    assert np.array_equal(shown(moved, syntax, BitsStored=bits - 1, HighBit=bits - 1), plain)
+
+
+# PS3.3 C.7.6.3.1: from BitsStored - 1 to BitsAllocated - 1.
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(("kind", "offset"), [(np.uint16, 0), (np.int16, -2048)])
+@pytest.mark.parametrize("high", [0, 7, 10, 16, 255])
+def test_a_high_bit_that_cannot_be_is_not_believed(syntax, kind, offset, high):
+    stored = (FILM.astype(int) * 16 + offset).astype(kind)
+    plain = shown(stored, uid.ExplicitVRLittleEndian, BitsStored=12, HighBit=11)
+    assert np.array_equal(shown(stored, syntax, BitsStored=12, HighBit=high), plain)
+
+
+def test_a_high_bit_that_cannot_be_over_values_that_lie_elsewhere_is_refused():
+    with pytest.raises(UnsupportedDicom, match="HighBit of 16 cannot be that of 12 bits out of 16"):
+        shown(FILM.astype(np.uint16) << 8, uid.ExplicitVRLittleEndian, BitsStored=12, HighBit=16)
 
 
 def test_run_lengths_keep_the_bits_of_native_samples():

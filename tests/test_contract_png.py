@@ -92,6 +92,14 @@ def test_data_behind_the_last_row_and_the_last_chunk_are_no_damage():
     assert np.array_equal(Radiograph.from_bytes(data).pixels, film()[:120, :130])
 
 
+# The end chunk says nothing that the pixels have not said.
+@pytest.mark.parametrize("missing", [1, 4, 11, 12])
+@pytest.mark.parametrize("samples", [film(), DEEP, np.dstack([DEEP] * 2), np.dstack([DEEP] * 3), np.dstack([DEEP] * 4)])
+def test_a_film_without_the_last_chunk_is_whole_at_every_depth(samples, missing):
+    data = encode(samples, "PNG") if samples.dtype == np.uint8 else png_16_bit(samples)
+    assert np.array_equal(Radiograph.from_bytes(data[:-missing]).pixels, film())
+
+
 def test_a_chunk_of_the_pixels_that_does_not_match_its_checksum_is_damage():
     # PNG specification, 13.2: such an error in a critical chunk is fatal.
     data = encode(film(), "PNG", compress_level=0)

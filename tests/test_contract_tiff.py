@@ -194,6 +194,9 @@ UNREAD = {
     "raw data of a camera": tiff_of(DEEP.tobytes(), {258: 16, 262: 32803}),
     "differences": tiff_of(zlib.compress(bytes(256 * 384)), {258: 12, 259: 8, 317: 2}),
     "subsampled colour": tiff_of(bytes(2 * FILM.size), {262: 6, 277: 3, 530: 2 | 1 << 16}),
+    "may or may not have differences": tiff_of(imagecodecs.packbits_encode(FILM), {259: 32773, 317: 2}),
+    "bits in reverse order": tiff_of(FILM.tobytes(), {262: 0, 266: 2}),
+    "does not say whether its lowest values are black or white": tiff_file(FILM, tag_262=None),
     "layout that is not read": tiff_of(np.dstack([FILM] * 2).tobytes(), {262: 2, 277: 2}),
 }
 
@@ -202,6 +205,19 @@ UNREAD = {
 def test_an_intact_film_that_is_not_read_is_named_and_not_called_damaged(name):
     with pytest.raises(UnsupportedImage, match=name):
         Radiograph.from_bytes(UNREAD[name])
+
+
+# TIFF 6.0, section 5: colours have 16 bits. Programs of its first years wrote 8, which libtiff still reads.
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_8_or_16_bit_colours_is_read(bits):
+    stream = io.BytesIO()
+    Image.fromarray(FILM).convert("P", palette=Image.Palette.ADAPTIVE).save(stream, "TIFF")
+    data, expected = stream.getvalue(), Radiograph.from_bytes(stream.getvalue()).pixels
+    if bits == 8:
+        wide = struct.pack("<768H", *Image.open(stream).tag_v2[320])
+        assert data.count(wide) == 1
+        data = data.replace(wide, struct.pack("<768H", *wide[1::2]))
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, expected)
 
 
 def test_signed_samples_without_a_negative_one_are_read():

@@ -6,7 +6,6 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_voi_lut
 
-from service.contract.errors import UnsupportedDicom
 from service.contract.voi import Voi, Window, read_voi
 from tests.encoded_films import dicom_bytes, dicom_dataset
 
@@ -110,9 +109,10 @@ def test_a_sigmoid_of_width_0_is_none_too():
     assert voi is None and fault
 
 
-def test_a_function_that_the_standard_does_not_know_is_refused():
-    with pytest.raises(UnsupportedDicom, match="'CUBIC' is not one of LINEAR"):
-        read(dataset_with(WindowCenter=1, WindowWidth=9, VOILUTFunction="CUBIC"))
+def test_a_window_of_a_function_that_the_standard_does_not_know_is_none_and_said_to_be():
+    voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=9, VOILUTFunction="CUBIC"))
+    assert voi is None
+    assert fault == "its VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID"
 
 
 def test_a_window_narrower_than_1_is_valid_if_exact():

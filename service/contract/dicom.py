@@ -11,7 +11,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID
 
-from service.contract.dicom_file import MAX_READS, MAX_VALUE_BYTES, RationedFile, too_long
+from service.contract.dicom_file import MAX_READS, MAX_VALUE_BYTES, SEQUENCE_DELIMITER, RationedFile, too_long
 from service.contract.dicom_frame import CODEC_OF, decode_frame
 from service.contract.dicom_object import CODE_SEQUENCE_KEYWORDS, OBJECT_KEYWORDS, check_class, denies_frontal_chest
 from service.contract.dicom_orientation import exif_orientation
@@ -29,6 +29,8 @@ _PIXEL_KEYWORDS = [
     "PixelPaddingValue", "PixelPaddingRangeLimit",
     "SOPClassUID", *OBJECT_KEYWORDS, *CODE_SEQUENCE_KEYWORDS,
 ]  # fmt: skip
+
+_UNSIGNED, _SIGNED = 0, 1  # Pixel Representation (PS3.3 C.7.6.3.1)
 
 # Tables that pydicom takes apart when they are first asked for: one of 65536 entries takes 128 KiB.
 _TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
@@ -72,9 +74,8 @@ class ShownFilm:
 
 def read_header(data: bytes) -> DicomHeader:
     """Parse and judge the header of a file that is not deflated. Raises UnreadableImage or UnsupportedDicom."""
-    file = RationedFile(data)
     try:
-        dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
+        dataset, is_cut_off = _parse(data)
         _check_lengths(dataset)
         syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
         sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
@@ -87,12 +88,10 @@ def read_header(data: bytes) -> DicomHeader:
     except (UnsupportedDicom, UnreadableImage):
         raise
     except _DAMAGED as fault:
-        if file.reads > MAX_READS:
-            raise UnsupportedDicom(
-                "The DICOM file has too many attributes; send one that holds a single film and its header."
-            ) from fault
         raise UnreadableImage("The DICOM file cannot be parsed; export it again as DICOM Part 10.") from fault
     check_class(sop_class)
+    if is_cut_off:
+        raise UnreadableImage("The DICOM file ends before its pixels; it was cut off: export or send it again, whole.")
     if pixel_data is None or not pixel_data.value or width_px <= 0 or height_px <= 0:
         raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -111,21 +110,49 @@ def read_header(data: bytes) -> DicomHeader:
             f"The DICOM pixels are compressed in a way that is not read ({syntax.name}); send JPEG, JPEG-LS, JPEG 2000, RLE, "
             "or an uncompressed transfer syntax."
         )
-    if layout.bits_allocated not in (8, 16, 32) or not 1 <= layout.bits_stored <= layout.high_bit + 1 <= layout.bits_allocated:
+    if layout.bits_allocated not in (8, 16, 32) or not 1 <= layout.bits_stored <= layout.bits_allocated:
         raise UnsupportedDicom(
-            f"The DICOM image has {layout.bits_stored} of {layout.bits_allocated} bits, the highest at {layout.high_bit}; "
-            "send one of 8, 16 or 32 bits allocated."
+            f"The DICOM image has values of {layout.bits_stored} bits in samples of {layout.bits_allocated} bits; send samples "
+            "of 8, 16 or 32 bits, with values that they hold."
         )
     is_negative, is_compressed = photometric == "MONOCHROME1", bool(syntax.is_compressed)
     return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_denied, orientation)
 
 
+def _parse(data: bytes) -> tuple[FileDataset, bool]:
+    """The attributes of _PIXEL_KEYWORDS, and whether the file ends before its pixels.
+
+    Raises UnsupportedDicom, or whatever pydicom raises on damage.
+    """
+    file = RationedFile(data)
+    try:
+        dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
+    except _DAMAGED as fault:
+        if file.reads > MAX_READS:
+            raise UnsupportedDicom(
+                "The DICOM file has too many attributes; send one that holds a single film and its header."
+            ) from fault
+        raise
+    if raw(dataset, "PixelData") is not None or not file.was_too_short:
+        return dataset, False
+    if data.endswith(SEQUENCE_DELIMITER):
+        return dataset, True
+    # pydicom leaves out compressed pixels whose end is not marked; whether they are complete, their own end marker tells.
+    return _parse(data + SEQUENCE_DELIMITER)
+
+
 def _read_layout(dataset: FileDataset) -> SampleLayout:
-    """What the header says of it, possible or not."""
+    """What the header says of it, its bits possible or not. Raises UnsupportedDicom."""
     allocated = integer(dataset, "BitsAllocated") or 0
     stored, high = integer(dataset, "BitsStored"), integer(dataset, "HighBit")
     stored = allocated if stored is None else stored
-    return SampleLayout(allocated, stored, stored - 1 if high is None else high, bool(integer(dataset, "PixelRepresentation")))
+    representation = integer(dataset, "PixelRepresentation") or _UNSIGNED
+    if representation not in (_UNSIGNED, _SIGNED):
+        raise UnsupportedDicom(
+            f"The DICOM image's PixelRepresentation is {representation}, neither {_UNSIGNED} for unsigned values nor {_SIGNED} "
+            "for signed ones; export the film again."
+        )
+    return SampleLayout(allocated, stored, stored - 1 if high is None else high, representation == _SIGNED)
 
 
 def _check_lengths(dataset: FileDataset) -> None:

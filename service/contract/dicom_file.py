@@ -38,10 +38,22 @@ _META_START = _PREAMBLE_BYTES + len(b"DICM")
 _HEADER_BYTES = 4 * 1024 * 1024
 
 
+# Ends a sequence, and pixels in fragments, of undefined length (PS3.5 7.5 and A.4); those are in little endian.
+SEQUENCE_DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+
+
 class RationedFile(io.BytesIO):
-    """A file that can be read only so many times; each attribute and each item of a sequence takes at least one."""
+    """A file that can be read only so many times; each attribute and each item of a sequence takes at least one.
+
+    was_too_short: whether a parser asked for more than there is, once it had begun with something.
+    """
 
     reads = 0
+    was_too_short = False
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Raises OSError beyond MAX_READS, UnsupportedDicom for a value that would take seconds to take apart."""
@@ -57,7 +69,10 @@ class RationedFile(io.BytesIO):
             head = super().read(min(12, offset))  # not by getbuffer, which would copy the whole file
             if head[-8:-4] in _TAKEN_AT_ONCE or head[-12:-8] in _TAKEN_AT_ONCE:
                 raise too_long("a header attribute", size)
-        return super().read(size)
+        value = super().read(size)
+        # Nothing at all is read at the end of a file, and behind an attribute that is longer than the rest of it.
+        self.was_too_short |= len(value) < size and (bool(value) or self.tell() > self._size)
+        return value
 
 
 def too_long(name: str, length: int) -> UnsupportedDicom:

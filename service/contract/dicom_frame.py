@@ -29,8 +29,13 @@ CODEC_OF: Mapping[str, str] = {
     uid.RLELossless: "packbits_decode",
 }
 
+_KIND_OF = {"jpeg8_decode": "JPEG", "jpegls_decode": "JPEG-LS", "jpeg2k_decode": "JPEG 2000"}
+
 # What JPEG, JPEG-LS and JPEG 2000 end with; behind it there is only padding.
 _END = b"\xff\xd9"
+
+# What a JPEG 2000 codestream begins with: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
+_JPEG_2000_START = b"\xff\x4f\xff\x51"
 
 # What a JP2 file begins with (T.800, I.5.1); it has four boxes before the codestream, and may have some more.
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -47,8 +52,9 @@ MAX_OVERSHOOT_PIXELS = 0.01
 
 @dataclass(frozen=True)
 class _Declared:
-    """What a frame says of itself. is_signed: None where the format knows no sign."""
+    """What a frame says of itself. kind: of coding. is_signed: None where that knows no sign."""
 
+    kind: str
     width_px: int
     height_px: int
     components: int
@@ -68,17 +74,23 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     import imagecodecs
 
     # Not by the offset table, the first item, in which some writers list fragments: of one frame, all are (PS3.5 A.4).
-    _, *fragments = generate_fragments(data)
+    try:
+        _, *fragments = generate_fragments(data)
+    except ValueError as fault:
+        raise UnreadableImage(
+            f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) has it; export the film again."
+        ) from fault
     frame = b"".join(fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
         # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.
         return values_of(decode_run_lengths(codec, frame, layout, shape), layout)
-    if syntax in _JPEG_2000:
-        frame = _codestream(frame)
-        declared = _jpeg_2000_header(frame)
-    else:
-        declared = _jpeg_header(frame)
+    frame = _codestream(frame)
+    declared = _jpeg_2000_header(frame) if frame.startswith(_JPEG_2000_START) else _jpeg_header(frame)
+    if declared.kind != _KIND_OF[CODEC_OF[syntax]]:
+        raise UnreadableImage(
+            f"The DICOM frame is {declared.kind}, and its transfer syntax is {syntax.name}; export the film again."
+        )
     _compare(declared, layout, shape)
     frame = frame.rstrip(PADDING)
     # The codecs make up what is missing of a truncated film.
@@ -170,16 +182,18 @@ def _jpeg_header(frame: bytes) -> _Declared:
     header = jpeg.first_frame(frame)
     if header is None:
         raise UnreadableImage("The compressed DICOM frame has no header of its own before its data; export the film again.")
-    return _Declared(header.width_px, header.height_px, len(header.components), header.bits)
+    return _Declared(
+        "JPEG-LS" if header.is_jpeg_ls else "JPEG", header.width_px, header.height_px, len(header.components), header.bits
+    )
 
 
 def _jpeg_2000_header(frame: bytes) -> _Declared:
-    if frame[:4] != b"\xff\x4f\xff\x51":
-        raise UnreadableImage("The DICOM frame is no JPEG 2000 codestream; export the film again.")
     fields = struct.unpack(">HHIIIIIIIIHB", frame[4:43])
     right, bottom, left, top, tile_width, tile_height = fields[2:8]
     if right <= left or bottom <= top or not tile_width or not tile_height:
         raise UnreadableImage("The JPEG 2000 frame has no size; export the film again.")
     if -(-right // tile_width) * -(-bottom // tile_height) > MAX_TILES:
         raise UnsupportedDicom(f"The JPEG 2000 frame has more than {MAX_TILES} tiles; save it with larger ones.")
-    return _Declared(right - left, bottom - top, fields[10], (fields[11] & 0x7F) + 1, is_signed=bool(fields[11] & 0x80))
+    return _Declared(
+        "JPEG 2000", right - left, bottom - top, fields[10], (fields[11] & 0x7F) + 1, is_signed=bool(fields[11] & 0x80)
+    )

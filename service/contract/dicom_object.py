@@ -36,10 +36,10 @@ def check_class(sop_class: str) -> None:
     if sop_class == uid.DigitalXRayImageStorageForProcessing:
         raise UnsupportedDicom("The DICOM image is for processing, not for display; send the one for presentation.")
     name = uid.UID(sop_class).name
-    known = "an object of an unknown SOP class" if name == sop_class else name
+    known = "one that the DICOM standard does not name" if name == sop_class else name
     raise UnsupportedDicom(
-        f"The DICOM file is {known[:80]}, no chest radiograph; send a Computed Radiography, Digital X-Ray or Secondary Capture "
-        "image."
+        f"The DICOM file's SOP class is {known[:80]}, which is not read; send a Computed Radiography, Digital X-Ray or "
+        "Secondary Capture image."
     )
 
 

@@ -15,6 +15,7 @@ from service.contract.dicom_samples import SampleLayout, Samples
 from service.contract.errors import UnreadableImage
 
 _HEADER = struct.Struct("<16I")  # how many segments there are, and where each begins (G.5)
+_MOST_SEGMENTS = 15
 
 # What writers fill up a frame with.
 PADDING = b"\0\xff \t\r\n"
@@ -28,6 +29,8 @@ def decode_run_lengths(codec: Callable[..., Any], frame: bytes, layout: SampleLa
     if len(frame) < _HEADER.size:
         raise UnreadableImage(_DAMAGED)
     count, *starts = _HEADER.unpack_from(frame)
+    if count > _MOST_SEGMENTS:
+        raise UnreadableImage("The DICOM frame has no run lengths, which its transfer syntax names; export the film again.")
     if count != planes:
         raise UnreadableImage(
             f"The DICOM frame has run lengths of {count} bytes a pixel, its header {planes}; export the film again."

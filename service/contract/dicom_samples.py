@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.errors import UnreadableImage
+from service.contract.errors import UnreadableImage, UnsupportedDicom
 
 Samples = npt.NDArray[np.integer[Any]]
 
@@ -74,7 +74,10 @@ def native_words(data: bytes, layout: SampleLayout, shape: tuple[int, int], *, b
 
 
 def values_of(words: Samples, layout: SampleLayout) -> Samples:
-    """The values that native samples hold. The bits beside them may hold overlays (PS3.5 8.1.1, and retired 8.1.2)."""
+    """The values that native samples hold. The bits beside them may hold overlays (PS3.5 8.1.1, and retired 8.1.2).
+
+    Raises UnsupportedDicom.
+    """
     allocated, stored = layout.bits_allocated, layout.bits_stored
     if stored == allocated:
         return words
@@ -86,14 +89,22 @@ def values_of(words: Samples, layout: SampleLayout) -> Samples:
 
 
 def _lowest_bit(words: Samples, layout: SampleLayout) -> int:
-    """Where the values begin: as HighBit says, unless the samples show that it is wrong.
+    """Where the values begin: as HighBit says, unless the samples show that it is wrong. Raises UnsupportedDicom.
 
-    Below a value at the top of its sample there is nothing. Where there is something, and nothing above a value at the bottom,
-    the values lie at the bottom: some devices always write a HighBit of 15.
+    Below a value at the top of its sample there is nothing. Where there is something, and all samples are values at the bottom,
+    the values lie there: some devices always write a HighBit of 15. So they do under a HighBit that cannot be.
     """
     declared = layout.high_bit + 1 - layout.bits_stored
-    if declared == 0 or not np.bitwise_and(words, (1 << declared) - 1).any():
+    is_possible = 0 <= declared <= layout.bits_allocated - layout.bits_stored
+    if is_possible and (declared == 0 or not np.bitwise_and(words, (1 << declared) - 1).any()):
         return declared
-    above = np.right_shift(words, layout.bits_stored)
-    # Of a negative value, bits that extend its sign.
-    return 0 if int(above.min()) >= -1 and int(above.max()) <= 0 else declared
+    smallest, largest = int(words.min()), int(words.max())
+    # A negative value with its sign extended to all bits of the sample, or with zeros there.
+    if (layout.holds(smallest) and layout.holds(largest)) or 0 <= smallest <= largest < 1 << layout.bits_stored:
+        return 0
+    if is_possible:
+        return declared
+    raise UnsupportedDicom(
+        f"The DICOM image's HighBit of {layout.high_bit} cannot be that of {layout.bits_stored} bits out of "
+        f"{layout.bits_allocated}; send the film with a HighBit of {layout.bits_stored - 1}."
+    )

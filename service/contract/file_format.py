@@ -79,12 +79,12 @@ def sniff_format(data: bytes) -> str:
 
     Raises UnsupportedFormat, or UnsupportedDicom for a DICOM data set without them.
     """
+    if data[128:132] == b"DICM":  # first: the preamble before it may be the beginning of another format (PS3.10 7.1)
+        return "dicom"
     if data[:3] == b"\xff\xd8\xff":
         return "jpeg"
     if data[:8] == PNG_SIGNATURE:
         return "png"
-    if data[128:132] == b"DICM":
-        return "dicom"
     if data[:4] in (b"II*\x00", b"MM\x00*"):
         return "tiff"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

@@ -64,6 +64,11 @@ class Frame:
         return self.process == _LOSSLESS
 
     @property
+    def is_jpeg_ls(self) -> bool:
+        """Whether it is a frame of JPEG-LS (T.87, C.1.1), which shares the markers of JPEG."""
+        return self.process == _JPEG_LS
+
+    @property
     def ends_with_data(self) -> bool:
         """Whether the coded data hold every bit that is decoded; an arithmetic coder leaves zeros at their end out."""
         return self.process not in _ARITHMETIC

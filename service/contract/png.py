@@ -25,6 +25,7 @@ MAX_TEXT_BYTES = PngImagePlugin.MAX_TEXT_CHUNK
 
 _SIGNATURE_BYTES = 8
 _AROUND_DATA_BYTES = 12  # length and name before, CRC after
+_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _WITH_COLOUR_OR_ALPHA = (2, 4, 6)
 
 # What the pixels are made of.
@@ -170,7 +171,8 @@ def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArra
     """
     # The decoder sees nothing but pixels: it would weight colour by the file's gamma, and print names of profiles.
     pixels_only = [data[:_SIGNATURE_BYTES]]
-    pixels_only += [data[chunk] for name, chunk in _chunks(data) if name in (b"IHDR", b"IDAT", b"IEND")]
+    pixels_only += [data[chunk] for name, chunk in _chunks(data) if name in (b"IHDR", b"IDAT")]
+    pixels_only.append(_END)  # which is no loss of a film's if it is missing
     file = np.frombuffer(b"".join(pixels_only), dtype=np.uint8)
     grey = cv2.imdecode(file, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     if grey is None or grey.dtype != np.uint16 or grey.shape != (height_px, width_px):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-from PIL import ExifTags, TiffImagePlugin
+from PIL import ExifTags, ImagePalette, TiffImagePlugin
 
 from service.contract import grey
 from service.contract.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
@@ -35,17 +35,19 @@ _BITS_PER_SAMPLE = 258
 _COMPRESSION = 259
 _PHOTOMETRIC_INTERPRETATION = 262
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _YCBCR = 0, 1, 6
+_FILL_ORDER, _LOWEST_BIT_FIRST = 266, 2
 _STRIP_OFFSETS = 273
 _SAMPLES_PER_PIXEL = 277
 _ROWS_PER_STRIP = 278
 _PLANAR_CONFIGURATION = 284
 _PREDICTOR = 317
+_COLOR_MAP = 320
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _TILE_OFFSETS = 324
 _SAMPLE_FORMAT = 339
 _SUBSAMPLING = 530
 _READ_TAGS = (
-    _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC_INTERPRETATION,
+    _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC_INTERPRETATION, _FILL_ORDER,
     _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP, _PLANAR_CONFIGURATION, _PREDICTOR, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT,
     _SUBSAMPLING, _STRIP_OFFSETS, _TILE_OFFSETS,
 )  # fmt: skip
@@ -62,7 +64,7 @@ _OLD_REDUCED = 2
 _UNSIGNED, _SIGNED, _FLOATING = 1, 2, 3
 _SAMPLE_FORMATS = {4: "of undefined format", 5: "of complex integers", 6: "of complex numbers"}
 
-_UNCOMPRESSED, _JPEG = 1, 7
+_UNCOMPRESSED, _JPEG, _PACKBITS = 1, 7, 32773
 _READ_COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO) - {50001}  # WebP: Pillow's libtiff comes without it
 _COMPRESSIONS = {
     32766: "NeXT run lengths", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34887: "LERC",
@@ -181,6 +183,10 @@ def _open_page(data: bytes, page: Directory) -> TiffFile:
         raise UnsupportedImage(f"The TIFF image has samples of {bits} bits in a layout that is not read; {_SAVE}") from fault
     image.file, image.page = data, page
     _skip_subdirectories(image)
+    colours = image.tag_v2.get(_COLOR_MAP, ())
+    if image.mode in ("P", "PA") and max(colours) < 1 << 8:
+        # Colours of 8 bits instead of 16, as libtiff reads such a map too; Pillow keeps the upper 8.
+        image.palette = ImagePalette.raw("RGB;L", bytes(colours))
     return image
 
 
@@ -259,6 +265,11 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
         raise _damaged()
     compression, photometric = page.first(_COMPRESSION, _UNCOMPRESSED), page.first(_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
     bits, sample_format = page.first(_BITS_PER_SAMPLE, 1), page.first(_SAMPLE_FORMAT, _UNSIGNED)
+    if _PHOTOMETRIC_INTERPRETATION not in page.values:
+        raise UnsupportedImage(
+            "The TIFF image does not say whether its lowest values are black or white (PhotometricInterpretation); save it "
+            "with another program, or as a PNG."
+        )
     if compression not in _READ_COMPRESSIONS:
         name = _COMPRESSIONS.get(compression, f"kind {compression}")
         raise UnsupportedImage(f"The TIFF image is compressed as {name}, which is not read; {_SAVE}")
@@ -275,6 +286,12 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
     has_differences = page.first(_PREDICTOR, 1) != 1 and compression != _UNCOMPRESSED
     if has_differences and bits not in (8, 16, 32):  # nor does libtiff read them
         raise UnsupportedImage(f"The TIFF image has differences of neighbours in place of {bits}-bit values; {_SAVE}")
+    # Of these libtiff takes no notice of it, and other programs do (TIFF 6.0, section 14).
+    if has_differences and compression == _PACKBITS:
+        raise UnsupportedImage(f"The TIFF image may or may not have differences of neighbours in place of values; {_SAVE}")
+    is_reversed = page.first(_FILL_ORDER, 1) == _LOWEST_BIT_FIRST and compression == _UNCOMPRESSED
+    if is_reversed and photometric == _WHITE_IS_ZERO and bits == 8:  # Pillow does one or the other
+        raise UnsupportedImage(f"The TIFF image has its bits in reverse order, which is not read; {_SAVE}")
     is_subsampled = photometric == _YCBCR and page.values.get(_SUBSAMPLING, (2, 2)) != (1, 1)
     if is_subsampled and compression == _UNCOMPRESSED:  # Pillow takes the samples for whole ones
         raise UnsupportedImage(f"The TIFF image has subsampled colour without compression, which is not read; {_SAVE}")

@@ -10,7 +10,6 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from service.contract.dicom_values import decimal, text, texts
-from service.contract.errors import UnsupportedDicom
 from service.contract.lookup_table import LookupTable, Values, read_table
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -62,7 +61,7 @@ def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | Non
         return None, ""
     function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
     if function not in _FUNCTIONS:
-        raise UnsupportedDicom(f"The DICOM VOI LUT function {function[:16]!r} is not one of {', '.join(_FUNCTIONS)}.")
+        return None, f"its VOI LUT function is none of {', '.join(_FUNCTIONS)}"
     windows = (Window(decimal(center), decimal(width), function) for center, width in zip(centers, widths, strict=False))
     window = next((window for window in windows if window.is_valid), None)
     return window, "" if window else "it has no window of a centre and a width of at least 1"
