@@ -202,6 +202,11 @@ def test_a_good_token_names_its_caller(verifier):
     assert not verifier.needs_look_up(token())
 
 
+def test_an_end_beyond_all_numbers_of_the_machine_is_an_end(verifier):
+    """RFC 7519, 2: exp is any JSON number; one of over 308 digits is no float."""
+    assert verifier.verify(token(exp=10**400)).user_id == "dr_who"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -195,6 +195,32 @@ def test_a_head_that_never_ends_is_cut_off_by_its_size(door):
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    "field", [b"X-Long: " + b"a" * 70_000, b"\r\n".join(b"X-%d: %s" % (i, b"a" * 700) for i in range(100))]
+)
+def test_a_head_over_the_limit_that_comes_at_once_is_refused_too(door, field):
+    """uvicorn reads up to 256 KiB at a time."""
+    answer = exchange(door.address, head(field, start=b"GET /livez HTTP/1.1"), patience_seconds=10)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer and b"over 65536 bytes" in answer
+
+
+def test_a_head_that_begins_behind_a_request_has_its_time_too(door):
+    """Sooner than an idle connection is closed, to which nothing is said."""
+    answer = exchange(door.address, head(start=b"GET /livez HTTP/1.1") + b"GET /health HT", patience_seconds=10)
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 408 " in answer
+
+
+@pytest.mark.parametrize(
+    "behind", [b"\x00\x01", b"no request\r\n\r\n", b"GET /livez HTTP/1.1\r\nX-Long: " + b"a" * 70_000 + b"\r\n\r\n"]
+)
+def test_what_comes_behind_a_request_and_is_none_does_not_cost_its_answer(door, behind):
+    """A client that sent more than its Content-Length says took the 400 for the answer to its film, which was on record."""
+    answer = exchange(door.address, head(keyed(door), b"Content-Length: %d" % len(PNG)) + PNG + behind, patience_seconds=20)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("size", ["Content-Length", "chunked"])
 def test_a_client_that_has_said_all_and_waits_gets_its_answer(door, size):
     """A half-closed connection: shutdown(SHUT_WR), as `nc -N` does it."""
@@ -266,6 +292,27 @@ def test_the_body_behind_an_offer_of_another_protocol_is_a_body(door, framing):
 def test_no_form_of_a_target_meets_fewer_questions(door, target):
     answer = exchange(door.address, head(b"Connection: close", start=b"GET " + target + b" HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_an_offer_of_a_web_socket_is_ignored_as_others_are(door):
+    """It was a bare 403 of the web socket library, without X-Request-ID, past access control, limits and records."""
+    offer = (
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    )
+    answer = exchange(door.address, head(*offer, start=b"GET /audit HTTP/1.1"), half_close=True)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    answer = exchange(door.address, head(keyed(door), *offer, b"Content-Length: %d" % len(PNG)) + PNG, half_close=True)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_zeros_in_front_of_a_length_are_no_fault_of_the_server(door):
+    """llhttp reads any number of them; Python's int raises from 4301 digits on."""
+    length = b"Content-Length: " + b"0" * 5000 + b"%d" % len(PNG)
+    answer = exchange(door.address, head(keyed(door), length) + PNG, half_close=True)
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 def test_nobody_is_connected_through(door):

@@ -1,6 +1,7 @@
 """A server with keys, over SQLite and over PostgreSQL: who may call, what is put on record, what is reported back."""
 
 import hashlib
+import json
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -350,6 +351,8 @@ def test_a_misdiagnosis_is_marked_for_review_and_retraining(guarded):
         ("/feedback", {"request_id": "x", "label": "Normal", "patient": "Doe"}, "patient"),
         ("/feedback", {"request_id": "x y", "label": "Normal"}, "request_id"),
         ("/feedback", {"request_id": "x", "label": "Normal", "index": 10}, "index"),
+        ("/feedback", {"request_id": "x", "label": "Normal", "index": True}, "index: must be a whole number"),
+        ("/incidents", {"request_id": "x", "case_id": "c", "index": False}, "index: must be a whole number"),
         ("/feedback", {"request_id": "x\n", "label": "Normal"}, "request_id"),
         ("/feedback", [], "the body"),
         ("/incidents", {"request_id": "x", "case_id": "c\n"}, "case_id"),
@@ -363,6 +366,15 @@ def test_a_malformed_report_is_refused_by_the_name_of_its_field_and_not_repeated
     assert response.status_code == 400
     assert named in response.json()["detail"]
     assert "Doe" not in response.text
+
+
+def test_a_note_may_have_its_full_length_whatever_its_characters(guarded):
+    """As JSON, a character beyond the Basic Multilingual Plane takes two escapes: 12 bytes (RFC 8259, 7)."""
+    answer = judged(guarded, f"trace-{uuid.uuid4()}", content=PNG)
+    report = {"prediction_id": answer["prediction_id"], "case_id": "c", "note": "\N{LUNGS}" * 2000}
+    body = json.dumps(report)  # in escapes, as the library does by default
+    headers = guarded.key[Role.CLINICIAN] | {"Content-Type": "application/json"}
+    assert guarded.client.post("/incidents", content=body, headers=headers).status_code == 201
 
 
 def test_a_report_on_an_unknown_prediction_is_not_found(guarded):
@@ -431,6 +443,21 @@ def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):
     assert {"X-Request-ID", "X-Prediction-ID"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
     other = strict.client.options("/predict", headers=question | {"Origin": "https://elsewhere.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
+    for refused in (
+        other,
+        strict.client.options(
+            "/audit",
+            headers={"Origin": "https://viewer.hospital.example"} | question | {"Access-Control-Request-Method": "PUT"},
+        ),
+        strict.client.options(
+            "/audit",
+            headers={"Origin": "https://viewer.hospital.example"} | question | {"Access-Control-Request-Headers": "X-Other"},
+        ),
+    ):
+        assert refused.status_code == 400
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "CXR_CORS_ORIGINS" in refused.json()["detail"]
+        assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
 
 
 def test_production_without_access_control_does_not_start(bundle_path):

@@ -227,6 +227,23 @@ def test_feedback_and_incident_are_first_of_their_kind_and_of_one_label(store):
     assert [each.corrected_from for each in stored] == [None, None, None, "Normal"]
 
 
+@pytest.mark.parametrize("seconds", [0, -1])
+@pytest.mark.parametrize("kinds", [(Incident, Feedback), (Feedback, Incident), (Feedback, Feedback)])
+def test_the_last_label_stored_is_the_last_whatever_the_clocks_say(store, kinds, seconds):
+    """Two reports at once, or of two servers: one was answered that it corrects the other, and the export must say the same."""
+    store.append(entry(), [prediction()]).result(30)
+    moments = MOMENT, MOMENT + timedelta(seconds=seconds)
+    new = [
+        store.feedback_report(Feedback(moment, of_request(), label))
+        if kind is Feedback
+        else store.incident_report(Incident(moment, "case", of_request(), label))
+        for kind, moment, label in zip(kinds, moments, ("Normal", "Pneumonia"), strict=True)
+    ]
+    assert [store.append(entry(1), report=each).result(30).corrected_from for each in new] == [None, "Normal"]
+    [film] = confirmed_labels(store.database)
+    assert (film["label"], film["corrected_from"]) == ("Pneumonia", "Normal")
+
+
 def test_a_corrected_label_says_what_it_was_before(store):
     """Film 0 is sent twice: its label is that of its last report, of whichever prediction."""
     for number, film in enumerate((0, 1, 0, 3)):

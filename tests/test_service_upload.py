@@ -169,6 +169,29 @@ def test_a_few_blanks_after_a_boundary_are_allowed_and_a_flood_of_them_is_refuse
         read(form(padding=b" " * 900_000), "multipart/form-data; boundary=b")
 
 
+@pytest.mark.parametrize("preamble", [b"This is a multi-part message.\r\n", b"--bc\r\n--b c\r\n", b"\r\n\r\n", b"--\r\n"])
+@pytest.mark.parametrize("blanks", [b"", b" \t"])
+def test_what_stands_before_the_first_boundary_is_ignored(preamble, blanks):
+    """RFC 2046, 5.1.1: a preamble is to be ignored, and blanks may follow every boundary."""
+    body = preamble + form().replace(b"--b\r\n", b"--b" + blanks + b"\r\n", 1)
+    upload = read(body, "multipart/form-data; boundary=b")
+    assert (upload.films, upload.options) == ((b"film",), {"operating_point": "balanced"})
+
+
+def test_a_form_that_is_cut_off_anywhere_is_refused():
+    for length in range(len(form())):
+        with pytest.raises(MalformedRequest):
+            read(form()[:length], "multipart/form-data; boundary=b")
+
+
+def test_a_field_with_two_dispositions_is_refused():
+    """The second one counted: an option could be dropped unseen, and the film judged by another rule."""
+    for second in ("x", "image", "operating_point"):
+        twice = f'name="operating_point"\r\nContent-Disposition: form-data; name="{second}"'
+        with pytest.raises(MalformedRequest, match="two Content-Disposition"):
+            read_parts((twice, b"tb_screening"))
+
+
 def test_a_body_is_refused_by_its_declared_length_before_it_is_read():
     async def never():
         raise AssertionError("the body was read")

@@ -189,7 +189,7 @@ class TokenVerifier:
             raise NotAuthenticated("The token is not signed with a key that its issuer publishes; get a new token.")
         caller = self._caller_of(claims)
         with self._changing:
-            self._good[digest] = min(float(claims["exp"]), time() + _CACHE_SECONDS), caller
+            self._good[digest] = min(int(claims["exp"]), time() + _CACHE_SECONDS), caller
             while len(self._good) > _CACHED_TOKENS:
                 self._good.popitem(last=False)
         return caller

@@ -18,6 +18,10 @@ from service.http.running import running_service
 MAX_HEAD_BYTES = 64 * 1024
 
 
+class _HeadTooLong(Exception):
+    """Raised to the parser, whose error ends the reading."""
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's own, with limits that it lacks.
 
@@ -50,16 +54,17 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-            elif self._ignores_upgrade():
+            if self._ignores_upgrade():
                 self._read_on_without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(HTTPStatus.BAD_REQUEST, "The request is not HTTP/1.1 as RFC 9112 has it.")
+        except httptools.HttpParserError as fault:
+            if isinstance(fault.__context__, _HeadTooLong):
+                self._refuse_long_head()
+            else:
+                self._refuse(HTTPStatus.BAD_REQUEST, "The request is not HTTP/1.1 as RFC 9112 has it.")
         if was_in_head and self._is_in_head:  # its first bytes may have come behind a body, and are not counted
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's head is over {MAX_HEAD_BYTES} bytes.")
+                self._refuse_long_head()
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -72,6 +77,8 @@ class Connection(HttpToolsProtocol):
         self._stop_head_timer()
         if self._ignores_upgrade():
             return
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise _HeadTooLong
         super().on_headers_complete()
         if self.parser.get_method() == b"CONNECT":  # no proxy: what follows is neither a body nor another request
             self.cycle.keep_alive = False
@@ -80,6 +87,12 @@ class Connection(HttpToolsProtocol):
         """Called by the parser."""
         if not self._ignores_upgrade():
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Called by the answer, once all of it is sent."""
+        super().on_response_complete()
+        if self._is_in_head and self._is_idle() and self._head_timer is None:  # its first bytes came behind the request before
+            self._start_head_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether the connection stays open for an answer: the client has sent all that it will, and may wait for it.
@@ -101,8 +114,12 @@ class Connection(HttpToolsProtocol):
         return self.cycle is None or (self.cycle.response_complete and not self.pipeline)
 
     def _ignores_upgrade(self) -> bool:
-        """Whether the client offers a protocol that is not spoken here, as Java's does with h2c (RFC 9110, 7.8)."""
-        return self.parser.should_upgrade() and not self._should_upgrade() and self.parser.get_method() != b"CONNECT"
+        """Whether the client offers another protocol, as Java's does with h2c (RFC 9110, 7.8): none is spoken here."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _should_upgrade(self) -> bool:
+        """Asked by uvicorn, which would hand a web socket to another class: past the limits here, the door and the records."""
+        return False
 
     def _read_on_without_upgrade(self, rest: bytes) -> None:
         """Read the request anew, the offer left out: the parser takes what follows for the other protocol's, and a film, or
@@ -128,9 +145,17 @@ class Connection(HttpToolsProtocol):
         else:  # nothing was asked: a connection that was opened ahead of need, as browsers do, or the rest of a refused body
             self.transport.close()
 
+    def _refuse_long_head(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's head is over {MAX_HEAD_BYTES} bytes.")
+
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer what never became a request, and close."""
+        """Answer what never became a request, and close. Requests before it get their answers, and this one none: a client
+        takes the first answer for that to its first request (RFC 9112, 9.3.2).
+        """
         self._is_in_head = False
+        if not self._is_idle() and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+            return
         request_id = str(uuid.uuid4())
         content = json.dumps(Problem(status, detail).members(request_id)).encode()
         head = (

@@ -1,8 +1,13 @@
 """Headers that every answer carries: what a browser may do with it, and from where it may be asked for (CORS)."""
 
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.problems import Problem
 from service.http.recording import PREDICTION_ID_HEADER
 from service.http.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.running import running_service
@@ -47,6 +52,10 @@ _DOCS: RawHeaders = (
 _UNDER_TLS: RawHeaders = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
+_CROSS_ORIGIN_METHODS = ("GET", "POST")
+_CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER)
+
+
 class HeadersMiddleware:
     """Puts security headers on every answer, and answers cross-origin questions where the settings name origins."""
 
@@ -82,10 +91,27 @@ def _headers_of(path: str) -> RawHeaders:
 def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
     if not origins:
         return app
-    return CORSMiddleware(
+    return _CrossOrigin(
         app,
         allow_origins=origins,
-        allow_methods=("GET", "POST"),
-        allow_headers=("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER),
+        allow_methods=_CROSS_ORIGIN_METHODS,
+        allow_headers=_CROSS_ORIGIN_HEADERS,
         expose_headers=(REQUEST_ID_HEADER, PREDICTION_ID_HEADER, "Retry-After"),
     )
+
+
+class _CrossOrigin(CORSMiddleware):
+    """Starlette's, which refuses in plain text and in words of its own."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Whether a page may ask what its browser asks for."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < HTTPStatus.BAD_REQUEST:
+            return answer
+        detail = (
+            f"Pages may call from the origins that CXR_CORS_ORIGINS names, with {' and '.join(_CROSS_ORIGIN_METHODS)} and the "
+            f"headers {', '.join(_CROSS_ORIGIN_HEADERS)}; this one asks for something else."
+        )
+        refusal = Problem(HTTPStatus.BAD_REQUEST, detail).response()
+        refusal.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
+        return refusal

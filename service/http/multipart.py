@@ -47,12 +47,24 @@ def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
         )
     reader = _Reader(charset)
     try:
-        MultipartParser(boundary, reader.callbacks()).write(body)
+        MultipartParser(boundary, reader.callbacks()).write(_from_first_boundary(boundary, body))
     except FormParserError as fault:
         raise MalformedRequest("The multipart form is damaged; send it again as the HTTP library writes it.") from fault
     if reader.is_inside:
         raise MalformedRequest("The form ends within a field, before its closing boundary; send it whole.")
     return reader.parts, charset
+
+
+def _from_first_boundary(boundary: bytes, body: bytes) -> bytes:
+    """Without what is to be ignored in front (RFC 2046, 5.1.1), and without blanks behind the first boundary: the parser takes
+    neither. A body without a boundary as it is.
+    """
+    line = b"--" + boundary
+    if body.startswith(line + b"\r\n"):
+        return body
+    rest = re.escape(line) + rb"(--)?[ \t]*(?:\r\n|\Z)"
+    first = re.match(rest, body) or re.search(rb"\r\n" + rest, body)
+    return body if first is None else line + (first[1] or b"") + b"\r\n" + body[first.end() :]
 
 
 class _Reader:
@@ -88,6 +100,8 @@ class _Reader:
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
+            if self._disposition:
+                raise MalformedRequest("A field of the form has two Content-Disposition lines; send one.")
             self._disposition = self._value
         self._header = self._value = b""
 

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
@@ -16,8 +25,8 @@ from service.contract.wording import wanted
 from service.http.upload import MAX_BATCH_FILMS, read_body
 from service.store.records import PredictionName
 
-# A note of 2,000 characters takes at most 12,000 bytes as JSON.
-MAX_REPORT_BYTES = 16 * 1024
+# A note of 2,000 characters takes at most 24,000 bytes as JSON: two escapes for one beyond the Basic Multilingual Plane.
+MAX_REPORT_BYTES = 32 * 1024
 
 MAX_AUDIT_ROWS = 1000
 
@@ -34,6 +43,16 @@ _PATTERNS = {
 }
 
 
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+# Pydantic takes true for 1: a film of a batch that nobody named.
+FilmIndex = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0, lt=MAX_BATCH_FILMS)]
+
+
 class _Report(BaseModel):
     model_config = ConfigDict(
         frozen=True,
@@ -47,9 +66,7 @@ class _Report(BaseModel):
     request_id: str | None = Field(
         default=None, pattern=_IDENTIFIER, description="The request_id of the film's answer, if it is of no other film."
     )
-    index: int | None = Field(
-        default=None, ge=0, lt=MAX_BATCH_FILMS, description="Place of the film in a batch that request_id names."
-    )
+    index: FilmIndex | None = Field(default=None, description="Place of the film in a batch that request_id names.")
 
     @model_validator(mode="after")
     def _names_a_prediction(self) -> Self:

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from service.contract.errors import RecordsUnavailable
@@ -153,12 +154,22 @@ def _insert(connection: Connection, report: NewReport | None) -> StoredReport | 
     of_prediction = [each for each in earlier if each["prediction_id"] == report.values["prediction_id"]]
     labels = [each["label"] for each in earlier if each["label"] is not None]
     table = schema.metadata.tables[report.table]
+    values = {**report.values, "timestamp": _behind(earlier, report.values["timestamp"])}
     return StoredReport(
-        number=connection.execute(insert(table).values(report.values).returning(table.c.id)).scalar_one(),
+        number=connection.execute(insert(table).values(values).returning(table.c.id)).scalar_one(),
         is_first=all(each["kind"] != KIND_OF[report.table] for each in of_prediction),
         is_first_label=report.values["label"] is not None and all(each["label"] is None for each in of_prediction),
         corrected_from=labels[-1] if labels and report.values["label"] not in (None, labels[-1]) else None,
     )
+
+
+def _behind(earlier: Sequence[RowMapping], timestamp: str) -> str:
+    """The report's own time, or a moment after the one before it: of two at once, or by two clocks, the last one stored is what
+    was answered as the correction, and so must be the last one read.
+    """
+    if not earlier or earlier[-1]["timestamp"] < timestamp:
+        return timestamp
+    return utc_text(datetime.fromisoformat(earlier[-1]["timestamp"]) + timedelta(microseconds=1))
 
 
 def _audit_row(entry: AuditEntry) -> dict[str, Any]:
