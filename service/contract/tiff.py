@@ -295,7 +295,11 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
     is_subsampled = photometric == _YCBCR and page.values.get(_SUBSAMPLING, (2, 2)) != (1, 1)
     if is_subsampled and compression == _UNCOMPRESSED:  # Pillow takes the samples for whole ones
         raise UnsupportedImage(f"The TIFF image has subsampled colour without compression, which is not read; {_SAVE}")
-    # Tiles are decoded whole: what lies outside the film costs the same.
+    _check_tiles(page, max_pixels)
+
+
+def _check_tiles(page: Directory, max_pixels: int) -> None:
+    """Tiles are decoded whole: what lies outside the film costs the same."""
     tile_width, tile_length = max(1, page.first(_TILE_WIDTH, 1)), max(1, page.first(_TILE_LENGTH, 1))
     across, down = -(-page.size[0] // tile_width), -(-page.size[1] // tile_length)
     if _TILE_WIDTH in page.values and (pixels := across * tile_width * down * tile_length) > max_pixels:
