@@ -16,6 +16,8 @@ from pathlib import Path
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from service.contract.errors import ConfigError
+
 # Set by the supervisor, inherited by its workers; no setting of the operator's, and so not named CXR_.
 FOLDER_VARIABLE = "CHEST_XRAY_START_FOLDER"
 
@@ -28,19 +30,39 @@ _ENDING_SECONDS = 30.0
 _WORKER = "worker-"
 
 
+# What metrics of a few workers take, and more. Their files are mapped into memory, and a process that finds no room for a page
+# of one is killed by the kernel: its worker would be started again, and killed again, for ever.
+_ROOM_BYTES = 4 * 1024 * 1024
+
+
 def make_folder() -> None:
     """Of the supervisor: make this start's folder, which goes with it, and remove those of starts that were killed.
 
-    Raises OSError.
+    Raises ConfigError.
     """
+    try:
+        folder = _locked_folder()
+    except OSError as fault:
+        reason = fault.strerror or fault
+        raise ConfigError(f"The folder of temporary files (TMPDIR) cannot hold the metrics: {reason}.") from fault
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+
+
+def _locked_folder() -> Path:
+    """Raises OSError."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_if_dead(left)
     # Under another name until it is locked, or a second start might remove it before.
     draft = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}"))
-    _lock(draft)
-    folder = draft.rename(draft.with_name(draft.name.removeprefix("new-")))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[FOLDER_VARIABLE] = str(folder)
+    try:
+        with tempfile.TemporaryFile(dir=draft) as room:
+            room.write(bytes(_ROOM_BYTES))
+        _lock(draft)
+        return draft.rename(draft.with_name(draft.name.removeprefix("new-")))
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def _remove_if_dead(left: Path) -> None:
