@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,10 @@ def main(argv: list[str]) -> int:
     """Exit status 1 if nothing was changed."""
     arguments = _parse(argv)
     try:
-        with alone(arguments.models):
+        if not arguments.models.is_dir():
+            raise BundleNotFound(f"There is no folder {arguments.models}.")
+        # Who only reads needs no right to write, and no turn: the state is replaced as a whole.
+        with nullcontext() if arguments.command in (_list, _log) else alone(arguments.models):
             arguments.command(arguments)
     except (BundleError, OSError) as fault:
         print(fault, file=sys.stderr)
@@ -93,10 +97,10 @@ def _add(arguments: argparse.Namespace) -> None:
 
 
 def _promote(arguments: argparse.Namespace) -> None:
-    if aside := set_damaged_state_aside(arguments.models):
-        print(f"The registry's state was damaged; it is now {aside}, and a new one begins.", file=sys.stderr)
     chosen = _release(arguments.models, arguments.version)
     manifest = _trusted(chosen)
+    if aside := set_damaged_state_aside(arguments.models):
+        print(f"The registry's state was damaged; it is now {aside}, and a new one begins.", file=sys.stderr)
     now = current_choice(arguments.models)
     if chosen.name == now.serving and read_state(arguments.models).choice is not None:
         raise BundleNotFound(f"{chosen.name} is the one that is chosen already.")
@@ -182,7 +186,7 @@ def _folders(models_dir: Path) -> Sequence[Path]:
 def _release(models_dir: Path, version: str) -> Path:
     found = [path for path in _folders(models_dir) if version in (path.name, path.name.rpartition("-")[2])]
     if len(found) != 1:
-        raise BundleNotFound(f"{version} is not one release in {models_dir}; `python -m export.registry list` shows them.")
+        raise BundleNotFound(f"{version!r} is not one release in {models_dir}; `python -m export.registry list` shows them.")
     return found[0]
 
 

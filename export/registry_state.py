@@ -83,9 +83,14 @@ def set_damaged_state_aside(models_dir: Path) -> Path | None:
 
 @contextmanager
 def alone(models_dir: Path) -> Iterator[None]:
-    """Hold the registry's lock: of two commands at once, one's log entry would be lost. Raises BundleNotFound."""
-    if not models_dir.is_dir():
-        raise BundleNotFound(f"There is no folder {models_dir}.")
-    with (models_dir / ".registry.lock").open("w") as lock:
+    """Hold the registry's lock: of two commands that write at once, one's log entry would be lost.
+
+    Raises BundleNotFound if the folder cannot be written.
+    """
+    try:
+        lock = (models_dir / ".registry.lock").open("w")
+    except OSError as fault:
+        raise BundleNotFound(f"{models_dir} cannot be written: {fault.strerror}. Nothing was changed.") from fault
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

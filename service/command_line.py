@@ -27,9 +27,12 @@ def report_faults() -> Iterator[Outcome]:
     outcome = Outcome()
     try:
         yield outcome
-    except (ChestXrayError, OSError) as fault:
+    except ChestXrayError as fault:
         outcome.status = 1
         print(fault, file=sys.stderr)
+    except OSError as fault:
+        outcome.status = 1
+        print(f"{fault.filename}: {fault.strerror}." if fault.filename else fault, file=sys.stderr)
 
 
 @contextmanager

@@ -22,8 +22,7 @@ def usable_cpus(proc: Path = PROC) -> int:
 def _quotas(proc: Path) -> Iterator[float]:
     """CPUs that each group may use which this process is in, directly or through another group."""
     try:
-        memberships = (proc / "cgroup").read_text("utf-8").splitlines()
-        mounts = (proc / "mountinfo").read_text("utf-8").splitlines()
+        memberships, mounts = _lines(proc / "cgroup"), _lines(proc / "mountinfo")
     except OSError:
         return
     groups = {}
@@ -38,6 +37,11 @@ def _quotas(proc: Path) -> Iterator[float]:
         if kind in groups and (kind == "cgroup2" or "cpu" in options.split(",")):
             for folder in _upwards(Path(mount_point), root, groups[kind]):
                 yield from _quota(folder)
+
+
+def _lines(path: Path) -> list[str]:
+    """Names of folders in them are bytes, and need not be text."""
+    return [os.fsdecode(line) for line in path.read_bytes().split(b"\n") if line]
 
 
 def _upwards(mount_point: Path, root: str, group: str) -> Iterator[Path]:

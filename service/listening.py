@@ -5,7 +5,8 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,26 +69,49 @@ def check_tls(options: Mapping[str, Any]) -> None:
     for path in (certificate, key, authorities):
         if path is not None:
             _check_readable(path)
-    password = _Password(options.get("ssl_keyfile_password") or "")
-    try:
-        context = ssl.SSLContext(options.get("ssl_version") or ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key, password.give)
-        context.verify_mode = ssl.VerifyMode(options.get("ssl_cert_reqs") or ssl.CERT_NONE)
-        if authorities is not None:
+    version, demand, ciphers = (options.get(f"ssl_{name}") or None for name in ("version", "cert_reqs", "ciphers"))
+    with _told(f"--ssl-version is {version}: must be one of Python's ssl module, such as 17 (PROTOCOL_TLS_SERVER)."):
+        context = ssl.SSLContext(version or ssl.PROTOCOL_TLS_SERVER)
+    _load_certificate(context, certificate, key, options.get("ssl_keyfile_password") or "")
+    with _told(f"--ssl-cert-reqs is {demand}: must be 0 (callers need no certificate), 1 (may have one) or 2 (must)."):
+        context.verify_mode = ssl.VerifyMode(demand or ssl.CERT_NONE)
+    if authorities is not None:
+        with _told(f"The file {authorities} of --ssl-ca-certs holds no certificates in PEM."):
             context.load_verify_locations(authorities)
-        if options.get("ssl_ciphers"):
-            context.set_ciphers(options["ssl_ciphers"])
+    if ciphers is not None:
+        with _told(f"--ssl-ciphers is {ciphers!r}: OpenSSL knows no such suites."):
+            context.set_ciphers(ciphers)
+
+
+@contextmanager
+def _told(complaint: str) -> Iterator[None]:
+    """Raises ConfigError with this complaint in place of what OpenSSL or Python says, which names none of the options."""
+    try:
+        yield
     except (ssl.SSLError, ValueError) as fault:
+        raise ConfigError(complaint) from fault
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None, given: str) -> None:
+    """key: None if it is in the certificate's file. given: the password. Raises ConfigError."""
+    password = _Password(given)
+    try:
+        context.load_cert_chain(certificate, key, password.give)
+    except (ssl.SSLError, ValueError) as fault:  # ValueError: of a password that is too long
         if password.was_asked_for:
-            raise ConfigError(f"The key {key or certificate} is encrypted; give its --ssl-keyfile-password.") from fault
+            fault_of_it = "does not open it" if given else "is missing"
+            raise ConfigError(
+                f"The key {key or certificate} is encrypted, and its --ssl-keyfile-password {fault_of_it}."
+            ) from fault
         if key is None:
             raise ConfigError(
                 f"The file {certificate} is not a certificate with its private key, in PEM; "
                 "give the key's file: --ssl-keyfile (KEY= of make serve)."
             ) from fault
+        reason = getattr(fault, "reason", None)
         raise ConfigError(
-            f"The certificate {certificate} and the key {key} cannot be used: both must be PEM, the key that of the "
-            f"certificate, and other --ssl options valid. OpenSSL says: {getattr(fault, 'reason', None) or fault}."
+            f"The certificate {certificate} and the key {key} cannot be used: both must be PEM, and the key that of the "
+            f"certificate{f'. OpenSSL says: {reason}' if reason else ''}."
         ) from fault
 
 

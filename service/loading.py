@@ -1,6 +1,7 @@
 """Find the bundle to serve, and make it ready: verified, opened, and proven on its golden inputs."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +88,12 @@ def _candidates(setting: str | None, models_dir: Path) -> list[Path]:
         if choice is None:
             return releases(models_dir)
         return [models_dir / name for name in (choice.serving, *choice.previous)]
-    path = Path(setting).expanduser()
-    if path.is_dir():
-        return [path, *_older(path)]
+    path = Path(os.path.expanduser(setting))  # noqa: PTH111 (Path.expanduser raises for a user that there is not)
+    try:
+        if path.is_dir():
+            return [path, *_older(path)]
+    except OSError as fault:  # behind a folder that may not be entered; a name longer than any may be
+        raise BundleNotFound(f"The bundle at {path} cannot be read: {fault.strerror}.") from fault
     if ":" not in setting:
         raise BundleNotFound(f"No bundle folder at {path}; give a folder or a tag of BentoML's model store, name:version.")
     return _stored(setting)

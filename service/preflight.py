@@ -30,7 +30,8 @@ def main() -> int:
         try:
             records.open()
         except RecordsUnavailable as away:
-            reason = str(away.__cause__).partition("\n")[0]
+            # Of the driver, if it was the driver: SQLAlchemy adds its own words.
+            reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
         AccessPolicy.from_settings(settings, records.database)
         print(f"access: {_access(settings, records.database)}")

@@ -29,6 +29,10 @@ _MEBIBYTE = 1024 * 1024
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# As browsers send it, and so compare it (RFC 6454, 6.2): in lower case, without a path or a slash at its end.
+_ORIGIN = r"^(\*|[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+)$"
+_WORDS_OF = {_ORIGIN: "must be an origin such as https://viewer.example, in lower case and without a slash at its end"}
+
 # Beside the service package, whatever folder the server is started in.
 DEFAULT_DATABASE = Path(__file__).resolve().parent.parent / "records" / "chest-xray.db"
 
@@ -90,7 +94,7 @@ class Settings(BaseSettings):
     rate_limit_storage: str = "memory://"
     allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], NoDecode] = ()
     database_url: str = f"sqlite:///{DEFAULT_DATABASE}"
     database_upgrade: bool = True
     audit_secret: SecretStr | None = Field(default=None, min_length=16)
@@ -154,4 +158,4 @@ def _fault_text(error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     given = "set" if name in _SECRET else repr(error["input"])
-    return f"{PREFIX}{name.upper()} is {given}: {wanted(error)}"
+    return f"{PREFIX}{name.upper()} is {given}: {wanted(error, _WORDS_OF)}"

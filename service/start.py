@@ -12,13 +12,17 @@ import signal
 import stat
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from service.contract.errors import ConfigError
+
 # Set by the supervisor, inherited by its workers; no setting of the operator's, and so not named CXR_.
 FOLDER_VARIABLE = "CHEST_XRAY_START_FOLDER"
 
+# Behind it, the supervisor's process identifier.
 _PREFIX = "chest-xray-start-"
 
 # When the supervisor was killed: for films that are being answered. A client that never reads its answer does not get longer.
@@ -28,19 +32,39 @@ _ENDING_SECONDS = 30.0
 _WORKER = "worker-"
 
 
+# What metrics of a few workers take, and more. Their files are mapped into memory, and a process that finds no room for a page
+# of one is killed by the kernel: its worker would be started again, and killed again, for ever.
+_ROOM_BYTES = 4 * 1024 * 1024
+
+
 def make_folder() -> None:
     """Of the supervisor: make this start's folder, which goes with it, and remove those of starts that were killed.
 
-    Raises OSError.
+    Raises ConfigError.
     """
+    try:
+        folder = _locked_folder()
+    except OSError as fault:
+        reason = fault.strerror or fault
+        raise ConfigError(f"The folder of temporary files (TMPDIR) cannot hold the metrics: {reason}.") from fault
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+
+
+def _locked_folder() -> Path:
+    """Raises OSError."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_if_dead(left)
     # Under another name until it is locked, or a second start might remove it before.
-    draft = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}"))
-    _lock(draft)
-    folder = draft.rename(draft.with_name(draft.name.removeprefix("new-")))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[FOLDER_VARIABLE] = str(folder)
+    draft = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}{os.getpid()}-"))
+    try:
+        with tempfile.TemporaryFile(dir=draft) as room:
+            room.write(bytes(_ROOM_BYTES))
+        _lock(draft)
+        return draft.rename(draft.with_name(draft.name.removeprefix("new-")))
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def _remove_if_dead(left: Path) -> None:
@@ -61,6 +85,7 @@ def join_metrics() -> None:
     if folder is None:
         return
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    Path(folder).mkdir(mode=0o700, exist_ok=True)  # who cleans up temporary files may have taken it away
     own = os.open(Path(folder, f"{_WORKER}{os.getpid()}"), os.O_RDONLY | os.O_CREAT, 0o600)
     fcntl.flock(own, fcntl.LOCK_EX)  # for good, after whoever looks at this moment whether it is free
     mark_process_dead(os.getpid(), folder)  # type: ignore[no-untyped-call]
@@ -83,12 +108,12 @@ def end_with_supervisor() -> None:
 
 
 def _end_after(folder: str) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # is had when the supervisor lets go
-        os.close(descriptor)
-    except FileNotFoundError:  # the next start, or another worker, has removed it already
-        pass
+    supervisor = int(Path(folder).name.removeprefix(_PREFIX).partition("-")[0])
+    with suppress(FileNotFoundError):
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)  # is had when the supervisor lets go, and kept
+    # A folder that a worker made anew is locked by no supervisor.
+    while os.getppid() == supervisor:
+        threading.Event().wait(1.0)
     shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(_ENDING_SECONDS)

@@ -220,6 +220,31 @@ def test_a_damaged_state_is_named_and_promoting_begins_anew(models, capsys, text
     assert (models / f"{STATE_NAME}.damaged").read_text() == text
 
 
+@pytest.mark.parametrize("version", ["1.1.0", "9.9.9"])
+def test_promoting_in_vain_leaves_a_damaged_state_where_it_is(models, capsys, version):
+    (models / STATE_NAME).write_text('{"serving": "chest-xray-1.0.0", "previous": [], "log": [7]}')
+    spoil(models, "1.1.0")
+    assert run(models, "promote", version) == 1
+    assert serving(models) == ["1.0.0"]  # what its readable part says
+    assert sorted(path.name for path in models.glob(f"{STATE_NAME}*")) == [STATE_NAME]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_who_may_only_read_can_list_and_is_told_why_nothing_else(models, capsys):
+    run(models, "promote", "1.1.0")
+    (models / ".registry.lock").unlink()
+    for folder in (models, *models.parents[:3]):  # pytest's own are for root alone
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        assert "chosen, serves" in listed(models, capsys)[0]["chest-xray-1.1.0"]
+        assert run(models, "log") == 0
+        assert run(models, "promote", "1.2.0") == 1
+        assert capsys.readouterr().err == f"{models} cannot be written: Permission denied. Nothing was changed.\n"
+    finally:
+        os.seteuid(0)
+
+
 def test_the_log_shows_what_was_decided_the_latest_first(models, capsys):
     run(models, "promote", "1.1.0", "--note", "Fewer false alarms.")
     run(models, "rollback", "--note", "More misses.")

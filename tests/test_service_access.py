@@ -457,7 +457,8 @@ def test_a_file_without_public_keys_is_noticed_at_the_start(tmp_path, content):
 
 
 def test_keys_are_fetched_under_tls_only(tmp_path):
-    for source in ("http://login.hospital.example/jwks", "ftp://x/y", str(tmp_path / "absent.json")):
+    nowhere = ("https://", "https:///jwks", "https://login.hospital.example:99999/jwks")
+    for source in ("http://login.hospital.example/jwks", "ftp://x/y", *nowhere, str(tmp_path / "absent.json")):
         with pytest.raises(ConfigError, match="CXR_JWKS"):
             TokenVerifier(Issuer(source, ISSUER, AUDIENCE, "roles"))
 
@@ -566,7 +567,13 @@ def test_while_redis_is_away_each_process_counts_alone(caplog):
 
 @pytest.mark.parametrize(
     ("rate", "storage"),
-    [("many", "memory://"), ("1/fortnight", "memory://"), ("1/minute", "redis-ish://h"), ("1/minute", "x")],
+    [
+        ("many", "memory://"),
+        ("1/fortnight", "memory://"),
+        ("0/minute", "memory://"),
+        ("1/minute", "redis-ish://h"),
+        ("1/minute", "x"),
+    ],
 )
 def test_a_rate_or_storage_that_cannot_be_is_named(rate, storage):
     with pytest.raises(ConfigError, match="CXR_RATE_LIMIT"):

@@ -58,6 +58,14 @@ def test_a_container_of_version_2_has_its_quota(machine, quota, cpus):
     assert machine(V2, ["0::/"], {"cgroup/cpu.max": quota}) == cpus
 
 
+def test_a_mount_point_whose_name_is_no_text_hinders_nothing(machine, tmp_path):
+    machine(V2, ["0::/"], {"cgroup/cpu.max": "200000 100000"})
+    with (tmp_path / "mountinfo").open("ab") as mounts:
+        mounts.write(b"31 25 8:2 / /mnt/Aufnahmen-\xfc rw - ext4 /dev/sdb1 rw\n")  # of Latin-1
+        mounts.write("32 25 8:3 / /mnt/a\u2028b\rc rw - ext4 /dev/sdc1 rw\n".encode())  # line breaks to Python, not to Linux
+    assert usable_cpus(tmp_path) == 2
+
+
 def test_the_smallest_quota_on_the_way_up_counts(machine):
     files = {
         "cgroup/cpu.max": "max 100000",

@@ -1,6 +1,7 @@
 """What `bentoml serve` is told about where and how to listen: what cannot work is named before anything starts."""
 
 import os
+import re
 import socket
 
 import pytest
@@ -50,7 +51,7 @@ def options(files, certificate, key, **others):
         ("certificate", "other key", "the key that of the certificate"),
         ("certificate", "text", "both must be PEM"),
         ("text", "key", "both must be PEM"),
-        ("encrypted certificate", "encrypted key", "is encrypted; give its --ssl-keyfile-password"),
+        ("encrypted certificate", "encrypted key", "is encrypted, and its --ssl-keyfile-password is missing"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_is_named(files, certificate, key, complaint):
@@ -58,10 +59,31 @@ def test_a_certificate_that_cannot_be_used_is_named(files, certificate, key, com
         check_tls(options(files, certificate, key))
 
 
-@pytest.mark.parametrize("others", [{"ssl_ciphers": "none such"}, {"ssl_cert_reqs": 7}, {"ssl_version": 99}])
-def test_another_option_of_tls_that_cannot_be_used_is_named(files, others):
-    with pytest.raises(ConfigError, match="other --ssl options valid"):
-        check_tls(options(files, "certificate", "key", **others))
+def test_a_password_that_is_wrong_is_not_called_missing(files):
+    for password in ("another password", "far too long " * 100):
+        with pytest.raises(ConfigError, match="does not open it"):
+            check_tls(options(files, "encrypted certificate", "encrypted key", ssl_keyfile_password=password))
+
+
+@pytest.mark.parametrize(
+    ("others", "complaint"),
+    [
+        ({"ssl_ciphers": "none such"}, "--ssl-ciphers is 'none such': OpenSSL knows no such suites."),
+        ({"ssl_cert_reqs": 7}, "--ssl-cert-reqs is 7: must be 0 (callers need no certificate), 1 (may have one) or 2 (must)."),
+        ({"ssl_version": 99}, "--ssl-version is 99: must be one of Python's ssl module, such as 17 (PROTOCOL_TLS_SERVER)."),
+        ({"ssl_ca_certs": "text"}, "The file {text} of --ssl-ca-certs holds no certificates in PEM."),
+    ],
+)
+def test_another_option_of_tls_that_cannot_be_used_is_named(files, others, complaint):
+    given = {name: str(files.get(value, value)) if isinstance(value, str) else value for name, value in others.items()}
+    with pytest.raises(ConfigError, match=f"^{re.escape(complaint.format(**files))}$"):
+        check_tls(options(files, "certificate", "key", **given))
+
+
+def test_nothing_of_a_library_s_insides_is_in_a_complaint(files):
+    for certificate, key in (("key", "certificate"), ("text", "key"), ("certificate", "text")):
+        with pytest.raises(ConfigError, match=r"both must be PEM, and the key that of the certificate\.$"):
+            check_tls(options(files, certificate, key))
 
 
 def test_what_works_raises_nothing(files):

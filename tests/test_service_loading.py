@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import bentoml
@@ -31,6 +32,23 @@ def test_a_path_is_taken_as_it_is(tmp_path):
     assert locate_bundle(str(tmp_path)) == tmp_path
     with pytest.raises(BundleNotFound, match="folder"):
         locate_bundle(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("setting", ["~no-such-user/bundle", "a" * 300, "/dev/null/bundle"])
+def test_a_path_that_leads_nowhere_is_named(setting):
+    with pytest.raises(BundleNotFound, match=f"{setting}[ ;]"):
+        locate_bundle(setting)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_bundle_in_a_folder_that_may_not_be_entered_is_named(tmp_path):
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(BundleNotFound, match="cannot be read: Permission denied"):
+            locate_bundle(str(tmp_path / "bundle"))
+    finally:
+        os.seteuid(0)
 
 
 def test_a_tag_is_looked_up_in_the_model_store(tmp_path):

@@ -121,7 +121,7 @@ def test_a_database_that_is_away_is_told_and_hinders_no_start(check):
     status, found, faults = check(CXR_DATABASE_URL="postgresql://user:hunter2@127.0.0.1:1/records")
     assert (status, faults.count("\n")) == (0, 1)
     assert "database: postgresql+psycopg://user:***@127.0.0.1:1/records\n" in found
-    assert "until then the service is not ready" in faults
+    assert "until then the service is not ready: connection failed: " in faults
 
 
 @pytest.mark.slow

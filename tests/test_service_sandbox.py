@@ -4,7 +4,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import fields
 from pathlib import Path
 from time import monotonic
@@ -111,16 +110,40 @@ def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process():
     sandbox.close()
 
 
-def test_a_film_that_kills_its_process_is_unreadable_and_the_next_one_is_read():
+@pytest.fixture
+def kill(monkeypatch):
+    """Kills so many processes as soon as they have a film; returns those killed."""
+
+    def kill(times):
+        killed, decode = [], decoder_module._Process.decode
+
+        def decode_and_die(process, *arguments):
+            if len(killed) < times:
+                killed.append(process)
+                process._popen.kill()
+            return decode(process, *arguments)
+
+        monkeypatch.setattr(decoder_module._Process, "decode", decode_and_die)
+        return killed
+
+    return kill
+
+
+def test_a_film_whose_process_was_killed_by_somebody_else_is_read_by_another(kill):
     sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
-    os.kill(process._popen.pid, signal.SIGSTOP)
-    killer = threading.Timer(0.3, process._popen.kill)
-    killer.start()
+    for _ in range(2):  # the first film's process is begun for it, the second one's was waiting
+        killed = kill(1)
+        assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+        assert [process.status for process in killed] == [-signal.SIGKILL]
+    sandbox.close()
+
+
+def test_a_film_that_kills_two_processes_is_unreadable_and_the_next_one_is_read(kill):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    killed = kill(2)
     with pytest.raises(UnreadableImage, match="breaks"):
         sandbox.decode(FILES["jpeg"], 256, soon())
-    killer.join()
+    assert len(killed) == 2
     assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
     sandbox.close()
 
@@ -175,9 +198,9 @@ def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(mon
 def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(monkeypatch, answer):
     sandbox = SandboxedDecoder(DecodeLimits())
     sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
+    process, parse_answer = only_process(sandbox), messages.parse_answer
     with monkeypatch.context() as patched:
-        patched.setattr(messages, "read_head", lambda read: json.loads(answer))
+        patched.setattr(messages, "parse_answer", lambda _, read: parse_answer(json.loads(answer), read))
         with pytest.raises(UnreadableImage, match="breaks"):
             sandbox.decode(FILES["jpeg"], 256, soon())
     assert not process.is_alive()

@@ -37,6 +37,9 @@ def test_what_is_meant_for_the_tests_is_no_setting(environment):
     assert read_settings(environment(CXR_TEST_FILMS="a folder")) == read_settings({})
 
 
+ORIGIN = "must be an origin such as https://viewer.example, in lower case and without a slash at its end"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -51,12 +54,18 @@ def test_what_is_meant_for_the_tests_is_no_setting(environment):
         ("CXR_ENVIRONMENT", "prod", "must be 'development' or 'production'"),
         ("CXR_EXPLAIN_PRELOAD", "maybe", "must be true or false"),
         ("CXR_ALLOWED_NETWORKS", "10.0.0.1/8", "must be a network such as 10.0.0.0/8 or 2001:db8::/32"),
+        *[("CXR_CORS_ORIGINS", origin, ORIGIN) for origin in ("viewer.example", "https://v.example/", "https://V.example")],
     ],
 )
 def test_an_impossible_value_raises_and_is_told_what_is_possible(environment, name, value, words):
     with pytest.raises(ConfigError) as refused:
         read_settings(environment(**{name: value}))
     assert str(refused.value) == f"A setting is out of range. {name} is {value!r}: {words}."
+
+
+def test_origins_are_taken_as_browsers_send_them(environment):
+    origins = "https://viewer.example,http://localhost:8080, http://[::1]:80 ,app://viewer,*"
+    assert read_settings(environment(CXR_CORS_ORIGINS=origins)).cors_origins == tuple(map(str.strip, origins.split(",")))
 
 
 def test_idle_connections_are_kept_longer_than_proxies_keep_theirs(environment):

@@ -1,5 +1,6 @@
 """Servers of one user side by side, workers and supervisors that are killed: what each leaves to the others, and behind."""
 
+import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,6 +115,26 @@ def test_of_a_supervisor_that_was_killed_nothing_is_left_and_its_port_is_free(se
         listener.bind((parts.hostname, parts.port))
     assert not left.exists()
     assert value_of(first, "cxr_predictions_total") == 2
+
+
+def test_a_folder_that_was_cleaned_away_costs_counts_and_not_the_service(bundle_path, folder):
+    environment = environment_without_settings() | {"CXR_BUNDLE": str(bundle_path), "TMPDIR": str(folder)}
+    with served(environment) as server:
+        httpx.post(f"{server.address}/predict", content=PNG).raise_for_status()
+        shutil.rmtree(start_folder(server))
+        assert value_of(server, "cxr_predictions_total") == 1
+        killed = worker_of(server)
+        killed.kill()
+        killed.wait()
+        assert eventually(lambda: answers(server))
+        httpx.post(f"{server.address}/predict", content=PNG).raise_for_status()
+        assert value_of(server, "cxr_predictions_total") == 1
+        with served(environment):
+            assert value_of(server, "cxr_predictions_total") == 1
+        left, worker = start_folder(server), worker_of(server)
+        server.process.kill()
+        worker.wait(30)
+        assert not left.exists()
 
 
 def test_a_server_that_is_told_to_end_removes_its_folder(servers):

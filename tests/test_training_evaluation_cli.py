@@ -340,6 +340,12 @@ def test_parts_have_names_of_their_own(metrics):
     assert set(CORE_PARTS) == set(metrics) & set(names)
 
 
+def test_parts_may_have_blanks_between_them(bundle_path, data, tmp_path):
+    options = ["--out", str(tmp_path), "--resamples", "100", "--threads", "1", "--parts", "calibration, operating_points"]
+    assert main([str(bundle_path), "--data", str(data), *options]) == 0
+    assert {"calibration", "operating_points"} <= set(json.loads((tmp_path / "metrics.json").read_text("utf-8")))
+
+
 def test_options_that_name_nothing_are_refused(bundle_path, data, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(bundle_path), "--data", str(data), "--parts", "calibration,horoscope"])

@@ -76,9 +76,12 @@ def _when(wait_seconds: int) -> str:
 
 def _parsed(rate: str) -> RateLimitItem:
     try:
-        return parse(rate)
+        parsed = parse(rate)
+        if parsed.amount < 1:
+            raise ValueError(f"{rate} lets nobody call")
     except ValueError as fault:
         raise ConfigError(f"CXR_RATE_LIMIT is {rate!r}; write a rate such as 100/minute.") from fault
+    return parsed
 
 
 def _storage(url: str) -> Storage:

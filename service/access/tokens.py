@@ -153,7 +153,9 @@ class KeySet:
 def _is_trustworthy(url: str) -> bool:
     try:
         parts = urlsplit(url)
-    except ValueError:  # half an IPv6 address
+        if not parts.hostname or parts.port == 0:
+            return False
+    except ValueError:  # half an IPv6 address, or no port
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1"))
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -70,7 +71,8 @@ async def _metrics(request: Request) -> Response:
 def _all_processes_metrics() -> bytes:
     # Set under `bentoml serve`; prometheus_client then keeps its values in files there, one for each process.
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder is None:
+    # Who cleans up temporary files may have taken it away: this process's own values are left.
+    if folder is None or not Path(folder).is_dir():
         return generate_latest(REGISTRY)
     forget_dead_workers(folder)
     registry = CollectorRegistry()

@@ -62,7 +62,19 @@ class SandboxedDecoder:
 
         Raises InputError, OutOfTime, or DecoderFailed if there is no process to be had.
         """
-        process = self._take(deadline)
+        try:
+            return self._decoded_by(self._take(deadline), film, decode_side_px, deadline)
+        except _Gone as fault:
+            # By the film, or by somebody else: the kernel that wants memory, or an operator. A second process tells.
+            logger.warning("The process that decoded a film ended (%s); the film is tried again in another", fault)
+        try:
+            return self._decoded_by(self._start(deadline), film, decode_side_px, deadline)
+        except _Gone as fault:
+            logger.warning("The film broke the second process as well (%s)", fault)
+            raise UnreadableImage("The film's file breaks the program that decodes it; export the film again.") from fault
+
+    def _decoded_by(self, process: "_Process", film: bytes, decode_side_px: int | None, deadline: float) -> Radiograph:
+        """Raises InputError, OutOfTime, or _Gone."""
         try:
             decoded = process.decode(film, decode_side_px, self._limits, deadline)
         except InputError:
@@ -70,8 +82,7 @@ class SandboxedDecoder:
             raise
         except _Gone as fault:
             process.end()
-            logger.warning("A film broke the process that decoded it, which ended with status %s", process.status)
-            raise UnreadableImage("The film's file breaks the program that decodes it; export the film again.") from fault
+            raise _Gone(f"status {process.status}") from fault
         except BaseException:
             # Out of time: what is left in its pipes must not answer for the next film.
             process.end()
@@ -90,6 +101,9 @@ class SandboxedDecoder:
                 if process.is_alive():
                     return process
                 process.end()
+        return self._start(deadline)
+
+    def _start(self, deadline: float) -> "_Process":
         return _Process(_BYTES_PER_PIXEL * self._limits.max_pixels + _ROOM_BYTES, deadline)
 
     def _give_back(self, process: "_Process") -> None:

@@ -39,6 +39,8 @@ class Database:
         self._file = SqliteFile(Path(str(self._url.database))) if self.is_sqlite else None
         if self._file is not None:
             _begin_as_told(self.engine, self._file)
+        else:
+            _check_options(self.engine)
 
     @property
     def name(self) -> str:
@@ -165,6 +167,12 @@ def _parsed(url: str) -> URL:
         )
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ConfigError("CXR_DATABASE_URL names no file; records in memory would not outlive the process.")
+    if parsed.get_backend_name() == "sqlite" and parsed.query:
+        raise ConfigError(
+            "CXR_DATABASE_URL has options behind its ?, of which SQLite's takes none; write sqlite:////folder/records.db."
+        )
+    if parsed.port is not None and not 0 < parsed.port <= 65535:
+        raise ConfigError(f"CXR_DATABASE_URL names the port {parsed.port}, which is not between 1 and 65535.")
     return parsed.set(drivername=_DRIVERS[parsed.drivername])
 
 
@@ -181,6 +189,19 @@ def _engine_options(is_sqlite: bool) -> dict[str, Any]:
         },
         "pool_timeout": LOCK_WAIT_SECONDS,
     }
+
+
+def _check_options(engine: Engine) -> None:
+    """Of PostgreSQL's client library, by their names. Raises ConfigError."""
+    # Not at import: SQLite does without it.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    try:
+        options = engine.dialect.create_connect_args(engine.url)[1]
+        make_conninfo(**{name: value for name, value in options.items() if name != "context"})  # which is Python's driver's own
+    except ProgrammingError as fault:
+        raise ConfigError(f"CXR_DATABASE_URL has an option that PostgreSQL does not know: {fault}.") from fault
 
 
 def _begin_as_told(engine: Engine, file: SqliteFile) -> None:

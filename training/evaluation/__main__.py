@@ -209,12 +209,13 @@ def _part_names(text: str) -> tuple[str, ...]:
     if text == QUICK:
         return tuple(part.name for part in PARTS if part not in LONG)
     known = tuple(part.name for part in PARTS)
-    unknown = [name for name in text.split(",") if name not in known]
+    names = tuple(name.strip() for name in text.split(","))
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise argparse.ArgumentTypeError(
             f"unknown part {', '.join(map(repr, unknown))}; choose {QUICK}, or of {', '.join(known)}"
         )
-    return tuple(text.split(","))
+    return names
 
 
 def _is_training_folder(evidence: Evidence) -> bool:
