@@ -270,6 +270,16 @@ def test_a_jpeg_is_reduced_while_decoding_but_never_below_the_side_asked_for():
     assert Radiograph.from_bytes(data).pixels.shape == (1024, 1024)
 
 
+@pytest.mark.parametrize("side", [0x3FFF, 12_000])
+def test_a_webp_that_claims_more_pixels_than_can_be_decoded_is_too_large(side):
+    """Pillow judges the size by a limit of its own before the header can be asked for it."""
+    data = bytearray(encode(FILM, "WEBP"))
+    start_code = data.index(b"\x9d\x01\x2a")  # before width and height (RFC 6386, 9.1)
+    data[start_code + 3 : start_code + 7] = struct.pack("<HH", side, side)
+    with pytest.raises(ImageTooLarge):
+        Radiograph.from_bytes(bytes(data))
+
+
 def test_a_forged_header_is_refused_before_any_pixel_is_decoded():
     bomb = png_claiming(100_000, 100_000)
     assert len(bomb) < 100

@@ -28,10 +28,12 @@ def open_input():
     os.close(theirs)
 
 
-def test_a_step_is_the_command_that_it_stands_for(open_input):
+def test_a_step_is_the_command_that_it_stands_for(open_input, tmp_path):
     def run(*command):
         done = subprocess.run(command, cwd=ROOT, stdin=open_input, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
-    for options in (["--models", "models", "log"], ["--models", "nowhere", "list"], ["--help"], ["unheard-of"]):
-        assert run(*STEP, "export.registry", *options) == run(sys.executable, "-m", "export.registry", *options)
+    (tmp_path / "film.json").write_text('{"label": "Normal"}')
+    read, absent = (["json.tool", str(tmp_path / name)] for name in ("film.json", "absent"))
+    for command in (read, absent, ["json.tool", "--help"], ["export.registry", "--models", "nowhere", "list"]):
+        assert run(*STEP, *command) == run(sys.executable, "-m", *command)

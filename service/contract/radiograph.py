@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from PIL import WebPImagePlugin
+from PIL import Image, WebPImagePlugin
 
 from service.contract import bmp, colour, dicom, dicom_file, grey, jpeg, jpeg_file, mangled, png, tiff
 from service.contract.errors import (
@@ -178,6 +178,8 @@ def _damage_reported(data: bytes, format_name: str) -> Iterator[None]:
     """Raise UnreadableImage for what readers raise on damage, in our words: a library's may quote the file."""
     try:
         yield
+    except Image.DecompressionBombError as fault:  # of WebP, whose size Pillow judges before it makes room for the film
+        raise ImageTooLarge("The image has more pixels than can be decoded; send a smaller copy.") from fault
     except (UnreadableImage, *_DAMAGED) as fault:
         if explained := mangled.explain_damage(data, format_name):
             raise UnreadableImage(explained) from fault
