@@ -34,6 +34,9 @@ _KIND_OF = {"jpeg8_decode": "JPEG", "jpegls_decode": "JPEG-LS", "jpeg2k_decode":
 # What JPEG, JPEG-LS and JPEG 2000 end with; behind it there is only padding.
 _END = b"\xff\xd9"
 
+# Tag of an item, which each fragment and the offset table before them is (PS3.5 A.4).
+_ITEM = b"\xfe\xff\x00\xe0"
+
 # What a JPEG 2000 codestream begins with: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 
@@ -80,12 +83,11 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     import imagecodecs
 
     # Not by the offset table, the first item, in which some writers list fragments: of one frame, all are (PS3.5 A.4).
-    try:
-        _, *fragments = generate_fragments(data)
-    except ValueError as fault:
+    if not data.startswith(_ITEM):
         raise UnreadableImage(
             f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) has it; export the film again."
-        ) from fault
+        )
+    _, *fragments = generate_fragments(data)
     frame = b"".join(fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
