@@ -428,6 +428,16 @@ def test_a_compressed_film_that_was_cut_off_is_said_to_be_truncated(syntax):
         Radiograph.from_bytes(data[: -len(SEQUENCE_DELIMITER) - 1500])
 
 
+@pytest.mark.parametrize("syntax", [syntax for syntax in SYNTAXES if syntax != uid.RLELossless], ids=lambda syntax: syntax.name)
+def test_a_frame_without_an_offset_table_before_it_is_read(syntax):
+    pixels, attributes = pixels_for(syntax)
+    data = compressed_dicom(pixels, syntax, **attributes)
+    table = data.index(b"\xfe\xff\x00\xe0")
+    length = struct.unpack_from("<I", data, table + 4)[0]
+    without = data[:table] + data[table + 8 + length :]
+    assert np.array_equal(Radiograph.from_bytes(without).pixels, Radiograph.from_bytes(data).pixels)
+
+
 def test_pixels_that_are_not_encapsulated_are_refused_as_such():
     data = dicom_file(DEEP, **TWELVE)  # which names the syntax of its own pixels
     data = data.replace(uid.ExplicitVRLittleEndian.encode(), uid.RLELossless.encode())

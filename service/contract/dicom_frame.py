@@ -44,6 +44,9 @@ _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 MAX_BOXES = 64
 
+# Of frames, as far as they differ from tables of offsets, which begin with 0.
+_BEGINNINGS = (b"\xff\xd8\xff", _JPEG_2000_START)
+
 # A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
 MAX_TILES = 4096
 
@@ -82,13 +85,13 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     # Not at import: most films need no codec.
     import imagecodecs
 
-    # Not by the offset table, the first item, in which some writers list fragments: of one frame, all are (PS3.5 A.4).
+    # The first item is the offset table (PS3.5 A.4), which says nothing of one frame. A few writers leave it out.
     if not data.startswith(_ITEM):
         raise UnreadableImage(
             f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) has it; export the film again."
         )
-    _, *fragments = generate_fragments(data)
-    frame = b"".join(fragments)
+    table, *fragments = generate_fragments(data)
+    frame = b"".join([table, *fragments] if table.startswith(_BEGINNINGS) else fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
         # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.

@@ -6,6 +6,7 @@ Source: ITU-T T.81, F.2 and H.2 (decoding).
 """
 
 import io
+import re
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,8 @@ _BITS_OF_PILLOW = 8
 
 # Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
 _FURTHER_DATA = bytes(range(0xFF))
+
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 # What libjpeg fills a film with whose data have ended: coefficients of zero. 127 is its complement, as CMYK is stored.
 _MID_GREY = {127, 128}
@@ -127,9 +130,14 @@ def _bytes_of(image: ImageFile.ImageFile) -> bytes:
 
 
 def _with_further_data(data: bytes) -> bytes:
-    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there."""
-    end = jpeg.check_segments(data).scan_ends[0]
-    return data[:end] + _FURTHER_DATA + data[end:]
+    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there.
+
+    They follow twice, since a decoder skips them up to the next restart marker where it expects one.
+    """
+    coded = jpeg.check_segments(data).scan_data[0]
+    restarts = len(_RESTART.findall(data, coded.start, coded.stop))
+    next_restart = bytes((0xFF, 0xD0 + restarts % 8))
+    return data[: coded.stop] + _FURTHER_DATA + next_restart + _FURTHER_DATA + data[coded.stop :]
 
 
 def _ends_early() -> UnreadableImage:
