@@ -415,7 +415,11 @@ def test_an_offset_table_says_nothing_of_a_film_that_has_one_frame(offsets):
 SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
+CUT_OFF = pytest.mark.filterwarnings("ignore:End of file reached before delimiter")
+
+
 # PS3.5 A.4 asks for a delimiter behind the last fragment; a film is whole without.
+@CUT_OFF
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_frame_without_a_delimiter_behind_it_is_read(syntax):
     pixels, attributes = pixels_for(syntax)
@@ -426,12 +430,23 @@ def test_a_frame_without_a_delimiter_behind_it_is_read(syntax):
         assert np.array_equal(Radiograph.from_bytes(data[:-missing]).pixels, whole)
 
 
+@CUT_OFF
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_compressed_film_that_was_cut_off_is_said_to_be_truncated(syntax):
     pixels, attributes = pixels_for(syntax)
     data = compressed_dicom(pixels, syntax, **attributes)
     with pytest.raises(UnreadableImage, match="truncated"):
         Radiograph.from_bytes(data[: -len(SEQUENCE_DELIMITER) - 1500])
+
+
+@pytest.mark.parametrize("syntax", [syntax for syntax in SYNTAXES if syntax != uid.RLELossless], ids=lambda syntax: syntax.name)
+def test_a_frame_without_an_offset_table_before_it_is_read(syntax):
+    pixels, attributes = pixels_for(syntax)
+    data = compressed_dicom(pixels, syntax, **attributes)
+    table = data.index(b"\xfe\xff\x00\xe0")
+    length = struct.unpack_from("<I", data, table + 4)[0]
+    without = data[:table] + data[table + 8 + length :]
+    assert np.array_equal(Radiograph.from_bytes(without).pixels, Radiograph.from_bytes(data).pixels)
 
 
 def test_pixels_that_are_not_encapsulated_are_refused_as_such():

@@ -18,13 +18,15 @@ CHESTS = [
     "TORAX", "TÓRAX", "Tórax PA", "TORACE", "TORACIC", "TORACICO", "TORAKS", "PULMON", "PULMÓN", "PULMÃO", "PULMÕES",
     "POLMONI", "POUMON", "PECHO", "BRUST", "BRUSTKORB", "GÖĞÜS", "KLATKA PIERSIOWA", "PŁUCA", "HRUDNÍK", "ГРУДНАЯ КЛЕТКА",
     "ЛЁГКИЕ", "ΘΩΡΑΚΑΣ", "胸部", "胸", "肺", "흉부", "HEART", "MEDIASTINUM", "RIB", "RIBS", "RIB CAGE", "LEFT RIBS",
-    "CÔTES", "RIPPEN", "COSTILLAS",
+    "CÔTES", "RIPPEN", "COSTILLAS", "RIBBEN", "ŻEBRA", "KLP", "HRUDNÍ KOŠ", "GRUDNI KOŠ", "ОГП", "ГРЪДЕН КОШ", "БЯЛ ДРОБ",
+    "ПЛУЋА", "РЕБРА", "TÜDŐ", "RINDKERE", "KOPSUD", "KRŪTINĖS LĄSTA", "PLAUČIAI", "KRŪŠU KURVIS", "COASTE", "BRJÓSTHOL",
+    "폐", "رئة", "قفسه سینه", "ריאות", "ทรวงอก", "छाती", "KIFUA",
 ]  # fmt: skip
 
 SAYING_NOTHING = [
     "", " ", "*", "?", "-", ".", "0", "NA", "N/A", "n.a.", "NONE", "NULL", "UNK", "UNKNOWN", "Unknown", "OTHER",
     "DEFAULT", "UNSPECIFIED", "NOT SPECIFIED", "NOT AVAILABLE", "DESCONOCIDO", "INCONNU", "UNBEKANNT", "PA",
-    "PORTABLE AP",
+    "PORTABLE AP", "KEINE ANGABE", "SIN ESPECIFICAR", "NON SPECIFICATO", "НЕИЗВЕСТНО", "不明", "TEST",
 ]  # fmt: skip
 
 OTHER_PARTS = [
@@ -66,6 +68,8 @@ NOT_FRONTAL = [
     "LLAT", "LAT.", "LEFT LATERAL", "LATERALE", "LATERO-LATERAL", "OBLIQUE", "OBL", "PA OBL", "OBLICUA", "OBLIQUA",
     "SCHRAEG", "SCHRÄG", "SEITLICH", "PROFIL", "PERFIL", "PROFILO", "DECUBITUS", "DECUB", "L DECUBITUS",
     "DECUBITO LATERAL", "AP LLD", "БОКОВАЯ", "側面", "CC", "MLO",
+    "LLATERAL", "CROSSTABLE", "XTLAT", "ZIJDELINGS", "SIDEBILDE", "SIVUKUVA", "BOČNÁ", "ŠIKMÁ", "OLDALIRÁNYÚ", "FERDE", "YAN",
+    "ΠΡΟΦΙΛ", "ПРОФИЛ", "ŠONINĖ", "KÜLGVAADE", "جانبي", "ด้านข้าง", "NGHIÊNG",
 ]  # fmt: skip
 
 

@@ -92,6 +92,12 @@ OTHERS = [
         for data in (PNG, JPEG, dicom_file(FILM), *(encode(FILM, name) for name in ("TIFF", "BMP", "WEBP")))
     ],
     ("base64", base64.encodebytes(dicom_file(FILM))),
+    *[
+        ("JSON that holds base64", json.dumps({"patient": "x", "image": base64.b64encode(data).decode()}).encode())
+        for data in (PNG, JPEG, dicom_file(FILM))
+    ],
+    ("JSON that holds base64", b'{"image": "data:image/png;base64,' + base64.b64encode(PNG)),
+    ("byte order mark", b"\xef\xbb\xbf" + dicom_file(FILM)),
     ("base64", b'"' + base64.b64encode(PNG) + b'"'),
 ]
 

@@ -1,5 +1,6 @@
 """JPEG of every process and depth, whole and cut off."""
 
+import re
 import struct
 
 import imagecodecs
@@ -107,6 +108,23 @@ def test_coded_data_that_end_early_are_damage_even_before_an_end_marker(name, de
         for ended in (cut, cut + END):
             with pytest.raises(UnreadableImage, match="again"):
                 Radiograph.from_bytes(ended, decode_side_px=decode_side_px)
+
+
+# ITU-T T.81, E.2.4: where a restart marker should stand, decoders skip everything else, and go on without a word.
+@pytest.mark.parametrize("decode_side_px", [None, 256])
+@pytest.mark.parametrize(
+    "restart", [{"restart_marker_blocks": 1}, {"restart_marker_blocks": 9}, {"restart_marker_rows": 1}], ids=str
+)
+@pytest.mark.parametrize("pixels", [FILM, COLOUR], ids=["grey", "colour"])
+def test_coded_data_that_end_at_a_restart_are_damage(pixels, restart, decode_side_px):
+    data = encode(pixels, "JPEG", quality=90, **restart)
+    Radiograph.from_bytes(data, decode_side_px=decode_side_px)
+    restarts = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data) if found.start() > data.index(b"\xff\xda")]
+    for share in (0, 0.3, 0.5, 0.9):
+        marker = restarts[int(share * len(restarts))]
+        for end in (marker, marker + 2):
+            with pytest.raises(UnreadableImage, match="coded data end before"):
+                Radiograph.from_bytes(data[:end] + END, decode_side_px=decode_side_px)
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.3, 0.5])

@@ -1,5 +1,7 @@
 """Films that were taken for text on their way, and sound films that look a little as if they had been."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,9 @@ MANGLING = {
     "7 bits": lambda data: bytes(byte & 0x7F for byte in data),
     "UTF-8 of Latin-1": lambda data: data.decode("latin-1").encode(),
     "UTF-8 with replacements": lambda data: data.decode("utf-8", "replace").encode(),
+    "UTF-16 of Latin-1": lambda data: data.decode("latin-1").encode("utf-16"),
+    "UTF-16, big endian, with replacements": lambda data: b"\xfe\xff" + data.decode("utf-8", "replace").encode("utf-16-be"),
+    "UTF-16 without a mark": lambda data: data.decode("latin-1").encode("utf-16-le"),
     "question marks": lambda data: data.decode("ascii", "replace").replace("\ufffd", "?").encode(),
 }
 
@@ -46,7 +51,7 @@ NOT_CODED = ("tiff", "tiff with its directory behind", "deflated tiff", "bmp", "
 BARELY_CHANGED = {("LF for CR LF", name) for name in FILES if "png" not in name}
 BARELY_CHANGED |= {(how, name) for how in ("LF for CR", "CR for LF", "no CR", "no CR nor LF") for name in NOT_CODED}
 # Nothing tells such a film from a dark one.
-DARKENED = {(how, name) for how in ("7 bits", "question marks") for name in NOT_CODED}
+DARKENED = {(how, name) for how in ("7 bits", "question marks") for name in NOT_CODED if name != "dicom"}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +60,19 @@ DARKENED = {(how, name) for how in ("7 bits", "question marks") for name in NOT_
 def test_a_film_that_was_taken_for_text_is_refused_with_the_cause_and_the_remedy(name, how):
     with pytest.raises(UnreadableImage, match="--data-binary"):
         Radiograph.from_bytes(MANGLING[how](FILES[name]))
+
+
+def sent_by_curl(data: bytes) -> bytes:
+    """As curl 7 reads -d @film: in lines of 255 bytes at most, and of each what stands before its first zero byte, CR or LF."""
+    lines = re.findall(rb"[^\n]{0,254}\n|[^\n]{1,255}", data)
+    return b"".join(re.split(rb"[\0\r\n]", line, maxsplit=1)[0] for line in lines)
+
+
+# A DICOM file begins with zero bytes: nothing is left that tells the format.
+@pytest.mark.parametrize("data", [dicom_file(FILM), dicom_file(FILM.astype(np.uint16) * 257)])
+def test_a_dicom_file_that_lost_its_beginning_to_curl_is_refused_with_the_cause_and_the_remedy(data):
+    with pytest.raises(UnreadableImage, match="--data-binary"):
+        Radiograph.from_bytes(sent_by_curl(data))
 
 
 @pytest.mark.parametrize("how", MANGLING)

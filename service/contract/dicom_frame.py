@@ -34,12 +34,18 @@ _KIND_OF = {"jpeg8_decode": "JPEG", "jpegls_decode": "JPEG-LS", "jpeg2k_decode":
 # What JPEG, JPEG-LS and JPEG 2000 end with; behind it there is only padding.
 _END = b"\xff\xd9"
 
+# Tag of an item, which each fragment and the offset table before them is (PS3.5 A.4).
+_ITEM = b"\xfe\xff\x00\xe0"
+
 # What a JPEG 2000 codestream begins with: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 
 # What a JP2 file begins with (T.800, I.5.1); it has four boxes before the codestream, and may have some more.
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 MAX_BOXES = 64
+
+# Of frames, as far as they differ from tables of offsets, which begin with 0.
+_BEGINNINGS = (b"\xff\xd8\xff", _JPEG_2000_START)
 
 # A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
 MAX_TILES = 4096
@@ -73,14 +79,13 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     # Not at import: most films need no codec.
     import imagecodecs
 
-    # Not by the offset table, the first item, in which some writers list fragments: of one frame, all are (PS3.5 A.4).
-    try:
-        _, *fragments = generate_fragments(data)
-    except ValueError as fault:
+    # The first item is the offset table (PS3.5 A.4), which says nothing of one frame. A few writers leave it out.
+    if not data.startswith(_ITEM):
         raise UnreadableImage(
             f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) has it; export the film again."
-        ) from fault
-    frame = b"".join(fragments)
+        )
+    table, *fragments = generate_fragments(data)
+    frame = b"".join([table, *fragments] if table.startswith(_BEGINNINGS) else fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
         # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.

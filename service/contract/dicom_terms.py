@@ -18,18 +18,22 @@ def _terms(*patterns: str) -> re.Pattern[str]:
 
 # The chest, and what no radiograph shows but with the chest around it: lungs, heart, mediastinum, ribs.
 _CHEST = _terms(
-    "CHEST", "CXR", r"\bLUNG", "HEART", "MEDIASTIN", r"\bRIBS?\b",
+    "CHEST", r"\bCHST\b", "CXR", r"\bLUNG", "HEART", "MEDIASTIN", r"\bRIBS?\b",
     "THORA", "TORA[XCK]", r"\bTHX\b", "PULM", r"\bCOST[AEIO]",  # Latin, and what most of Europe made of it
     r"\bPECHO\b", r"\bPEITO\b", r"\bPETTO\b", "POLMON", "POUMON", "POITRINE", "CAGE", r"\bCOTES?\b",  # Romance languages
-    "PLAMAN",  # Romanian
-    r"\bBRUST\b", "BRUSTKORB", "RIPPE", "LONGEN", "BORSTKAS", "BRYSTKASSE", "BROSTKORG",  # Germanic languages
-    "KEUHKO", "RINTAKEHA", "MELLKAS", "AKCIGER", "GOGUS",  # Finnish, Hungarian, Turkish
-    "KLATK", r"\bPLUC", "PŁUC", "HRUDNIK", r"\bPLIC", r"\bPLJUC", "PRSNI",  # Slavic languages
-    "ГРУДНА", "ГРУДЬ", "КЛЕТК", "ЛЕГК", "ЛЕГЕН", "ТОРАКС", r"\bОГК\b",
+    "PLAMAN", "COASTE",  # Romanian
+    r"\bBRUST\b", "BRUSTKORB", "RIPPE", "RIBBEN", "LONGEN", "BORSTKAS", "BRYSTKASS", "BROSTKORG", "BRJOSTHOL",  # Germanic
+    "KEUHKO", "RINTAKEHA", "RINDKERE", "KOPSU", "MELLKAS", r"\bTUDO", r"\bBORDA",  # Finnish, Estonian, Hungarian
+    "AKCIGER", "GOGUS",  # Turkish
+    "KRUTIN", "PLAUC", "KRUSKURV", "KRUSU KURV", "PLAUS",  # Lithuanian, Latvian
+    "KLATK", r"\bKLP\b", r"\bPLUC", "PŁUC", "HRUDNI", r"\bPLIC", r"\bPLJUC", "PRSNI", "GRUDN", r"\bZEBR",  # Slavic languages
+    "ГРУДН", "ГРУДЬ", "ГРЪДЕН", "ГРЪДН", "КЛЕТК", "ЛЕГК", "ЛЕГЕН", "БЕЛИ ДРОБ", "БЯЛ ДРОБ", r"\bПЛУ[ЋЧ]", r"\bРЕБР", "ТОРАКС",
+    r"\bОГ[КП]\b",
     "ΘΩΡΑ", "ΠΝΕΥΜΟΝ",
-    r"\bDADA\b", r"\bPARU\b", "NGUC", r"\bPHOI\b",  # Indonesian, Vietnamese
-    "胸[部腔郭片]", r"\b胸\b", "肺", "흉부", "가슴",
-    "صدر", "חזה",  # Arabic, Hebrew
+    r"\bDADA\b", r"\bPARU\b", "NGUC", r"\bPHOI\b", "KIFUA",  # Indonesian, Vietnamese, Swahili
+    "胸[部腔郭片]", r"\b胸\b", "肺", "흉부", "가슴", r"\b폐\b",
+    "صدر", "رئة", "سینه", r"\bریه", "חזה", "ריאות",  # Arabic, Persian, Hebrew
+    "ทรวงอก", "ปอด", "छाती", "বুক",  # Thai, Hindi, Bengali
 )  # fmt: skip
 
 # Its spine is named after the chest (THORACIC SPINE, COLONNA TORACICA), and is another film.
@@ -42,7 +46,8 @@ _SILENT = frozenset(
         "SPECIFIED", "APPLICABLE", "AVAILABLE", "OTHER", "OTHERS", "ANY", "DEFAULT", "GENERAL", "MISC", "MISCELLANEOUS",
         "STANDARD", "ROUTINE", "EMPTY", "BLANK", "BODY", "PART", "X", "XX", "XXX", "DESCONOCIDO", "NINGUNO", "OTRO",
         "DESCONHECIDO", "OUTRO", "INCONNU", "AUCUN", "AUTRE", "SCONOSCIUTO", "ALTRO", "UNBEKANNT", "ANDERE", "SONSTIGE",
-        "ONBEKEND",
+        "ONBEKEND", "SIN", "ESPECIFICAR", "ESPECIFICADO", "INDEFINIDO", "NON", "PRECISE", "SPECIFICATO", "KEINE", "ANGABE",
+        "NIEOKRESLONE", "BILINMIYOR", "НЕ", "УКАЗАНО", "НЕИЗВЕСТНО", "不明", "未知", "TEST", "IMAGE",
         # ... how the film was taken, or of which side.
         "PA", "AP", "FRONTAL", "ERECT", "SUPINE", "PORTABLE", "BEDSIDE", "L", "R", "LEFT", "RIGHT", "BILATERAL",
     }
@@ -50,9 +55,12 @@ _SILENT = frozenset(
 
 # Views that are not frontal, by what their names begin with, ...
 _OTHER_VIEW = _terms(
-    r"\b(LLAT|RLAT|LAT)\b", r"\b(MEDIO)?LATER[AO]", "PROFIL", "PERFIL", r"\bSEIT", r"\bSAGIT", r"\bOBL(I[QCK]|\b)", "SCHRAE?G",
-    "BOCZN", "BOCNI", "SKOSN", "БОКОВ", r"\bБІЧН", r"\bКОС[АО]", "ΠΛΑΓΙ",
-    "[側侧][面位臥卧]", "斜位", "측면",
+    r"\b([LR]|XT)?LAT\b", r"\b(MEDIO|[LR])?LATER[AO]", r"\bCROSS ?TABLE", r"\bXTL\b", r"\bSWIMMER", r"\bSAG(IT|\b)",
+    "PROFIL", "PERFIL", r"\bOBL(I[QCK]|\b)",
+    r"\bSEIT", "SCHRAE?G", r"\bZIJDE", r"\bDWARS", r"\bSID(EBILD|OBILD|A\b)", r"\bSIVU", r"\bKULG",  # Germanic, Finnic
+    r"\bOLDAL", r"\bFERDE\b", r"\bYAN\b", "SONIN", r"\bSANU\b",  # Hungarian, Turkish, Lithuanian, Latvian
+    "BOCZN", "BOCN", "SKOSN", "SIKM", "БОКОВ", r"\bБІЧН", r"\bКОС[АО]", "ПРОФИЛ", "ПРОФІЛ", "ΠΛΑΓΙ", "ΠΡΟΦΙΛ",
+    "[側侧][面位臥卧]", "斜", "측면", "NGHIENG", "ด้านข้าง", "جانب",
     r"\b[LR](L|LD|LO|AO|PO)\b",  # the defined terms: laterals, lateral decubitus, obliques
     r"\bOA[DIGS]\b", r"\bOP[DIGS]\b",  # the obliques of Romance languages: oblicua anterior derecha, oblique antérieure gauche
     r"\b(CC|MLO|ML|LM|LMO|XCCL|XCCM|SIO)\b", "CRANIO", r"\bTANGENT",  # views of other parts

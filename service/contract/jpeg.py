@@ -78,35 +78,40 @@ class Frame:
 class Structure:
     """What a file is made of. frame: None if no header was found before the first scan. exif: the segments' contents, joined.
 
-    metadata: where segments lie, before the first scan, that change neither pixels nor orientation. scan_ends: where the coded
-    data of each scan end. is_ended: whether an end marker follows the last. lacks_scans: whether the film is progressive, and
+    metadata: where segments lie, before the first scan, that change neither pixels nor orientation. scan_data: where the coded
+    data of each scan lie. is_ended: whether an end marker follows the last. lacks_scans: whether the film is progressive, and
     not all of its first component was sent.
     """
 
     frame: Frame | None
     exif: bytes
     metadata: tuple[slice, ...]
-    scan_ends: tuple[int, ...]
+    scan_data: tuple[slice, ...]
     is_ended: bool
     lacks_scans: bool
 
     @property
     def scans(self) -> int:
         """How many passes over the film decoding takes."""
-        return len(self.scan_ends)
+        return len(self.scan_data)
 
 
 # Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
 _FURTHER_DATA = bytes(range(0xFF))
 
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+
 
 def with_further_data(data: bytes, structure: Structure) -> bytes:
     """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there.
 
-    Where the coded data end early, decoders make up what is missing; then these data show.
+    Where the coded data end early, decoders make up what is missing; then these data show. They follow twice, since a decoder
+    skips them up to the next restart marker where it expects one.
     """
-    end = structure.scan_ends[0]
-    return data[:end] + _FURTHER_DATA + data[end:]
+    coded = structure.scan_data[0]
+    restarts = len(_RESTART.findall(data, coded.start, coded.stop))
+    next_restart = bytes((0xFF, 0xD0 + restarts % 8))
+    return data[: coded.stop] + _FURTHER_DATA + next_restart + _FURTHER_DATA + data[coded.stop :]
 
 
 def may_end_early(frame: Frame, last_pixel: Iterable[int]) -> bool:
@@ -136,13 +141,13 @@ def check_segments(data: bytes) -> Structure:
     exif: list[bytes] = []
     metadata: list[slice] = []
     scans: list[bytes] = []  # headers
-    scan_ends: list[int] = []
+    scan_data: list[slice] = []
     is_ended = False
     while not is_ended and (marker := _MARKER.search(data, position)):
         if not scans:
             stray_bytes += marker.start() - position
-        elif len(scan_ends) < len(scans):
-            scan_ends.append(marker.start())
+        elif len(scan_data) < len(scans):
+            scan_data.append(slice(position, marker.start()))
         position = marker.end()
         code = marker[1][0]
         is_ended = bool(scans) and code == _END_OF_IMAGE
@@ -163,10 +168,10 @@ def check_segments(data: bytes) -> Structure:
         _check_counts(len(scans), segments, len(exif), stray_bytes)
     if not scans:
         raise UnreadableImage("The JPEG file is damaged or truncated: it holds no scan. Export the film again.")
-    if len(scan_ends) < len(scans):
-        scan_ends.append(len(data))
+    if len(scan_data) < len(scans):
+        scan_data.append(slice(position, len(data)))
     joined = b"".join(part if number == 0 else part[len(_EXIF) :] for number, part in enumerate(exif))
-    return Structure(frame, joined, tuple(metadata), tuple(scan_ends), is_ended, _lacks_scans(frame, scans))
+    return Structure(frame, joined, tuple(metadata), tuple(scan_data), is_ended, _lacks_scans(frame, scans))
 
 
 def first_frame(data: bytes) -> Frame | None:

@@ -21,6 +21,11 @@ _RECODED_HEAD = re.compile(
     rb"|(?:\?{4}|\x7f\x58\x7f[`a]).{1,2}(?:JFIF|Exif)|RIFF.{5,12}WEBP)",
     re.DOTALL,
 )
+# As letters of UTF-16, with the bytes over 127 replaced or not. Of films that begin in ASCII the letters are the bytes.
+_FILM_HEAD_IN_LETTERS = re.compile(rb"\0{128}DICM|II\*\0|MM\0\*|BM.{4,12}\0{4}|" + _RECODED_HEAD.pattern, re.DOTALL)
+_UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}  # byte order marks
+_LETTERS_OF_A_HEAD = 132
+
 # What is left of the first bytes of a JPEG, TIFF, BMP, WebP or DICOM file.
 _HEAD_WITHOUT_ZEROS = re.compile(rb"\x89PNG|\xff\xd8\xff|II\*|MM\*|BM|RIFF|DICM\x02UL")
 
@@ -29,17 +34,22 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LINE_END_IN_PIXELS = re.compile(rb"[^\t\r\n -~]\r\n")
 _LEAST_LINE_ENDS = 16
 
+_LEFT_OUT_BYTES = b"\0\r\n"
+
 _LEAST_BYTES = 8192
 _LEAST_BYTES_WITH_ZERO = 2048
 _LEAST_BYTES_FOR_PAIRS = 2_000_000  # which hold CR LF some thirty times, by chance
 _LEAST_SHARE_OF_LETTERS = 1 / 16  # more than names and comments beside a dark film have
 _LEAST_DISTINCT_IN_ASCII = 120
+_LEAST_DISTINCT_STRIPPED = 200  # more than texts have
 _EVERY_OTHER_BYTE = frozenset(range(256)) - {*b"\0\r\n"}
 # Of a film made to be slow; enough to tell.
 _LOOKED_AT_BYTES = 1 << 20
 
 # Coded such that all bytes occur alike, and by decoders that do not notice a change.
 _CODED = ("jpeg", "webp")
+# These have bytes over 127 in their headers; a film of another format may be so dark that it has none.
+_NEVER_ASCII = (*_CODED, "dicom")
 
 
 def explain(data: bytes, format_name: str) -> str:
@@ -70,9 +80,9 @@ def explain_damage(data: bytes, format_name: str) -> str:
 
 
 def _explain_head(data: bytes) -> str:
-    if _RECODED_HEAD.match(data):
+    if _RECODED_HEAD.match(data) or _FILM_HEAD_IN_LETTERS.match(_as_utf_16(data)):
         return _RECODED
-    if _HEAD_WITHOUT_ZEROS.match(data) and _lacks_zeros(data):
+    if _lacks_zeros(data) and (_HEAD_WITHOUT_ZEROS.match(data) or _is_stripped(data)):
         return _LEFT_OUT
     is_png = data.startswith(PNG_SIGNATURE[:4]) and not PNG_SIGNATURE.startswith(data)
     return _LINE_ENDS if is_png else ""
@@ -81,6 +91,20 @@ def _explain_head(data: bytes) -> str:
 def _lacks_zeros(data: bytes) -> bool:
     """Whether a file that is no text has no zero byte, as every sound film has in its header."""
     return b"\0" not in data and len(data) >= _LEAST_BYTES_WITH_ZERO and not data[:_LEAST_BYTES_WITH_ZERO].isascii()
+
+
+def _is_stripped(data: bytes) -> bool:
+    """Whether bytes of nearly all values hold none of those that curl -d leaves out. Of a DICOM file, which begins with zero
+    bytes, it leaves out whole lines as well, the first of them among those.
+    """
+    return not any(byte in data for byte in _LEFT_OUT_BYTES) and len(set(data[:_LOOKED_AT_BYTES])) >= _LEAST_DISTINCT_STRIPPED
+
+
+def _as_utf_16(data: bytes) -> bytes:
+    """The first letters, as UTF-8, of a text in UTF-16; without a byte order mark it is taken for little endian."""
+    encoding = _UTF_16.get(data[:2])
+    head = data[2 : 2 + 2 * _LETTERS_OF_A_HEAD] if encoding else data[: 2 * _LETTERS_OF_A_HEAD]
+    return head.decode(encoding or "utf-16-le", "ignore").encode()
 
 
 def _ends_lines_in_pixels(data: bytes) -> bool:
@@ -101,7 +125,7 @@ def _lacks_line_ends(data: bytes) -> bool:
 def _is_text(data: bytes, format_name: str) -> bool:
     """Whether all of it is valid UTF-8, with letters beyond ASCII; a dark film in a format that is not coded may be ASCII."""
     if data.isascii():
-        return format_name in _CODED and len(data) >= _LEAST_BYTES
+        return format_name in _NEVER_ASCII and len(data) >= _LEAST_BYTES
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

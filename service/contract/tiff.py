@@ -265,11 +265,6 @@ def _check_layout(page: Directory, max_pixels: int) -> None:
         raise _damaged()
     compression, photometric = page.first(_COMPRESSION, _UNCOMPRESSED), page.first(_PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
     bits, sample_format = page.first(_BITS_PER_SAMPLE, 1), page.first(_SAMPLE_FORMAT, _UNSIGNED)
-    if _PHOTOMETRIC_INTERPRETATION not in page.values:
-        raise UnsupportedImage(
-            "The TIFF image does not say whether its lowest values are black or white (PhotometricInterpretation); save it "
-            "with another program, or as a PNG."
-        )
     if compression not in _READ_COMPRESSIONS:
         name = _COMPRESSIONS.get(compression, f"kind {compression}")
         raise UnsupportedImage(f"The TIFF image is compressed as {name}, which is not read; {_SAVE}")
