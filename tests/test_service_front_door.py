@@ -309,6 +309,13 @@ def test_an_offer_of_a_web_socket_is_ignored_as_others_are(door):
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+def test_as_many_offers_as_one_packet_holds_are_ignored(door):
+    """Each was read by a call within the one before it, until Python's limit of calls was reached."""
+    asked = head(b"Connection: upgrade", b"Upgrade: h2c", start=b"GET /livez HTTP/1.1")
+    answer = exchange(door.address, asked * 600, half_close=True)
+    assert answer.count(b"HTTP/1.1 200 ") == 600
+
+
 def test_zeros_in_front_of_a_length_are_no_fault_of_the_server(door):
     """llhttp reads any number of them; Python's int raises from 4301 digits on."""
     length = b"Content-Length: " + b"0" * 5000 + b"%d" % len(PNG)

@@ -50,12 +50,17 @@ class Connection(HttpToolsProtocol):
         if self._is_idle() and self._head_timer is None:
             self._start_head_timer()
         self._unset_keepalive_if_required()
+        while data:  # no recursion: one packet may hold thousands of offers
+            data = self._read(data)
+
+    def _read(self, data: bytes) -> bytes:
+        """What is to be read again, in another way."""
         was_in_head = self._is_in_head
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._ignores_upgrade():
-                self._read_on_without_upgrade(data[upgrade.args[0] :])
+                return self._without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as fault:
             if isinstance(fault.__context__, _HeadTooLong):
                 self._refuse_long_head()
@@ -65,6 +70,7 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_long_head()
+        return b""
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -121,14 +127,14 @@ class Connection(HttpToolsProtocol):
         """Asked by uvicorn, which would hand a web socket to another class: past the limits here, the door and the records."""
         return False
 
-    def _read_on_without_upgrade(self, rest: bytes) -> None:
-        """Read the request anew, the offer left out: the parser takes what follows for the other protocol's, and a film, or
-        a second request that is hidden in a body, for the next request.
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The request anew, the offer left out, for a new parser: this one takes what follows for the other protocol's, and a
+        film, or a second request that is hidden in a body, for the next request.
         """
         start = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode("ascii"))
         fields = [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join([start, *fields, b"", rest]))
+        return b"\r\n".join([start, *fields, b"", rest])
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)
