@@ -566,7 +566,14 @@ def test_while_redis_is_away_each_process_counts_alone(caplog):
 
 @pytest.mark.parametrize(
     ("rate", "storage"),
-    [("many", "memory://"), ("1/fortnight", "memory://"), ("1/minute", "redis-ish://h"), ("1/minute", "x")],
+    [
+        ("many", "memory://"),
+        ("1/fortnight", "memory://"),
+        ("0/minute", "memory://"),  # told everybody that the next request is answered in a second
+        ("1/second; 100/hour", "memory://"),  # the second one never counted
+        ("1/minute", "redis-ish://h"),
+        ("1/minute", "x"),
+    ],
 )
 def test_a_rate_or_storage_that_cannot_be_is_named(rate, storage):
     with pytest.raises(ConfigError, match="CXR_RATE_LIMIT"):
