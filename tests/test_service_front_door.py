@@ -244,6 +244,20 @@ def test_a_half_close_within_a_body_ends_the_connection(door):
     )
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_refusal_reaches_a_client_that_still_sends_its_body(door, version):
+    """Of a connection that is closed with something unread in it, the client is told that it broke, and loses the answer."""
+    size = 45_000_000
+    lines = [b"Content-Length: %d" % size, b"Connection: close"]
+    answer = exchange(door.address, head(*lines, start=b"POST /predict HTTP/" + version), bytes(size))
+    assert answer.startswith(b"HTTP/1.1 401 ") and b"API key missing" in answer
+    answer = exchange(door.address, head(keyed(door), *lines), bytes(size))
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"over the limit" in answer
+    # One that waits for the end before it sends more sees it at once.
+    answer = exchange(door.address, head(*lines), b"begun", patience_seconds=0.9)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 # What two servers could read in two ways (RFC 9112, 6.3 and 11.2)
 
 
