@@ -573,7 +573,8 @@ def test_while_redis_is_away_each_process_counts_alone(caplog):
     [
         ("many", "memory://"),
         ("1/fortnight", "memory://"),
-        ("0/minute", "memory://"),
+        ("0/minute", "memory://"),  # told everybody that the next request is answered in a second
+        ("1/second; 100/hour", "memory://"),  # the second one never counted
         ("1/minute", "redis-ish://h"),
         ("1/minute", "x"),
     ],

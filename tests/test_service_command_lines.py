@@ -100,6 +100,22 @@ def test_a_backup_beside_a_writer_is_whole_and_a_copied_file_is_not(tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_file_is_called_so_and_nobody_is_told_to_try_again(tmp_path, damage):
+    path = tmp_path / "records.db"
+    store = RecordStore(f"sqlite:///{path}")
+    store.open()
+    store.append(entry(), [prediction()]).result(30)
+    store.close()
+    path.write_bytes(path.read_bytes()[:40_000] if damage == "cut" else b"no database" * 1000)
+    for command in (("verify",), ("export", "--out", str(tmp_path / "e.csv")), ("backup", "--out", str(tmp_path / "b.db"))):
+        refused = run(f"sqlite:///{path}", "service.audit", *command)
+        assert refused.returncode == 1
+        assert "no SQLite database" in refused.stderr and "try again" not in refused.stderr
+    assert [each.name for each in tmp_path.iterdir() if each.suffix in (".csv", ".draft")] == []
+    assert not (tmp_path / "b.db").exists()
+
+
 def test_a_server_is_backed_up_by_its_own_programs(tmp_path):
     with pytest.raises(ConfigError, match="pg_dump"):
         back_up(Database("postgresql://user@127.0.0.1/none"), tmp_path / "backup.db")

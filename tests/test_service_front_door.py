@@ -243,6 +243,20 @@ def test_a_half_close_within_a_body_ends_the_connection(door):
     )
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_refusal_reaches_a_client_that_still_sends_its_body(door, version):
+    """Of a connection that is closed with something unread in it, the client is told that it broke, and loses the answer."""
+    size = 45_000_000
+    lines = [b"Content-Length: %d" % size, b"Connection: close"]
+    answer = exchange(door.address, head(*lines, start=b"POST /predict HTTP/" + version), bytes(size))
+    assert answer.startswith(b"HTTP/1.1 401 ") and b"API key missing" in answer
+    answer = exchange(door.address, head(keyed(door), *lines), bytes(size))
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"over the limit" in answer
+    # One that waits for the end before it sends more sees it at once.
+    answer = exchange(door.address, head(*lines), b"begun", patience_seconds=0.9)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 # What two servers could read in two ways (RFC 9112, 6.3 and 11.2)
 
 
@@ -306,6 +320,13 @@ def test_an_offer_of_a_web_socket_is_ignored_as_others_are(door):
     assert answer.startswith(b"HTTP/1.1 401 ")
     answer = exchange(door.address, head(keyed(door), *offer, b"Content-Length: %d" % len(PNG)) + PNG, half_close=True)
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_as_many_offers_as_one_packet_holds_are_ignored(door):
+    """Each was read by a call within the one before it, until Python's limit of calls was reached."""
+    asked = head(b"Connection: upgrade", b"Upgrade: h2c", start=b"GET /livez HTTP/1.1")
+    answer = exchange(door.address, asked * 600, half_close=True)
+    assert answer.count(b"HTTP/1.1 200 ") == 600
 
 
 def test_zeros_in_front_of_a_length_are_no_fault_of_the_server(door):

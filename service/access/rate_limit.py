@@ -5,7 +5,7 @@ import logging
 import math
 from time import monotonic, time
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
@@ -76,12 +76,12 @@ def _when(wait_seconds: int) -> str:
 
 def _parsed(rate: str) -> RateLimitItem:
     try:
-        parsed = parse(rate)
-        if parsed.amount < 1:
-            raise ValueError(f"{rate} lets nobody call")
+        [single] = parse_many(rate)  # of several, separated by semicolons or commas, `parse` would take the first
+        if single.amount < 1:
+            raise ValueError("nobody could come in")
     except ValueError as fault:
-        raise ConfigError(f"CXR_RATE_LIMIT is {rate!r}; write a rate such as 100/minute.") from fault
-    return parsed
+        raise ConfigError(f"CXR_RATE_LIMIT is {rate!r}; write one rate of 1 or more, such as 100/minute.") from fault
+    return single
 
 
 def _storage(url: str) -> Storage:

@@ -34,7 +34,7 @@ class Connection(HttpToolsProtocol):
         settings = running_service().settings
         self.timeout_keep_alive = settings.keep_alive_seconds
         self._head_seconds = settings.head_timeout_seconds
-        self._is_in_head = False
+        self._is_in_head = self._is_last = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -50,12 +50,17 @@ class Connection(HttpToolsProtocol):
         if self._is_idle() and self._head_timer is None:
             self._start_head_timer()
         self._unset_keepalive_if_required()
+        while data:  # no recursion: one packet may hold thousands of offers
+            data = self._read(data)
+
+    def _read(self, data: bytes) -> bytes:
+        """What is to be read again, in another way."""
         was_in_head = self._is_in_head
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._ignores_upgrade():
-                self._read_on_without_upgrade(data[upgrade.args[0] :])
+                return self._without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as fault:
             if isinstance(fault.__context__, _HeadTooLong):
                 self._refuse_long_head()
@@ -65,6 +70,7 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_long_head()
+        return b""
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -80,17 +86,27 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             raise _HeadTooLong
         super().on_headers_complete()
+        # Until its body is read: closed before, the system would tell a client that still sends of a broken connection, and
+        # drop the answer that says why (RFC 9112, 9.6).
+        self._is_last, self.cycle.keep_alive = not self.cycle.keep_alive, True
         if self.parser.get_method() == b"CONNECT":  # no proxy: what follows is neither a body nor another request
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        if not self._ignores_upgrade():
-            super().on_message_complete()
+        if self._ignores_upgrade():
+            return
+        super().on_message_complete()
+        if self._is_last:
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
 
     def on_response_complete(self) -> None:
         """Called by the answer, once all of it is sent."""
         super().on_response_complete()
+        if self._is_last and self.cycle.more_body and self._is_idle():
+            self._linger()
         if self._is_in_head and self._is_idle() and self._head_timer is None:  # its first bytes came behind the request before
             self._start_head_timer()
 
@@ -121,14 +137,23 @@ class Connection(HttpToolsProtocol):
         """Asked by uvicorn, which would hand a web socket to another class: past the limits here, the door and the records."""
         return False
 
-    def _read_on_without_upgrade(self, rest: bytes) -> None:
-        """Read the request anew, the offer left out: the parser takes what follows for the other protocol's, and a film, or
-        a second request that is hidden in a body, for the next request.
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The request anew, the offer left out, for a new parser: this one takes what follows for the other protocol's, and a
+        film, or a second request that is hidden in a body, for the next request.
         """
         start = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode("ascii"))
         fields = [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join([start, *fields, b"", rest]))
+        return b"\r\n".join([start, *fields, b"", rest])
+
+    def _linger(self) -> None:
+        """The client learns that nothing more comes, and may send the rest of its body, which nobody reads, until it closes."""
+        if not self.transport.can_write_eof():  # under TLS
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        if self._head_timer is None:
+            self._start_head_timer()
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)

@@ -1,6 +1,7 @@
 """One way to SQLite and PostgreSQL: engines, transactions, the version of the tables, and what becomes of database errors."""
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ LOCK_WAIT_SECONDS = 5
 
 # Any number: who upgrades the tables, or writes the chain, holds the lock of that number.
 _UPGRADE_LOCK = 4_072_919
+
+_AWAY = "The records cannot be read or written at the moment; try again shortly."
+_DAMAGED = "The file of the records is damaged, or is no SQLite database; the operator must restore a backup."
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
 
@@ -141,7 +145,7 @@ class Database:
             yield
         except SQLAlchemyError as fault:
             logger.warning("The database %s refused: %s", self.name, _short(fault))
-            raise RecordsUnavailable("The records cannot be read or written at the moment; try again shortly.") from fault
+            raise RecordsUnavailable(_DAMAGED if _is_damage(fault) else _AWAY) from fault
 
     def _check_file(self, connection: Connection) -> None:
         if self._file is not None:
@@ -226,6 +230,14 @@ def _version(connection: Connection) -> str | None:
         return None
     version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return version
+
+
+def _is_damage(fault: SQLAlchemyError) -> bool:
+    """Whether SQLite finds its file in disorder, which does not pass (sqlite.org/rescode.html)."""
+    cause = fault.orig if isinstance(fault, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorname", "").startswith(
+        ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+    )
 
 
 def _short(fault: SQLAlchemyError) -> str:
