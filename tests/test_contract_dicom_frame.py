@@ -124,6 +124,17 @@ def test_a_truncated_frame_is_unreadable_not_half_a_film(syntax, share):
         Radiograph.from_bytes(data)
 
 
+# ITU-T T.81, B.1.1.5: the end marker ends the data, whether or not they were complete.
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_frame_whose_data_end_before_its_end_marker_is_unreadable_not_half_a_film(syntax, share):
+    pixels, attributes = pixels_for(syntax)
+    frame = frame_of(compressed_dicom(pixels, syntax, **attributes))
+    spoilt = frame[: int(len(frame) * share)] + b"\xff\xd9"
+    with pytest.raises(UnreadableImage, match="export"):
+        Radiograph.from_bytes(with_frame(dicom_dataset(pixels, **attributes), syntax, spoilt))
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_noise_instead_of_a_frame_is_unreadable(syntax):
     pixels, attributes = pixels_for(syntax)

@@ -13,6 +13,7 @@ import numpy as np
 from pydicom import uid
 from pydicom.encaps import generate_fragments
 
+from service.contract import jpeg
 from service.contract.dicom_run_lengths import PADDING, decode_run_lengths
 from service.contract.dicom_samples import SampleLayout, Samples, values_of
 from service.contract.errors import UnreadableImage, UnsupportedDicom
@@ -110,6 +111,11 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     pixels = codec(frame)
     if pixels.shape != shape:
         raise UnreadableImage("The compressed DICOM frame does not decode to its own size; export the film again.")
+    # This codec alone makes up what is missing before the end marker, and does not say so.
+    if declared.kind == "JPEG" and not np.array_equal(pixels, codec(jpeg.with_further_data(frame))):
+        raise UnreadableImage(
+            "The compressed DICOM frame is truncated: its data end before its last pixel; export the film again."
+        )
     return _within_range(_signed_as_declared(pixels, declared, layout), layout)
 
 

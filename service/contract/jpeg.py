@@ -23,6 +23,10 @@ MAX_STRAY_BYTES = 65_536
 
 # In coded data FF 00 is a data byte, FF D0 to FF D7 a restart and FF FF a fill byte.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+# Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
+_FURTHER_DATA = bytes(range(0xFF))
+
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 _EXIF = b"Exif\0\0"
 # APP2 to APP13, APP15 and comments: profiles, previews and texts, which change no pixel. Pillow takes them apart.
@@ -172,6 +176,17 @@ def _lacks_scans(frame: Frame | None, scans: list[bytes]) -> bool:
             for coefficient in range(first, min(last + 1, _COEFFICIENTS)):
                 bits_left[coefficient] = min(bits_left[coefficient], approximation & 0x0F)
     return any(bits_left)
+
+
+def with_further_data(data: bytes) -> bytes:
+    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there.
+
+    They follow twice, since a decoder skips them up to the next restart marker where it expects one.
+    """
+    coded = check_segments(data).scan_data[0]
+    restarts = len(_RESTART.findall(data, coded.start, coded.stop))
+    next_restart = bytes((0xFF, 0xD0 + restarts % 8))
+    return data[: coded.stop] + _FURTHER_DATA + next_restart + _FURTHER_DATA + data[coded.stop :]
 
 
 def check_frame(frame: Frame | None) -> None:

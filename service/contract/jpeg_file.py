@@ -6,7 +6,6 @@ Source: ITU-T T.81, F.2 and H.2 (decoding).
 """
 
 import io
-import re
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +16,6 @@ from service.contract import grey, jpeg
 from service.contract.errors import UnreadableImage
 
 _BITS_OF_PILLOW = 8
-
-# Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
-_FURTHER_DATA = bytes(range(0xFF))
-
-_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 # What libjpeg fills a film with whose data have ended: coefficients of zero. 127 is its complement, as CMYK is stored.
 _MID_GREY = {127, 128}
@@ -70,7 +64,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         corner = self.im.getpixel((self.width - 1, self.height - 1))
         is_doubtful = self.frame.is_lossless or {*(corner if isinstance(corner, tuple) else (corner,))} <= _MID_GREY
         if is_doubtful and self.frame.ends_with_data:
-            further = JpegImagePlugin.JpegImageFile(io.BytesIO(_with_further_data(_bytes_of(self))))
+            further = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg.with_further_data(_bytes_of(self))))
             if self._drafted:
                 further.draft(*self._drafted)
             if further.tobytes() != Image.Image.tobytes(self):
@@ -107,7 +101,7 @@ class DeepJpegFile(ImageFile.ImageFile):
         if samples.shape[:2] != (self.height, self.width) or samples.ndim != (2 if self.mode == "L" else 3):
             raise UnreadableImage("The JPEG file does not decode to its own size; export the film again.")
         if not self.structure.is_ended or (
-            self.frame.ends_with_data and not np.array_equal(samples, _samples(_with_further_data(data)))
+            self.frame.ends_with_data and not np.array_equal(samples, _samples(jpeg.with_further_data(data)))
         ):
             raise _ends_early()
         bits = self.frame.bits
@@ -127,17 +121,6 @@ def _samples(data: bytes) -> npt.NDArray[np.uint8 | np.uint16]:
 
 def _bytes_of(image: ImageFile.ImageFile) -> bytes:
     return cast(io.BytesIO, image.fp).getvalue()
-
-
-def _with_further_data(data: bytes) -> bytes:
-    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there.
-
-    They follow twice, since a decoder skips them up to the next restart marker where it expects one.
-    """
-    coded = jpeg.check_segments(data).scan_data[0]
-    restarts = len(_RESTART.findall(data, coded.start, coded.stop))
-    next_restart = bytes((0xFF, 0xD0 + restarts % 8))
-    return data[: coded.stop] + _FURTHER_DATA + next_restart + _FURTHER_DATA + data[coded.stop :]
 
 
 def _ends_early() -> UnreadableImage:
