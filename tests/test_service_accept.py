@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.accept import preferred_type
+from service.http.accept import MAX_RANGES, preferred_type
 
 JSON, PNG = "application/json", "image/png"
 
@@ -51,3 +51,8 @@ JSON, PNG = "application/json", "image/png"
 )
 def test_the_type_that_weighs_most_is_answered_and_json_where_none_does(accept, wanted):
     assert preferred_type(accept, (JSON, PNG)) == wanted
+
+
+def test_a_header_made_to_be_slow_is_read_up_to_a_limit():
+    assert preferred_type([",".join(["text/html"] * (MAX_RANGES - 1) + ["image/png"])], [JSON, PNG]) == PNG
+    assert preferred_type([",".join(["text/html"] * MAX_RANGES + ["image/png"])], [JSON, PNG]) == JSON

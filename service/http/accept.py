@@ -9,6 +9,9 @@ _RANGE = re.compile(r"([!#$%&'*+.^_`|~0-9a-z-]+)/([!#$%&'*+.^_`|~0-9a-z-]+)")
 # From 0 to 1; more than RFC 9110's three decimals are read, too.
 _WEIGHT = re.compile(r"0?\.[0-9]{1,9}|[01]|0\.|1\.0{0,9}")
 
+# A browser names less than ten; reading a header's 64 KiB of them would hold up all other requests.
+MAX_RANGES = 100
+
 
 class _Range(NamedTuple):
     kind: str
@@ -28,10 +31,12 @@ class _Range(NamedTuple):
 def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
     """The offered type that weighs most.
 
-    accept: every line of the header. offered: the default first; it is answered where the client accepts none of them, or
-    says nothing that can be read. Of equal weight, the one that is named more closely is taken, then the one named first.
+    accept: every line of the header, of which the first MAX_RANGES ranges are read. offered: the default first; it is answered
+    where the client accepts none of them, or says nothing that can be read. Of equal weight, the one that is named more closely
+    is taken, then the one named first.
     """
-    ranges = [found for line in accept for part in line.split(",") if (found := _read_range(part)) is not None]
+    parts = ",".join(accept).split(",")[:MAX_RANGES]
+    ranges = [found for part in parts if (found := _read_range(part)) is not None]
     return max(offered, key=lambda media_type: _rank(media_type, ranges))  # max gives the first of equals
 
 
