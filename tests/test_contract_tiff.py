@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 import zlib
 
@@ -240,6 +241,23 @@ ENDING_EARLY = {
 def test_pixel_data_that_end_early_are_damage_in_every_compression(name):
     with pytest.raises(UnreadableImage, match="again"):
         Radiograph.from_bytes(ENDING_EARLY[name])
+
+
+# ITU-T T.81: the header says how many rows there are, and the end marker stands behind whatever there is.
+@pytest.mark.parametrize("strip_bytes", [1 << 14, 1 << 20])
+@pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr"])
+def test_jpeg_data_that_end_early_are_damage_in_every_strip(mode, strip_bytes):
+    image = Image.fromarray(np.dstack([FILM] * 3)).convert(mode)
+    data = encode_image(image, "TIFF", compression="jpeg", strip_size=strip_bytes)
+    Radiograph.from_bytes(data)
+    starts = [found.start() for found in re.finditer(rb"\xff\xda", data)]
+    assert (len(starts) > 1) == (strip_bytes < FILM.size)
+    for start in (starts[0], starts[len(starts) // 2], starts[-1]):
+        end = data.index(b"\xff\xd9", start)
+        kept = start + (end - start) // 2
+        spoilt = data[:kept] + b"\xff\xd9" + bytes(end - kept) + data[end + 2 :]
+        with pytest.raises(UnreadableImage, match="JPEG data end before"):
+            Radiograph.from_bytes(spoilt)
 
 
 def test_jpeg_of_8_and_12_bits_in_a_tiff_is_read():

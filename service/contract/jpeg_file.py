@@ -94,19 +94,23 @@ class DeepJpegFile(ImageFile.ImageFile):
 
     def _decoded(self) -> npt.NDArray[np.uint8]:
         data = _bytes_of(self)
-        samples = _samples(data)
+        samples = samples_of(data)
         if samples.shape[:2] != (self.height, self.width) or samples.ndim != (2 if self.mode == "L" else 3):
             raise UnreadableImage("The JPEG file does not decode to its own size; export the film again.")
-        if not self.structure.is_ended or (
-            self.frame.ends_with_data and not np.array_equal(samples, _samples(jpeg.with_further_data(data, self.structure)))
-        ):
+        if not self.structure.is_ended or (self.frame.ends_with_data and lacks_data(data, self.structure, samples)):
             raise _ends_early()
         bits = self.frame.bits
         table = grey.scale_table(int(samples.max())) if bits == 16 else grey.table_of_depth(bits)
         return grey.look_up(table, samples.astype(np.uint16, copy=False))
 
 
-def _samples(data: bytes) -> npt.NDArray[np.uint8 | np.uint16]:
+def lacks_data(data: bytes, structure: jpeg.Structure, samples: npt.NDArray[np.uint8 | np.uint16]) -> bool:
+    """Whether the coded data end before the last pixel. structure, samples: of them. Not for arithmetic coding."""
+    return not np.array_equal(samples, samples_of(jpeg.with_further_data(data, structure)))
+
+
+def samples_of(data: bytes) -> npt.NDArray[np.uint8 | np.uint16]:
+    """The decoded samples, [H, W] or [H, W, components]. Raises UnreadableImage."""
     # Not at import: most films need no codec.
     import imagecodecs
 

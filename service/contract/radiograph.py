@@ -210,7 +210,7 @@ def _open_picture(data: bytes, format_name: str, limits: DecodeLimits) -> Opened
             image = png.PngFile(io.BytesIO(data))
         case "tiff":
             image = tiff.open_file(data, limits.max_pixels)
-            is_slow = bool(image.copies)  # each is decoded as well
+            is_slow = bool(image.copies) or tiff.is_of_jpeg(image)  # which are decoded as well, or once more
         case "bmp":
             image = bmp.open_file(data)
             is_slow = bmp.is_run_length_coded(image)

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 from PIL import ExifTags, ImagePalette, TiffImagePlugin
 
-from service.contract import grey
+from service.contract import grey, jpeg, jpeg_file
 from service.contract.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from service.contract.grey import GreyPixels
 
@@ -36,15 +36,16 @@ _COMPRESSION = 259
 _PHOTOMETRIC_INTERPRETATION = 262
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _YCBCR = 0, 1, 6
 _FILL_ORDER, _LOWEST_BIT_FIRST = 266, 2
-_STRIP_OFFSETS = 273
+_STRIP_OFFSETS, _STRIP_BYTES = 273, 279
 _SAMPLES_PER_PIXEL = 277
 _ROWS_PER_STRIP = 278
 _PLANAR_CONFIGURATION = 284
 _PREDICTOR = 317
 _COLOR_MAP = 320
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-_TILE_OFFSETS = 324
+_TILE_OFFSETS, _TILE_BYTES = 324, 325
 _SAMPLE_FORMAT = 339
+_JPEG_TABLES = 347
 _SUBSAMPLING = 530
 _READ_TAGS = (
     _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _LENGTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC_INTERPRETATION, _FILL_ORDER,
@@ -161,6 +162,8 @@ def open_file(data: bytes, max_pixels: int) -> TiffFile:
 def to_grey(image: TiffFile) -> GreyPixels:
     """The decoded film -> uint8 [H, W], upright. Raises UnsupportedImage for what turns out to be no single grey film."""
     pixels = _page_to_grey(image)
+    if is_of_jpeg(image):
+        _check_jpeg_data(image)
     for page in image.copies:
         copy = _open_page(image.file, page)
         copy.load()
@@ -171,6 +174,26 @@ def to_grey(image: TiffFile) -> GreyPixels:
         if cv2.absdiff(*sides).mean() > _MOST_DIFFERENCE:
             raise _several()
     return pixels
+
+
+def is_of_jpeg(image: TiffFile) -> bool:
+    """Whether its strips or tiles are JPEG, which a codec decodes another time that a server keeps out of its process."""
+    return bool(image.tag_v2.get(_COMPRESSION) == _JPEG)
+
+
+def _check_jpeg_data(image: TiffFile) -> None:
+    """Raise UnreadableImage if a strip or tile ends early; libtiff fills it up, and warns where nobody hears it.
+
+    Each is a JPEG file of its own but for its tables, if those are in a tag (Photoshop TIFF Technical Note 2).
+    """
+    tables = image.tag_v2.get(_JPEG_TABLES, b"")
+    tags = image.tag_v2
+    places, lengths = (_TILE_OFFSETS, _TILE_BYTES) if _TILE_OFFSETS in tags else (_STRIP_OFFSETS, _STRIP_BYTES)
+    for offset, length in zip(tags[places], tags.get(lengths, ()), strict=False):
+        coded = image.file[offset : offset + length]
+        data = tables[: -len(_END_OF_JPEG)] + coded[len(_START_OF_JPEG) :] if tables else coded
+        if jpeg_file.lacks_data(data, jpeg.check_segments(data), jpeg_file.samples_of(data)):
+            raise UnreadableImage("The TIFF file's JPEG data end before their last pixel; export the film again.")
 
 
 def _open_page(data: bytes, page: Directory) -> TiffFile:
@@ -303,6 +326,8 @@ def _check_tiles(page: Directory, max_pixels: int) -> None:
             f"of {max_pixels}; save it with smaller tiles or none."
         )
 
+
+_START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 
 # Frame header of a JPEG (ITU-T T.81, B.2.2): marker, length, bits, height and width.
 _JPEG_FRAME_WITHIN_BYTES = 1024  # behind a quantisation and four Huffman tables at most
