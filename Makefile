@@ -118,8 +118,8 @@ smoke: $(SERVE_ENV)/.installed ## Serve from the serving environment alone and r
 # BentoML reads its template only from below the folder that it runs in, and that is where its temporary files must be, too.
 image: $(SERVE_ENV)/.installed ## Build the container image: IMAGE=name:tag BUILDER=docker|podman|buildah OPTIONS="--opt …"
 	mkdir -p build/tmp
-	BENTOML_HOME=$(CURDIR)/build $(SERVE_ENV)/bin/bentoml build --version $(SERVICE_VERSION) --output tag
-	cd build && TMPDIR=$(CURDIR)/build/tmp BENTOML_HOME=$(CURDIR)/build BUILDAH_FORMAT=docker ../$(SERVE_ENV)/bin/bentoml containerize \
+	BENTOML_HOME="$(CURDIR)/build" $(SERVE_ENV)/bin/bentoml build --version $(SERVICE_VERSION) --output tag
+	cd build && TMPDIR="$(CURDIR)/build/tmp" BENTOML_HOME="$(CURDIR)/build" BUILDAH_FORMAT=docker ../$(SERVE_ENV)/bin/bentoml containerize \
 		chest_xray:$(SERVICE_VERSION) --backend $(BUILDER) --image-tag $(IMAGE) $(OPTIONS)
 	rm -rf build
 

@@ -209,6 +209,32 @@ def test_a_killed_run_leaves_no_process_behind(archive, bundle_path, tmp_path):
     assert psutil.wait_procs(family, timeout=30)[1] == []
 
 
+@pytest.mark.parametrize("when", ["workers start", "films are judged"])
+def test_ctrl_c_ends_a_run_with_one_line_however_often_it_is_pressed(archive, bundle_path, tmp_path, when):
+    partial = tmp_path / "films.csv.partial"
+    # Ctrl-C is ignored where the tests run in the background.
+    heard = "import signal, sys, os; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    running = subprocess.Popen(
+        [sys.executable, "-c", heard, *command(archive, tmp_path / "films.csv", bundle_path, "--processes", "2")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    parent = psutil.Process(running.pid)
+    started = {
+        "workers start": lambda: len(parent.children()) > 1,  # the first one looks after semaphores
+        "films are judged": lambda: partial.exists() and partial.stat().st_size > 0,
+    }
+    assert eventually(started[when])
+    family = parent.children(recursive=True)
+    for _ in range(4):
+        os.killpg(running.pid, signal.SIGINT)
+    _, complaints = running.communicate(timeout=60)
+    told = [line for line in complaints.decode().splitlines() if " films, " not in line]
+    assert (running.returncode, told) == (130, ["", "Interrupted; the same command goes on from here."])
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
 def test_a_machine_that_cannot_decode_ends_the_run_and_refuses_no_film(archive, bundle_path, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         'import sys\nif "service.sandbox" in sys.orig_argv:\n    sys.exit("broken on purpose")\n'

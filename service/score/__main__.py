@@ -1,6 +1,7 @@
 """Every film below a folder into one table: `python -m service.score FOLDER --out predictions.csv`."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _INTERRUPTED = 130
 def main(argv: list[str]) -> int:
     """Exit status 0 once every film has its row, refused ones too; 1 if it cannot be done; 130 if interrupted."""
     arguments = _parse(argv)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     with report_faults() as outcome:
         try:
             _score(arguments)
@@ -31,6 +34,12 @@ def main(argv: list[str]) -> int:
             print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
             outcome.status = _INTERRUPTED
     return outcome.status
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    """Once: another Ctrl-C would leave the end half done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _score(arguments: argparse.Namespace) -> None:
@@ -65,6 +74,9 @@ def _score(arguments: argparse.Namespace) -> None:
                 if judged is not None:
                     result.add(judged)
                 progress.add(judged)
+        except KeyboardInterrupt:
+            workers.end()
+            raise
         finally:
             workers.close()
         result.finish()

@@ -3,7 +3,6 @@
 import logging
 import multiprocessing
 import os
-import signal
 import stat
 import threading
 import time
@@ -48,7 +47,6 @@ def prepare(task: Task) -> None:
     """Make this process ready to judge."""
     global _ready  # noqa: PLW0603 (a worker process belongs to one task)
     _end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the parent as well, which ends the run
     cv2.setNumThreads(1)
     for library in ("PIL", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

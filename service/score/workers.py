@@ -1,6 +1,7 @@
 """Films through several processes, their rows in the order of the films."""
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -37,9 +38,15 @@ class Workers:
         """Let go of what waits."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def end(self) -> None:
+        """At once, whatever is being judged."""
+        self.close()
+        for process in multiprocessing.active_children():
+            process.terminate()
+
     def _submit(self, path: str) -> "Future[Row | None]":
         try:
-            return self._pool.submit(judge, path)
+            return _submit(self._pool, path)
         except BrokenProcessPool as broken:  # of a film before: told when it is this one's turn
             future: Future[Row | None] = Future()
             future.set_exception(broken)
@@ -57,7 +64,7 @@ class Workers:
         self.close()
         with self._start(1) as alone:
             try:
-                row = alone.submit(judge, path).result()
+                row = _submit(alone, path).result()
             except BrokenProcessPool:
                 error = UnreadableImage("The film's file breaks the program that judges it.")
                 row = refusal_row(path, b"", error, self._version)
@@ -71,3 +78,12 @@ class Workers:
         # Not forked: threads of ONNX Runtime and OpenCV do not survive that.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(processes, mp_context=context, initializer=prepare, initargs=(self._task,))
+
+
+def _submit(pool: ProcessPoolExecutor, path: str) -> "Future[Row | None]":
+    """As the pool's own. A process that it starts for this inherits that Ctrl-C, which is meant for us, is not heard."""
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(judge, path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
