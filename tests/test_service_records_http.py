@@ -387,7 +387,7 @@ def test_a_report_on_an_unknown_prediction_is_not_found(guarded):
 
 
 def test_a_report_longer_than_any_note_is_too_large(guarded):
-    response = guarded.client.post("/feedback", content=b" " * 20_000, headers=guarded.key[Role.CLINICIAN])
+    response = guarded.client.post("/feedback", content=b" " * 40_000, headers=guarded.key[Role.CLINICIAN])
     assert response.status_code == 413
 
 

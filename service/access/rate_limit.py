@@ -80,7 +80,7 @@ def _parsed(rate: str) -> RateLimitItem:
         if single.amount < 1:
             raise ValueError("nobody could come in")
     except ValueError as fault:
-        raise ConfigError(f"CXR_RATE_LIMIT is {rate!r}; write one rate of 1 or more, such as 100/minute.") from fault
+        raise ConfigError(f"CXR_RATE_LIMIT is {rate!r}; write a rate such as 100/minute: one, of 1 or more.") from fault
     return single
 
 
