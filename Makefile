@@ -58,7 +58,7 @@ test: $(DEV_ENV)/.installed ## Run all tests but the long ones, on all processor
 	$(RUN_IN) pytest --numprocesses auto --dist loadfile
 
 test-long: $(DEV_ENV)/.installed ## Run the long ones: Prometheus beside the service, retraining, a week of alerts
-	$(RUN_IN) pytest -m long
+	$(RUN_IN) pytest -m long --numprocesses auto --dist loadfile
 
 manifests: $(CHECKOV_ENV)/.installed $(DEV_ENV)/.installed ## Look for insecure Kubernetes manifests, overlay by overlay
 	@for overlay in k8s/overlays/*/; do \

@@ -4,7 +4,8 @@ import asyncio
 import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPResponse
+from contextlib import closing
+from http.client import HTTPConnection, HTTPResponse
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -385,12 +386,15 @@ def test_an_idle_connection_outlives_those_of_the_proxies_in_front(bundle_path):
     environment = environment_without_settings()
     with served(environment | {"CXR_BUNDLE": str(bundle_path)}) as server:
         parts = urlsplit(server.address)
-        request = head(start=b"GET /livez HTTP/1.1")
-        with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
-            connection.sendall(request)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-            connection.settimeout(91)  # Traefik and Go's proxies keep theirs for 90 s
-            with pytest.raises(TimeoutError):
-                connection.recv(1)
-            connection.sendall(request)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with closing(HTTPConnection(parts.hostname, parts.port, timeout=30)) as connection:
+            connection.connect()
+            sock = connection.sock
+            for idle_seconds in (91, None):  # Traefik and Go's proxies keep theirs for 90 s
+                connection.request("GET", "/livez")
+                with connection.getresponse() as answer:
+                    assert (answer.status, len(answer.read())) == (200, int(answer.headers["Content-Length"]))
+                if idle_seconds:
+                    sock.settimeout(idle_seconds)
+                    with pytest.raises(TimeoutError):
+                        sock.recv(1)
+            assert connection.sock is sock
