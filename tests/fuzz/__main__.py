@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from time import monotonic, perf_counter, thread_time
 
@@ -42,8 +43,9 @@ def decode_all(count: int, seed: int, keep: Path | None = None) -> tuple[Counter
     outcomes: Counter[str] = Counter()
     times: list[tuple[float, str]] = []
     faults = []
-    every = [*bombs().items(), *(mutant(number, seed, films) for number in range(count))]
-    for number, (name, data) in enumerate(tqdm(every, unit="film", disable=None)):
+    threats = bombs()
+    every = chain(threats.items(), (mutant(number, seed, films) for number in range(count)))
+    for number, (name, data) in enumerate(tqdm(every, total=len(threats) + count, unit="film", disable=None)):
         cpu, elsewhere = thread_time(), 0.0
         try:
             film = open_film(data, DecodeLimits())
