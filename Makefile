@@ -69,7 +69,7 @@ manifests: $(CHECKOV_ENV)/.installed $(DEV_ENV)/.installed ## Look for insecure 
 	$(DEV_ENV)/bin/python -m k8s.monitoring --check
 
 container: $(SERVE_ENV)/.installed $(DEV_ENV)/.installed ## Build the image, run it and look at it, as root with buildah: OPTIONS=
-	$(RUN_IN) tests.container $(OPTIONS)
+	$(RUN_IN) tests.tools.container $(OPTIONS)
 
 check: $(DEV_ENV)/.installed ## Lint, types, import directions
 	$(DEV_ENV)/bin/ruff check .
@@ -86,28 +86,28 @@ format: $(DEV_ENV)/.installed ## Format the code
 	$(DEV_ENV)/bin/ruff format .
 
 train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DATA=folder RUN=runs/… VERSION=x.y.z MLFLOW=experiment
-	$(KEEP_MEMORY) $(RUN_IN) training.train --config "$(CONFIG)" --data "$(DATA)" --out "$(RUN)" --version "$(VERSION)" --resume \
+	$(KEEP_MEMORY) $(RUN_IN) training.run.train --config "$(CONFIG)" --data "$(DATA)" --out "$(RUN)" --version "$(VERSION)" --resume \
 		$(if $(MLFLOW),--mlflow "$(MLFLOW)")
 
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
 	$(RUN_IN) export.export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
-	$(RUN_IN) training.evaluation $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
+	$(RUN_IN) training.evaluation.evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
 		$(if $(AGAINST),--against "$(AGAINST)")
 
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
-	$(RUN_IN) training.exploration --data "$(DATA)"
+	$(RUN_IN) training.exploration.explore --data "$(DATA)"
 
 retrain: $(DEV_ENV)/.installed ## Train and promote a better model if there is a reason: DATA=folder PROMETHEUS=address ARCHIVE=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.retrain --data "$(DATA)" $(if $(PROMETHEUS),--prometheus "$(PROMETHEUS)") \
+	$(KEEP_MEMORY) $(RUN_IN) training.retraining.retrain --data "$(DATA)" $(if $(PROMETHEUS),--prometheus "$(PROMETHEUS)") \
 		$(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(MLFLOW),--mlflow "$(MLFLOW)") $(OPTIONS)
 
 ablate: $(DEV_ENV)/.installed ## What each augmentation is worth, with seeds and spread: DATA=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.ablate --data "$(DATA)"
+	$(KEEP_MEMORY) $(RUN_IN) training.search.ablate --data "$(DATA)"
 
 tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.tune --data "$(DATA)"
+	$(KEEP_MEMORY) $(RUN_IN) training.search.tune --data "$(DATA)"
 
 bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
 	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle "$(BUNDLE)")

@@ -15,9 +15,9 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 from torchvision import transforms
 
-from service.contract.findings import FINDINGS
-from service.contract.manifest import ModelBundle, ModelManifest
-from training.network import build_network
+from service.model.findings import FINDINGS
+from service.model.manifest import ModelBundle, ModelManifest
+from training.network.classifier import build_network
 
 
 def create_app(manifest: ModelManifest) -> FastAPI:

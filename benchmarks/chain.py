@@ -11,21 +11,21 @@ from types import SimpleNamespace
 from _bentoml_sdk.service import set_current_service
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access.door import AccessPolicy
 from service.access.keys import KeyStore
+from service.access.policy import AccessPolicy
 from service.access.roles import Role
-from service.contract.findings import FINDINGS
-from service.contract.prediction_id import new_prediction_id
-from service.http.admission import AdmissionMiddleware
 from service.http.call import current_call
-from service.http.headers import HeadersMiddleware
+from service.http.middleware.admission import AdmissionMiddleware
+from service.http.middleware.headers import HeadersMiddleware
+from service.http.middleware.recording import RecordingMiddleware
+from service.http.middleware.request_id import RequestIdMiddleware, current_request_id
 from service.http.problems import ProblemMiddleware
-from service.http.recording import RecordingMiddleware
-from service.http.request_id import RequestIdMiddleware, current_request_id
+from service.http.thread_pool import WorkerPool
+from service.model.findings import FINDINGS
+from service.prediction_id import new_prediction_id
+from service.records.store import RecordStore
+from service.records.values import PredictionRecord
 from service.settings import Settings
-from service.store.records import PredictionRecord
-from service.store.store import RecordStore
-from service.workers import WorkerPool
 
 _BODY = b'{"prediction":"Normal"}'
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from service.contract.manifest import ModelManifest
+from service.model.manifest import ModelManifest
 
 # What can change a figure, on either side of a ratio.
 PACKAGES = (

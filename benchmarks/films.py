@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from export.phantom import phantom_film
-from service.contract.findings import FINDINGS
+from service.model.findings import FINDINGS
 
 # Hospitals' viewers export JPEG at about this quality; it sets the size of a film and so the time to decode it.
 JPEG_QUALITY = 90

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.manifest import ModelBundle
-from service.contract.preprocessing import decode, to_model_input
-from service.contract.radiograph import Radiograph
-from service.observer import Observer
-from service.predictor import Outputs, Predictor
+from service.film.film import Radiograph
+from service.film.preprocessing import decode, to_model_input
+from service.model.manifest import ModelBundle
+from service.model.observer import Observer
+from service.model.predictor import Outputs, Predictor
 
 STAGES = ("decode", "preprocess", "infer", "observe")
 

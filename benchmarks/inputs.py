@@ -15,12 +15,12 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 
 from benchmarks.films import jpeg_films
 from export.phantom import phantom_film
-from service.contract.findings import Finding
-from service.contract.manifest import ModelBundle
-from service.contract.radiograph import DecodeLimits
-from service.observer import Observer
+from service.film.film import DecodeLimits
+from service.model.findings import Finding
+from service.model.manifest import ModelBundle
+from service.model.observer import Observer
+from service.model.predictor import Predictor
 from service.pipeline import Pipeline
-from service.predictor import Predictor
 from service.sandbox.decoder import SandboxedDecoder
 
 REFERENCE = "JPEG, 512 px"

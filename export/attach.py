@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import attach_evaluation, register
-from service.contract.errors import ChestXrayError, ExportError
-from service.contract.manifest import GRAPH_NAME, ModelBundle
+from service.film.errors import ChestXrayError
+from service.model.manifest import GRAPH_NAME, ModelBundle
+from training.errors import ExportError
 
 # Figures of the films that the model and its thresholds were chosen on would look better than the model is.
 TEST_SPLIT = "test"

@@ -14,17 +14,11 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from export.staging import staged_copy
-from service.contract.errors import ExportError
-from service.contract.manifest import (
-    MANIFEST_NAME,
-    MODEL_CARD_NAME,
-    ModelBundle,
-    ModelManifest,
-    sha256_of,
-)
-from service.outliers import OutlierStatistics
-from service.predictor import Predictor
-from training.network import Head
+from service.model.manifest import MANIFEST_NAME, MODEL_CARD_NAME, ModelBundle, ModelManifest, sha256_of
+from service.model.outliers import OutlierStatistics
+from service.model.predictor import Predictor
+from training.errors import ExportError
+from training.network.classifier import Head
 
 # What golden.npz records; features are left out, being 48 times larger than all others and checked through their mean.
 GOLDEN_OUTPUTS = ("probabilities", "logits", "embedding")

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from service.contract.errors import ExportError
-from service.contract.findings import FINDINGS, Finding
+from service.model.findings import FINDINGS, Finding
 from training import conformal
+from training.errors import ExportError
 
 Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from export.calibrate import TB_SENSITIVITY, Calibration, found_no_minimum
-from service.contract.findings import FINDINGS, Finding
-from service.contract.manifest import ModelManifest
-from service.decision import ReviewReason, decide
+from service.model.decision import ReviewReason, decide
+from service.model.findings import FINDINGS, Finding
+from service.model.manifest import ModelManifest
 
 TB_SCREENING = "tb_screening"
 

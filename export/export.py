@@ -36,9 +36,10 @@ from export.phantom import phantom_film
 from export.reference import build_reference
 from export.staging import staged
 from export.validate import check_parity
-from service.contract.errors import CheckpointInvalid, ChestXrayError, ConfigError, ExportError
-from service.contract.findings import DISEASES, FINDINGS, Finding
-from service.contract.manifest import (
+from service.film.errors import ChestXrayError
+from service.film.preprocessing import PreprocessSpec, resize_stretched
+from service.model.findings import DISEASES, FINDINGS, Finding
+from service.model.manifest import (
     DRIFT_REFERENCE_NAME,
     GOLDEN_NAME,
     GRAPH_NAME,
@@ -53,14 +54,14 @@ from service.contract.manifest import (
     OperatingPoint,
     ReviewSpec,
 )
-from service.contract.preprocessing import PreprocessSpec, resize_stretched
-from service.predictor import OUTPUT_NAMES, Predictor
-from training.checkpoint import load_checkpoint, recipe_of
+from service.model.predictor import OUTPUT_NAMES, Predictor
 from training.config import TrainConfig, config_from_dict
-from training.model_input import preprocess_spec
-from training.network import ChestXrayNetwork, build_network
-from training.onnx_graph import OPSET
-from training.validation_report import ValidationLimits
+from training.data.model_input import preprocess_spec
+from training.data.validation_report import ValidationLimits
+from training.errors import CheckpointInvalid, ConfigError, ExportError
+from training.network.checkpoint import load_checkpoint, recipe_of
+from training.network.classifier import ChestXrayNetwork, build_network
+from training.network.onnx_graph import OPSET
 
 DEFAULT_NAME = "chest-xray"
 
@@ -114,7 +115,7 @@ def export_bundle(
 ) -> ModelBundle:
     """Write `out`/`name`-`version` and return it, opened and verified. A failure leaves nothing on disk.
 
-    checkpoint_path: as training.train writes it. data: the folder it was trained on, file by file; its validation split is
+    checkpoint_path: as training.run.train writes it. data: the folder it was trained on, file by file; its validation split is
         calibrated on, its training split gives the drift reference and what other pictures are told by, both without the films
         that training excluded. Of the test split nothing but the bytes counts, which are part of the folder's fingerprint.
 
@@ -235,7 +236,7 @@ def _uncalibrated_manifest(
             files=dict.fromkeys(REQUIRED_FILES, ""),  # hashed when the bundle is sealed
         )
     except KeyError as fault:
-        raise CheckpointInvalid(f"The checkpoint lacks {fault}; it was not written by training.train.") from fault
+        raise CheckpointInvalid(f"The checkpoint lacks {fault}; it was not written by training.run.train.") from fault
     except ValueError as fault:
         raise ExportError(f"No manifest can be made for {name} {version}: {fault}") from fault
 
@@ -295,7 +296,7 @@ def _summary_lines(bundle: ModelBundle, registered_as: str | None) -> Iterator[s
         yield f"  outlier above       {manifest.outliers.threshold:.4f} (with image checks {share:.1%} of validation films)"
     yield "  largest gaps        " + ", ".join(f"{name} {gap:.1e}" for name, gap in gaps.items())
     yield f"  BentoML store       {registered_as or 'not registered'}"
-    yield f"next: python -m training.evaluation {bundle.path} --data DATA --split test"
+    yield f"next: python -m training.evaluation.evaluate {bundle.path} --data DATA --split test"
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from service.contract.errors import DatasetError
-from service.contract.findings import FINDINGS
-from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
-from training.dataset_validation import validate_dataset
-from training.folder import FilmFile, scan_folder, without_source
-from training.validation_report import ValidationLimits
+from service.film.preprocessing import PreprocessSpec, decode, to_model_input
+from service.model.findings import FINDINGS
+from training.data.folder import FilmFile, scan_folder, without_source
+from training.data.validation import validate_dataset
+from training.data.validation_report import ValidationLimits
+from training.errors import DatasetError
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import torch
 from onnx import ModelProto, numpy_helper
 from torch import Tensor, nn
 
-from service.contract.errors import ExportError
-from service.predictor import INPUT_NAME, OUTPUT_NAMES
-from training.network import ChestXrayNetwork
-from training.onnx_graph import to_onnx_graph
+from service.model.predictor import INPUT_NAME, OUTPUT_NAMES
+from training.errors import ExportError
+from training.network.classifier import ChestXrayNetwork
+from training.network.onnx_graph import to_onnx_graph
 
 TEMPERATURE_NAME = "temperature"
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from service.predictor import Outputs, Predictor
+from service.model.predictor import Outputs, Predictor
 
 # Large enough to keep a session busy, small enough for the feature maps of any architecture to fit in memory.
 BATCH_SIZE = 16

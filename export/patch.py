@@ -15,11 +15,12 @@ from export.films import read_films, usable_films
 from export.outputs import compute
 from export.reference import build_reference
 from export.staging import staged_copy
-from service.contract.errors import ChestXrayError, ExportError
-from service.contract.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
-from service.outliers import read_outlier_statistics
-from service.predictor import Predictor
-from training.validation_report import ValidationLimits
+from service.film.errors import ChestXrayError
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.outliers import read_outlier_statistics
+from service.model.predictor import Predictor
+from training.data.validation_report import ValidationLimits
+from training.errors import ExportError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

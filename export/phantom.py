@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.findings import Finding
+from service.model.findings import Finding
 
 Film = npt.NDArray[np.uint8]
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.films import Films
-from service.contract.drift_reference import (
+from service.model.drift_reference import (
     COMPONENT_FEATURES,
     CONFIDENCE,
     FILM_FEATURES,
@@ -13,7 +13,7 @@ from service.contract.drift_reference import (
     component_values,
     film_statistics,
 )
-from service.contract.findings import FINDINGS
+from service.model.findings import FINDINGS
 
 
 def build_reference(

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from export.registry_state import LogEntry, RegistryState, alone, read_state, set_damaged_state_aside, write_state
 from export.staging import staged_copy
-from service.contract.errors import BundleError, BundleNotFound
-from service.contract.manifest import GRAPH_NAME, MANIFEST_NAME, ModelBundle, ModelManifest
-from service.loading import MODELS_DIR, ServingChoice, candidates, load_predictor, releases, version_of
+from service.model.errors import BundleError, BundleNotFound
+from service.model.loading import MODELS_DIR, ServingChoice, candidates, load_predictor, releases, version_of
+from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelBundle, ModelManifest
 
 # Previous versions that are kept ready to go back to (REPORT Table 27).
 KEPT = 3

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from service.contract.errors import BundleNotFound
-from service.loading import FORMER_STATE_NAME, STATE_NAME, ServingChoice, read_choice, state_path
+from service.model.errors import BundleNotFound
+from service.model.loading import FORMER_STATE_NAME, STATE_NAME, ServingChoice, read_choice, state_path
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.contract.errors import ExportError
-from service.contract.manifest import ModelBundle
+from service.model.manifest import ModelBundle
+from training.errors import ExportError
 
 
 @contextmanager

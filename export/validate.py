@@ -11,8 +11,8 @@ import torch
 from tqdm import tqdm
 
 from export.graph import ServingGraph
-from service.contract.errors import ParityFailed
-from service.predictor import OUTPUT_NAMES, Predictor
+from service.model.predictor import OUTPUT_NAMES, Predictor
+from training.errors import ParityFailed
 
 # One, a few, an odd one, and more than a cache of activations holds: a batch that was baked into the graph shows at once.
 BATCH_SIZES = (1, 2, 7, 16)

@@ -21,24 +21,11 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import start
-from service.access.door import AccessPolicy
-from service.contract.errors import (
-    BundleError,
-    ChestXrayError,
-    ConfigError,
-    InputError,
-    ModelUnavailable,
-    OutOfTime,
-    ServiceError,
-    kebab_case,
-)
-from service.contract.manifest import ModelManifest
-from service.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
-from service.explain import GradCam
+from service.access.policy import AccessPolicy
+from service.errors import ModelUnavailable, OutOfTime, ServiceError, SettingsError
+from service.film.errors import ChestXrayError, InputError, kebab_case
 from service.hosting import ModelHost
 from service.http.accept import preferred_type
-from service.http.admission import AdmissionMiddleware
 from service.http.answers import (
     BatchAnswer,
     ExplainAnswer,
@@ -48,29 +35,35 @@ from service.http.answers import (
     prediction_answer,
     prediction_record,
 )
+from service.http.body.forms import BatchForm, ExplainForm, FilmForm
+from service.http.body.options import read_flag
+from service.http.body.upload import Upload, read_film, read_films
 from service.http.body_budget import BodyBudget, Hold
 from service.http.call import current_call
 from service.http.connections import use_for_connections
-from service.http.forms import BatchForm, ExplainForm, FilmForm
-from service.http.headers import HeadersMiddleware
+from service.http.endpoints.routes import build_routes
+from service.http.middleware.admission import AdmissionMiddleware
+from service.http.middleware.headers import HeadersMiddleware
+from service.http.middleware.recording import RecordingMiddleware
+from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.openapi import complete
-from service.http.options import read_flag
 from service.http.problems import STATUS_OF, ProblemMiddleware, problem_of
-from service.http.recording import RecordingMiddleware
-from service.http.request_id import RequestIdMiddleware
-from service.http.routes import build_routes
-from service.http.upload import Upload, read_film, read_films
-from service.listening import check_options
-from service.monitoring import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS
+from service.http.thread_pool import Place, WorkerPool
+from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS, STAGE_SECONDS
+from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
+from service.model.errors import BundleError
+from service.model.grad_cam import GradCam
+from service.model.manifest import ModelManifest
 from service.pipeline import Pipeline, Prediction
+from service.process import supervision as start
+from service.process.listening import check_options
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
-from service.workers import Place, WorkerPool
 
 logger = logging.getLogger(__name__)
 
 OPEN_TO_ALL = (
     "NO ACCESS CONTROL: everybody who reaches this address may send films, read the audit log and reload the model. "
-    "For local use only; set CXR_AUTH=keys (see `python -m service.keys create --help`) or CXR_AUTH=tokens."
+    "For local use only; set CXR_AUTH=keys (see `cxr keys create --help`) or CXR_AUTH=tokens."
 )
 
 # What holds the package service.
@@ -96,7 +89,7 @@ class ChestXray:
             REJECTIONS.labels(kebab_case(kind.__name__))  # there before the first one, which is an increase then
         self._bodies = BodyBudget(self.settings.max_held_bytes)
         # Not at import, which BentoML's supervisor does as well: it needs no database.
-        from service.records import build_records, open_patiently
+        from service.records.opening import build_records, open_patiently
 
         self.records = build_records(self.settings)
         open_patiently(self.records)
@@ -125,7 +118,7 @@ class ChestXray:
             check_options()
             _run_preflight()
             start.make_folder()
-        except (ConfigError, OSError) as fault:
+        except (SettingsError, OSError) as fault:
             raise BentoMLConfigException(str(fault)) from fault
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
@@ -149,7 +142,7 @@ class ChestXray:
         try:
             self._host.prove_inference()
             self.records.check()
-        except (BundleError, ServiceError, ConfigError) as fault:
+        except (BundleError, ServiceError, SettingsError) as fault:
             logger.warning("Not ready: %s", fault)
             return False
         return True
@@ -282,10 +275,10 @@ class ChestXray:
 
 def _run_preflight() -> None:
     """In a process of its own: the supervisor would keep for good the memory that databases and cryptography take."""
-    command = [sys.executable, "-m", "service.preflight"]
+    command = [sys.executable, "-m", "service.commands.preflight"]
     checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if checked.returncode != 0:
-        raise ConfigError(checked.stderr.strip())
+        raise SettingsError(checked.stderr.strip())
     for line in checked.stderr.splitlines():
         logger.warning("%s", line)
 
@@ -333,7 +326,7 @@ ChestXrayService: Any = bentoml.service(
     # Access log and spans cost as much CPU as the rest of the request's HTTP; BENTOML_CONFIG_OPTIONS can switch both on.
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
-    metrics={"enabled": False},  # ours have labels of bounded number; service.monitoring says more
+    metrics={"enabled": False},  # ours have labels of bounded number; service.metrics says more
 )(ChestXray)
 use_for_connections()
 # From the outside in.

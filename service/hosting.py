@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from service.contract.errors import BundleError, ModelUnavailable, ReloadInProgress, kebab_case
-from service.contract.findings import FINDINGS
-from service.contract.manifest import ModelBundle
-from service.contract.radiograph import DecodeLimits
-from service.decision import ReviewReason
 from service.drift import DriftCounter
-from service.loading import candidates, load_predictor
-from service.monitoring import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
-from service.observer import Observer
+from service.errors import ModelUnavailable, ReloadInProgress
+from service.film.errors import kebab_case
+from service.film.film import DecodeLimits
+from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
+from service.model.decision import ReviewReason
+from service.model.errors import BundleError
+from service.model.findings import FINDINGS
+from service.model.loading import candidates, load_predictor
+from service.model.manifest import ModelBundle
+from service.model.observer import Observer
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.settings import Settings

@@ -10,21 +10,21 @@ from time import monotonic, perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.errors import OutOfTime
-from service.contract.findings import Finding
-from service.contract.manifest import ModelBundle
-from service.contract.prediction_id import new_prediction_id
-from service.contract.preprocessing import to_model_input
-from service.contract.radiograph import DecodeLimits, Orientation, Radiograph, open_film
-from service.decision import Decision, Observed, decide
 from service.drift import DriftCounter
-from service.explain import GradCam, Grid, zone_shares
-from service.heatmap import film_png, heatmap_png, overlay_png
-from service.monitoring import count_prediction, stage_timer
-from service.observer import Observer
-from service.predictor import Outputs, Predictor
+from service.errors import OutOfTime
+from service.film.film import DecodeLimits, Orientation, Radiograph, open_film
+from service.film.preprocessing import to_model_input
+from service.metrics import count_prediction, stage_timer
+from service.model.decision import Decision, Observed, decide
+from service.model.findings import Finding
+from service.model.grad_cam import GradCam, Grid, zone_shares
+from service.model.heatmap import film_png, heatmap_png, overlay_png
+from service.model.manifest import ModelBundle
+from service.model.observer import Observer
+from service.model.predictor import Outputs, Predictor
+from service.model.upright import set_upright
+from service.prediction_id import new_prediction_id
 from service.sandbox.decoder import SandboxedDecoder
-from service.upright import set_upright
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.contract.errors import ConfigError
-from service.contract.radiograph import DecodeLimits
-from service.contract.wording import wanted
-from service.cpus import usable_cpus
+from service.errors import SettingsError
+from service.film.film import DecodeLimits
+from service.process.cpus import usable_cpus
+from service.validation_messages import wanted
 
 PREFIX = "CXR_"
 # What the tests are told through the environment is no setting: a shell that runs them can start the service as well.
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Settings from the environment of this process. Raises ConfigError for an unknown CXR_ variable or a bad value.
+    """Settings from the environment of this process. Raises SettingsError for an unknown CXR_ variable or a bad value.
 
     environment: the names to check for unknown ones, os.environ outside tests.
     """
@@ -144,13 +144,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     given = {name for name in environment if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)}
     unknown = sorted(name for name in given if name.upper() not in known)
     if unknown:
-        raise ConfigError(f"Unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}.")
+        raise SettingsError(f"Unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}.")
     try:
         return Settings()
     except ValidationError as fault:
         # Once: a network that is none of IPv4 is none of IPv6 either.
         faults = dict.fromkeys(map(_fault_text, fault.errors()))
-        raise ConfigError(f"A setting is out of range. {'; '.join(faults)}.") from fault
+        raise SettingsError(f"A setting is out of range. {'; '.join(faults)}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:

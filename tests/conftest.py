@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from export.phantom import phantom_film
-from service.contract.findings import FINDINGS
-from service.contract.preprocessing import resize_stretched
-from tests.databases import KINDS, database_url
+from service.film.preprocessing import resize_stretched
+from service.model.findings import FINDINGS
+from tests.support.databases import KINDS, database_url
 
 if TYPE_CHECKING:
-    from service.contract.manifest import ModelBundle
-    from training.network import ChestXrayNetwork
+    from service.model.manifest import ModelBundle
+    from training.network.classifier import ChestXrayNetwork
 
 TINY_ARCHITECTURE = "tf_efficientnet_lite0"
 IMAGE_SIZE_PX = 224
@@ -103,7 +103,7 @@ def settled_network() -> SettledNetwork:
     import torch
     from torch import nn
 
-    from training.network import build_network
+    from training.network.classifier import build_network
 
     def make(architecture: str, hidden: int = 64, side_px: int = IMAGE_SIZE_PX) -> "ChestXrayNetwork":
         with torch.random.fork_rng():
@@ -146,11 +146,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, settled_network: S
     import torch
 
     from export.films import read_films
-    from service.contract.preprocessing import PreprocessSpec
-    from training.checkpoint import BEST_NAME, save_checkpoint
+    from service.film.preprocessing import PreprocessSpec
     from training.config import config_from_dict
-    from training.dataset_validation import validate_dataset
-    from training.folder import scan_folder
+    from training.data.folder import scan_folder
+    from training.data.validation import validate_dataset
+    from training.network.checkpoint import BEST_NAME, save_checkpoint
 
     network = settled_network(TINY_ARCHITECTURE)
     optimizer = torch.optim.AdamW(network.head.parameters(), lr=3e-3)
@@ -202,7 +202,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path,
 @pytest.fixture(scope="session")
 def bundle(bundle_path: Path) -> "ModelBundle":
     """The shared bundle, opened and verified."""
-    from service.contract.manifest import ModelBundle
+    from service.model.manifest import ModelBundle
 
     return ModelBundle.open(bundle_path)
 

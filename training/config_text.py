@@ -1,4 +1,4 @@
-"""TrainConfig -> TOML, such as training.train --config reads: the inverse of `load_config`."""
+"""TrainConfig -> TOML, such as training.run.train --config reads: the inverse of `load_config`."""
 
 import json
 from typing import Any

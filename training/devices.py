@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from service.contract.errors import ConfigError
 from training.config import RunConfig
+from training.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from sqlalchemy import insert, select, update
 
 from service.access.caller import Caller
 from service.access.roles import Role
-from service.contract.errors import ConfigError, NotAuthenticated
-from service.store import schema
-from service.store.database import Database
-from service.store.records import utc_text
+from service.errors import NotAuthenticated, SettingsError
+from service.records import schema
+from service.records.database import Database
+from service.records.values import utc_text
 
 # cxr_<key_id>_<secret>: the prefix lets scanners of code and logs recognise a key that has strayed.
 _KEY = re.compile(r"cxr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
@@ -53,10 +53,10 @@ class KeyStore:
     def create(self, name: str, role: Role, expires_at: datetime | None = None) -> tuple[str, StoredKey]:
         """A new key: its text, which nobody can ever read again, and what is stored of it.
 
-        name: of who will use it, as audit rows show it. Raises ConfigError if it is not a plain name.
+        name: of who will use it, as audit rows show it. Raises SettingsError if it is not a plain name.
         """
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name[:64]!r} cannot be a key's name; use up to 128 letters, digits and . _ @ -")
+            raise SettingsError(f"{name[:64]!r} cannot be a key's name; use up to 128 letters, digits and . _ @ -")
         key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
         expires = None if expires_at is None else utc_text(expires_at)
         stored = StoredKey(key_id, name, role, _hash(secret), utc_text(datetime.now(UTC)), expires, None)
@@ -71,12 +71,12 @@ class KeyStore:
         return [_stored(dict(row)) for row in rows]
 
     def revoke(self, key_id: str) -> None:
-        """End a key. Raises ConfigError if there is none of that identifier, or if it has ended already."""
+        """End a key. Raises SettingsError if there is none of that identifier, or if it has ended already."""
         keys = schema.api_keys
         ended = update(keys).where(keys.c.key_id == key_id, keys.c.revoked_at.is_(None))
         with self._database.writing() as connection:
             if connection.execute(ended.values(revoked_at=utc_text(datetime.now(UTC)))).rowcount == 0:
-                raise ConfigError(f"There is no key {key_id[:32]!r} to revoke; `python -m service.keys list` shows them.")
+                raise SettingsError(f"There is no key {key_id[:32]!r}; `cxr keys list` shows them.")
 
     def find(self, key_id: str) -> StoredKey | None:
         """The key of that identifier."""

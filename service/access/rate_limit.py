@@ -10,7 +10,7 @@ from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 
-from service.contract.errors import ConfigError, RateLimited
+from service.errors import RateLimited, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class RateLimiter:
     """rate: "100/minute", as the limits library writes it. storage_url: memory://, or redis:// and its relatives.
 
     While Redis is away every process counts for itself: a limit that is a little too wide is better than no service.
-    Raises ConfigError.
+    Raises SettingsError.
     """
 
     def __init__(self, rate: str, storage_url: str = "memory://") -> None:
@@ -80,7 +80,7 @@ def _parsed(rate: str) -> RateLimitItem:
         if single.amount < 1:
             raise ValueError("nobody could come in")
     except ValueError as fault:
-        raise ConfigError(f"CXR_RATE_LIMIT is {rate!r}; write a rate such as 100/minute: one, of 1 or more.") from fault
+        raise SettingsError(f"CXR_RATE_LIMIT is {rate!r}; write a rate such as 100/minute: one, of 1 or more.") from fault
     return single
 
 
@@ -88,9 +88,9 @@ def _storage(url: str) -> Storage:
     try:
         storage = storage_from_string(f"async+{url}", implementation="redispy")
     except Exception as fault:  # limits and Redis each have their own
-        raise ConfigError(
+        raise SettingsError(
             "CXR_RATE_LIMIT_STORAGE is neither memory:// nor the URL of a Redis server, such as redis://host:6379/0."
         ) from fault
     if not isinstance(storage, Storage):
-        raise ConfigError("CXR_RATE_LIMIT_STORAGE must be memory:// or the URL of a Redis server.")
+        raise SettingsError("CXR_RATE_LIMIT_STORAGE must be memory:// or the URL of a Redis server.")
     return storage

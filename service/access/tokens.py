@@ -18,7 +18,7 @@ import jwt
 
 from service.access.caller import Caller
 from service.access.roles import Role
-from service.contract.errors import AccessDenied, ConfigError, IssuerUnavailable, NotAuthenticated
+from service.errors import AccessDenied, IssuerUnavailable, NotAuthenticated, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Issuer:
 class KeySet:
     """The issuer's public keys, read when they are needed. source: a file, or an https URL (http on loopback).
 
-    Raises ConfigError if the source is neither; a file is read at once, so that a wrong one is noticed at the start. May be
+    Raises SettingsError if the source is neither; a file is read at once, so that a wrong one is noticed at the start. May be
     used by several threads; its methods may ask the issuer, and block.
     """
 
@@ -90,12 +90,12 @@ class KeySet:
         self._reading = threading.Lock()
         if self._is_url:
             if not _is_trustworthy(source):
-                raise ConfigError("CXR_JWKS must be a file or an https URL.")
+                raise SettingsError("CXR_JWKS must be a file or an https URL.")
         else:
             try:
                 self._refresh()
             except (OSError, ValueError) as fault:
-                raise ConfigError(f"CXR_JWKS is {source}, {_why_unreadable(fault)}.") from fault
+                raise SettingsError(f"CXR_JWKS is {source}, {_why_unreadable(fault)}.") from fault
 
     def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
         """The keys that may have signed a token of that key identifier, MAX_CANDIDATES at most; none if there are none.
@@ -161,7 +161,7 @@ def _is_trustworthy(url: str) -> bool:
 
 
 class TokenVerifier:
-    """Tells callers by their tokens. May be used by several threads. Raises ConfigError for a key set that cannot be had."""
+    """Tells callers by their tokens. May be used by several threads. Raises SettingsError for a key set that cannot be had."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer

@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract.errors import ChestXrayError
-from service.contract.findings import FINDINGS, Finding
-from service.contract.radiograph import Orientation
-from service.decision import ReviewReason
+from service.film.errors import ChestXrayError
+from service.film.film import Orientation
 from service.http.call import current_call
+from service.http.middleware.request_id import current_request_id
 from service.http.problems import problem_of
-from service.http.request_id import current_request_id
+from service.model.decision import ReviewReason
+from service.model.findings import FINDINGS, Finding
 from service.pipeline import Explanation, Prediction
-from service.store.records import PredictionRecord
+from service.records.values import PredictionRecord
 
 
 class _Answer(BaseModel):

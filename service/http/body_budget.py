@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from service.contract.errors import Overloaded
+from service.errors import Overloaded
 
 Hold = Callable[[int], None]
 

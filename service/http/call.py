@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from service.access.caller import Caller
-from service.store.records import PredictionRecord
-from service.workers import Place
+from service.http.thread_pool import Place
+from service.records.values import PredictionRecord
 
 
 @dataclass

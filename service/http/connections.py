@@ -10,8 +10,8 @@ import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import MEDIA_TYPE, Problem
-from service.http.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.running import running_service
 
 # Tokens are 16 KiB at most; the parser itself would take a head of any length.

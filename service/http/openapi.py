@@ -7,11 +7,11 @@ from pydantic import BaseModel
 
 from service import __version__
 from service.http.answers import ProblemFacts
-from service.http.forms import RequestForm
-from service.http.options import OPTIONS
+from service.http.body.forms import RequestForm
+from service.http.body.options import OPTIONS
+from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody
+from service.http.middleware.recording import PREDICTION_ID_HEADER
 from service.http.problems import MEDIA_TYPE
-from service.http.recording import PREDICTION_ID_HEADER
-from service.http.reports import AuditQuery, FeedbackBody, IncidentBody
 
 _PROBLEM_SCHEMA = "#/components/schemas/ProblemFacts"
 

@@ -11,10 +11,35 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.roles import nearest_endpoint
-from service.contract import errors
-from service.contract.errors import kebab_case
+from service.errors import (
+    AccessDenied,
+    DecoderFailed,
+    IssuerUnavailable,
+    MalformedRequest,
+    ModelUnavailable,
+    NotAuthenticated,
+    OutOfTime,
+    Overloaded,
+    PredictionNotFound,
+    RateLimited,
+    RecordsUnavailable,
+    ReloadInProgress,
+    UploadTooLarge,
+)
+from service.film.errors import (
+    AspectRatioTooExtreme,
+    ChestXrayError,
+    ImageTooLarge,
+    ImageTooSmall,
+    UnreadableImage,
+    UnsupportedDicom,
+    UnsupportedFormat,
+    UnsupportedImage,
+    kebab_case,
+)
 from service.http.call import current_call
-from service.http.request_id import current_request_id
+from service.http.middleware.request_id import current_request_id
+from service.model.errors import UnknownFinding, UnknownOperatingPoint
 
 logger = logging.getLogger(__name__)
 
@@ -25,39 +50,39 @@ HEALTH_MEDIA_TYPE = "application/health+json"
 
 _URN = "urn:chest-xray:problem:"
 
-STATUS_OF: dict[type[errors.ChestXrayError], HTTPStatus] = {
-    errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
-    errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
-    errors.UnknownOperatingPoint: HTTPStatus.BAD_REQUEST,
-    errors.UnknownFinding: HTTPStatus.BAD_REQUEST,
-    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
-    errors.AccessDenied: HTTPStatus.FORBIDDEN,
-    errors.PredictionNotFound: HTTPStatus.NOT_FOUND,
-    errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    errors.UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UnsupportedDicom: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.ImageTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.AspectRatioTooExtreme: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
-    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.ReloadInProgress: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
+STATUS_OF: dict[type[ChestXrayError], HTTPStatus] = {
+    MalformedRequest: HTTPStatus.BAD_REQUEST,
+    UnreadableImage: HTTPStatus.BAD_REQUEST,
+    UnknownOperatingPoint: HTTPStatus.BAD_REQUEST,
+    UnknownFinding: HTTPStatus.BAD_REQUEST,
+    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    AccessDenied: HTTPStatus.FORBIDDEN,
+    PredictionNotFound: HTTPStatus.NOT_FOUND,
+    UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnsupportedDicom: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ImageTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
+    AspectRatioTooExtreme: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ReloadInProgress: HTTPStatus.SERVICE_UNAVAILABLE,
+    DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 # A full queue drains within about a second; a model does not come back by itself.
-RETRY_AFTER_SECONDS: dict[type[errors.ChestXrayError], int] = {
-    errors.Overloaded: 1,
-    errors.RecordsUnavailable: 5,
-    errors.IssuerUnavailable: 5,
-    errors.ReloadInProgress: 5,
-    errors.DecoderFailed: 5,
-    errors.ModelUnavailable: 30,
+RETRY_AFTER_SECONDS: dict[type[ChestXrayError], int] = {
+    Overloaded: 1,
+    RecordsUnavailable: 5,
+    IssuerUnavailable: 5,
+    ReloadInProgress: 5,
+    DecoderFailed: 5,
+    ModelUnavailable: 30,
 }
 
 
@@ -89,12 +114,12 @@ class Problem:
         return Response(content, status_code=self.status.value, media_type=MEDIA_TYPE, headers=self.headers)
 
 
-def problem_of(error: errors.ChestXrayError) -> Problem:
+def problem_of(error: ChestXrayError) -> Problem:
     """The problem that tells a client of an error in STATUS_OF. Raises KeyError for any other: those are our own faults."""
     kind = type(error)
-    retry_after_seconds = error.retry_after_seconds if isinstance(error, errors.RateLimited) else RETRY_AFTER_SECONDS.get(kind)
+    retry_after_seconds = error.retry_after_seconds if isinstance(error, RateLimited) else RETRY_AFTER_SECONDS.get(kind)
     # RFC 9110, 11.6.1: a 401 says how to authenticate.
-    challenge = {"WWW-Authenticate": "Bearer"} if kind is errors.NotAuthenticated else {}
+    challenge = {"WWW-Authenticate": "Bearer"} if kind is NotAuthenticated else {}
     return Problem(
         status=STATUS_OF[kind],
         detail=str(error),

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import bentoml
 
-from service.access.door import AccessPolicy
-from service.contract.manifest import ModelManifest
+from service.access.policy import AccessPolicy
+from service.http.thread_pool import Place
+from service.model.manifest import ModelManifest
 from service.settings import Settings
-from service.workers import Place
 
 if TYPE_CHECKING:
-    from service.store.store import RecordStore
+    from service.records.store import RecordStore
 
 
 class RunningService(Protocol):

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import cv2
 
-from service.contract.errors import InputError, UnreadableImage
-from service.contract.radiograph import Radiograph
+from service.film.errors import InputError, UnreadableImage
+from service.film.film import Radiograph
 from service.sandbox import messages
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, cast
 
-from service.contract.errors import DecoderFailed, InputError, OutOfTime, UnreadableImage
-from service.contract.radiograph import DecodeLimits, Radiograph
+from service.errors import DecoderFailed, OutOfTime
+from service.film.errors import InputError, UnreadableImage
+from service.film.film import DecodeLimits, Radiograph
 from service.sandbox import messages
 
 logger = logging.getLogger(__name__)

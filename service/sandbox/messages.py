@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from service.contract import errors
-from service.contract.radiograph import DecodeLimits, Radiograph
+from service.film import errors
+from service.film.film import DecodeLimits, Radiograph
 
 Read = Callable[[int], bytes]
 
@@ -20,7 +20,7 @@ _HEAD_BYTES = 4096
 _MESSAGE_CHARACTERS = 600
 
 # The only classes that an answer can name.
-_REFUSALS = {kind.__name__: kind for kind in errors.InputError.__subclasses__() if kind is not errors.RateLimited}
+_REFUSALS = {kind.__name__: kind for kind in errors.InputError.__subclasses__()}
 
 
 def ready() -> bytes:

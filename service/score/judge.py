@@ -12,11 +12,12 @@ from pathlib import Path
 
 import cv2
 
-from service.contract.errors import ChestXrayError, DecoderFailed, UnreadableImage, UnsupportedFormat, UploadTooLarge
-from service.contract.manifest import ModelBundle
-from service.contract.radiograph import DecodeLimits
-from service.loading import load_predictor
-from service.observer import Observer
+from service.errors import DecoderFailed, UploadTooLarge
+from service.film.errors import ChestXrayError, UnreadableImage, UnsupportedFormat
+from service.film.film import DecodeLimits
+from service.model.loading import load_predictor
+from service.model.manifest import ModelBundle
+from service.model.observer import Observer
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.score.films import is_called_a_picture

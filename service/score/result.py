@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from service.contract.errors import ConfigError
+from service.errors import SettingsError
 from service.score.rows import COLUMNS, Row
 
 # Names of files are bytes, and need not be UTF-8: these come back as they were, and are spelled out in the table.
@@ -19,7 +19,7 @@ _SPELLED_OUT = "backslashreplace"
 class Result:
     """out: .csv or .parquet. settings: what the rows depend on; a run goes on only with rows of the same ones.
 
-    Raises ConfigError if the file exists, or if unfinished rows are of other settings.
+    Raises SettingsError if the file exists, or if unfinished rows are of other settings.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, str], overwrite: bool) -> None:
@@ -27,14 +27,14 @@ class Result:
         self._partial = out.with_name(f"{out.name}.partial")
         self._note = out.with_name(f"{out.name}.partial.json")
         if out.exists() and not overwrite:
-            raise ConfigError(f"{out} exists; give another --out, or --overwrite.")
+            raise SettingsError(f"{out} exists; give another --out, or --overwrite.")
         if out.suffix == ".parquet":
             _pyarrow()
         if self._note.exists() and self._partial.exists():
             began = json.loads(self._note.read_text("utf-8"))
             if began != dict(settings):
                 changed = ", ".join(name for name in settings if began.get(name) != settings[name])
-                raise ConfigError(
+                raise SettingsError(
                     f"{self._partial} was begun with another {changed}; finish it as it was begun, or delete it to begin anew."
                 )
             self._drop_torn_line()
@@ -94,7 +94,7 @@ def _pyarrow() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as fault:
-        raise ConfigError("Parquet needs the package pyarrow; install it, or give an --out that ends in .csv.") from fault
+        raise SettingsError("Parquet needs the package pyarrow; install it, or give an --out that ends in .csv.") from fault
     return pyarrow
 
 

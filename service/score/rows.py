@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from hashlib import sha256
 
-from service.contract.errors import ChestXrayError, kebab_case
-from service.contract.findings import FINDINGS
+from service.film.errors import ChestXrayError, kebab_case
+from service.model.findings import FINDINGS
 from service.pipeline import Prediction
 
 COLUMNS = (

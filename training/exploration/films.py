@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.drift_reference import film_statistics
-from service.contract.errors import ConfigError, InputError
-from service.contract.preprocessing import PreprocessSpec, decode, to_model_input
-from training.folder import FilmFile
-from training.parallel import each_of
+from service.film.errors import InputError
+from service.film.preprocessing import PreprocessSpec, decode, to_model_input
+from service.model.drift_reference import film_statistics
+from training.data.folder import FilmFile
+from training.data.parallel import each_of
+from training.errors import ConfigError
 
 Film = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]

@@ -3,17 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.contract.findings import FINDINGS
-from training.exploration.figures import (
-    COUNTS_NAME,
-    HISTOGRAMS_NAME,
-    INTENSITY_NAME,
-    MEAN_FILMS_NAME,
-    SIZES_NAME,
-    TEXTURE_NAME,
-)
+from service.model.findings import FINDINGS
+from training.data.folder import SPLITS
+from training.exploration.plots import COUNTS_NAME, HISTOGRAMS_NAME, INTENSITY_NAME, MEAN_FILMS_NAME, SIZES_NAME, TEXTURE_NAME
 from training.exploration.statistics import ALL, LOW_CONTRAST
-from training.folder import SPLITS
 from training.tables import UNDEFINED, markdown_table
 
 Values = Mapping[str, Any]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from service.contract.findings import FINDINGS
+from service.model.findings import FINDINGS
+from training.data.folder import SPLITS
 from training.exploration.films import Floats, MeasuredFilm
-from training.folder import SPLITS
 from training.tables import plain
 
 ALL = "all"

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from training.augment import affine, expose_and_damage
 from training.config import AugmentConfig
+from training.data.augmentation import affine, expose_and_damage
 from training.lungs.films import Image
 
 # Films of other hospitals differ from these in exposure, sharpness and borders far more than among themselves. Erased patches

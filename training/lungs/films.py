@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.errors import DatasetError
-from service.contract.preprocessing import resize_stretched
-from service.contract.radiograph import Radiograph
+from service.film.film import Radiograph
+from service.film.preprocessing import resize_stretched
+from training.errors import DatasetError
 
 Image = npt.NDArray[np.uint8]
 

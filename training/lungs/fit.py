@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from training.averaging import WeightAverage
 from training.config import AveragingConfig
 from training.lungs.augment import augment_pair
 from training.lungs.films import Image, LungFilm
 from training.lungs.network import LungNetwork
+from training.network.averaging import WeightAverage
 
 _BATCH_SIZE = 16
 _LEARNING_RATE = 3e-3

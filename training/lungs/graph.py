@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 
 from training.lungs.network import LungNetwork
-from training.onnx_graph import to_onnx_graph
+from training.network.onnx_graph import to_onnx_graph
 
 GRAPH_NAME = "lungs.onnx"
 

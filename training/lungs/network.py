@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ModelConfig
-from training.network import build_network
-from training.pretrained import load_backbone_weights
+from training.network.classifier import build_network
+from training.network.pretrained import load_backbone_weights
 
 _ENCODER = "tf_efficientnet_lite0"
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from service.contract.errors import BundleNotFound, ManifestInvalid
-from service.contract.preprocessing import resize_stretched
+from service.film.preprocessing import resize_stretched
+from service.model.errors import BundleNotFound, ManifestInvalid
 from training.lungs.films import Image
 
 # Lungs are the two largest regions; anything smaller than this share of the film is a speck beside them.
@@ -27,7 +27,7 @@ class LungSegmenter:
     def open(cls, path: Path) -> "LungSegmenter":
         """Read a graph as training.lungs writes it. Raises BundleNotFound or ManifestInvalid."""
         if not path.is_file():
-            raise BundleNotFound(f"No lung segmenter at {path}; train one with python -m training.lungs --data DIR.")
+            raise BundleNotFound(f"No lung segmenter at {path}; train one with python -m training.lungs.train --data DIR.")
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

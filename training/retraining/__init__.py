@@ -1,1 +1,1 @@
-"""The parts of training.retrain: triggers, new films, steps, decision and record."""
+"""The parts of training.retraining.retrain: triggers, new films, steps, decision and record."""

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from service.contract.errors import DatasetError
-from service.contract.manifest import sha256_of
-from training.dataset_validation import validate_dataset
-from training.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, UNKNOWN_SOURCE, scan_folder
+from service.model.manifest import sha256_of
+from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, UNKNOWN_SOURCE, scan_folder
+from training.data.validation import validate_dataset
+from training.data.validation_report import ValidationLimits
+from training.errors import DatasetError
 from training.retraining.triggers import ConfirmedLabel
-from training.validation_report import ValidationLimits
 
 SOURCE = "feedback"
 _PREFIX = "feedback_"

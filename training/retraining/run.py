@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.contract.errors import ConfigError, StepFailed
-from service.contract.manifest import ModelBundle
-from training.checkpoint import BEST_NAME
+from service.model.manifest import ModelBundle
+from training.errors import ConfigError, StepFailed
 from training.json_file import write_whole
+from training.network.checkpoint import BEST_NAME
 from training.retraining.releases import CLAIM_NAME, next_version, was_promoted
 from training.retraining.tracked import track_decision
 from training.retraining.verdict import Verdict, judge_challenger
@@ -63,7 +63,7 @@ class Retraining:
         options = ["--config", str(config), "--data", str(self.data), "--out", str(self.folder), "--version", self.version]
         for change in changes:
             options += ["--set", change]
-        _run(self.folder, "training.train", [*options, "--resume", *(["--mlflow", mlflow] if mlflow else [])])
+        _run(self.folder, "training.run.train", [*options, "--resume", *(["--mlflow", mlflow] if mlflow else [])])
 
     def export(self) -> None:
         """Turn the best checkpoint into the challenger's bundle, unless that was done. Raises StepFailed."""
@@ -77,7 +77,7 @@ class Retraining:
         """Judge both on the test films; the verdict, and the paired figures behind it. Raises StepFailed."""
         out = self._evaluation
         against = ["--data", str(self.data), "--split", "test", "--against", str(self.champion.path)]
-        _run(self.folder, "training.evaluation", [str(self.challenger), *against, "--parts", parts, "--out", str(out)])
+        _run(self.folder, "training.evaluation.evaluate", [str(self.challenger), *against, "--parts", parts, "--out", str(out)])
         metrics = json.loads((out / "metrics.json").read_text("utf-8"))
         films_of_class = {finding: figures["support"] for finding, figures in metrics["per_class"].items()}
         return judge_challenger(metrics["comparison"]["difference"], films_of_class), metrics["comparison"]

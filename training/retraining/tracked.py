@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from training.retraining.verdict import OVERALL
-from training.tracking import RUN_NAME, open_client
+from training.run.tracking import RUN_NAME, open_client
 
 
 def track_decision(experiment: str, folder: Path, decision: dict[str, Any]) -> None:
-    """Add the decision to the MLflow run of this folder, which `training.train --mlflow` made in that experiment.
+    """Add the decision to the MLflow run of this folder, which `training.run.train --mlflow` made in that experiment.
 
     Raises ConfigError if the store cannot be used.
     """

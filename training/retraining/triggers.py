@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.contract.errors import ConfigError
+from training.errors import ConfigError
 
 # More new labels than this are a reason by themselves.
 ENOUGH_LABELS = 1000
@@ -69,7 +69,7 @@ def _trigger(labels: dict[str, str]) -> Trigger:
 
 
 def read_labels(path: Path) -> list[ConfirmedLabel]:
-    """The labels that `python -m service.feedback` wrote, one for each film."""
+    """The labels that `python -m service.commands.labels` wrote, one for each film."""
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [ConfirmedLabel(row["image_sha256"], row["label"], row["request_id"]) for row in csv.DictReader(stream)]
     # A film may have been sent more than once; its last report counts.

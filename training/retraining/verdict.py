@@ -25,9 +25,10 @@ class Verdict:
 def judge_challenger(difference: Mapping[str, Any], films_of_class: Mapping[str, int]) -> Verdict:
     """Apply the rule to what the challenger exceeds the champion by.
 
-    difference: of `training.evaluation.comparison`: {"headline": figures, "per_class": {finding: figures}}, where figures are
-    {name: value, "interval_95": {name: [low, high]}}, of paired differences. films_of_class: how many test films each finding
-    has. It must be better overall beyond chance, and in no class worse beyond chance; a figure that is undefined says neither.
+    difference: of `training.evaluation.parts.comparison`: {"headline": figures, "per_class": {finding: figures}}, where
+    figures are {name: value, "interval_95": {name: [low, high]}}, of paired differences. films_of_class: how many test
+    films each finding has. It must be better overall beyond chance, and in no class worse beyond chance; a figure that is
+    undefined says neither.
 
     An interval counts as touching zero within half a film: intervals are centred on the estimate, and where one film alone
     changed sides, that moves the bound which lies at zero by a part of a film, to whichever side.

@@ -1,0 +1,65 @@
+"""The `cxr` command: every command of the project, in the order in which people need them."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from service.commands.faults import describe_fault
+
+# Panel of `cxr --help` -> command -> the module that defines it, as a function or a `typer.Typer` of the command's name.
+# Loaded by name: serving must not import training, and the serving image holds the package `service` only.
+PANELS: dict[str, dict[str, str]] = {
+    "Run the service": {
+        "keys": "service.commands.keys",
+    },
+}
+
+
+def build_app() -> typer.Typer:
+    """The commands whose packages are here. Loads no library for training, inference or HTTP: commands do that when run."""
+    app = typer.Typer(
+        name="cxr",
+        help="Chest X-ray classifier: Normal, Pneumonia, Tuberculosis. For research use only.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_start)
+    for panel, commands in PANELS.items():
+        for name, module_name in commands.items():
+            try:
+                command = getattr(importlib.import_module(module_name), name.replace("-", "_"))
+            except ModuleNotFoundError as missing:
+                if missing.name and module_name.startswith(missing.name):
+                    continue
+                raise
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name, rich_help_panel=panel)
+            else:
+                app.command(name, rich_help_panel=panel)(command)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; argv without the program's name. Returns the exit status: 0, 1 after a fault, 2 for wrong usage, 130 if
+    interrupted. A command that ends with another status raises `typer.Exit`.
+    """
+    try:
+        status: Any = build_app()(args=None if argv is None else list(argv), prog_name="cxr", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as fault:
+        line, status = describe_fault(fault)
+        print(line, file=sys.stderr)
+    return status if isinstance(status, int) else 0
+
+
+def _start() -> None:
+    """What `app.callback` makes a group of, even while there is one command only."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,97 @@
+"""Stored DICOM values -> 8-bit grey values as a display shows them, without widening the film.
+
+Sources: DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from service.film.dicom.modality import Modality, read_modality
+from service.film.dicom.samples import SampleLayout, Samples
+from service.film.dicom.values import integer
+from service.film.dicom.voi import Voi, read_voi
+from service.film.grey import GreyPixels, look_up, row_bands
+
+
+@dataclass(frozen=True)
+class Display:
+    """voi: spreads its own output range from black to white; None: the range present is.
+
+    padding: stored values, from the first to the last, that are outside the picture; they are shown as `background`, and do
+    not count for the range present. fault: why the film is not shown as its header says, "" if it is.
+    """
+
+    modality: Modality
+    voi: Voi | None
+    padding: tuple[int, int] | None = None
+    background: int = 0
+    fault: str = ""
+
+    @classmethod
+    def from_header(cls, dataset: Dataset, layout: SampleLayout, background: int) -> "Display":
+        """Raises UnsupportedDicom or UnreadableImage."""
+        modality = read_modality(dataset, layout)
+        voi, fault = read_voi(dataset, modality.lowest, modality.highest)
+        return cls(modality, voi, _padding(dataset, layout), background, modality.fault or fault)
+
+    def show(self, stored: Samples) -> GreyPixels:
+        """Stored values, int [H, W] -> uint8 [H, W], writeable."""
+        return self._by_table(stored) if stored.dtype.itemsize <= 2 else self._by_band(stored)
+
+    def _by_table(self, stored: Samples) -> GreyPixels:
+        """Of samples of one or two bytes, only those values that occur are worked out, each once."""
+        native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+        words: npt.NDArray[np.uint8 | np.uint16] = native.view(np.uint8 if native.itemsize == 1 else np.uint16)
+        every_word = np.arange(1 << 8 * words.itemsize, dtype=words.dtype)
+        occurs = cv2.calcHist([words], [0], None, [len(every_word)], [0, len(every_word)]).ravel() > 0
+        values = every_word.view(native.dtype)
+        occurs &= self._is_picture(values)
+        table = np.full(len(every_word), self.background, dtype=np.uint8)
+        if occurs.any():
+            shown = self._shown(values[occurs])
+            table[occurs] = _to_8_bit(shown, *self._range(shown.min(), shown.max()))
+        return look_up(table, words)
+
+    def _by_band(self, stored: Samples) -> GreyPixels:
+        pixels = np.full(stored.shape, self.background, dtype=np.uint8)
+        bands = [(rows, self._is_picture(stored[rows])) for rows in row_bands(*stored.shape)]
+        bands = [(rows, inside) for rows, inside in bands if inside.any()]
+        if not bands:
+            return pixels
+        extremes = [(shown.min(), shown.max()) for shown in (self._shown(stored[rows][inside]) for rows, inside in bands)]
+        darkest, brightest = self._range(min(low for low, _ in extremes), max(high for _, high in extremes))
+        for rows, inside in bands:
+            pixels[rows][inside] = _to_8_bit(self._shown(stored[rows][inside]), darkest, brightest)
+        return pixels
+
+    def _is_picture(self, values: Samples) -> npt.NDArray[np.bool_]:
+        if self.padding is None:
+            return np.ones(values.shape, dtype=np.bool_)
+        return (values < self.padding[0]) | (values > self.padding[1])
+
+    def _shown(self, stored: Samples) -> npt.NDArray[np.float64]:
+        """0 to 1 with a VOI LUT or window, else in units of the modality LUT."""
+        values = self.modality.transform(stored.astype(np.float64))
+        return self.voi(values) if self.voi else values
+
+    def _range(self, darkest: float, brightest: float) -> tuple[float, float]:
+        return (0.0, 1.0) if self.voi else (darkest, brightest)
+
+
+def _padding(dataset: Dataset, layout: SampleLayout) -> tuple[int, int] | None:
+    """The stored values, from the first to the last, that stand for no picture at all; None if there are none."""
+    value, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
+    if value is None:
+        return None
+    ends = sorted(layout.padding_value(end) for end in (value, value if limit is None else limit))
+    return ends[0], ends[1]
+
+
+def _to_8_bit(shown: npt.NDArray[np.float64], darkest: float, brightest: float) -> GreyPixels:
+    span = brightest - darkest
+    grey = (shown - darkest) * (255.0 / span) + 0.5 if span > 0 else np.zeros_like(shown)
+    return grey.astype(np.uint8)

@@ -1,0 +1,154 @@
+"""The file around a DICOM data set: its transfer syntax, a deflated data set, and how often a parser may read it.
+
+Knows nothing of images.
+
+Sources: DICOM PS3.10 7.1 (preamble, prefix, file meta information); PS3.5 7.1 (data elements), A.5 (deflated data sets).
+"""
+
+import io
+import struct
+import zlib
+
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
+
+from service.film.dicom.values import text
+from service.film.errors import UnreadableImage, UnsupportedDicom
+
+# pydicom spends microseconds on each, in sequences even tens of them; a film's header needs some hundred.
+MAX_READS = 50_000
+
+# Names, codes and numbers; pydicom takes them apart value by value, and a file may claim millions of values.
+MAX_VALUE_BYTES = 1024
+
+# Those that pydicom takes apart while it is still reading: group length, class and transfer syntax of the file meta group, and
+# the character set, which sequences have as well. In either byte order.
+_TAKEN_AT_ONCE = frozenset(
+    struct.pack(order + "HH", *tag)
+    for order in "<>"
+    for tag in ((0x0002, 0x0000), (0x0002, 0x0002), (0x0002, 0x0010), (0x0008, 0x0005))
+)
+
+_PREAMBLE_BYTES = 128
+_META_START = _PREAMBLE_BYTES + len(b"DICM")
+
+# What a film's header and tables take beside its pixels.
+_HEADER_BYTES = 4 * 1024 * 1024
+
+
+# Ends a sequence, and pixels in fragments, of undefined length (PS3.5 7.5 and A.4); those are in little endian.
+SEQUENCE_DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+
+
+class RationedFile(io.BytesIO):
+    """A file that can be read only so many times; each attribute and each item of a sequence takes at least one.
+
+    was_too_short: whether a parser asked for more than there is, once it had begun with something.
+    """
+
+    reads = 0
+    was_too_short = False
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raises OSError beyond MAX_READS, UnsupportedDicom for a value that would take seconds to take apart."""
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise OSError(f"more than {MAX_READS} reads")
+        if size is None or size < 0:
+            raise OSError("a parser that inflates does so without a limit")
+        if size > MAX_VALUE_BYTES:
+            # The tag stands 8 bytes before its value, or 12 where the length has 4 bytes and a VR before it (PS3.5 7.1).
+            offset = self.tell()
+            self.seek(max(0, offset - 12))
+            head = super().read(min(12, offset))  # not by getbuffer, which would copy the whole file
+            if head[-8:-4] in _TAKEN_AT_ONCE or head[-12:-8] in _TAKEN_AT_ONCE:
+                raise too_long("a header attribute", size)
+        value = super().read(size)
+        # Nothing at all is read at the end of a file, and behind an attribute that is longer than the rest of it.
+        self.was_too_short |= len(value) < size and (bool(value) or self.tell() > self._size)
+        return value
+
+
+def too_long(name: str, length: int) -> UnsupportedDicom:
+    """The refusal of a value over MAX_VALUE_BYTES."""
+    return UnsupportedDicom(
+        f"The DICOM file holds {length} bytes in {name}, over the limit of {MAX_VALUE_BYTES}; export the film again."
+    )
+
+
+def is_deflated(data: bytes) -> bool:
+    """Whether the file meta group names the deflated transfer syntax. What cannot be parsed does not."""
+    try:
+        syntax, _ = _read_meta(data)
+    except Exception:  # whatever pydicom raises on files that lie about themselves; reading the header will tell
+        return False
+    return syntax == DeflatedExplicitVRLittleEndian
+
+
+def inflated(data: bytes, max_pixels: int) -> bytes:
+    """A deflated file with its data set inflated, and named Explicit VR Little Endian, which it is then (PS3.5 A.5).
+
+    max_pixels: bounds the size that it may inflate to. Raises UnreadableImage or UnsupportedDicom.
+    """
+    _, start = _read_meta(data)
+    limit = 2 * max_pixels + _HEADER_BYTES
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(data[start:], limit)
+    except zlib.error as fault:
+        raise UnreadableImage("The deflated DICOM data set is damaged or truncated; export the film again.") from fault
+    if inflater.unconsumed_tail:
+        raise UnsupportedDicom(f"The DICOM data set inflates to more than {limit} bytes; send an uncompressed one.")
+    plain = ExplicitVRLittleEndian.encode().ljust(len(DeflatedExplicitVRLittleEndian), b"\0")
+    return data[:start].replace(DeflatedExplicitVRLittleEndian.encode(), plain) + content
+
+
+def _read_meta(data: bytes) -> tuple[str, int]:
+    """Transfer syntax, and where the data set begins. The group's own length is not asked: some writers leave it out or err."""
+    file = RationedFile(data)
+    file.seek(_META_START)
+    meta = read_dataset(
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 0x0002,
+        specific_tags=[Tag("TransferSyntaxUID")],
+    )
+    return text(meta, "TransferSyntaxUID"), file.tell()
+
+
+def is_bare_data_set(data: bytes) -> bool:
+    """Whether the bytes are a DICOM data set or file meta group without what a file has before it (PS3.10 7.1).
+
+    It is told by two elements in ascending order, the first of group 0002 or 0008, in explicit or implicit VR.
+    """
+    return any(_begins_a_data_set(data.removeprefix(b"DICM"), order) for order in "<>")
+
+
+def _begins_a_data_set(data: bytes, order: str) -> bool:
+    first, end = _element(data, 0, order)
+    second, second_end = _element(data, end, order)
+    # Both groups begin with standard elements of low numbers.
+    return first >> 16 in (0x0002, 0x0008) and first & 0xFFFF < 0x0100 and first < second and second_end <= len(data)
+
+
+def _element(data: bytes, start: int, order: str) -> tuple[int, int]:
+    """Tag and end of the element that begins there; 0 and the end of the data if there is none. order: of `struct`."""
+    head = data[start : start + 12]
+    if len(head) < 12:
+        return 0, len(data)
+    group, element = struct.unpack(order + "HH", head[:4])
+    vr = head[4:6].decode("latin-1")
+    if vr not in STANDARD_VR:
+        size, length = 8, struct.unpack(order + "I", head[4:8])[0]
+    elif vr in EXPLICIT_VR_LENGTH_32:
+        size, length = 12, struct.unpack(order + "I", head[8:])[0]
+    else:
+        size, length = 8, struct.unpack(order + "H", head[6:8])[0]
+    return group << 16 | element, start + size + length

@@ -1,0 +1,204 @@
+"""The compressed frame of a DICOM image: judged by its own header, then decoded by the one codec for its syntax.
+
+Sources: DICOM PS3.5 A.4 (encapsulation), 8.2 (sign and depth of compressed pixels); ITU-T T.81, B.2.2 (JPEG frame header);
+T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import uid
+from pydicom.encaps import generate_fragments
+
+from service.film.dicom.run_lengths import PADDING, decode_run_lengths
+from service.film.dicom.samples import SampleLayout, Samples, values_of
+from service.film.errors import UnreadableImage, UnsupportedDicom
+from service.film.formats import jpeg_structure as jpeg
+
+_JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+_JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+
+# Functions of imagecodecs.
+CODEC_OF: Mapping[str, str] = {
+    **dict.fromkeys(_JPEG, "jpeg8_decode"),  # 8, 12 and 16 bit, lossy and lossless
+    **dict.fromkeys(_JPEG_LS, "jpegls_decode"),
+    **dict.fromkeys(_JPEG_2000, "jpeg2k_decode"),  # the high-throughput kind too
+    uid.RLELossless: "packbits_decode",
+}
+
+_KIND_OF = {"jpeg8_decode": "JPEG", "jpegls_decode": "JPEG-LS", "jpeg2k_decode": "JPEG 2000"}
+
+# What JPEG, JPEG-LS and JPEG 2000 end with; behind it there is only padding.
+_END = b"\xff\xd9"
+
+# Tag of an item, which each fragment and the offset table before them is (PS3.5 A.4).
+_ITEM = b"\xfe\xff\x00\xe0"
+
+# What a JPEG 2000 codestream begins with: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
+_JPEG_2000_START = b"\xff\x4f\xff\x51"
+
+# What a JP2 file begins with (T.800, I.5.1); it has four boxes before the codestream, and may have some more.
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+MAX_BOXES = 64
+
+# Of frames, as far as they differ from tables of offsets, which begin with 0.
+_BEGINNINGS = (b"\xff\xd8\xff", _JPEG_2000_START)
+
+# A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
+MAX_TILES = 4096
+
+# A lossy codec overshoots at edges, by less than this share of the range of values. A film with more than this share of pixels
+# beyond that was never stored in so few bits.
+MAX_OVERSHOOT = 0.25
+MAX_OVERSHOOT_PIXELS = 0.01
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What a frame says of itself. kind: of coding. is_signed: None where that knows no sign."""
+
+    kind: str
+    width_px: int
+    height_px: int
+    components: int
+    bits: int
+    is_signed: bool | None = None
+
+
+def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tuple[int, int]) -> Samples:
+    """The stored values of the only frame, int [H, W], within the range that the layout gives them.
+
+    data: the PixelData element's value (PS3.5 A.4). syntax: one of CODEC_OF.
+
+    pydicom would try whatever codecs it finds installed; here one library decodes, and a film has the same pixels everywhere.
+    Raises UnsupportedDicom, UnreadableImage, or whatever the codec raises on a damaged frame.
+    """
+    # Not at import: most films need no codec.
+    import imagecodecs
+
+    # The first item is the offset table (PS3.5 A.4), which says nothing of one frame. A few writers leave it out.
+    if not data.startswith(_ITEM):
+        raise UnreadableImage(
+            f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) has it; export the film again."
+        )
+    table, *fragments = generate_fragments(data)
+    frame = b"".join([table, *fragments] if table.startswith(_BEGINNINGS) else fragments)
+    codec = getattr(imagecodecs, CODEC_OF[syntax])
+    if syntax == uid.RLELossless:
+        # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.
+        return values_of(decode_run_lengths(codec, frame, layout, shape), layout)
+    frame = _codestream(frame)
+    declared = _jpeg_2000_header(frame) if frame.startswith(_JPEG_2000_START) else _jpeg_header(frame)
+    if declared.kind != _KIND_OF[CODEC_OF[syntax]]:
+        raise UnreadableImage(
+            f"The DICOM frame is {declared.kind}, and its transfer syntax is {syntax.name}; export the film again."
+        )
+    _compare(declared, layout, shape)
+    frame = frame.rstrip(PADDING)
+    # The codecs make up what is missing of a truncated film.
+    if not frame.endswith(_END):
+        raise UnreadableImage("The compressed DICOM frame is truncated; export the film again.")
+    pixels = codec(frame)
+    if pixels.shape != shape:
+        raise UnreadableImage("The compressed DICOM frame does not decode to its own size; export the film again.")
+    if syntax in _JPEG and _ends_early(codec, frame, pixels):
+        raise UnreadableImage("The compressed DICOM frame ends before its last pixel; export the film again.")
+    return _within_range(_signed_as_declared(pixels, declared, layout), layout)
+
+
+def _ends_early(decode: Callable[[bytes], Samples], frame: bytes, pixels: Samples) -> bool:
+    structure = jpeg.check_segments(frame)
+    if structure.lacks_scans:
+        return True
+    may_be = structure.frame is not None and jpeg.may_end_early(structure.frame, (int(pixels[-1, -1]),))
+    return may_be and not np.array_equal(pixels, decode(jpeg.with_further_data(frame, structure)))
+
+
+def _compare(declared: _Declared, layout: SampleLayout, shape: tuple[int, int]) -> None:
+    """Refuse a frame of another size before a codec makes room for it."""
+    if declared.components != 1:
+        raise UnsupportedDicom(f"The compressed DICOM frame has {declared.components} components; send a grey film.")
+    if (declared.height_px, declared.width_px) != shape or not 1 <= declared.bits <= layout.bits_allocated:
+        raise UnreadableImage(
+            f"The compressed DICOM frame says it has {declared.width_px} x {declared.height_px} px of {declared.bits} bits, "
+            f"its header {shape[1]} x {shape[0]} px of {layout.bits_allocated} bits at most; export the film again."
+        )
+
+
+def _signed_as_declared(pixels: Samples, declared: _Declared, layout: SampleLayout) -> Samples:
+    """The values that a codec's pixels stand for. Raises UnsupportedDicom where header and codestream contradict each other.
+
+    JPEG and JPEG-LS know no sign; what the header says of it holds for them (PS3.5 8.1.1). JPEG 2000 does: of two signs that
+    contradict each other either may be wrong, and only values that are the same by both are read.
+    """
+    if declared.is_signed is not None:
+        if declared.is_signed != layout.is_signed and (pixels.min() < 0 or pixels.max() > layout.highest):
+            raise UnsupportedDicom(
+                f"The JPEG 2000 frame has {'signed' if declared.is_signed else 'unsigned'} values, and its header's Pixel "
+                "Representation says the opposite; send the film with values and header of one sign."
+            )
+        return pixels
+    if not layout.is_signed:
+        return pixels
+    # Two's complement of the stored bits, or of all that the frame has.
+    bits = layout.bits_stored if not (pixels >> layout.bits_stored).any() else declared.bits
+    values = pixels.astype(f"i{layout.bits_allocated // 8}")
+    shift = layout.bits_allocated - bits
+    return np.right_shift(np.left_shift(values, shift), shift)
+
+
+def _within_range(values: Samples, layout: SampleLayout) -> Samples:
+    """Clip what a lossy codec let run over the stored range. Unlike native samples, these have no other bits to mask away."""
+    lowest, highest = int(values.min()), int(values.max())
+    if layout.holds(lowest) and layout.holds(highest):
+        return values
+    margin = int(MAX_OVERSHOOT * (layout.highest - layout.lowest))
+    beyond = np.count_nonzero((values < layout.lowest - margin) | (values > layout.highest + margin))
+    if beyond > MAX_OVERSHOOT_PIXELS * values.size:
+        raise UnsupportedDicom(
+            f"The compressed DICOM frame has values from {lowest} to {highest}, its header {layout.bits_stored} bits for them; "
+            "send the film with a BitsStored that holds them."
+        )
+    return np.clip(values, layout.lowest, layout.highest)
+
+
+def _codestream(frame: bytes) -> bytes:
+    """The JPEG 2000 codestream alone (PS3.5 A.4.4). Some writers wrap it in a JP2 file, whose other boxes say nothing here."""
+    if not frame.startswith(_JP2_SIGNATURE):
+        return frame
+    position = 0
+    for _ in range(MAX_BOXES):
+        head = 8
+        length, kind = int.from_bytes(frame[position : position + 4], "big"), frame[position + 4 : position + head]
+        if length == 1:  # the length follows, in 8 bytes (T.800 I.4)
+            length, head = int.from_bytes(frame[position + 8 : position + 16], "big"), 16
+        if kind == b"jp2c":
+            return frame[position + head : position + length if length else None]
+        if length < head:
+            break
+        position += length
+    raise UnreadableImage("The JP2 file in the DICOM frame holds no codestream; export the film again.")
+
+
+def _jpeg_header(frame: bytes) -> _Declared:
+    header = jpeg.first_frame(frame)
+    if header is None:
+        raise UnreadableImage("The compressed DICOM frame has no header of its own before its data; export the film again.")
+    return _Declared(
+        "JPEG-LS" if header.is_jpeg_ls else "JPEG", header.width_px, header.height_px, len(header.components), header.bits
+    )
+
+
+def _jpeg_2000_header(frame: bytes) -> _Declared:
+    fields = struct.unpack(">HHIIIIIIIIHB", frame[4:43])
+    right, bottom, left, top, tile_width, tile_height = fields[2:8]
+    if right <= left or bottom <= top or not tile_width or not tile_height:
+        raise UnreadableImage("The JPEG 2000 frame has no size; export the film again.")
+    if -(-right // tile_width) * -(-bottom // tile_height) > MAX_TILES:
+        raise UnsupportedDicom(f"The JPEG 2000 frame has more than {MAX_TILES} tiles; save it with larger ones.")
+    return _Declared(
+        "JPEG 2000", right - left, bottom - top, fields[10], (fields[11] & 0x7F) + 1, is_signed=bool(fields[11] & 0x80)
+    )

@@ -1,0 +1,75 @@
+"""A DICOM frame of run lengths -> native samples.
+
+Source: DICOM PS3.5 G.
+"""
+
+import struct
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.film.dicom.samples import SampleLayout, Samples
+from service.film.errors import UnreadableImage
+
+_HEADER = struct.Struct("<16I")  # how many segments there are, and where each begins (G.5)
+_MOST_SEGMENTS = 15
+
+# What writers fill up a frame with.
+PADDING = b"\0\xff \t\r\n"
+
+_DAMAGED = "The DICOM frame's run lengths are damaged or truncated; export the film again."
+
+
+def decode_run_lengths(codec: Callable[..., Any], frame: bytes, layout: SampleLayout, shape: tuple[int, int]) -> Samples:
+    """Native samples, int [H, W]. codec: imagecodecs' for one segment. Raises UnreadableImage."""
+    planes, pixels = layout.bits_allocated // 8, shape[0] * shape[1]
+    if len(frame) < _HEADER.size:
+        raise UnreadableImage(_DAMAGED)
+    count, *starts = _HEADER.unpack_from(frame)
+    if count > _MOST_SEGMENTS:
+        raise UnreadableImage("The DICOM frame has no run lengths, which its transfer syntax names; export the film again.")
+    if count != planes:
+        raise UnreadableImage(
+            f"The DICOM frame has run lengths of {count} bytes a pixel, its header {planes}; export the film again."
+        )
+    bounds = [_HEADER.size, *starts[:count], len(frame)]
+    if bounds != sorted(bounds):
+        raise UnreadableImage(_DAMAGED)
+    samples = np.empty((pixels, planes), np.uint8)
+    for plane, (start, end) in enumerate(pairwise(bounds[1:])):
+        # The most significant byte comes first (G.2).
+        samples[:, planes - 1 - plane] = _decode_segment(codec, frame[start:end], pixels)
+    return samples.view(f"<{'i' if layout.is_signed else 'u'}{planes}").reshape(shape)
+
+
+def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> npt.NDArray[np.uint8]:
+    # Of the declared size: runs that go beyond it are an error, not an allocation.
+    plane = np.empty(size, np.uint8)
+    try:
+        decoded = codec(segment, out=plane)
+    except Exception:  # the codec takes padding behind the last run for runs; of damage there is no end to be found
+        decoded = codec(segment[: _end_of_runs(segment, size)], out=plane)
+    if len(decoded) < size:
+        raise UnreadableImage(_DAMAGED)
+    return plane
+
+
+def _end_of_runs(segment: bytes, size: int) -> int:
+    """Where the runs end that give so many bytes (G.3.2); behind them there is only padding. Raises UnreadableImage."""
+    position = produced = 0
+    while produced < size and position < len(segment):
+        control = segment[position]
+        if control < 128:  # so many bytes as they are
+            produced += control + 1
+            position += control + 2
+        elif control > 128:  # one byte so many times
+            produced += 257 - control
+            position += 2
+        else:
+            position += 1
+    if produced != size or position > len(segment) or segment[position:].strip(PADDING):
+        raise UnreadableImage(_DAMAGED)
+    return position

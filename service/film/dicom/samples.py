@@ -1,0 +1,110 @@
+"""How the samples of a DICOM image hold its values: the Image Pixel module's bits.
+
+Sources: DICOM PS3.3 C.7.6.3.1 (bits, pixel representation), C.7.5.1.1.2 (padding); PS3.5 8.1.1 (native pixel data), D (big
+endian).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.film.errors import UnreadableImage, UnsupportedDicom
+
+Samples = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class SampleLayout:
+    """bits_allocated: 8, 16 or 32. bits_stored, high_bit: which of them hold the value. is_signed: in two's complement."""
+
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+
+    @property
+    def lowest(self) -> int:
+        """The smallest value that a sample can hold."""
+        return -(1 << (self.bits_stored - 1)) if self.is_signed else 0
+
+    @property
+    def highest(self) -> int:
+        """The largest value that a sample can hold."""
+        return (1 << (self.bits_stored - self.is_signed)) - 1
+
+    def holds(self, value: int) -> bool:
+        """Whether a sample can have this value."""
+        return self.lowest <= value <= self.highest
+
+    def padding_value(self, written: int) -> int:
+        """A Pixel Padding Value or Range Limit as a stored value. written: read as US or SS, whichever the writer chose.
+
+        Its sign is that of the samples (C.7.5.1.1.2), and 16 bits hold it; of fewer stored bits, some writers extend no sign.
+        """
+        word = written & 0xFFFF
+        value = sign_extended(word, 16) if self.is_signed else word
+        if not self.holds(value) and word < 1 << self.bits_stored:
+            return sign_extended(word, self.bits_stored)
+        return value
+
+
+def sign_extended(word: int, bits: int) -> int:
+    """A word of so many bits as a number in two's complement."""
+    return word - (1 << bits) if word >> (bits - 1) & 1 else word
+
+
+def native_words(data: bytes, layout: SampleLayout, shape: tuple[int, int], *, big_endian: bool, in_words: bool) -> Samples:
+    """Samples as they lie in uncompressed PixelData, [H, W]; what follows them is padding.
+
+    in_words: of VR OW, in which big endian swaps samples of 8 bits as well. Raises UnreadableImage.
+    """
+    bytes_each = layout.bits_allocated // 8
+    count = shape[0] * shape[1]
+    if len(data) < count * bytes_each:
+        raise UnreadableImage(
+            f"The DICOM file holds {len(data)} bytes of pixels, which do not match the header: {shape[1]} x {shape[0]} px of "
+            f"{bytes_each} bytes; export the film again."
+        )
+    if big_endian and in_words and bytes_each == 1:
+        data = np.frombuffer(data, ">u2", count=len(data) // 2).astype("<u2").tobytes()
+    kind = np.dtype(f"{'i' if layout.is_signed else 'u'}{bytes_each}").newbyteorder(">" if big_endian else "<")
+    return np.frombuffer(data, kind, count=count).reshape(shape)
+
+
+def values_of(words: Samples, layout: SampleLayout) -> Samples:
+    """The values that native samples hold. The bits beside them may hold overlays (PS3.5 8.1.1, and retired 8.1.2).
+
+    Raises UnsupportedDicom.
+    """
+    allocated, stored = layout.bits_allocated, layout.bits_stored
+    if stored == allocated:
+        return words
+    shift = _lowest_bit(words, layout)
+    values: Samples = words.astype(words.dtype.newbyteorder("="), copy=True)
+    # To the top, where the sign bit is, and back again.
+    np.left_shift(values, allocated - stored - shift, out=values)
+    return np.right_shift(values, allocated - stored, out=values)
+
+
+def _lowest_bit(words: Samples, layout: SampleLayout) -> int:
+    """Where the values begin: as HighBit says, unless the samples show that it is wrong. Raises UnsupportedDicom.
+
+    Below a value at the top of its sample there is nothing. Where there is something, and all samples are values at the bottom,
+    the values lie there: some devices always write a HighBit of 15. So they do under a HighBit that cannot be.
+    """
+    declared = layout.high_bit + 1 - layout.bits_stored
+    is_possible = 0 <= declared <= layout.bits_allocated - layout.bits_stored
+    if is_possible and (declared == 0 or not np.bitwise_and(words, (1 << declared) - 1).any()):
+        return declared
+    smallest, largest = int(words.min()), int(words.max())
+    # A negative value with its sign extended to all bits of the sample, or with zeros there.
+    if (layout.holds(smallest) and layout.holds(largest)) or 0 <= smallest <= largest < 1 << layout.bits_stored:
+        return 0
+    if is_possible:
+        return declared
+    raise UnsupportedDicom(
+        f"The DICOM image's HighBit of {layout.high_bit} cannot be that of {layout.bits_stored} bits out of "
+        f"{layout.bits_allocated}; send the film with a HighBit of {layout.bits_stored - 1}."
+    )

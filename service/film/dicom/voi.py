@@ -1,0 +1,78 @@
+"""The VOI LUT module of a DICOM image: which values a display spreads from black to white.
+
+Source: DICOM PS3.3 C.11.2.
+"""
+
+from dataclasses import dataclass, replace
+from math import isfinite
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from service.film.dicom.lookup_table import LookupTable, Values, read_table
+from service.film.dicom.values import decimal, text, texts
+
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+@dataclass(frozen=True)
+class Window:
+    """center, width: in units of the modality LUT's output. function: one of C.11.2.1.2 and C.11.2.1.3."""
+
+    center: float
+    width: float
+    function: str
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the standard allows it, and its numbers are some."""
+        narrowest = 1.0 if self.function == "LINEAR" else 0.0
+        return isfinite(self.center) and isfinite(self.width) and self.width > 0 and self.width >= narrowest
+
+    def __call__(self, values: Values) -> Values:
+        """Values of any shape -> 0 (the output range's minimum) to 1 (its maximum), same shape."""
+        if self.function == "SIGMOID":
+            # 1 / (1 + exp(-4 (x - c) / w)), without its overflow
+            return 0.5 + 0.5 * np.tanh(2.0 * (values - self.center) / self.width)
+        center, width = self.center, self.width
+        if self.function == "LINEAR":
+            center, width = center - 0.5, width - 1.0
+        if width == 0:
+            return (values > center).astype(np.float64)
+        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+
+
+Voi = Window | LookupTable
+
+
+def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | None, str]:
+    """The first VOI LUT, else the first valid window, else None; and why not the header's, "" if there is no reason.
+
+    Both give 0 to 1 for the output range's ends. lowest, highest: between which the modality LUT's output lies.
+    Raises UnsupportedDicom.
+
+    pydicom's `apply_voi_lut` is not used: it does not say what its output range is, turns an image with a negative rescale
+    slope into its negative, and wraps values above 255 in a table of 8-bit entries.
+    """
+    if table := read_table(dataset, "VOILUTSequence", lowest, highest):
+        return replace(table, entries=np.minimum(table.entries / ((1 << _depth(table)) - 1), 1.0)), ""
+    centers, widths = texts(dataset, "WindowCenter"), texts(dataset, "WindowWidth")
+    if not centers or not widths:
+        return None, ""
+    function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
+    if function not in _FUNCTIONS:
+        return None, f"its VOI LUT function is none of {', '.join(_FUNCTIONS)}"
+    windows = (Window(decimal(center), decimal(width), function) for center, width in zip(centers, widths, strict=False))
+    window = next((window for window in windows if window.is_valid), None)
+    return window, "" if window else "it has no window of a centre and a width of at least 1"
+
+
+def _depth(table: LookupTable) -> int:
+    """How many bits the entries have.
+
+    Most image objects must say 8 or 16 (C.11.2.1.1), and say 16 of 10 and 12 bits as well: that is how the entries are stored.
+    No table for a display leaves the upper half of its output unused, so that the depth is then the smallest that holds the
+    largest entry. Any other number is a depth that was chosen, and holds unless the entries exceed it.
+    """
+    needed = max(8, int(table.entries.max() - 1).bit_length())  # a table that ends at 4096 has 12 bits, and rounds up
+    return table.bits if needed <= table.bits < 16 else needed

@@ -1,0 +1,194 @@
+"""PNG beyond what Pillow gives: pixel data that end early, samples of 16-bit colour, and limits on chunks.
+
+Source: PNG specification, third edition, 5.2 to 5.6 (chunks), 8 (interlacing), 11.2 (IHDR, IDAT, IEND), 11.3.3 (text) and 12.3
+(animation).
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import PngImagePlugin
+
+from service.film.errors import UnreadableImage, UnsupportedImage
+
+# A film of 40 MiB in chunks of 8 KiB, libpng's habit, has about 5000. Each costs Pillow microseconds, however empty.
+MAX_CHUNKS = 50_000
+
+# Pillow inflates no text beyond this.
+MAX_TEXT_BYTES = PngImagePlugin.MAX_TEXT_CHUNK
+
+_SIGNATURE_BYTES = 8
+_AROUND_DATA_BYTES = 12  # length and name before, CRC after
+_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
+_WITH_COLOUR_OR_ALPHA = (2, 4, 6)
+
+# What the pixels are made of.
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+# Texts that may hold an orientation: EXIF as ImageMagick writes it, and XMP.
+_ORIENTATION_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+
+_MOST_FRAMES = 0x80000000
+
+_SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+# Of Adam7's passes: first column, first row, and the steps between columns and rows.
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+_INFLATED_AT_ONCE_BYTES = 1 << 20
+
+
+def film_only(data: bytes) -> bytes:
+    """The file without the chunks that change neither pixels nor orientation: texts, profiles and animation.
+
+    Those are neither read nor judged, so that no damage or limit of theirs costs the film.
+
+    Raises UnsupportedImage for an animation and for so many chunks that reading them would take seconds, UnreadableImage if a
+    chunk of the pixels is cut off or does not match its checksum.
+    """
+    pieces = [data[:_SIGNATURE_BYTES]]
+    frames = text_bytes = 0
+    seen = set()
+    for count, (name, chunk) in enumerate(_chunks(data), start=1):
+        if count > MAX_CHUNKS:
+            raise UnsupportedImage(f"The PNG file is cut into more than {MAX_CHUNKS} chunks; save it again with larger ones.")
+        if name == b"CgBI":
+            raise UnsupportedImage(
+                "The PNG file is of Apple's own kind (CgBI), which only its devices show; save it as plain PNG."
+            )
+        if name == b"acTL":  # two of them, or of no or too many frames, are none
+            frames = int.from_bytes(data[chunk.start + 8 : chunk.start + 12], "big")
+            frames = frames if name not in seen and frames <= _MOST_FRAMES else 0
+        if name == b"IHDR" and name in seen:
+            raise UnreadableImage("The PNG file has more than one header; export the film again.")
+        # Without a frame's header before the pixels, they are a picture of their own beside the animation.
+        if name == b"IDAT" and name not in seen and frames + (frames == 1 and b"fcTL" not in seen) > 1:
+            raise UnsupportedImage("The PNG file holds more than one frame or page; send one film per file.")
+        seen.add(name)
+        if name in _PIXEL_CHUNKS:
+            if chunk.stop > len(data) or not _is_sound(data, chunk):
+                raise _damaged()
+            pieces.append(data[chunk])
+        elif chunk.stop <= len(data) and _may_hold_orientation(name, data, chunk) and _is_sound(data, chunk):
+            text_bytes += _inflated_bytes(name, data[chunk.start + 8 : chunk.stop - 4], MAX_TEXT_BYTES - text_bytes)
+            if text_bytes > MAX_TEXT_BYTES:
+                raise UnsupportedImage(f"The PNG file holds over {MAX_TEXT_BYTES} bytes of metadata; save it without them.")
+            pieces.append(data[chunk])
+    return b"".join(pieces)
+
+
+def _is_sound(data: bytes, chunk: slice) -> bool:
+    checksum = int.from_bytes(data[chunk.stop - 4 : chunk.stop], "big")
+    return zlib.crc32(memoryview(data)[chunk.start + 4 : chunk.stop - 4]) == checksum
+
+
+def _may_hold_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
+    is_text = name in _TEXT_CHUNKS and data.startswith(_ORIENTATION_KEYWORDS, chunk.start + 8)
+    return is_text or name == b"eXIf"
+
+
+def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
+    """How long a compressed text is, up to one byte more than `most`; 0 for anything else."""
+    rest = body.partition(b"\0")[2]
+    compressed = b""
+    if name == b"zTXt":
+        compressed = rest[1:]
+    elif name == b"iTXt" and rest[:1] == b"\1":
+        compressed = rest[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
+    try:
+        return len(zlib.decompressobj().decompress(compressed, most + 1))
+    except zlib.error:
+        return 0
+
+
+class PngFile(PngImagePlugin.PngImageFile):
+    """Pillow's reader, which takes pixel data that end with any row for a whole film, and leaves the rest black.
+
+    Raises UnreadableImage on loading such a film.
+    """
+
+    # A grey value that few films end with.
+    _MARK = 90
+
+    def load_prepare(self) -> None:
+        """Mark the last pixel: once it is overwritten, all rows were there, and need not be inflated again to be counted."""
+        super().load_prepare()
+        bands = len(self.getbands())
+        self.im.putpixel(self._last, self._MARK if bands == 1 else (self._MARK,) * bands)
+
+    def load_end(self) -> None:
+        """Raises UnreadableImage if rows are missing."""
+        marks = self.im.getpixel(self._last)
+        # Of an interlaced film the last pixel comes before the last pass.
+        is_doubtful = set(marks if isinstance(marks, tuple) else (marks,)) == {self._MARK} or self.info.get("interlace")
+        if is_doubtful:
+            check_rows(cast(io.BytesIO, self._fp).getvalue())
+        super().load_end()
+
+    @property
+    def _last(self) -> tuple[int, int]:
+        return self.width - 1, self.height - 1
+
+
+def check_rows(data: bytes) -> None:
+    """Raise UnreadableImage unless the pixel data inflate to all rows of all passes. They are inflated a piece at a time."""
+    width, height, depth, colour_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
+    bits = depth * _SAMPLES_PER_PIXEL[colour_type]
+    missing = 0
+    for left, top, across, down in _PASSES if is_interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0:
+            missing += max(0, rows) * (1 + -(-columns * bits // 8))  # a filter byte before each row
+    inflater = zlib.decompressobj()
+    try:
+        for name, chunk in _chunks(data):
+            coded = data[chunk.start + 8 : chunk.stop - 4] if name == b"IDAT" else b""
+            while coded and missing > 0:
+                missing -= len(inflater.decompress(coded, _INFLATED_AT_ONCE_BYTES))
+                coded = inflater.unconsumed_tail
+        missing -= len(inflater.flush()) if missing > 0 else 0
+    except zlib.error as fault:
+        raise _damaged() from fault
+    if missing > 0:
+        raise UnreadableImage("The PNG file's pixel data end before its last row; export the film again.")
+
+
+def has_deep_colour(data: bytes) -> bool:
+    """Whether the header declares 16-bit samples with colour or alpha, of which Pillow keeps the high byte only."""
+    depth, colour_type = data[24:26]
+    return depth == 16 and colour_type in _WITH_COLOUR_OR_ALPHA
+
+
+def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArray[np.uint16]:
+    """16-bit samples -> grey, uint16 [height_px, width_px]. Colour is weighted by ITU-R BT.601, alpha is dropped.
+
+    data: as `film_only` gives it. width_px, height_px: the size that was checked against the limits. Raises UnreadableImage.
+    """
+    # The decoder sees nothing but pixels: it would weight colour by the file's gamma, and print names of profiles.
+    pixels_only = [data[:_SIGNATURE_BYTES]]
+    pixels_only += [data[chunk] for name, chunk in _chunks(data) if name in (b"IHDR", b"IDAT")]
+    pixels_only.append(_END)  # which is no loss of a film's if it is missing
+    file = np.frombuffer(b"".join(pixels_only), dtype=np.uint8)
+    grey = cv2.imdecode(file, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+    if grey is None or grey.dtype != np.uint16 or grey.shape != (height_px, width_px):
+        raise UnreadableImage("The PNG file's 16-bit colour samples cannot be decoded; export the film in 16 bit grey.")
+    return np.asarray(grey, dtype=np.uint16)
+
+
+def _damaged() -> UnreadableImage:
+    return UnreadableImage("The PNG file is damaged or truncated; export the film again.")
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
+    """Name and bytes of each chunk, its length, name and CRC among them, up to IEND or the end of the file."""
+    start, name = _SIGNATURE_BYTES, b""
+    while name != b"IEND" and start + _AROUND_DATA_BYTES <= len(data):
+        length, name = struct.unpack_from(">I4s", data, start)
+        end = start + _AROUND_DATA_BYTES + length
+        yield name, slice(start, end)
+        start = end

@@ -1,0 +1,1 @@
+"""Request bodies -> films, options and reports."""

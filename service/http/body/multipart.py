@@ -1,0 +1,117 @@
+"""multipart/form-data (RFC 7578) -> its parts, in memory: films are patients' data, and never touch the disk."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from service.errors import MalformedRequest
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+# A batch has 10 films and an option; more parts are read only so that the answer can say how many came.
+MAX_PARTS = 64
+
+# With these, decoding takes time linear in the text and fails only as the parser expects. A client may name any of Python's
+# codecs, and some are quadratic.
+_CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "latin-1")
+
+# The parser walks the blanks that may follow a boundary (RFC 2046, 5.1.1) byte by byte; nobody sends more than a few.
+_MAX_BOUNDARY_PADDING = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """One field of a form. content: as it was sent. has_file_name: browsers send one with every Blob, of text too."""
+
+    name: str
+    content: bytes
+    has_file_name: bool
+
+
+def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
+    """The parts in their order, and the charset of their text. Raises MalformedRequest."""
+    _, parameters = parse_options_header(content_type)
+    charset = parameters.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in _CHARSETS:
+        raise MalformedRequest(f"The form's charset is not one of {', '.join(_CHARSETS)}; leave it out, or send UTF-8.")
+    boundary = parameters.get(b"boundary")
+    if not boundary:
+        raise MalformedRequest("The Content-Type names no boundary; let the HTTP library write this header.")
+    if re.search(re.escape(b"--" + boundary) + rb"(?:--)?[ \t]{%d}" % (_MAX_BOUNDARY_PADDING + 1), body):
+        raise MalformedRequest(
+            f"A boundary of the form has more than {_MAX_BOUNDARY_PADDING} blanks behind it; leave them out."
+        )
+    reader = _Reader(charset)
+    try:
+        MultipartParser(boundary, reader.callbacks()).write(_from_first_boundary(boundary, body))
+    except FormParserError as fault:
+        raise MalformedRequest("The multipart form is damaged; send it again as the HTTP library writes it.") from fault
+    if reader.is_inside:
+        raise MalformedRequest("The form ends within a field, before its closing boundary; send it whole.")
+    return reader.parts, charset
+
+
+def _from_first_boundary(boundary: bytes, body: bytes) -> bytes:
+    """Without what is to be ignored in front (RFC 2046, 5.1.1), and without blanks behind the first boundary: the parser takes
+    neither. A body without a boundary as it is.
+    """
+    line = b"--" + boundary
+    if body.startswith(line + b"\r\n"):
+        return body
+    rest = re.escape(line) + rb"(--)?[ \t]*(?:\r\n|\Z)"
+    first = re.match(rest, body) or re.search(rb"\r\n" + rest, body)
+    return body if first is None else line + (first[1] or b"") + b"\r\n" + body[first.end() :]
+
+
+class _Reader:
+    """Collects what the parser calls out."""
+
+    def __init__(self, charset: str) -> None:
+        self.parts: list[Part] = []
+        self.is_inside = False
+        self._charset = charset
+        self._header = self._value = self._disposition = b""
+        self._content: list[bytes] = []
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_header,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_part_data": self._add_content,
+            "on_part_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        if len(self.parts) == MAX_PARTS:
+            raise MalformedRequest(f"The form has more than {MAX_PARTS} fields; send fewer.")
+        self.is_inside, self._disposition, self._content = True, b"", []
+
+    def _add_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            if self._disposition:
+                raise MalformedRequest("A field of the form has two Content-Disposition lines; send one.")
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _add_content(self, data: bytes, start: int, end: int) -> None:
+        self._content.append(data[start:end])
+
+    def _end(self) -> None:
+        _, parameters = parse_options_header(self._disposition)
+        if b"name" not in parameters:
+            raise MalformedRequest("A field of the form has no name in its Content-Disposition; name it.")
+        name = parameters[b"name"].decode(self._charset, "replace")
+        self.parts.append(Part(name, b"".join(self._content), b"filename" in parameters))
+        self.is_inside = False

@@ -1,0 +1,54 @@
+"""What may be said beside a film, in the query or as a field of the form: each option once, whatever the place."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from service.errors import MalformedRequest
+from service.model.decision import DEFAULT_OPERATING_POINT
+from service.model.findings import FINDINGS
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "operating_point": {
+        "type": "string",
+        "default": DEFAULT_OPERATING_POINT,
+        "description": "Decision rule, one of those that /model/info lists.",
+    },
+    "target": {
+        "type": "string",
+        "enum": [finding.value for finding in FINDINGS],
+        "description": "What to explain; by default the predicted class.",
+    },
+    "film": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether to answer the film as well, as it was decoded: grey, 8 bit, PNG.",
+    },
+}
+
+
+def read_options(query: Iterable[tuple[str, str]], fields: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Name -> value of those in OPTIONS; other names are not looked at.
+
+    query, fields: names and values of the query and of the form. Raises MalformedRequest for an option that is given twice,
+    be it with the same value: who sends two did not mean one of them.
+    """
+    options: dict[str, str] = {}
+    for name, value in (*query, *((name, _unquoted(text)) for name, text in fields)):
+        if name in options:
+            raise MalformedRequest(f"{name!r} is given more than once, in the query or the form; give it once.")
+        if name in OPTIONS:
+            options[name] = value
+    return options
+
+
+def read_flag(options: Mapping[str, str], name: str) -> bool:
+    """An option that is "true" or "false", by default false. Raises MalformedRequest."""
+    value = options.get(name, "false")
+    if value not in ("true", "false"):
+        raise MalformedRequest(f"{name!r} is {value[:64]!r}; send true or false.")
+    return value == "true"
+
+
+def _unquoted(text: str) -> str:
+    """BentoML's own clients write every field but files as JSON; no option's value has quotes of its own."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text

@@ -1,0 +1,171 @@
+"""What clinicians report back as JSON, the confirmed label or a misdiagnosis, and what is asked of the audit log."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from starlette.requests import Request
+
+from service.errors import MalformedRequest, OutOfTime
+from service.http.body.upload import MAX_BATCH_FILMS, read_body
+from service.model.findings import Finding
+from service.records.values import PredictionName
+from service.validation_messages import wanted
+
+# A note of 2,000 characters takes at most 24,000 bytes as JSON: two escapes for one beyond the Basic Multilingual Plane.
+MAX_REPORT_BYTES = 32 * 1024
+
+MAX_AUDIT_ROWS = 1000
+
+_IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
+
+# PostgreSQL's text holds no null characters, and a note has no use for the other controls, line breaks and tabs aside.
+_PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f]*$"
+_PLAIN_LINE = r"^[^\x00-\x1f]*$"
+
+_PATTERNS = {
+    _IDENTIFIER: "must be 1 to 128 letters, digits and . _ -",
+    _PLAIN_TEXT: "must be plain text, without control characters",
+    _PLAIN_LINE: "must be one line of plain text, without control characters",
+}
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+# Pydantic takes true for 1: a film of a batch that nobody named.
+FilmIndex = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0, lt=MAX_BATCH_FILMS)]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"anyOf": [{"required": ["prediction_id"]}, {"required": ["request_id"]}]},
+    )
+
+    prediction_id: str | None = Field(
+        default=None, pattern=_IDENTIFIER, description="The prediction_id of the film's answer. This, or request_id."
+    )
+    request_id: str | None = Field(
+        default=None, pattern=_IDENTIFIER, description="The request_id of the film's answer, if it is of no other film."
+    )
+    index: FilmIndex | None = Field(default=None, description="Place of the film in a batch that request_id names.")
+
+    @model_validator(mode="after")
+    def _names_a_prediction(self) -> Self:
+        if self.prediction_id is None and self.request_id is None:
+            raise ValueError("name the film by the prediction_id of its answer, or by its request_id")
+        return self
+
+    def about(self) -> PredictionName:
+        """What is reported on."""
+        return PredictionName(self.prediction_id, self.request_id, self.index)
+
+
+class FeedbackBody(_Report):
+    """The confirmed label of an earlier prediction."""
+
+    label: Finding
+
+
+class IncidentBody(_Report):
+    """A misdiagnosis: it is marked for manual review and for retraining."""
+
+    case_id: str = Field(pattern=_IDENTIFIER, description="The hospital's own pseudonym of the case; never a name.")
+    label: Finding | None = Field(default=None, description="What the film really shows, if known.")
+    note: str | None = Field(
+        default=None,
+        max_length=2000,
+        pattern=_PLAIN_TEXT,
+        description="What went wrong; no names, no dates of birth.",
+    )
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError("not a moment between the years 1 and 9999 in UTC") from fault
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
+class AuditQuery(BaseModel):
+    """Which rows of the audit log are wanted, oldest first. after: the `next` of the page before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: Moment | None = Field(default=None, description="Rows of this moment and later; ISO 8601 with a time zone.")
+    until: Moment | None = Field(default=None, description="Rows before this moment.")
+    user: str | None = Field(default=None, max_length=256, pattern=_PLAIN_LINE, description="Rows of this user_id.")
+    endpoint: str | None = Field(
+        default=None, max_length=128, pattern=_PLAIN_LINE, description="Rows of this path, for example /predict."
+    )
+    after: int = Field(default=0, ge=0, lt=2**63, description="Rows behind this number.")
+    limit: int = Field(default=100, ge=1, le=MAX_AUDIT_ROWS, description="Rows on a page.")
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read_report(request: Request, model: type[Body], timeout_seconds: float) -> Body:
+    """The JSON body. Raises MalformedRequest, which names the fields at fault, UploadTooLarge, or OutOfTime."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            content = await read_body(request, MAX_REPORT_BYTES)
+    except TimeoutError as fault:
+        raise OutOfTime(f"The body did not come within {timeout_seconds:g} seconds; send it again.") from fault
+    try:
+        values = json.loads(content, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as fault:
+        raise MalformedRequest("The body is not JSON; send an object as /docs describes it.") from fault
+    return _parse(values, model)
+
+
+def read_query(request: Request, model: type[Body]) -> Body:
+    """The query parameters. Raises MalformedRequest, which names those at fault."""
+    return _parse(_each_once(request.query_params.multi_items()), model)
+
+
+def _each_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. RFC 8259, 4, leaves open which of two members of one name counts: neither does here."""
+    values: dict[str, Any] = {}
+    for name, value in members:
+        if name in values:
+            raise MalformedRequest(f"{name[:64]!r} is given more than once; give it once.")
+        values[name] = value
+    return values
+
+
+def _parse(values: Any, model: type[Body]) -> Body:
+    try:
+        return model.model_validate(values)
+    except ValidationError as fault:
+        errors = fault.errors()
+        faults = "; ".join(_fault_text(error) for error in errors[:5])
+        if any(error["type"] == "extra_forbidden" for error in errors):
+            faults += f". Known here: {', '.join(model.model_fields)}"
+        raise MalformedRequest(f"The request does not have the shape that /docs describes. {faults}.") from fault
+
+
+def _fault_text(error: ErrorDetails) -> str:
+    """Without what was sent: it may be about a patient."""
+    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {wanted(error, _PATTERNS)}"

@@ -1,0 +1,125 @@
+"""Request bodies -> the bytes of films and the options beside them. Never fetches a URL, never writes to disk."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import MalformedRequest, UploadTooLarge
+from service.film.errors import UnsupportedFormat
+from service.film.file_format import sniff_format
+from service.http.body.multipart import read_parts
+from service.http.body.options import OPTIONS, read_options
+from service.http.body_budget import Hold
+
+IMAGE_FIELD = "image"
+IMAGES_FIELD = "images"
+MAX_BATCH_FILMS = 10
+
+# An address or a path in place of a film, which a form's author meant to be opened here.
+_LINE_OF_TEXT = re.compile(rb"[\x20-\x7e]{1,4096}")
+
+# Of a form that lacks the film's field.
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a client sent. films: their undecoded bytes, in order. options: see `options.read_options`."""
+
+    films: tuple[bytes, ...]
+    options: Mapping[str, str]
+
+
+async def read_film(request: Request, max_bytes: int, hold: Hold) -> Upload:
+    """One film: multipart field `image`, or the whole body. hold: is told of each chunk.
+
+    Raises MalformedRequest, UploadTooLarge or Overloaded.
+    """
+    body = await read_body(request, max_bytes, hold)
+    if not _is_multipart(request, body):
+        return Upload(films=(body,), options=read_options(request.query_params.multi_items()))
+    films, options = _read_form(request, body, IMAGE_FIELD)
+    if len(films) != 1:
+        raise MalformedRequest(f"The form has {len(films)} files in the field {IMAGE_FIELD!r}; send exactly one.")
+    return Upload(films=films, options=options)
+
+
+async def read_films(request: Request, max_bytes: int, hold: Hold) -> Upload:
+    """1 to MAX_BATCH_FILMS films: multipart field `images`, repeated. hold: is told of each chunk.
+
+    Raises MalformedRequest, UploadTooLarge or Overloaded.
+    """
+    body = await read_body(request, max_bytes, hold)
+    if not _is_multipart(request, body):
+        raise MalformedRequest(f"A batch is multipart/form-data with the field {IMAGES_FIELD!r} repeated, one film each.")
+    films, options = _read_form(request, body, IMAGES_FIELD)
+    if len(films) > MAX_BATCH_FILMS:
+        raise MalformedRequest(
+            f"The form has {len(films)} files in the field {IMAGES_FIELD!r}; send 1 to {MAX_BATCH_FILMS} in a batch."
+        )
+    return Upload(films=films, options=options)
+
+
+def hold_nothing(size_bytes: int) -> None:
+    """For bodies that are too small to count."""
+
+
+async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing) -> bytes:
+    """The whole body. hold: is told of each chunk, and may raise Overloaded.
+
+    Raises UploadTooLarge: at once if the declared length is over the limit, else as soon as it is passed.
+    """
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal():
+        raise MalformedRequest("The Content-Length is not a number.")
+    if float(declared) > max_bytes:  # not int, which raises for more than 4300 digits, and zeros may stand in front
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > max_bytes:
+                raise _too_large(max_bytes)
+            hold(len(chunk))
+            chunks.append(chunk)
+    except ClientDisconnect as fault:
+        raise MalformedRequest("The connection closed before the body was complete.") from fault
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> UploadTooLarge:
+    return UploadTooLarge(f"The body is over the limit of {max_bytes} bytes; send a smaller copy.")
+
+
+def _is_multipart(request: Request, body: bytes) -> bool:
+    """Whether the body is a form: declared to be one, and not an image under a wrong label."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/"):
+        return False
+    try:
+        sniff_format(body)
+    except UnsupportedFormat:
+        return True
+    return False
+
+
+def _read_form(request: Request, body: bytes, film_field: str) -> tuple[tuple[bytes, ...], dict[str, str]]:
+    """The films, one at least, and the options beside them."""
+    parts, charset = read_parts(request.headers["content-type"], body)
+    films = [part for part in parts if part.name == film_field]
+    if not films:
+        raise MalformedRequest(_field_missing(film_field, [part.name for part in parts]))
+    if any(not film.has_file_name and _LINE_OF_TEXT.fullmatch(film.content) for film in films):
+        raise MalformedRequest(
+            f"The field {film_field!r} holds text; send the film's bytes as a file. Addresses are never fetched."
+        )
+    fields = [(part.name, part.content.decode(charset, "replace")) for part in parts if part.name in OPTIONS]
+    return tuple(film.content for film in films), read_options(request.query_params.multi_items(), fields)
+
+
+def _field_missing(wanted: str, names: Sequence[str]) -> str:
+    shown = [repr(name[:64]) for name in dict.fromkeys(names)][:_NAMES_SHOWN]
+    came = f"it has {', '.join(shown)}" if shown else "it is empty"
+    return f"The form has no field {wanted!r}; {came}. Send the film in the field {wanted!r}."

@@ -1,0 +1,100 @@
+"""The routes around the records: feedback and incidents in, the audit log out."""
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
+from service.http.call import current_call
+from service.http.middleware.recording import record_with
+from service.http.running import running_service
+from service.metrics import CORRECTIONS, INCIDENTS, count_feedback
+from service.records.values import AuditFilter, Feedback, Incident, NewReport, StoredReport
+
+
+def records_routes() -> list[Route]:
+    """Routes to mount at /."""
+    return [
+        Route("/feedback", _feedback, methods=["POST"]),
+        Route("/incidents", _incidents, methods=["POST"]),
+        Route("/audit", _audit, methods=["GET"]),
+    ]
+
+
+async def _feedback(request: Request) -> Response:
+    body = await read_report(request, FeedbackBody, running_service().settings.timeout_seconds)
+    feedback = Feedback(datetime.now(UTC), body.about(), body.label, _user_id())
+    report = await asyncio.to_thread(running_service().records.feedback_report, feedback)
+    stored = await record_with(report, HTTPStatus.CREATED)
+    _count_label(report, stored)
+    answer = {
+        "feedback_id": stored.number,
+        **_prediction_facts(report),
+        "label": body.label,
+        "agrees": report.values["prediction"] == body.label,
+        "corrected_from": stored.corrected_from,
+    }
+    return JSONResponse(answer, HTTPStatus.CREATED)
+
+
+async def _incidents(request: Request) -> Response:
+    body = await read_report(request, IncidentBody, running_service().settings.timeout_seconds)
+    incident = Incident(datetime.now(UTC), body.case_id, body.about(), body.label, body.note, _user_id())
+    report = await asyncio.to_thread(running_service().records.incident_report, incident)
+    stored = await record_with(report, HTTPStatus.CREATED)
+    _count_label(report, stored)
+    if stored.is_first:  # a prediction counts once, however often it is reported
+        INCIDENTS.labels(report.values["model_version"]).inc()
+    answer = {
+        "incident_id": stored.number,
+        "case_id": body.case_id,
+        **_prediction_facts(report),
+        "label": body.label,
+        "corrected_from": stored.corrected_from,
+        **{name: report.values[name] for name in ("status", "manual_review", "retraining")},
+    }
+    return JSONResponse(answer, HTTPStatus.CREATED)
+
+
+async def _audit(request: Request) -> Response:
+    query = read_query(request, AuditQuery)
+    wanted = AuditFilter(since=query.since, until=query.until, user_id=query.user, endpoint=query.endpoint)
+    page = await asyncio.to_thread(running_service().records.audit_page, wanted, query.after, query.limit)
+    answer: dict[str, Any] = {
+        "rows": [asdict(row) for row in page.rows],
+        "next": page.next_after_seq,
+        "head": page.head,
+    }
+    return JSONResponse(answer)
+
+
+def _prediction_facts(report: NewReport) -> dict[str, Any]:
+    """What the answer to a report says of the prediction that it is about."""
+    values = report.values
+    return {
+        "prediction_id": values["prediction_id"],
+        "request_id": values["request_id"],
+        "index": values["film_index"],
+        "model_version": values["model_version"],
+        "prediction": values["prediction"],
+    }
+
+
+def _count_label(report: NewReport, stored: StoredReport) -> None:
+    """Of a prediction its first label counts, whichever report brings it: what was counted cannot be taken back."""
+    values = report.values
+    if stored.is_first_label:
+        count_feedback(values["model_version"], values["label"], values["prediction"], values["confidence"])
+    if stored.corrected_from is not None:
+        CORRECTIONS.labels(values["model_version"]).inc()
+
+
+def _user_id() -> str | None:
+    caller = current_call().caller
+    return caller.user_id if caller else None

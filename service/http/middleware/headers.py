@@ -1,0 +1,117 @@
+"""Headers that every answer carries: what a browser may do with it, and from where it may be asked for (CORS)."""
+
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.middleware.recording import PREDICTION_ID_HEADER
+from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
+from service.http.problems import Problem
+from service.http.running import running_service
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_EVERYWHERE: RawHeaders = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+
+# Answers are about patients' films: no browser and no proxy keeps them.
+_ANSWER: RawHeaders = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+_PAGE: RawHeaders = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-cache"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        b"form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+)
+
+# Swagger UI, as BentoML ships it, sets styles inline.
+_DOCS: RawHeaders = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-cache"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        b"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+)
+
+# RFC 6797: a browser that has met us under TLS does not come back without; ignored where there is none, so not sent there.
+_UNDER_TLS: RawHeaders = ((b"strict-transport-security", b"max-age=31536000"),)
+
+
+_CROSS_ORIGIN_METHODS = ("GET", "POST")
+_CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER)
+
+
+class HeadersMiddleware:
+    """Puts security headers on every answer, and answers cross-origin questions where the settings name origins."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain = self._app = app
+        self._settled = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._plain(scope, receive, send)
+            return
+        if not self._settled:
+            self._app, self._settled = _with_cors(self._plain, running_service().settings.cors_origins), True
+        headers = _headers_of(scope["path"])
+        if scope.get("scheme") == "https":
+            headers += _UNDER_TLS
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *headers]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def _headers_of(path: str) -> RawHeaders:
+    if path == "/" or path.startswith("/ui/"):
+        return _PAGE
+    return _DOCS if path == "/docs" or path.startswith("/static_content/") else _ANSWER
+
+
+def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    if not origins:
+        return app
+    return _CrossOrigin(
+        app,
+        allow_origins=origins,
+        allow_methods=_CROSS_ORIGIN_METHODS,
+        allow_headers=_CROSS_ORIGIN_HEADERS,
+        expose_headers=(REQUEST_ID_HEADER, PREDICTION_ID_HEADER, "Retry-After"),
+    )
+
+
+class _CrossOrigin(CORSMiddleware):
+    """Starlette's, which refuses in plain text and in words of its own."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Whether a page may ask what its browser asks for."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < HTTPStatus.BAD_REQUEST:
+            return answer
+        detail = (
+            f"Pages may call from the origins that CXR_CORS_ORIGINS names, with {' and '.join(_CROSS_ORIGIN_METHODS)} and the "
+            f"headers {', '.join(_CROSS_ORIGIN_HEADERS)}; this one asks for something else."
+        )
+        refusal = Problem(HTTPStatus.BAD_REQUEST, detail).response()
+        refusal.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
+        return refusal

@@ -1,0 +1,151 @@
+"""One audit row for each API call, durable before its answer leaves; and the timing of every request."""
+
+import asyncio
+import functools
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from http import HTTPStatus
+from time import perf_counter
+from typing import cast
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.access.roles import endpoint_of, required_roles
+from service.errors import RecordsUnavailable
+from service.http.call import Call, begin_call, current_call
+from service.http.middleware.request_id import current_request_id
+from service.http.problems import problem_of
+from service.http.running import running_service
+from service.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
+from service.records.values import AuditEntry, NewReport, StoredReport
+
+# On the answer to a single film: pictures have no other place for it.
+PREDICTION_ID_HEADER = "X-Prediction-ID"
+
+# A film of a batch that was refused.
+_REFUSED = "-"
+
+_WITHHELD = "The answer cannot be put on record, and so is not given; try again shortly."
+
+
+class RecordingMiddleware:
+    """Holds an answer back until its audit row and predictions are committed; if they cannot be, the answer is a 503.
+
+    Calls of public paths (the page, the documentation, probes) are timed and leave no row, and so do refusals that the access
+    policy says are not worth one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        endpoint = endpoint_of(scope["path"])
+        start, call = perf_counter(), begin_call(scope["method"], endpoint, required_roles(scope["path"]) is not None)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+        withheld: Response | None = None
+
+        async def send_recorded(message: Message) -> None:
+            nonlocal status, withheld
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                try:
+                    await _record_once(call, status)
+                except RecordsUnavailable:
+                    withheld = problem_of(RecordsUnavailable(_WITHHELD)).response()
+                    status = withheld.status_code
+            if withheld is None:
+                if message["type"] == "http.response.start":
+                    _name_prediction(call, message)
+                await send(message)
+
+        IN_FLIGHT.inc()
+        try:
+            await self._app(scope, receive, send_recorded)
+        finally:
+            IN_FLIGHT.dec()
+            REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
+            if call.problem is not None:
+                REJECTIONS.labels(call.problem).inc()
+            if withheld is None:  # writes the row of an error that becomes a 500 further out; others are written already
+                await _record_once(call, status)
+        if withheld is not None:
+            await withheld(scope, receive, send)
+
+
+def _name_prediction(call: Call, start: Message) -> None:
+    if start["status"] < HTTPStatus.BAD_REQUEST and call.films == 1 and call.predictions:
+        MutableHeaders(scope=start)[PREDICTION_ID_HEADER] = call.predictions[0].prediction_id
+
+
+async def record_with(report: NewReport, status: int) -> StoredReport:
+    """Store a report in one transaction with the audit row of the call that brings it. status: of the answer.
+
+    Raises RecordsUnavailable; neither is stored then.
+    """
+    call = current_call()
+    return cast(StoredReport, await _record(call, status, report))
+
+
+async def _record_once(call: Call, status: int) -> None:
+    if call.needs_row:
+        await _record(call, status)
+
+
+async def _record(call: Call, status: int, report: NewReport | None = None) -> StoredReport | None:
+    """Raises RecordsUnavailable."""
+    # An answer that says no gives no prediction away, and leaves none on record.
+    is_given = status < HTTPStatus.BAD_REQUEST
+    predictions = call.predictions if is_given else []
+    single = predictions[0] if call.films == 1 and predictions else None
+    entry = AuditEntry(
+        timestamp=datetime.now(UTC),
+        request_id=current_request_id(),
+        method=call.method,
+        endpoint=call.endpoint,
+        status=status,
+        outcome=_outcome(call, status),
+        user_id=call.caller.user_id if call.caller else None,
+        role=call.caller.role if call.caller else None,
+        address=call.address,
+        prediction=_of_films(call, {film.index: film.prediction for film in predictions}),
+        confidence=single.confidence if single else None,
+        inference_time_ms=round(sum(film.inference_time_ms for film in predictions), 2) if predictions else None,
+        model_version=predictions[0].model_version if predictions else None,
+        image_sha256=single.image_sha256 if single else None,
+        prediction_id=report.values["prediction_id"]
+        if report
+        else _of_films(call, {film.index: film.prediction_id for film in predictions}),
+    )
+    # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
+    call.needs_row = False
+    recorded = running_service().records.append(entry, predictions, report)
+    if is_given:
+        recorded.add_done_callback(functools.partial(_count, call))
+    try:
+        return await asyncio.wrap_future(recorded)
+    except RecordsUnavailable:
+        call.needs_row = True
+        raise
+
+
+def _count(call: Call, recorded: "Future[StoredReport | None]") -> None:
+    if recorded.exception() is None:
+        for count in call.counts:
+            count()
+
+
+def _outcome(call: Call, status: int) -> str:
+    if status < 400:
+        return "ok"
+    return call.problem or HTTPStatus(status).phrase.lower().replace(" ", "-")
+
+
+def _of_films(call: Call, values: dict[int, str]) -> str | None:
+    """The films' values, by their places, as one text: in order, separated by semicolons. None without any."""
+    return ";".join(values.get(index, _REFUSED) for index in range(call.films)) if values else None

@@ -1,0 +1,191 @@
+"""Every Prometheus metric, defined once; /metrics sums them over processes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from service.process.supervision import join_metrics
+
+# Each metric below opens its file when it is defined.
+join_metrics()
+
+# A small film takes about a millisecond to decode, a large one a hundred; the first explanation waits for PyTorch.
+STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+# Whole requests: the report alerts at a 95th percentile of 0.5 s.
+REQUEST_BUCKETS_SECONDS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+STAGE_SECONDS = Histogram(
+    "cxr_stage_seconds",
+    "Time spent in one stage of answering for one film, in seconds; read is per request.",
+    labelnames=["stage"],
+    buckets=STAGE_BUCKETS_SECONDS,
+)
+
+# BentoML's own are off: they take the path as it was sent for a label, so that a stranger's paths would fill the memory.
+REQUEST_SECONDS = Histogram(
+    "cxr_request_seconds",
+    "Time from a request's head to the last byte of its answer, in seconds.",
+    labelnames=["endpoint", "status"],
+    buckets=REQUEST_BUCKETS_SECONDS,
+)
+
+IN_FLIGHT = Gauge("cxr_requests_in_flight", "Requests being answered now.", multiprocess_mode="livesum")
+
+QUEUE_DEPTH = Gauge("cxr_queue_depth", "Films that wait for a thread, or for room that is kept.", multiprocess_mode="livesum")
+
+QUEUE_LIMIT = Gauge("cxr_queue_limit", "Films that may wait; the next is refused.", multiprocess_mode="livesum")
+
+REJECTIONS = Counter(
+    "cxr_rejections_total",
+    "Films and requests refused, by the kind of problem.",
+    labelnames=["problem"],
+)
+
+FALLBACKS = Counter("cxr_model_fallbacks_total", "Bundles that were tried and could not be trusted.")
+
+FALLBACK_IN_USE = Gauge(
+    "cxr_model_fallback_in_use", "1 while an older model serves than the chosen one.", multiprocess_mode="livemax"
+)
+
+RELOADS = Counter(
+    "cxr_model_reloads_total", "Reloads asked for, by outcome: swapped, unchanged or fallback.", labelnames=["outcome"]
+)
+
+# prometheus_client's Info is not for several processes.
+MODEL_INFO = Gauge(
+    "cxr_model_info", "1 for the version of the model that serves.", labelnames=["version"], multiprocess_mode="livemax"
+)
+
+
+# Films are labelled with the version that judged them: reports come later, and two versions may serve at once.
+PREDICTIONS = Counter("cxr_predictions_total", "Films judged, by the finding called.", labelnames=["version", "finding"])
+
+# The largest of three probabilities is at least a third; most lie near 1.
+CONFIDENCE = Histogram(
+    "cxr_confidence",
+    "Largest calibrated probability of a film, 0 to 1.",
+    labelnames=["version"],
+    buckets=(0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0),
+)
+
+FILMS_FOR_REVIEW = Counter("cxr_films_for_review_total", "Films that a person must look at.", labelnames=["version"])
+
+REVIEW_REASONS = Counter(
+    "cxr_reviews_total", "Reasons why a person must look at a film; a film may have several.", labelnames=["version", "reason"]
+)
+
+DRIFT_BIN = Counter(
+    "cxr_drift_bin_total",
+    "Films by the bin of a feature; bins are those of the reference of that version.",
+    labelnames=["version", "feature", "bin"],
+)
+
+DRIFT_OUT_OF_RANGE = Counter(
+    "cxr_drift_out_of_range_total",
+    "Films whose feature is smaller or larger than any film's of the reference.",
+    labelnames=["version", "feature"],
+)
+
+DRIFT_REFERENCE_SHARE = Gauge(
+    "cxr_drift_reference_share",
+    "Share of the reference films in a bin.",
+    labelnames=["version", "feature", "bin"],
+    multiprocess_mode="livemax",
+)
+
+DRIFT_REFERENCE_FILMS = Gauge(
+    "cxr_drift_reference_films",
+    "Films that the reference of a feature was measured on.",
+    labelnames=["version", "feature"],
+    multiprocess_mode="livemax",
+)
+
+REFERENCE_ACCURACY = Gauge(
+    "cxr_reference_accuracy",
+    "Accuracy on the test split, as the bundle states it.",
+    labelnames=["version"],
+    multiprocess_mode="livemax",
+)
+
+FEEDBACK = Counter(
+    "cxr_feedback_total",
+    "Films whose label was confirmed, by that label and the finding called.",
+    labelnames=["version", "true", "predicted"],
+)
+
+FEEDBACK_BINS = 10
+
+FEEDBACK_BIN = Counter(
+    "cxr_feedback_bin_total",
+    "Films whose label was confirmed, by tenth of the confidence in the call.",
+    labelnames=["version", "bin"],
+)
+
+FEEDBACK_BIN_CORRECT = Counter(
+    "cxr_feedback_bin_correct_total", "Those of them that were called right.", labelnames=["version", "bin"]
+)
+
+FEEDBACK_BIN_CONFIDENCE = Counter(
+    "cxr_feedback_bin_confidence_total", "Sum of their confidence.", labelnames=["version", "bin"]
+)
+
+CORRECTIONS = Counter(
+    "cxr_feedback_corrections_total",
+    "Labels that replaced another one of their film; where labels are counted, the first one stays.",
+    labelnames=["version"],
+)
+
+INCIDENTS = Counter("cxr_incidents_total", "Misdiagnoses reported.", labelnames=["version"])
+
+
+def begin_counting(version: str, findings: Sequence[str], reasons: Sequence[str], accuracy: float | None) -> None:
+    """Let every series of a version be there before its first film: Prometheus sees an increase only from a count to a count.
+
+    accuracy: on the test split, 0..1; None if the bundle does not state it.
+    """
+    FILMS_FOR_REVIEW.labels(version)
+    INCIDENTS.labels(version)
+    CORRECTIONS.labels(version)
+    CONFIDENCE.labels(version)
+    for finding in findings:
+        PREDICTIONS.labels(version, finding)
+        for predicted in findings:
+            FEEDBACK.labels(version, finding, predicted)
+    for reason in reasons:
+        REVIEW_REASONS.labels(version, reason)
+    for index in range(FEEDBACK_BINS):
+        for counter in (FEEDBACK_BIN, FEEDBACK_BIN_CORRECT, FEEDBACK_BIN_CONFIDENCE):
+            counter.labels(version, str(index))
+    if accuracy is not None:
+        REFERENCE_ACCURACY.labels(version).set(accuracy)
+
+
+def count_prediction(version: str, finding: str, confidence: float, reasons: Sequence[str]) -> None:
+    """Count one judged film. confidence: the largest of its probabilities."""
+    PREDICTIONS.labels(version, finding).inc()
+    CONFIDENCE.labels(version).observe(confidence)
+    for reason in reasons:
+        REVIEW_REASONS.labels(version, reason).inc()
+    if reasons:
+        FILMS_FOR_REVIEW.labels(version).inc()
+
+
+def count_feedback(version: str, label: str, predicted: str, confidence: float) -> None:
+    """Count one confirmed label. confidence: the probability of the finding called, 0..1."""
+    FEEDBACK.labels(version, label, predicted).inc()
+    place = str(min(int(confidence * FEEDBACK_BINS), FEEDBACK_BINS - 1))
+    FEEDBACK_BIN.labels(version, place).inc()
+    FEEDBACK_BIN_CONFIDENCE.labels(version, place).inc(confidence)
+    if label == predicted:
+        FEEDBACK_BIN_CORRECT.labels(version, place).inc()
+
+
+@contextmanager
+def stage_timer(stage: str) -> Iterator[None]:
+    """Observe the time of the enclosed stage: decode, preprocess, infer, observe or explain. One that raises is not."""
+    start = perf_counter()
+    yield
+    STAGE_SECONDS.labels(stage).observe(perf_counter() - start)

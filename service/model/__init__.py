@@ -1,0 +1,1 @@
+"""A bundle on disk -> an answer in memory. Knows no HTTP and no records."""

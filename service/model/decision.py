@@ -1,0 +1,165 @@
+"""Calibrated probabilities, and what was seen of the film -> what to call it, and whether a person must look.
+
+Pure; thresholds are the manifest's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from service.model.errors import UnknownFinding, UnknownOperatingPoint
+from service.model.findings import FINDINGS, Finding
+from service.model.manifest import ConformalSpec, ImageStatistic, ModelManifest, OperatingPoint, OutlierSpec
+
+DEFAULT_OPERATING_POINT = "balanced"
+
+
+class ReviewReason(StrEnum):
+    """Why a person must look.
+
+    low_confidence: the largest probability is low. ambiguous: the prediction set does not hold exactly one finding.
+    out_of_distribution: the model sees the film unlike those it learnt from. not_frontal_chest: the picture is coloured, has
+    an unusual shape, or its light and dark lie unlike a frontal chest film's (another part, turned, or of exchanged polarity);
+    or a DICOM header says so.
+    image_quality: blank, under- or overexposed, or blurred; or a DICOM header asks for a window or rescaling that cannot be.
+    operating_point_disagrees: the call is not the most probable one.
+    """
+
+    LOW_CONFIDENCE = "low_confidence"
+    AMBIGUOUS = "ambiguous"
+    OUT_OF_DISTRIBUTION = "out_of_distribution"
+    NOT_FRONTAL_CHEST = "not_frontal_chest"
+    IMAGE_QUALITY = "image_quality"
+    OPERATING_POINT_DISAGREES = "operating_point_disagrees"
+
+
+# What a statistic outside its bounds means. The first three are about what is in the picture, and no better exposure would
+# mend them; the others are about how a film was taken or copied, and another copy of it may do.
+REASON_OF: Mapping[ImageStatistic, ReviewReason] = {
+    "chroma": ReviewReason.NOT_FRONTAL_CHEST,
+    "aspect_ratio": ReviewReason.NOT_FRONTAL_CHEST,
+    "resemblance": ReviewReason.NOT_FRONTAL_CHEST,
+    "mean": ReviewReason.IMAGE_QUALITY,
+    "contrast": ReviewReason.IMAGE_QUALITY,
+    "sharpness": ReviewReason.IMAGE_QUALITY,
+}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen of a film beside its probabilities.
+
+    outlier_score: of `service.model.outliers.outlier_score`; None if there was nothing to compare with. image: of
+    `service.model.image_checks.image_statistics`, or part of it. denies_frontal_chest: whether the file itself says that it is
+    no frontal chest film. display_fault: why its grey values are not shown as the file asks, "" if they are; see `Radiograph`.
+    """
+
+    outlier_score: float | None = None
+    image: Mapping[str, float] = field(default_factory=dict)
+    denies_frontal_chest: bool = False
+    display_fault: str = ""
+
+
+NOTHING_OBSERVED = Observed()
+
+# Reasons that lie in the film itself, not in the probabilities.
+FILM_REASONS = (ReviewReason.OUT_OF_DISTRIBUTION, ReviewReason.NOT_FRONTAL_CHEST, ReviewReason.IMAGE_QUALITY)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is said of one film.
+
+    finding: the operating point's call. confidence: the probability of that call, 0..1.
+    prediction_set: the conformal set at the manifest's coverage, most probable first; may be empty.
+    review_reasons: empty if no review is required.
+    """
+
+    finding: Finding
+    confidence: float
+    prediction_set: tuple[Finding, ...]
+    review_reasons: tuple[ReviewReason, ...]
+
+
+def decide(
+    probabilities: Sequence[float],
+    manifest: ModelManifest,
+    operating_point: str = DEFAULT_OPERATING_POINT,
+    observed: Observed = NOTHING_OBSERVED,
+) -> Decision:
+    """Apply an operating point, the conformal set and the review rules to calibrated probabilities [3], order of `FINDINGS`.
+
+    observed: is compared with the manifest's `outliers`, and gives no reasons if it has none.
+
+    Raises UnknownOperatingPoint if the manifest has none of that name.
+    """
+    by_finding = {finding: float(value) for finding, value in zip(FINDINGS, probabilities, strict=True)}
+    most_probable = max(FINDINGS, key=by_finding.__getitem__)
+    finding = call(by_finding, find_operating_point(manifest, operating_point))
+    prediction_set = conformal_set(by_finding, manifest.conformal)
+    unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
+    if observed.denies_frontal_chest:
+        unusual |= {ReviewReason.NOT_FRONTAL_CHEST}
+    if observed.display_fault:
+        unusual |= {ReviewReason.IMAGE_QUALITY}
+    rules = (
+        (ReviewReason.LOW_CONFIDENCE, by_finding[most_probable] < manifest.review.low_confidence_below),
+        (ReviewReason.AMBIGUOUS, len(prediction_set) != 1),
+        *((reason, reason in unusual) for reason in FILM_REASONS),
+        (ReviewReason.OPERATING_POINT_DISAGREES, finding is not most_probable),
+    )
+    return Decision(
+        finding=finding,
+        confidence=by_finding[finding],
+        prediction_set=prediction_set,
+        review_reasons=tuple(reason for reason, holds in rules if holds),
+    )
+
+
+def unusual_aspects(observed: Observed, spec: OutlierSpec) -> frozenset[ReviewReason]:
+    """Which reasons a film itself gives to look at it: its score above the threshold, statistics outside their bounds."""
+    reasons = {
+        REASON_OF[name]
+        for name, bounds in spec.image_bounds.items()
+        if name in observed.image and not bounds.hold(observed.image[name])
+    }
+    if observed.outlier_score is not None and not observed.outlier_score <= spec.threshold:  # so written that NaN is flagged
+        reasons.add(ReviewReason.OUT_OF_DISTRIBUTION)
+    return frozenset(reasons)
+
+
+def call(probabilities: dict[Finding, float], point: OperatingPoint) -> Finding:
+    """The finding that an operating point calls; see `OperatingPoint` for the rule."""
+    if not point.thresholds:
+        return max(FINDINGS, key=probabilities.__getitem__)
+    reached = {
+        disease: probabilities[disease] / threshold
+        for disease, threshold in point.thresholds.items()
+        if probabilities[disease] >= threshold
+    }
+    return max(reached, key=reached.__getitem__) if reached else Finding.NORMAL
+
+
+def conformal_set(probabilities: dict[Finding, float], spec: ConformalSpec) -> tuple[Finding, ...]:
+    """Each finding whose probability is at least 1 - its quantile, most probable first (see `ConformalSpec`)."""
+    # Comparing 1 - p with the quantile, as calibration does, keeps a score equal to the quantile inside the set.
+    kept = [finding for finding in FINDINGS if 1.0 - probabilities[finding] <= spec.quantiles[finding]]
+    return tuple(sorted(kept, key=probabilities.__getitem__, reverse=True))
+
+
+def find_operating_point(manifest: ModelManifest, name: str) -> OperatingPoint:
+    """Look one up by name. Raises UnknownOperatingPoint."""
+    try:
+        return manifest.operating_points[name]
+    except KeyError:
+        known = ", ".join(sorted(manifest.operating_points))
+        raise UnknownOperatingPoint(f"There is no operating point {name[:64]!r}; choose one of: {known}.") from None
+
+
+def find_finding(name: str) -> Finding:
+    """The finding of that name, as spelled in `FINDINGS`. Raises UnknownFinding."""
+    try:
+        return Finding(name)
+    except ValueError:
+        known = ", ".join(finding.value for finding in FINDINGS)
+        raise UnknownFinding(f"There is no finding {name[:64]!r}; choose one of: {known}.") from None

@@ -1,0 +1,31 @@
+"""What can be wrong with a bundle, or with what a caller asks of the model."""
+
+from service.film.errors import ChestXrayError, InputError
+
+
+class UnknownOperatingPoint(InputError):
+    """The operating point is not one of those in the bundle's manifest."""
+
+
+class UnknownFinding(InputError):
+    """The target class is not one of the model's findings."""
+
+
+class BundleError(ChestXrayError):
+    """The model bundle cannot be trusted."""
+
+
+class BundleNotFound(BundleError):
+    """No bundle at the given path or store tag."""
+
+
+class ManifestInvalid(BundleError):
+    """The manifest is missing, malformed, or of a schema version that this code does not read."""
+
+
+class HashMismatch(BundleError):
+    """A file of the bundle differs from the SHA-256 in its manifest."""
+
+
+class GoldenMismatch(BundleError):
+    """The runtime does not reproduce the outputs recorded at export."""

@@ -1,0 +1,123 @@
+"""Grad-CAM through the classifier head only. The one module that imports PyTorch, and only when first asked to explain.
+
+The gradient of a logit with respect to the last feature map passes through pooling and the head, never through the backbone;
+so the map of the whole network (Selvaraju et al., arXiv:1610.02391) follows from the feature map of the prediction's own run.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from service.model.errors import ManifestInvalid
+from service.model.findings import FINDINGS, Finding
+from service.model.manifest import HEAD_NAME, HeadSpec, ModelBundle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Top to bottom, and as a radiologist names sides: the patient's right is the picture's left.
+ZONE_LEVELS = ("upper", "middle", "lower")
+ZONE_SIDES = ("right", "left")
+
+Grid = npt.NDArray[np.float32]
+
+
+class GradCam:
+    """The classifier head of one bundle, ready to explain. `grid` may be called by several threads at once.
+
+    head: pooled features, float tensor [1, C] -> logits [1, 3], with gradients for its input only.
+    """
+
+    def __init__(self, head: "Callable[[Tensor], Tensor]") -> None:
+        self._head = head
+
+    @classmethod
+    def from_bundle(cls, bundle: ModelBundle) -> "GradCam":
+        """Rebuild the head from head.safetensors. Takes seconds the first time: it imports PyTorch. Raises ManifestInvalid."""
+        import torch
+
+        # A head takes a fraction of a millisecond; more threads would only take cores from concurrent films.
+        torch.set_num_threads(1)
+        return cls(_read_head(bundle))
+
+    def grid(self, features: npt.NDArray[np.float32], target: Finding) -> Grid:
+        """Grad-CAM of the target's logit over the last feature map, float32 [C, h, w] -> float32 [h, w].
+
+        Scaled so that the strongest cell is 1; all zero if nothing in the film speaks for the target.
+        """
+        import torch
+
+        feature_map = torch.from_numpy(np.ascontiguousarray(features[None])).requires_grad_()
+        logits = self._head(feature_map.mean(dim=(2, 3)))
+        (gradient,) = torch.autograd.grad(logits[0, FINDINGS.index(target)], feature_map)
+        channel_weights = gradient.mean(dim=(2, 3), keepdim=True)
+        with torch.no_grad():
+            cam = torch.relu((channel_weights * feature_map).sum(dim=1))[0]
+            strongest = cam.max()
+            scaled = cam / strongest if strongest > 0 else cam
+        return np.asarray(scaled.numpy(), dtype=np.float32)
+
+
+def zone_shares(grid: Grid) -> dict[str, float]:
+    """Share of the map's total in each sixth of the film, right_upper to left_lower, summing to 1.
+
+    A cell that a zone's border crosses counts in both by its area. An all-zero map favours no zone: each gets one sixth.
+    """
+    total = float(grid.sum())
+    if total <= 0:
+        return {f"{side}_{level}": 1 / 6 for side in ZONE_SIDES for level in ZONE_LEVELS}
+    rows, columns = _overlaps(grid.shape[0], len(ZONE_LEVELS)), _overlaps(grid.shape[1], len(ZONE_SIDES))
+    sums = rows @ grid.astype(np.float64) @ columns.T
+    shares = sums / sums.sum()
+    return {
+        f"{side}_{level}": float(shares[row, column])
+        for column, side in enumerate(ZONE_SIDES)
+        for row, level in enumerate(ZONE_LEVELS)
+    }
+
+
+def _overlaps(cells: int, parts: int) -> npt.NDArray[np.float64]:
+    """How much of each of `cells` unit cells lies in each of `parts` equal parts of their row, float64 [parts, cells]."""
+    borders = np.linspace(0, cells, parts + 1)
+    starts = np.arange(cells)
+    return np.clip(np.minimum(starts + 1, borders[1:, None]) - np.maximum(starts, borders[:-1, None]), 0, None)
+
+
+def _read_head(bundle: ModelBundle) -> "Callable[[Tensor], Tensor]":
+    """The stack that `HeadSpec` describes, with the bundle's weights."""
+    from safetensors.torch import load_file
+    from torch.nn import functional
+
+    weights, spec = load_file(bundle.file(HEAD_NAME)), bundle.manifest.head
+    expected = _head_shapes(spec)
+    found = {name: tuple(weights[name].shape) for name in expected if name in weights}
+    if found != expected:
+        raise ManifestInvalid(
+            f"{bundle.file(HEAD_NAME)} holds {found}, the manifest's head needs {expected}; export the model again."
+        )
+
+    def normalise(values: "Tensor", name: str) -> "Tensor":
+        mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        scale, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        return functional.batch_norm(values, mean, variance, scale, shift, training=False, eps=spec.norm_eps)
+
+    def head(pooled: "Tensor") -> "Tensor":
+        normalised = normalise(pooled, "norm_in")
+        hidden = functional.relu(functional.linear(normalised, weights["hidden.weight"], weights["hidden.bias"]))
+        return functional.linear(normalise(hidden, "norm_hidden"), weights["classifier.weight"], weights["classifier.bias"])
+
+    return head
+
+
+def _head_shapes(spec: HeadSpec) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "hidden.weight": (spec.hidden, spec.features),
+        "hidden.bias": (spec.hidden,),
+        "classifier.weight": (spec.classes, spec.hidden),
+        "classifier.bias": (spec.classes,),
+    }
+    for norm, width in (("norm_in", spec.features), ("norm_hidden", spec.hidden)):
+        shapes |= {f"{norm}.{name}": (width,) for name in ("weight", "bias", "running_mean", "running_var")}
+    return shapes

@@ -1,0 +1,46 @@
+"""What a picture itself says of whether it is a usable frontal chest film. Pixels in, numbers out; bounds: the manifest's."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from service.model.drift_reference import film_statistics
+
+Image = npt.NDArray[np.uint8]
+Film = npt.NDArray[np.float32]
+
+# Below one grey level a picture has no pattern that could resemble anything.
+_LEAST_CONTRAST = 1.0
+
+
+def image_statistics(image: Image, width_px: int, height_px: int, mean_chroma: float, mean_film: Film) -> dict[str, float]:
+    """Measure one film, in well under a millisecond.
+
+    image: model input, uint8 [S, S], so that the figures depend neither on resolution nor on file format.
+    width_px, height_px, mean_chroma: of the `Radiograph`. mean_film: see `resemblance`.
+
+    Each `ImageStatistic`, and whatever else `film_statistics` measures: chroma is how coloured the picture was, 0..255;
+    resemblance is described below.
+    """
+    return {
+        **film_statistics(image, width_px, height_px),
+        "chroma": mean_chroma,
+        "resemblance": resemblance(image, mean_film),
+    }
+
+
+def resemblance(image: Image, mean_film: Film) -> float:
+    """Pearson's correlation of the coarsened film with the mean of the training films, -1 to 1; 0 without contrast.
+
+    image: uint8 [S, S]. mean_film: float32 [s, s], of mean 0 and standard deviation 1. Two dark lungs beside a bright middle
+    give a clearly positive one, the same film with exchanged polarity gives its negative.
+    """
+    coarse = coarsen(image, len(mean_film))
+    deviations = coarse - coarse.mean()
+    contrast = float(deviations.std())
+    return float((deviations * mean_film).mean()) / contrast if contrast >= _LEAST_CONTRAST else 0.0
+
+
+def coarsen(image: Image, side_px: int) -> Film:
+    """Area-averaged to float32 [side_px, side_px], in grey levels."""
+    return np.asarray(cv2.resize(image.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_AREA), np.float32)

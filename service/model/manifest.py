@@ -1,0 +1,234 @@
+"""The bundle: a directory with everything a serving process needs, and a manifest that says what is in it.
+
+Opening verifies; a `ModelBundle` that exists has the files its manifest names, byte for byte.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.film.preprocessing import PreprocessSpec
+from service.model.errors import BundleNotFound, HashMismatch, ManifestInvalid
+from service.model.findings import FINDINGS, Finding
+
+MANIFEST_NAME = "manifest.json"
+GRAPH_NAME = "model.onnx"
+HEAD_NAME = "head.safetensors"
+GOLDEN_NAME = "golden.npz"
+OUTLIERS_NAME = "outliers.safetensors"
+DRIFT_REFERENCE_NAME = "drift_reference.json"
+PARITY_NAME = "parity.json"
+MODEL_CARD_NAME = "MODEL_CARD.md"
+
+# Without these a process cannot serve; the other files of a bundle inform people and monitoring.
+REQUIRED_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME)
+
+
+# What is measured of a picture itself; see `service.model.image_checks`.
+ImageStatistic = Literal["mean", "contrast", "sharpness", "aspect_ratio", "chroma", "resemblance"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HeadSpec(_Frozen):
+    """Shape of the classifier head, enough to rebuild it from head.safetensors.
+
+    The head is BatchNorm1d(features) -> Linear(features, hidden) -> ReLU -> BatchNorm1d(hidden) -> Linear(hidden, classes)
+    on globally average-pooled features; dropout is the identity when serving. Tensors carry the names of
+    `training.network.classifier.Head`: norm_in.*, hidden.*, norm_hidden.*, classifier.*
+    """
+
+    features: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+    classes: int = Field(gt=1)
+    norm_eps: float = Field(gt=0)
+
+
+class OperatingPoint(_Frozen):
+    """A decision rule over calibrated probabilities (REPORT Table 21).
+
+    Without thresholds: the most probable finding. With thresholds: of the diseases at or above their threshold, the one that
+    exceeds it most (ratio to the threshold); Normal if none is. Diseases without an entry cannot be called.
+    """
+
+    description: str
+    thresholds: dict[Finding, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _thresholds_are_probabilities_of_diseases(self) -> "OperatingPoint":
+        for finding, threshold in self.thresholds.items():
+            if finding is Finding.NORMAL or not 0.0 < threshold < 1.0:
+                raise ValueError(f"threshold {threshold} of {finding} must lie in (0, 1) and belong to a disease")
+        return self
+
+
+class ConformalSpec(_Frozen):
+    """Split conformal prediction sets (Angelopoulos & Bates, arXiv:2107.07511, least ambiguous classifiers).
+
+    The set holds each finding whose probability is at least 1 - its quantile. Quantiles of their own promise the coverage to
+    the films of each finding (Vovk 2012, arXiv:1209.2673); one `quantile` for all, as chest-xray 1.0.0 has it, promises it to
+    the films as a whole.
+    """
+
+    coverage: float = Field(gt=0, lt=1)
+    quantiles: dict[Finding, Annotated[float, Field(ge=0, le=1)]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_quantile_stands_for_all(cls, members: Any) -> Any:
+        if isinstance(members, dict) and "quantile" in members and "quantiles" not in members:
+            others = {name: value for name, value in members.items() if name != "quantile"}
+            return {**others, "quantiles": dict.fromkeys(FINDINGS, members["quantile"])}
+        return members
+
+    @model_validator(mode="after")
+    def _every_finding_has_one(self) -> "ConformalSpec":
+        if set(self.quantiles) != set(FINDINGS):
+            raise ValueError(f"quantiles must be of {', '.join(FINDINGS)}, found {', '.join(self.quantiles) or 'none'}")
+        return self
+
+    @property
+    def is_per_class(self) -> bool:
+        """Whether the coverage is promised to the films of each finding, not to all films as a whole."""
+        return len(set(self.quantiles.values())) > 1
+
+
+class ReviewSpec(_Frozen):
+    """When a person must look. low_confidence_below: review if the largest probability is below this."""
+
+    low_confidence_below: float = Field(ge=0, le=1)
+
+
+class Bounds(_Frozen):
+    """Within which a statistic is usual; None: it may be as low, or as high, as it likes."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _is_an_interval(self) -> "Bounds":
+        if self.low is not None and self.high is not None and not self.low <= self.high:
+            raise ValueError(f"low {self.low} must not exceed high {self.high}")
+        return self
+
+    def hold(self, value: float) -> bool:
+        """Whether the value lies within; not-a-number does not."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and not math.isnan(value)
+
+
+class OutlierSpec(_Frozen):
+    """From when on a picture is unlike the films that the model learnt from. Its statistics are in outliers.safetensors.
+
+    method: how `service.model.outliers.outlier_score` measures distance. threshold: of that score, a higher one is unusual.
+    image_bounds: of the picture's own statistics.
+    films: how many validation films the threshold was chosen on; flagged_share: the share of them that anything here flags.
+    """
+
+    method: Literal["mahalanobis-unit-length-ppca"] = "mahalanobis-unit-length-ppca"
+    threshold: float = Field(gt=0)
+    image_bounds: dict[ImageStatistic, Bounds]
+    films: int = Field(gt=0)
+    flagged_share: float = Field(ge=0, le=1)
+
+
+class ModelManifest(_Frozen):
+    """What a bundle is, where it came from, and how its outputs are to be read.
+
+    files: SHA-256 (hex) of every file of the bundle but the manifest.
+    outliers: None in a bundle that does not tell films from other pictures.
+    test_metrics: figures of the exported bundle on the test split, as training.evaluation writes them; empty until evaluated.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    architecture: str
+    findings: tuple[Finding, ...]
+    preprocess: PreprocessSpec
+    head: HeadSpec
+    temperature: float = Field(gt=0)
+    operating_points: dict[str, OperatingPoint]
+    conformal: ConformalSpec
+    review: ReviewSpec
+    outliers: OutlierSpec | None = None
+    opset: int
+    created_at: str
+    git_commit: str
+    data_fingerprint: str
+    training_config: dict[str, Any]
+    versions: dict[str, str]
+    test_metrics: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "ModelManifest":
+        if self.findings != FINDINGS:
+            raise ValueError(f"findings must be {[f.value for f in FINDINGS]} in this order, found {list(self.findings)}")
+        if "balanced" not in self.operating_points:
+            raise ValueError("operating_points must contain 'balanced', the default")
+        missing = [name for name in REQUIRED_FILES if name not in self.files]
+        if missing:
+            raise ValueError(f"files lacks {', '.join(missing)}")
+        if self.outliers is not None and OUTLIERS_NAME not in self.files:
+            raise ValueError(f"outliers needs {OUTLIERS_NAME} among the files")
+        for name in self.files:
+            if Path(name).name != name or name == MANIFEST_NAME:
+                raise ValueError(f"file name {name!r} must be a plain name inside the bundle")
+        return self
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A verified bundle directory."""
+
+    path: Path
+    manifest: ModelManifest
+
+    @classmethod
+    def open(cls, path: Path) -> "ModelBundle":
+        """Read the manifest and verify every hash. Raises BundleNotFound, ManifestInvalid or HashMismatch."""
+        try:
+            return cls._verified(path)
+        except OSError as fault:
+            raise BundleNotFound(
+                f"The bundle at {path} cannot be read ({fault.strerror}: {fault.filename}); let this user read its files."
+            ) from fault
+
+    @classmethod
+    def _verified(cls, path: Path) -> "ModelBundle":
+        manifest_path = path / MANIFEST_NAME
+        if not path.is_dir() or not manifest_path.is_file():
+            raise BundleNotFound(
+                f"No bundle at {path}: it must be a folder with a {MANIFEST_NAME}, as export.export writes it."
+            )
+        try:
+            manifest = ModelManifest.model_validate(json.loads(manifest_path.read_text("utf-8")))
+        except (ValidationError, ValueError) as fault:
+            raise ManifestInvalid(f"{manifest_path} is not a valid manifest; export the model again. {fault}") from fault
+        for name, expected in manifest.files.items():
+            file = path / name
+            if not file.is_file():
+                raise HashMismatch(f"{file} is named in the manifest but missing; restore the bundle from its release.")
+            actual = sha256_of(file)
+            if actual != expected:
+                raise HashMismatch(
+                    f"{file} has SHA-256 {actual[:12]}, the manifest says {expected[:12]}; restore the bundle from its release."
+                )
+        return cls(path=path, manifest=manifest)
+
+    def file(self, name: str) -> Path:
+        """Path of one of the bundle's files."""
+        return self.path / name
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,137 @@
+"""Arrays in, arrays out, through ONNX Runtime. Never sees bytes, thresholds or HTTP; evaluation judges with it as well."""
+
+import zipfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.model.errors import GoldenMismatch, ManifestInvalid
+from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, ModelBundle, ModelManifest
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+INPUT_NAME = "image"
+OUTPUT_NAMES = ("probabilities", "logits", "embedding", "features")
+
+# Other instruction sets (AVX-512, NEON) sum in another order, which moves an output by about 1e-5 of its range; a wrong
+# graph or a broken kernel moves it by far more than this.
+GOLDEN_TOLERANCE = 1e-3
+
+Outputs = dict[str, npt.NDArray[np.float32]]
+
+
+class Predictor:
+    """The model of one bundle, ready to run. `predict` may be called by several threads at once: they share the session.
+
+    session: an ONNX Runtime session with the input and the outputs named above.
+    manifest: of the bundle that the session was read from.
+    """
+
+    def __init__(self, session: "InferenceSession", manifest: ModelManifest) -> None:
+        self._session = session
+        self.manifest = manifest
+
+    @classmethod
+    def from_bundle(cls, bundle: ModelBundle, threads: int = 1) -> "Predictor":
+        """Open the graph of a verified bundle. Raises ManifestInvalid if its inputs or outputs are not those we read.
+
+        threads: threads within one call. One is right for a server: concurrent callers then use one core each.
+        """
+        # Not at import: BentoML's supervisor process imports the service too, never runs a model, and is 20 MB smaller without.
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        # Explicit, because ONNX Runtime looks neither at cgroup limits nor at OMP_NUM_THREADS.
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        # Threads that spin between calls starve PyTorch's, and every other process of the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            session = ort.InferenceSession(str(bundle.file(GRAPH_NAME)), options, providers=["CPUExecutionProvider"])
+        except Exception as fault:  # ONNX Runtime's errors have no common root of their own
+            raise ManifestInvalid(
+                f"{bundle.file(GRAPH_NAME)} cannot be run by ONNX Runtime {ort.__version__}; export the model again. {fault}"
+            ) from fault
+        _check_interface(session, bundle)
+        return cls(session, bundle.manifest)
+
+    def predict(self, images: npt.NDArray[np.uint8], outputs: Sequence[str] = ("probabilities",)) -> Outputs:
+        """Run the graph on grey images, uint8 [N, S, S], S = preprocess.image_size_px of the manifest, N >= 1.
+
+        outputs: which of these to compute and return, float32; ask only for what is needed.
+            probabilities [N, 3], calibrated, rows summing to 1, order of `FINDINGS`;
+            logits [N, 3], before temperature;
+            embedding [N, C], pooled features;
+            features [N, C, h, w], last feature map.
+
+        Raises ValueError if the images have another type or shape.
+        """
+        size_px = self.manifest.preprocess.image_size_px
+        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (size_px, size_px) or len(images) == 0:
+            raise ValueError(
+                f"The model reads uint8 [N, {size_px}, {size_px}] with N >= 1, not {images.dtype} {list(images.shape)}; "
+                "prepare images with service.film.preprocessing.to_model_input."
+            )
+        values = self._session.run(list(outputs), {INPUT_NAME: images})
+        return dict(zip(outputs, values, strict=True))
+
+    def replay_golden(self, bundle: ModelBundle, tolerance: float = GOLDEN_TOLERANCE, inputs: int | None = None) -> None:
+        """Run the bundle's synthetic inputs again and compare with the outputs recorded at export.
+
+        tolerance: largest allowed difference, as a share of the output's largest recorded magnitude, or absolute where that
+            is below 1. inputs: only the first so many. Raises GoldenMismatch.
+        """
+        golden = {name: values[:inputs] for name, values in _read_golden(bundle).items()}
+        recorded = [name for name in ("probabilities", "logits", "embedding") if name in golden]
+        # One by one, as films are served: a batch would leave the session with memory for a batch, for good.
+        runs = [self.predict(image[None], recorded) for image in golden["images"]]
+        for name in recorded:
+            actual, expected = np.concatenate([run[name] for run in runs]), golden[name]
+            if actual.shape != expected.shape:
+                raise GoldenMismatch(
+                    f"{name} has shape {list(actual.shape)}, {bundle.file(GOLDEN_NAME)} records {list(expected.shape)}; "
+                    "export the model again."
+                )
+            gap = float(np.abs(actual - expected).max()) / max(1.0, float(np.abs(expected).max()))
+            if not gap <= tolerance:  # written so that NaN fails
+                raise GoldenMismatch(
+                    f"{name} differs from {bundle.file(GOLDEN_NAME)} by {gap:.2e}, over the tolerance of {tolerance:.0e}; "
+                    f"ONNX Runtime {version('onnxruntime')} does not reproduce the exported model here: do not serve it."
+                )
+
+
+def _check_interface(session: "InferenceSession", bundle: ModelBundle) -> None:
+    inputs = [value.name for value in session.get_inputs()]
+    missing = set(OUTPUT_NAMES) - {value.name for value in session.get_outputs()}
+    if inputs != [INPUT_NAME] or missing:
+        raise ManifestInvalid(
+            f"{bundle.file(GRAPH_NAME)} has inputs {inputs} and lacks outputs {sorted(missing)}; export the model again."
+        )
+
+
+def _read_golden(bundle: ModelBundle) -> dict[str, npt.NDArray[Any]]:
+    path = bundle.file(GOLDEN_NAME)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            golden = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as fault:
+        raise GoldenMismatch(f"{path} is not an archive of arrays; export the model again. {fault}") from fault
+    size_px = bundle.manifest.preprocess.image_size_px
+    images = golden.get("images")
+    if (
+        images is None
+        or "probabilities" not in golden
+        or images.dtype != np.uint8
+        or images.shape[1:] != (size_px, size_px)
+        or len(images) == 0
+    ):
+        raise GoldenMismatch(
+            f"{path} must record images, uint8 [K, {size_px}, {size_px}], and their probabilities; export the model again."
+        )
+    return golden

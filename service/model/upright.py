@@ -1,0 +1,35 @@
+"""Undoes quarter turns that a DICOM header names the wrong way round.
+
+PatientOrientation says where rows and columns run to (PS3.3 C.7.6.1.1.1). Some writers say where they come from, and some
+workstations turn the film but not its header. A film that lies on its side is then set on its head.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from service.film.film import Radiograph
+from service.film.preprocessing import PreprocessSpec, to_model_input
+from service.model.image_checks import resemblance
+
+# How much more the film must resemble the mean film on its head. Of 7,875 upright films of ten public sources, 17 do, negatives
+# among them; the median film resembles it 0.62 less.
+MIN_GAIN = 0.15
+
+
+def set_upright(film: Radiograph, spec: PreprocessSpec, mean_film: npt.NDArray[np.float32]) -> Radiograph:
+    """The film, turned by 180 degrees if its header's quarter turn set it on its head.
+
+    Such a film is flagged, as one whose header says otherwise, since header and picture contradict each other.
+
+    mean_film: see `service.model.image_checks.resemblance`.
+    """
+    if not film.lay_on_its_side:
+        return film
+    image = to_model_input(film, spec)
+    if resemblance(image[::-1, ::-1], mean_film) - resemblance(image, mean_film) <= MIN_GAIN:
+        return film
+    pixels = np.ascontiguousarray(film.pixels[::-1, ::-1])
+    pixels.setflags(write=False)
+    return replace(film, pixels=pixels, orientation="assumed", denies_frontal_chest=True)

@@ -1,0 +1,1 @@
+"""The serving process and its machine: CPUs, listening address, supervision."""

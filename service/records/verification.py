@@ -1,0 +1,106 @@
+"""Walks the audit log and says whether its chain holds."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from service.records import schema
+from service.records.chain import PERSONAL_FIELDS, personal_digest, row_hash
+from service.records.values import utc_text
+
+# Rows read at a time: a log of millions is walked in little memory.
+_ROWS_AT_ONCE = 1000
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """rows: how many were walked before the fault, if there is one. first_seq, last_seq: of the log. head: "seq:hash".
+
+    fault: what is wrong, None if the chain holds.
+    """
+
+    rows: int
+    first_seq: int
+    last_seq: int
+    head: str
+    fault: str | None
+
+
+class _Broken(Exception):
+    """The chain does not hold; the message says where and how."""
+
+
+def verify_chain(
+    connection: Connection,
+    secret: bytes | None,
+    now: datetime,
+    anonymise_days: int,
+    expected_head: str | None = None,
+    progress: Progress = lambda rows: None,
+) -> Verification:
+    """Check every row against the one before it, and both ends against the log's state.
+
+    connection: see `Database.reading`. secret: the one that the rows were written with. anonymise_days: rows younger than that
+    must not be anonymised yet. expected_head: a head noted earlier, "seq:hash", which the log must still contain or have
+    deleted with its age. progress: is told the rows walked so far.
+    """
+    rows = 0
+    fault = None
+    state = connection.execute(select(schema.audit_state)).one()
+    try:
+        for _ in _walk(connection, state, secret, utc_text(now - timedelta(days=anonymise_days)), expected_head):
+            rows += 1
+            if rows % _ROWS_AT_ONCE == 0:
+                progress(rows)
+    except _Broken as broken:
+        fault = str(broken)
+    return Verification(rows, state.deleted_seq + 1, state.last_seq, f"{state.last_seq}:{state.last_hash}", fault)
+
+
+def _walk(connection: Connection, state: Any, secret: bytes | None, young: str, expected_head: str | None) -> Iterator[None]:
+    seq, previous = state.deleted_seq, state.deleted_hash
+    heads = dict([_head(expected_head)] if expected_head else ())
+    if any(wanted < seq for wanted in heads):
+        heads = {}  # deleted with its age, as the log says of itself
+    _expect(heads, seq, previous)
+    found = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(schema.audit).order_by(schema.audit.c.seq))
+    for columns in found.mappings():
+        row = dict(columns)
+        if row["seq"] != seq + 1:
+            raise _Broken(f"row {seq + 1} is missing; the next one is row {row['seq']}")
+        seq = row["seq"]
+        _check_personal(row, young)
+        if row_hash(previous, row, secret) != row["hash"]:
+            raise _Broken(f"row {seq} was changed, or was written with another audit secret")
+        previous = row["hash"]
+        _expect(heads, seq, previous)
+        yield
+    if (seq, previous) != (state.last_seq, state.last_hash):
+        raise _Broken(f"the log ends at row {seq}, and once ended at row {state.last_seq}; the rows between are missing")
+    if any(wanted > seq for wanted in heads):
+        raise _Broken(f"the expected head is row {max(heads)}, and the log ends at row {seq}")
+
+
+def _check_personal(row: Any, young: str) -> None:
+    if row["salt"] is not None:
+        if personal_digest(row) != row["personal_digest"]:
+            raise _Broken(f"row {row['seq']} was changed in its personal fields")
+    elif any(row[name] is not None for name in PERSONAL_FIELDS):
+        raise _Broken(f"row {row['seq']} was anonymised, and has personal fields all the same")
+    elif row["timestamp"] >= young:
+        raise _Broken(f"row {row['seq']} of {row['timestamp']} was anonymised before its time")
+
+
+def _expect(heads: dict[int, str], seq: int, found: str) -> None:
+    if heads.get(seq, found) != found:
+        raise _Broken(f"row {seq} does not have the expected hash; the log was written anew")
+
+
+def _head(text: str) -> tuple[int, str]:
+    seq, _, found = text.partition(":")
+    return int(seq), found

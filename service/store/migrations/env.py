@@ -1,6 +1,0 @@
-"""Run by Alembic on the connection that `service.store.database` hands over; there is no other way in."""
-
-from alembic import context
-
-context.configure(connection=context.config.attributes["connection"])
-context.run_migrations()

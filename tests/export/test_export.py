@@ -1,0 +1,333 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import export.export as export_module
+from export.calibrate import calibrate
+from export.export import export_bundle, main, read_config, rebuild_network, without_paths
+from export.films import read_films, usable_films
+from export.graph import ServingGraph
+from service.film.film import DecodeLimits
+from service.film.preprocessing import PreprocessSpec
+from service.model.decision import FILM_REASONS
+from service.model.drift_reference import DriftReference
+from service.model.findings import FINDINGS, Finding
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME, ModelBundle
+from service.model.observer import Observer
+from service.model.predictor import OUTPUT_NAMES, Predictor
+from service.pipeline import Pipeline
+from tests.support.manifests import make_manifest
+from training.config import config_from_dict
+from training.data.folder import FilmFile, scan_folder
+from training.data.validation import validate_dataset
+from training.data.validation_report import ValidationLimits
+from training.errors import (
+    CheckpointInvalid,
+    DatasetError,
+    DatasetNotFound,
+    EmptyClass,
+    ExportError,
+    ParityFailed,
+    SplitLeakage,
+)
+from training.network.checkpoint import load_checkpoint, save_checkpoint
+
+# Phantoms of one finding resemble each other more than patients do.
+LIMITS = ValidationLimits(near_duplicate_bits=3)
+
+
+def films_of(data: Path, split: str) -> list[FilmFile]:
+    """The usable films of a split, by training's own validation."""
+    return [film for film in validate_dataset(scan_folder(data), workers=2, limits=LIMITS).usable if film.split == split]
+
+
+def fingerprint_of(data: Path) -> str:
+    return validate_dataset(scan_folder(data), workers=2).data_fingerprint
+
+
+@pytest.fixture(scope="module")
+def validation_answers(bundle: ModelBundle, export_data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities [30, 3] of the shipped bundle for the films it was calibrated on, and their labels [30]."""
+    films = read_films(films_of(export_data, "val"), bundle.manifest.preprocess)
+    return Predictor.from_bundle(bundle).predict(films.images)["probabilities"], films.labels
+
+
+def test_the_bundle_answers_as_the_checkpoint_does(bundle: ModelBundle, tiny_checkpoint: Path, export_data: Path) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    network, spec = rebuild_network(checkpoint, read_config(checkpoint))
+    films = read_films(films_of(export_data, "test"), spec)
+    with torch.no_grad():
+        logits, _ = network(torch.from_numpy(films.images))
+    expected = torch.softmax(logits / bundle.manifest.temperature, dim=1).numpy()
+    np.testing.assert_allclose(Predictor.from_bundle(bundle).predict(films.images)["probabilities"], expected, atol=1e-4)
+
+
+def test_the_shipped_screening_threshold_reaches_its_sensitivity(
+    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    probabilities, labels = validation_answers
+    tuberculosis = FINDINGS.index(Finding.TUBERCULOSIS)
+    threshold = bundle.manifest.operating_points["tb_screening"].thresholds[Finding.TUBERCULOSIS]
+    assert (probabilities[labels == tuberculosis, tuberculosis] >= threshold).mean() >= 0.9
+
+
+def test_the_shipped_conformal_sets_hold_the_true_finding_whichever_it_is(
+    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    probabilities, labels = validation_answers
+    conformal = bundle.manifest.conformal
+    for index, finding in enumerate(FINDINGS):
+        held = 1.0 - probabilities[labels == index, index].astype(float) <= conformal.quantiles[finding] + 1e-5
+        assert held.mean() >= conformal.coverage
+
+
+def test_the_operating_points_are_those_of_the_contract(bundle: ModelBundle) -> None:
+    points = bundle.manifest.operating_points
+    assert set(points) == {"balanced", "high_sensitivity", "high_specificity", "tb_screening"}
+    assert points["balanced"].thresholds == {}
+    assert points["high_sensitivity"].thresholds == {Finding.PNEUMONIA: 0.3, Finding.TUBERCULOSIS: 0.3}
+    assert points["high_specificity"].thresholds == {Finding.PNEUMONIA: 0.7, Finding.TUBERCULOSIS: 0.7}
+
+
+def test_a_network_that_is_never_wrong_gets_operating_points_all_the_same() -> None:
+    labels = np.arange(30) % 3
+    manifest = export_module._calibrated(make_manifest(), calibrate(np.eye(3)[labels] * 4, labels))
+    assert manifest.operating_points["tb_screening"].thresholds == {Finding.TUBERCULOSIS: 0.9999}
+
+
+def test_the_drift_reference_describes_training_films_and_validation_answers(
+    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    reference = DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_text("utf-8"))
+    probabilities, _ = validation_answers
+    assert reference.numeric["mean"].films == 24
+    assert reference.numeric["confidence"].films == 30
+    assert reference.numeric["aspect_ratio"].maximum == pytest.approx(152 / 128)
+    assert reference.numeric["confidence"].maximum == pytest.approx(probabilities.max(), abs=1e-5)
+    shares = np.bincount(probabilities.argmax(axis=1), minlength=3) / len(probabilities)
+    assert [reference.predicted_class[finding] for finding in FINDINGS] == pytest.approx(shares)
+
+
+def test_the_shipped_thresholds_flag_the_share_of_validation_films_that_the_manifest_states(
+    bundle: ModelBundle, export_data: Path
+) -> None:
+    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), Observer.from_bundle(bundle), DecodeLimits())
+    predictions = [pipeline.predict(film.path.read_bytes(), "balanced") for film in films_of(export_data, "val")]
+    flagged = [bool(set(FILM_REASONS) & set(prediction.decision.review_reasons)) for prediction in predictions]
+    outliers = bundle.manifest.outliers
+    assert outliers is not None and outliers.films == 30
+    assert np.mean(flagged) == pytest.approx(outliers.flagged_share)
+    highest = max(prediction.observed.outlier_score or 0 for prediction in predictions)
+    assert outliers.threshold == pytest.approx(highest, rel=1e-3), "of thirty films, a share of 1 % leaves room for none"
+
+
+def test_parity_is_recorded_for_every_output(bundle: ModelBundle) -> None:
+    parity = json.loads(bundle.file(PARITY_NAME).read_text("utf-8"))
+    for kind in ("real", "random"):
+        assert set(parity[kind]) == set(OUTPUT_NAMES)
+        assert all(0 < output["max_gap"] <= output["allowed"] for output in parity[kind].values())
+    assert parity["batch_sizes"] == [1, 2, 7, 16]
+    assert parity["images"] == 26
+
+
+def test_the_manifest_says_where_the_bundle_came_from(bundle: ModelBundle, export_data: Path) -> None:
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version, manifest.architecture) == ("chest-xray", "1.0.0", "tf_efficientnet_lite0")
+    assert manifest.data_fingerprint == fingerprint_of(export_data) and manifest.git_commit == "0" * 40
+    assert manifest.training_config["model"]["weights_file"] == "imagenet.pt"
+    assert {"torch", "onnxruntime", "timm"} <= set(manifest.versions)
+    assert manifest.test_metrics == {}
+
+
+def test_the_card_states_figures_use_and_limits(bundle: ModelBundle) -> None:
+    card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
+    for part in (
+        "For research use only",
+        f"| Temperature | {bundle.manifest.temperature:.4f}",
+        "30 validation films",
+        f"share of the validation films | {bundle.manifest.outliers.flagged_share:.3f}",
+        "## Limits",
+    ):
+        assert part in card
+
+
+def test_an_existing_version_is_refused_before_any_work(bundle_path: Path, export_data: Path) -> None:
+    with pytest.raises(ExportError, match="raise the version"):
+        export_bundle(bundle_path / "absent.pt", export_data, version="1.0.0", out=bundle_path.parent)
+
+
+def test_a_parity_failure_leaves_nothing_on_disk(
+    tiny_checkpoint: Path, export_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exporter that loses part of the head: here its real result, with one bias moved."""
+    convert = export_module.to_onnx
+
+    def convert_wrongly(graph: ServingGraph, image_size_px: int) -> onnx.ModelProto:
+        model = convert(graph, image_size_px)
+        (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "network.head.classifier.bias")
+        moved = onnx.numpy_helper.to_array(bias) + np.float32([0.05, 0, 0])
+        bias.CopyFrom(onnx.numpy_helper.from_array(moved, bias.name))
+        return model
+
+    monkeypatch.setattr(export_module, "to_onnx", convert_wrongly)
+    with pytest.raises(ParityFailed, match="logits of real images by"):
+        export_bundle(tiny_checkpoint, export_data, version="1.0.0", out=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def altered(path: Path, folder: Path, **changes: Any) -> Path:
+    checkpoint = {**torch.load(path, weights_only=True), **changes}
+    save_checkpoint(folder / "altered.pt", {key: value for key, value in checkpoint.items() if value is not None})
+    return folder / "altered.pt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"class_names": ["Tuberculosis", "Pneumonia", "Normal"]}, "classes are"),
+        (
+            {"config": {"model": {"architecture": "no_such_network", "hidden": 64, "dropout": 0.3}}},
+            "does not describe a network",
+        ),
+        ({"config": {"model": {"hidden": "many"}}}, "config is not one that this code reads .model.hidden"),
+        ({"config": 3}, "config is not one that this code reads"),
+        ({"model_state_dict": {}}, "weights are not those of tf_efficientnet_lite0"),
+        ({"history": None}, "lacks history"),
+    ],
+)
+def test_a_checkpoint_that_is_not_ours_is_refused(
+    changes: dict[str, Any], complaint: str, tiny_checkpoint: Path, export_data: Path, tmp_path: Path
+) -> None:
+    checkpoint = altered(tiny_checkpoint, tmp_path, **changes)
+    with pytest.raises(CheckpointInvalid, match=complaint):
+        export_bundle(checkpoint, export_data, version="1.0.0", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
+
+
+def test_the_command_reports_a_fault_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--checkpoint", str(tmp_path / "none.pt"), "--data", str(tmp_path), "--version", "1.0.0", "--no-register"]
+    assert main([*options, "--out", str(tmp_path / "models")]) == 1
+    fault = capsys.readouterr().err
+    assert fault.startswith("CheckpointInvalid: No checkpoint at") and "Traceback" not in fault
+
+
+def test_the_summary_names_the_bundle_and_the_next_command(bundle: ModelBundle) -> None:
+    summary = export_module._summary(bundle, registered_as="chest-xray:1.0.0")
+    for part in (
+        str(bundle.path),
+        f"{bundle.manifest.temperature:.4f}",
+        "features ",
+        "chest-xray:1.0.0",
+        "outlier above",
+        "next: python -m",
+    ):
+        assert part in summary
+
+
+def test_absolute_paths_are_reduced_to_their_last_part() -> None:
+    config = {"a": "/data/films", "b": {"c": ["C:\\weights\\w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
+    assert without_paths(config) == {"a": "films", "b": {"c": ["w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
+
+
+@pytest.mark.parametrize(("resize_px", "decode_side_px"), [(246, 256), (300, 300)])
+def test_films_are_decoded_no_smaller_than_training_decoded_them(
+    resize_px: int, decode_side_px: int, tiny_checkpoint: Path
+) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    config = config_from_dict({**checkpoint["config"], "augment": {"resize_px": resize_px}})
+    assert rebuild_network(checkpoint, config)[1] == PreprocessSpec(image_size_px=224, decode_side_px=decode_side_px)
+
+
+def test_films_are_read_as_the_service_reads_them(phantom_dataset: Any) -> None:
+    films = read_films(films_of(phantom_dataset(films_per_class={"train": 1, "val": 2}), "val"), PreprocessSpec())
+    assert films.images.shape == (6, 224, 224) and films.images.dtype == np.uint8
+    assert films.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert films.sizes_px.tolist()[:2] == [[128, 128], [136, 128]]
+    assert films.mean_chroma.tolist() == [0] * 6
+
+
+def test_a_subsample_is_the_same_every_time_and_may_miss_a_finding(export_data: Path) -> None:
+    files = films_of(export_data, "train")
+    first, again = (read_films(files, PreprocessSpec(), limit=2) for _ in range(2))
+    assert len(first.labels) == 2
+    np.testing.assert_array_equal(first.images, again.images)
+
+
+def test_films_that_training_excluded_are_not_used(phantom_dataset: Any) -> None:
+    data = phantom_dataset(films_per_class={"train": 2, "val": 3})
+    before = usable_films(data, fingerprint_of(data), LIMITS)
+    normal = data / "val" / "Normal"
+    first, second, _ = sorted(normal.iterdir())
+    (normal / "zz_damaged.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (normal / "zz_copy.png").write_bytes(first.read_bytes())
+    (data / "val" / "Pneumonia" / "contradiction.png").write_bytes(second.read_bytes())
+    after = usable_films(data, fingerprint_of(data), LIMITS)
+    assert after["train"] == before["train"]
+    assert after["val"] == [film for film in before["val"] if film.path != second]
+
+
+def test_a_mean_of_several_runs_is_exported_with_the_recipe_of_each(
+    tiny_checkpoint: Path, export_data: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    recipes = [checkpoint["config"], checkpoint["config"] | {"run": {"seed": 7}}]
+    save_checkpoint(tmp_path / "soup.pt", checkpoint | {"averaged_runs": recipes})
+    bundle = export_bundle(tmp_path / "soup.pt", export_data, version="1.0.0", out=tmp_path / "models")
+    assert [recipe["run"]["seed"] for recipe in bundle.manifest.training_config["averaged_runs"]] == [
+        recipe["run"]["seed"] for recipe in recipes
+    ]
+
+
+def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset: Any) -> None:
+    data = phantom_dataset(films_per_class={"train": 4, "val": 4}, manifest=True)
+    source = min(film.source for film in scan_folder(data))
+    films = usable_films(data, fingerprint_of(data), LIMITS, held_out_source=source)
+    everything = usable_films(data, fingerprint_of(data), LIMITS)
+    assert films == {split: [film for film in each if film.source != source] for split, each in everything.items()}
+    assert films != everything
+
+
+def test_films_whose_sources_have_changed_since_training_are_refused(phantom_dataset: Any) -> None:
+    data = phantom_dataset(films_per_class={"train": 2, "val": 2}, manifest=True)
+    before = validate_dataset(scan_folder(data), workers=2)
+    assert usable_films(data, before.data_fingerprint, LIMITS, "", before.sources_fingerprint)
+    manifest = data / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("source0", "elsewhere"))
+    with pytest.raises(DatasetError, match="are not those that the checkpoint was trained with; restore"):
+        usable_films(data, before.data_fingerprint, LIMITS, "", before.sources_fingerprint)
+
+
+def test_another_folder_than_the_one_trained_on_is_refused_before_any_work(
+    tiny_checkpoint: Path, phantom_dataset: Any, tmp_path: Path
+) -> None:
+    data = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    trained_on = load_checkpoint(tiny_checkpoint)["data_fingerprint"]
+    complaint = f"has the fingerprint {fingerprint_of(data)[:12]}, but .* with {trained_on[:12]}; give that folder"
+    with pytest.raises(DatasetError, match=complaint):
+        export_bundle(tiny_checkpoint, data, version="1.0.0", out=tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_data_that_must_not_be_trained_on_are_not_exported_with(phantom_dataset: Any, tmp_path: Path) -> None:
+    data = phantom_dataset(films_per_class={"train": 1, "val": 1})
+    with pytest.raises(SplitLeakage):
+        usable_films(data, fingerprint_of(data), ValidationLimits(near_duplicate_bits=200))
+    for film in (data / "val" / "Tuberculosis").iterdir():
+        film.unlink()
+    with pytest.raises(EmptyClass, match="Tuberculosis"):
+        usable_films(data, fingerprint_of(data), LIMITS)
+    with pytest.raises(DatasetNotFound):
+        usable_films(tmp_path / "absent", "0" * 64, LIMITS)
+
+
+def test_importing_export_opens_nothing() -> None:
+    """Neither BentoML nor a logging configuration comes with the import."""
+    code = "import sys, logging, export.export; assert 'bentoml' not in sys.modules; assert not logging.getLogger().handlers"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,287 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from export import registry
+from export.registry_state import LogEntry, read_state
+from service.model.loading import FORMER_STATE_NAME, STATE_NAME, candidates
+from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle
+
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0")
+CHANGELOG = "# Models\n\n## chest-xray 2.0.0\n\nThe last one.\n"
+
+
+def linked_graph(source, target):
+    """A copy, but of the graph, which no test writes to, a link."""
+    return os.link(source, target) if Path(source).name == GRAPH_NAME else shutil.copy2(source, target)
+
+
+@pytest.fixture
+def models(tmp_path, bundle_path, monkeypatch):
+    monkeypatch.delenv("CXR_BUNDLE", raising=False)
+    for version in VERSIONS:
+        path = tmp_path / f"chest-xray-{version}"
+        shutil.copytree(bundle_path, path, copy_function=linked_graph)
+        manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+        metrics = {"headline": {"macro_auc": 0.98, "accuracy": 0.9}}
+        (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version, "test_metrics": metrics}), "utf-8")
+    (tmp_path / "lung-fields-1.0.0").mkdir()  # a release of another kind
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    return tmp_path
+
+
+def run(models, *arguments):
+    return registry.main(["--models", str(models), *arguments])
+
+
+def serving(models):
+    return [path.name.rpartition("-")[2] for path in candidates(None, models)]
+
+
+def spoil(models, version):
+    (models / f"chest-xray-{version}" / HEAD_NAME).write_bytes(b"other weights")
+
+
+def listed(models, capsys):
+    """What the list says: of each release, and beneath."""
+    capsys.readouterr()
+    assert run(models, "list") == 0
+    table, _, beneath = capsys.readouterr().out.partition("\n\n")
+    return {line.split()[0]: line for line in table.splitlines()}, beneath.strip()
+
+
+def test_a_promoted_release_serves_and_the_one_before_stays_ready(models, capsys):
+    assert run(models, "promote", "1.1.0", "--note", "Fewer false alarms in the night.") == 0
+    assert serving(models)[:2] == ["1.1.0", "2.0.0"]
+    [entry] = read_state(models).log
+    note = "Test split: macro AUC 0.980, accuracy 0.900. Fewer false alarms in the night."
+    assert entry == LogEntry(entry.at, "promoted", "chest-xray-1.1.0", "chest-xray-2.0.0", note)
+    assert "POST /model/reload" in capsys.readouterr().out
+
+
+def test_decisions_leave_tracked_files_as_they_are(models):
+    """The next pull of a published release must not conflict with what one house decided."""
+    before = {path.name for path in models.iterdir()}
+    for command in (["promote", "1.1.0"], ["promote", "1.2.0"], ["rollback"], ["note", "The challenger was no better."]):
+        assert run(models, *command) == 0
+    assert (models / "CHANGELOG.md").read_text("utf-8") == CHANGELOG
+    assert {path.name for path in models.iterdir()} - before == {STATE_NAME, ".registry.lock"}
+
+
+def test_rolling_back_goes_back_a_version_at_a_time(models):
+    for version in ("1.1.0", "1.2.0"):
+        run(models, "promote", version)
+    assert run(models, "rollback") == 0
+    assert serving(models)[0] == "1.1.0"
+    assert run(models, "rollback") == 0
+    assert serving(models)[0] == "2.0.0"
+    assert [entry.event for entry in read_state(models).log] == ["rolled back", "rolled back", "promoted", "promoted"]
+
+
+def test_only_so_many_versions_are_kept_to_go_back_to(models):
+    for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
+        run(models, "promote", version, "--keep", "2")
+    assert serving(models) == ["1.3.0", "1.2.0", "1.1.0"]
+    run(models, "rollback")
+    run(models, "rollback")
+    assert run(models, "rollback") == 1
+
+
+def other_weights(release):
+    (release / HEAD_NAME).write_bytes(b"other weights")
+
+
+def without(name):
+    return lambda release: (release / name).unlink()
+
+
+def half_a_manifest(release):
+    text = (release / MANIFEST_NAME).read_text("utf-8")
+    (release / MANIFEST_NAME).write_text(text[: len(text) // 2], "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (other_weights, HEAD_NAME),
+        (without(GRAPH_NAME), GRAPH_NAME),
+        (without(MANIFEST_NAME), MANIFEST_NAME),
+        (half_a_manifest, MANIFEST_NAME),
+    ],
+)
+def test_what_is_damaged_is_not_promoted_and_its_damage_is_named(models, capsys, harm, named):
+    harm(models / "chest-xray-1.1.0")
+    assert run(models, "promote", "1.1.0") == 1
+    assert not (models / STATE_NAME).exists()
+    said = capsys.readouterr().err
+    assert said.startswith("chest-xray-1.1.0 is damaged;") and named in said
+    rows, _ = listed(models, capsys)
+    assert "damaged: " in rows["chest-xray-1.1.0"] and named in rows["chest-xray-1.1.0"]
+
+
+def test_the_chosen_release_is_damaged_and_not_merely_chosen_already(models, capsys):
+    run(models, "promote", "1.1.0")
+    spoil(models, "1.1.0")
+    assert run(models, "promote", "1.1.0") == 1
+    assert "chest-xray-1.1.0 is damaged;" in capsys.readouterr().err
+
+
+def test_rolling_back_to_a_damaged_release_says_so_and_changes_nothing(models, capsys):
+    run(models, "promote", "1.1.0")
+    spoil(models, "2.0.0")
+    assert run(models, "rollback") == 1
+    assert "chest-xray-2.0.0 is damaged;" in capsys.readouterr().err
+    assert serving(models)[0] == "1.1.0"
+
+
+def test_why_nothing_changes_is_written_down_once(models):
+    for _ in range(2):  # as a retraining says it that was killed before it had noted that it is over
+        assert run(models, "note", "The challenger was no better.") == 0
+    assert serving(models)[0] == "2.0.0"
+    [entry] = read_state(models).log
+    assert (entry.event, entry.release, entry.note) == ("kept", "chest-xray-2.0.0", "The challenger was no better.")
+
+
+def test_a_note_before_the_first_choice_chooses_nothing(models, bundle_path):
+    run(models, "note", "The challenger was no better.")
+    shutil.copytree(models / "chest-xray-2.0.0", models / "chest-xray-2.1.0")
+    assert serving(models)[0] == "2.1.0"
+
+
+@pytest.mark.parametrize("version", ["9.9.9", "lung-fields-1.0.0", ""])
+def test_what_is_no_release_is_not_promoted(models, version, capsys):
+    assert run(models, "promote", version) == 1
+    assert "registry list" in capsys.readouterr().err
+
+
+def test_what_is_chosen_is_not_promoted_again(models, capsys):
+    assert run(models, "promote", "1.1.0") == 0
+    assert run(models, "promote", "1.1.0") == 1
+    assert "chosen already" in capsys.readouterr().err
+
+
+def test_the_list_marks_what_is_chosen_and_what_serves(models, capsys):
+    run(models, "promote", "1.2.0")
+    rows, beneath = listed(models, capsys)
+    assert rows["chest-xray-1.2.0"].endswith("chosen, serves")
+    assert rows["chest-xray-2.0.0"].endswith("previous")
+    assert "0.980" in rows["chest-xray-1.2.0"]
+    assert "lung-fields-1.0.0" not in rows
+    assert beneath == "A start loads chest-xray-1.2.0."
+
+
+def test_without_a_choice_the_list_says_that_the_newest_serves(models, capsys):
+    rows, beneath = listed(models, capsys)
+    assert rows["chest-xray-2.0.0"].endswith("  serves")
+    assert "none is chosen" in beneath
+
+
+def test_the_list_names_the_fallback_that_serves_for_a_damaged_choice(models, capsys):
+    run(models, "promote", "1.2.0")
+    run(models, "promote", "1.1.0")
+    spoil(models, "1.1.0")
+    shutil.rmtree(models / "chest-xray-1.2.0")
+    rows, beneath = listed(models, capsys)
+    assert "chosen, damaged: " in rows["chest-xray-1.1.0"] and HEAD_NAME in rows["chest-xray-1.1.0"]
+    assert "previous, damaged: No bundle at" in rows["chest-xray-1.2.0"]
+    assert rows["chest-xray-2.0.0"].endswith("serves, previous")
+    assert beneath == "A start loads chest-xray-2.0.0, because chest-xray-1.1.0 cannot be trusted."
+
+
+def test_the_list_says_that_none_would_serve(models, capsys):
+    for version in VERSIONS:
+        spoil(models, version)
+    assert "no film would be judged" in listed(models, capsys)[1]
+
+
+def test_the_list_says_that_a_setting_decides_instead(models, capsys, monkeypatch):
+    monkeypatch.setenv("CXR_BUNDLE", "/elsewhere/chest-xray-1.0.0")
+    assert "CXR_BUNDLE is set here, to /elsewhere/chest-xray-1.0.0" in listed(models, capsys)[1]
+
+
+def test_a_choice_that_an_older_release_wrote_is_taken_over_at_the_next_decision(models, capsys):
+    former = models / FORMER_STATE_NAME
+    former.write_text(json.dumps({"serving": "chest-xray-1.1.0", "previous": ["chest-xray-1.0.0"]}))
+    assert listed(models, capsys)[0]["chest-xray-1.1.0"].endswith("chosen, serves")
+    assert run(models, "promote", "1.2.0") == 0
+    assert serving(models) == ["1.2.0", "1.1.0", "1.0.0"] and not former.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"serving": "chest-xray-1.0.0", "previous": [], "log": [{"when": "today"}]}'])
+def test_a_damaged_state_is_named_and_promoting_begins_anew(models, capsys, text):
+    (models / STATE_NAME).write_text(text)
+    assert run(models, "list") == 1
+    assert "registry promote VERSION` writes it anew" in capsys.readouterr().err
+    assert run(models, "promote", "1.1.0") == 0
+    assert serving(models)[0] == "1.1.0"
+    assert (models / f"{STATE_NAME}.damaged").read_text() == text
+
+
+@pytest.mark.parametrize("version", ["1.1.0", "9.9.9"])
+def test_promoting_in_vain_leaves_a_damaged_state_where_it_is(models, capsys, version):
+    (models / STATE_NAME).write_text('{"serving": "chest-xray-1.0.0", "previous": [], "log": [7]}')
+    spoil(models, "1.1.0")
+    assert run(models, "promote", version) == 1
+    assert serving(models) == ["1.0.0"]  # what its readable part says
+    assert sorted(path.name for path in models.glob(f"{STATE_NAME}*")) == [STATE_NAME]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_who_may_only_read_can_list_and_is_told_why_nothing_else(models, capsys):
+    run(models, "promote", "1.1.0")
+    (models / ".registry.lock").unlink()
+    for folder in (models, *models.parents[:3]):  # pytest's own are for root alone
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        assert "chosen, serves" in listed(models, capsys)[0]["chest-xray-1.1.0"]
+        assert run(models, "log") == 0
+        assert run(models, "promote", "1.2.0") == 1
+        assert capsys.readouterr().err == f"{models} cannot be written: Permission denied. Nothing was changed.\n"
+    finally:
+        os.seteuid(0)
+
+
+def test_the_log_shows_what_was_decided_the_latest_first(models, capsys):
+    run(models, "promote", "1.1.0", "--note", "Fewer false alarms.")
+    run(models, "rollback", "--note", "More misses.")
+    capsys.readouterr()
+    assert run(models, "log") == 0
+    first, _, second, note = capsys.readouterr().out.splitlines()
+    assert "rolled back chest-xray-2.0.0; chest-xray-1.1.0 served before" in first
+    assert "promoted chest-xray-1.1.0; chest-xray-2.0.0 served before" in second
+    assert note.endswith("Fewer false alarms.")
+
+
+def test_a_bundle_is_added_whole_and_once(models, tmp_path_factory, bundle_path, capsys):
+    bundle = ModelBundle.open(bundle_path)
+    shutil.rmtree(models / "chest-xray-1.0.0")
+    assert run(models, "add", str(bundle_path)) == 0
+    assert ModelBundle.open(models / "chest-xray-1.0.0").manifest == bundle.manifest
+    assert run(models, "add", str(bundle_path)) == 0
+    assert "there already" in capsys.readouterr().out
+    manifest = json.loads((models / "chest-xray-1.0.0" / MANIFEST_NAME).read_text("utf-8"))
+    (models / "chest-xray-1.0.0" / MANIFEST_NAME).write_text(json.dumps(manifest | {"git_commit": "1" * 40}))
+    assert run(models, "add", str(bundle_path)) == 1
+    assert "higher version" in capsys.readouterr().err
+
+
+def test_what_a_killed_copy_left_goes_with_the_next_one(models, bundle_path):
+    shutil.rmtree(models / "chest-xray-1.0.0")
+    left = models / ".chest-xray-1.0.0.0a1b2c3d" / "new"
+    left.mkdir(parents=True)
+    (left / GRAPH_NAME).write_bytes(b"half a graph")
+    assert run(models, "add", str(bundle_path)) == 0
+    assert not left.parent.exists()
+
+
+def test_a_damaged_bundle_is_not_added(models, tmp_path_factory, bundle_path):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "bundle"
+    shutil.copytree(bundle_path, elsewhere)
+    (elsewhere / HEAD_NAME).write_bytes(b"other weights")
+    shutil.rmtree(models / "chest-xray-1.0.0")
+    assert run(models, "add", str(elsewhere)) == 1
+    assert not (models / "chest-xray-1.0.0").exists()

@@ -1,0 +1,91 @@
+"""Dashboards that people can read: a unit, thresholds and one line for each panel, and queries that Prometheus understands."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from k8s.monitoring import GENERATED, RULES
+from k8s.monitoring import __main__ as generator
+from k8s.monitoring.__main__ import DASHBOARDS
+from k8s.monitoring.dashboards.panels import all_expressions
+from service import metrics as monitoring
+from tests.support.promtool import needs_promtool, promtool
+
+MODELS = {each.uid: json.loads((GENERATED / f"{each.uid}.json").read_text("utf-8")) for each in DASHBOARDS}
+PANELS = [
+    pytest.param(panel, id=f"{uid}-{panel['title']}")
+    for uid, model in MODELS.items()
+    for panel in model["panels"]
+    if panel["type"] != "row"
+]
+
+
+def test_there_are_the_four_of_them():
+    assert [model["title"] for model in MODELS.values()] == [
+        f"Chest X-ray: {name}" for name in ("Service", "Model", "Drift", "Quality")
+    ]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_has_a_unit_thresholds_and_one_line_that_explains_it(panel):
+    defaults = panel["fieldConfig"]["defaults"]
+    assert defaults["unit"] in {"short", "s", "reqps", "percentunit"}
+    steps = defaults["thresholds"]["steps"]
+    assert len(steps) >= 2 and steps[0]["value"] is None
+    assert [step["value"] for step in steps[1:]] == sorted(step["value"] for step in steps[1:])
+    assert 20 < len(panel["description"]) < 120 and panel["description"].endswith(".")
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_panels_do_not_overlap_and_fill_their_rows(model):
+    taken = set()
+    for panel in model["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_every_variable_of_a_query_is_a_choice_of_its_dashboard(model):
+    offered = {each["name"] for each in model["templating"]["list"]} | {"__rate_interval"}
+    assert set(re.findall(r"\$\{?(\w+)", json.dumps(model["panels"]))) <= offered
+
+
+RULES_OF = [rule for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]]
+QUERIES = [pytest.param(text, id=f"{uid}: {title}") for uid, title, text in all_expressions(DASHBOARDS)]
+
+
+def exported():
+    """Names of all series that the service exports."""
+    metrics = [each for name, each in vars(monitoring).items() if name.isupper() and hasattr(each, "describe")]
+    families = [family.name for each in metrics for family in each.describe()]
+    return {f"{name}{suffix}" for name in families for suffix in ("", "_total", "_bucket", "_sum", "_count")}
+
+
+def test_queries_and_rules_name_only_metrics_and_rules_that_exist():
+    """A metric that nobody exports makes a panel that is empty for ever."""
+    texts = [expression for _, _, expression in all_expressions(DASHBOARDS)] + [str(rule["expr"]) for rule in RULES_OF]
+    named = {name for text in texts for name in re.findall(r"\bcxr[_:][a-z0-9_:]+[a-z0-9]", text)}
+    assert named <= {rule["record"] for rule in RULES_OF if "record" in rule} | exported()
+
+
+@needs_promtool
+@pytest.mark.parametrize("expression", QUERIES)
+def test_a_query_is_promql(tmp_path, expression):
+    filled = expression.replace("$__rate_interval", "1m")
+    rules = {"groups": [{"name": "one", "rules": [{"record": "one", "expr": filled}]}]}
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(rules))
+    checked = promtool("check", "rules", str(path))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_what_is_out_of_date_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generator, "GENERATED", tmp_path / "generated")
+    assert generator.main(["--check"]) == 1
+    assert "chest-xray-drift.json" in capsys.readouterr().err
+    assert generator.main([]) == 0 and generator.main(["--check"]) == 0

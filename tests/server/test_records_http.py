@@ -1,0 +1,471 @@
+"""A server with keys, over SQLite and over PostgreSQL: who may call, what is put on record, what is reported back."""
+
+import hashlib
+import json
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from pydicom import uid
+
+from service.access.keys import KeyStore
+from service.access.roles import ROLES_OF, Role
+from service.records.labels import confirmed_labels
+from service.records.store import RecordStore
+from service.records.values import AuditFilter, PredictionName
+from tests.support.compressed_dicom import compressed_dicom
+from tests.support.databases import KINDS, database_url
+from tests.support.encoded_films import dicom_file, encode, film
+from tests.support.serving import environment_without_settings, failed_start, served
+
+pytestmark = pytest.mark.slow
+
+PNG = encode(film(256), "PNG")
+
+
+@contextmanager
+def guarded_server(url, bundle_path, **settings):
+    records = RecordStore(url)
+    records.open()
+    keys = KeyStore(records.database)
+    environment = environment_without_settings()
+    defaults = {
+        "CXR_BUNDLE": str(bundle_path),
+        "CXR_DATABASE_URL": url,
+        "CXR_AUTH": "keys",
+        "CXR_ENVIRONMENT": "production",
+        "CXR_RATE_LIMIT": "10000/minute",
+        "CXR_TIMEOUT_SECONDS": "115",
+    }
+    with served(environment | defaults | settings) as server, httpx.Client(base_url=server.address, timeout=120) as client:
+        yield SimpleNamespace(
+            server=server,
+            client=client,
+            records=records,
+            key={role: {"X-API-Key": keys.create(f"{role}_1", role)[0]} for role in Role},
+        )
+    records.close()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def guarded(request, bundle_path, tmp_path_factory):
+    with (
+        database_url(request.param, tmp_path_factory.mktemp("records")) as url,
+        guarded_server(url, bundle_path) as guarded,
+    ):
+        yield guarded
+
+
+def rows_of(guarded, request_id):
+    return [row for row in guarded.records.audit_page(AuditFilter(), limit=1000).rows if row.request_id == request_id]
+
+
+def predict(guarded, path="/predict", **options):
+    request_id = str(uuid.uuid4())
+    headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": request_id} | options.pop("headers", {})
+    return request_id, guarded.client.post(path, headers=headers, **(options or {"content": PNG}))
+
+
+METHOD_OF = {"/audit": "GET", "/model/info": "GET"}
+
+
+@pytest.mark.parametrize("path", ROLES_OF)
+def test_every_route_answers_its_roles_and_no_others(guarded, path):
+    for role in Role:
+        response = guarded.client.request(METHOD_OF.get(path, "POST"), path, headers=guarded.key[role])
+        assert (response.status_code == 403) == (role not in ROLES_OF[path]), response.text
+    nobody = guarded.client.request(METHOD_OF.get(path, "POST"), path)
+    assert nobody.status_code == 401
+    assert nobody.headers["WWW-Authenticate"] == "Bearer"
+    assert nobody.json()["type"] == "urn:chest-xray:problem:not-authenticated"
+
+
+@pytest.mark.parametrize(
+    "ending", ["%0A", "%0D", "%0D%0A", "%00", "%20", "//", "/%0A", "/.", ";x", "%2F%0A", "%E2%80%A8", "%85"]
+)
+def test_no_spelling_of_a_path_meets_fewer_questions_than_its_own(guarded, ending):
+    for path, roles in ROLES_OF.items():
+        for role in set(Role) - roles:
+            response = guarded.client.request(METHOD_OF.get(path, "POST"), path + ending, headers=guarded.key[role])
+            assert response.status_code in (403, 404), (path, role)
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/livez", "/readyz", "/healthz", "/metrics", "/docs", "/docs.json", "/schema.json", "/"]
+)
+def test_public_paths_are_answered_without_a_key(guarded, path):
+    assert guarded.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/predict/../audit", "/%2e%2e/audit", "/ui/%2e%2e/app.py"])
+def test_nothing_else_is_open_to_strangers(guarded, path):
+    assert guarded.client.get(path).status_code == 401
+
+
+def test_nothing_else_is_there_for_those_who_are_known(guarded):
+    assert guarded.client.get("/nowhere", headers=guarded.key[Role.ADMIN]).status_code == 404
+
+
+def test_a_prediction_leaves_one_audit_row_and_one_record(guarded):
+    request_id, response = predict(guarded)
+    answer = response.json()
+    [row] = rows_of(guarded, request_id)
+    assert (row.endpoint, row.method, row.status, row.outcome) == ("/predict", "POST", 200, "ok")
+    assert (row.user_id, row.role, row.address) == ("clinician_1", "clinician", "127.0.0.x")
+    assert (row.prediction, row.confidence) == (answer["prediction"], answer["confidence"])
+    assert (row.model_version, row.inference_time_ms) == ("1.0.0", answer["inference_time_ms"])
+    record = guarded.records.find_prediction(PredictionName(answer["prediction_id"], request_id))
+    assert row.prediction_id == answer["prediction_id"] == response.headers["X-Prediction-ID"]
+    assert record.probabilities == answer["probabilities"]
+    assert record.image_sha256 == row.image_sha256
+
+
+def test_a_batch_leaves_one_audit_row_and_a_record_for_each_film_that_was_judged(guarded):
+    files = [("images", PNG), ("images", b"no film"), ("images", PNG)]
+    request_id, response = predict(guarded, "/predict/batch", files=files)
+    results = response.json()["results"]
+    [row] = rows_of(guarded, request_id)
+    for name in ("prediction", "prediction_id"):
+        assert getattr(row, name) == f"{results[0][name]};-;{results[2][name]}"
+    assert guarded.records.find_prediction(PredictionName(results[2]["prediction_id"], request_id, 2)).index == 2
+    assert "X-Prediction-ID" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status", "outcome"),
+    [
+        ("/predict", {"content": b"no film"}, 415, "unsupported-format"),
+        ("/predict?operating_point=x", {"content": PNG}, 400, "unknown-operating-point"),
+        ("/feedback", {"content": b"{"}, 400, "malformed-request"),
+        ("/audit", {}, 403, "access-denied"),
+        ("/nowhere", {}, 404, "not-found"),
+    ],
+)
+def test_a_refusal_leaves_its_row_too(guarded, path, options, status, outcome):
+    request_id, response = predict(guarded, path, **(options or {"content": b""}))
+    assert response.status_code == status
+    [row] = rows_of(guarded, request_id)
+    assert (row.status, row.outcome, row.user_id, row.prediction) == (status, outcome, "clinician_1", None)
+
+
+def test_a_stranger_leaves_a_row_without_a_name(guarded):
+    request_id = str(uuid.uuid4())
+    guarded.client.post("/predict", content=PNG, headers={"X-Request-ID": request_id, "X-API-Key": "cxr_wrong"})
+    [row] = rows_of(guarded, request_id)
+    assert (row.status, row.outcome, row.user_id, row.address) == (401, "not-authenticated", None, "127.0.0.x")
+
+
+def test_what_a_client_says_of_its_address_counts_for_nothing_without_a_proxy_that_is_trusted(guarded):
+    request_id = str(uuid.uuid4())
+    headers = {"X-Request-ID": request_id, "X-Forwarded-For": "10.1.2.3"}
+    guarded.client.get("/audit", headers=headers | guarded.key[Role.AUDIT])
+    [row] = rows_of(guarded, request_id)
+    assert row.address == "127.0.0.x"
+
+
+def test_probes_and_pages_leave_no_rows(guarded):
+    request_id = str(uuid.uuid4())
+    for path in ("/readyz", "/health", "/metrics", "/docs", "/"):
+        guarded.client.get(path, headers={"X-Request-ID": request_id})
+    assert rows_of(guarded, request_id) == []
+
+
+PATIENT = {
+    "PatientName": "Doe^Jane", "PatientID": "MRN-4711", "PatientBirthDate": "19700131", "PatientAddress": "Elm Street 5",
+    "InstitutionName": "St. Elsewhere", "AccessionNumber": "ACC-990", "StudyDescription": "cough since easter",
+}  # fmt: skip
+
+
+def test_nothing_of_a_patient_reaches_answers_log_or_database(bundle_path, tmp_path):
+    films = [
+        dicom_file(film(256), **PATIENT),
+        compressed_dicom(film(256), uid.JPEGLSLossless, **PATIENT),
+        dicom_file(film(256), **PATIENT, ViewPosition="LL"),
+        dicom_file(film(256), **PATIENT, SOPClassUID=uid.CTImageStorage),
+        dicom_file(film(256), **PATIENT, Rows=400),
+        dicom_file(film(256), **PATIENT)[:3000],
+    ]
+    assert all(b"Doe^Jane" in data for data in films)
+    with guarded_server(f"sqlite:///{tmp_path}/records.db", bundle_path) as guarded:
+        answers = [predict(guarded, path, content=data)[1] for data in films for path in ("/predict", "/predict/explain")]
+        answers.append(predict(guarded, "/predict/batch", files=[("images", ("Doe^Jane.dcm", data)) for data in films])[1])
+        answers.append(guarded.client.get("/audit", headers=guarded.key[Role.AUDIT]))
+        answers.append(guarded.client.get("/metrics"))
+        said = guarded.server.log() + "".join(answer.text for answer in answers)
+    assert {answer.status_code for answer in answers} == {200, 400, 422}
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for value in PATIENT.values():
+        assert value not in said
+        assert value.encode() not in kept
+
+
+def test_the_audit_role_reads_the_log_in_pages(guarded):
+    request_id, _ = predict(guarded)
+    seen, after = [], 0
+    while after is not None:
+        query = {"after": after, "limit": 7, "endpoint": "/predict", "user": "clinician_1"}
+        page = guarded.client.get("/audit", params=query, headers=guarded.key[Role.AUDIT]).json()
+        seen += page["rows"]
+        after = page["next"]
+    assert {row["endpoint"] for row in seen} == {"/predict"}
+    assert request_id in {row["request_id"] for row in seen}
+    assert [row["seq"] for row in seen] == sorted({row["seq"] for row in seen})
+    head_seq, head_hash = page["head"].split(":")
+    assert int(head_seq) >= seen[-1]["seq"]
+    assert len(head_hash) == 64
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=yesterday",
+        "since=2026-11-23T08:00:00",
+        "since=0001-01-01T00:00:00%2B10:00",
+        "until=9999-12-31T23:59:59-10:00",
+        "limit=0",
+        "after=-1",
+        "color=red",
+        "limit=1&limit=2",
+        "user=%00",
+        "endpoint=/predict%0A",
+    ],
+)
+def test_a_wrong_question_to_the_log_is_malformed(guarded, query):
+    response = guarded.client.get(f"/audit?{query}", headers=guarded.key[Role.AUDIT])
+    assert response.status_code == 400
+    assert response.json()["type"] == "urn:chest-xray:problem:malformed-request"
+
+
+def test_a_confirmed_label_is_kept_with_its_prediction(guarded):
+    request_id, response = predict(guarded, content=encode(film(256, seed=41), "PNG"))
+    body = {"request_id": request_id, "label": "Tuberculosis"}
+    answer = guarded.client.post("/feedback", json=body, headers=guarded.key[Role.CLINICIAN])
+    assert answer.status_code == 201
+    predicted = response.json()["prediction"]
+    assert answer.json() | {"feedback_id": 0} == {
+        "feedback_id": 0,
+        "prediction_id": response.json()["prediction_id"],
+        "request_id": request_id,
+        "index": 0,
+        "model_version": "1.0.0",
+        "prediction": predicted,
+        "label": "Tuberculosis",
+        "agrees": predicted == "Tuberculosis",
+        "corrected_from": None,
+    }
+    labels = {row["request_id"]: row["label"] for row in confirmed_labels(guarded.records.database)}
+    assert labels[request_id] == "Tuberculosis"
+
+
+def judged(guarded, trace, path="/predict", **options):
+    """The answer to a film that was sent under a trace identifier, by a client with a connection of its own."""
+    headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": trace}
+    with httpx.Client(base_url=guarded.server.address, timeout=120) as client:
+        response = client.post(path, headers=headers, **options)
+    assert response.headers["X-Request-ID"] == trace and response.json()["request_id"] == trace
+    return response.json()
+
+
+def reported(guarded, path, **body):
+    return guarded.client.post(path, json=body, headers=guarded.key[Role.CLINICIAN])
+
+
+def test_two_films_under_one_trace_identifier_keep_their_own_labels(guarded):
+    """Gateways and viewers give one identifier to all that belongs to one visit; whose label it is, the service has to know."""
+    trace = f"trace-{uuid.uuid4()}"
+    films = [encode(film(256, seed=seed), "PNG") for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as clients:
+        first, second = clients.map(lambda data: judged(guarded, trace, content=data), films)
+    assert first["prediction_id"] != second["prediction_id"]
+    assert reported(guarded, "/feedback", prediction_id=first["prediction_id"], label="Tuberculosis").status_code == 201
+    assert reported(guarded, "/feedback", prediction_id=second["prediction_id"], label="Normal").status_code == 201
+    labels = {row["image_sha256"]: row for row in confirmed_labels(guarded.records.database)}
+    for data, answer, label in zip(films, (first, second), ("Tuberculosis", "Normal"), strict=True):
+        row = labels[hashlib.sha256(data).hexdigest()]
+        assert (row["prediction_id"], row["label"]) == (answer["prediction_id"], label)
+        assert (row["prediction"], row["confidence"]) == (answer["prediction"], answer["confidence"])
+    [*_, audited] = [row for row in guarded.records.audit_page(AuditFilter(), limit=1000).rows if row.endpoint == "/feedback"]
+    assert audited.prediction_id == second["prediction_id"]
+    for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c"})):
+        refused = reported(guarded, path, request_id=trace, **body)
+        assert refused.status_code == 400
+        assert "send the prediction_id" in refused.json()["detail"]
+
+
+def test_a_film_of_a_batch_is_reported_by_its_own_identifier_or_its_place(guarded):
+    trace = f"trace-{uuid.uuid4()}"
+    sent = [("images", encode(film(256, seed=seed), "PNG")) for seed in (3, 4)]
+    results = judged(guarded, trace, "/predict/batch", files=sent)["results"]
+    for index, result in enumerate(results):
+        for name in ({"prediction_id": result["prediction_id"]}, {"request_id": trace, "index": index}):
+            for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c", "label": "Normal"})):
+                answer = reported(guarded, path, **name, **body).json()
+                assert (answer["prediction_id"], answer["index"]) == (result["prediction_id"], index)
+                assert (answer["request_id"], answer["prediction"]) == (trace, result["prediction"])
+    assert reported(guarded, "/incidents", request_id=trace, case_id="c").status_code == 400
+    other = reported(guarded, "/incidents", prediction_id=results[1]["prediction_id"], index=0, case_id="c")
+    assert (other.status_code, "different predictions" in other.json()["detail"]) == (400, True)
+
+
+def test_the_same_film_under_the_same_identifier_is_another_prediction(guarded):
+    trace = f"trace-{uuid.uuid4()}"
+    answers = [judged(guarded, trace, content=PNG) for _ in range(2)]
+    assert len({answer["prediction_id"] for answer in answers}) == 2
+    assert reported(guarded, "/feedback", request_id=trace, index=0, label="Normal").status_code == 400
+
+
+def test_a_picture_names_its_prediction_in_a_header(guarded):
+    request_id, response = predict(guarded, "/predict/explain", content=PNG, headers={"Accept": "image/png"})
+    assert response.headers["Content-Type"] == "image/png"
+    answer = reported(guarded, "/incidents", prediction_id=response.headers["X-Prediction-ID"], case_id="c")
+    assert (answer.status_code, answer.json()["request_id"]) == (201, request_id)
+    _, refused = predict(guarded, content=b"no film")
+    assert "X-Prediction-ID" not in refused.headers
+
+
+def test_a_misdiagnosis_is_marked_for_review_and_retraining(guarded):
+    request_id, _ = predict(guarded)
+    body = {"request_id": request_id, "case_id": "case-17", "label": "Normal", "note": "pleural scar"}
+    answer = guarded.client.post("/incidents", json=body, headers=guarded.key[Role.CLINICIAN])
+    assert answer.status_code == 201
+    assert {name: answer.json()[name] for name in ("case_id", "status", "manual_review", "retraining")} == {
+        "case_id": "case-17",
+        "status": "open",
+        "manual_review": True,
+        "retraining": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/feedback", {"label": "Normal"}, "prediction_id of its answer, or by its request_id"),
+        ("/feedback", {"prediction_id": None, "index": 0, "label": "Normal"}, "prediction_id"),
+        ("/feedback", {"prediction_id": "x y", "label": "Normal"}, "prediction_id"),
+        ("/incidents", {"case_id": "c"}, "prediction_id"),
+        ("/feedback", {"request_id": "x", "label": "Covid"}, "label"),
+        ("/feedback", {"request_id": "x", "label": "Normal", "patient": "Doe"}, "patient"),
+        ("/feedback", {"request_id": "x y", "label": "Normal"}, "request_id"),
+        ("/feedback", {"request_id": "x", "label": "Normal", "index": 10}, "index"),
+        ("/feedback", {"request_id": "x", "label": "Normal", "index": True}, "index: must be a whole number"),
+        ("/incidents", {"request_id": "x", "case_id": "c", "index": False}, "index: must be a whole number"),
+        ("/feedback", {"request_id": "x\n", "label": "Normal"}, "request_id"),
+        ("/feedback", [], "the body"),
+        ("/incidents", {"request_id": "x", "case_id": "c\n"}, "case_id"),
+        ("/incidents", {"request_id": "x", "case_id": "John Doe"}, "case_id"),
+        ("/incidents", {"request_id": "x", "case_id": "c", "note": "n" * 2001}, "note"),
+        ("/incidents", {"request_id": "x", "case_id": "c", "note": "a\0b"}, "note"),
+    ],
+)
+def test_a_malformed_report_is_refused_by_the_name_of_its_field_and_not_repeated(guarded, path, body, named):
+    response = guarded.client.post(path, json=body, headers=guarded.key[Role.CLINICIAN])
+    assert response.status_code == 400
+    assert named in response.json()["detail"]
+    assert "Doe" not in response.text
+
+
+def test_a_note_may_have_its_full_length_whatever_its_characters(guarded):
+    """As JSON, a character beyond the Basic Multilingual Plane takes two escapes: 12 bytes (RFC 8259, 7)."""
+    answer = judged(guarded, f"trace-{uuid.uuid4()}", content=PNG)
+    report = {"prediction_id": answer["prediction_id"], "case_id": "c", "note": "\N{LUNGS}" * 2000}
+    body = json.dumps(report)  # in escapes, as the library does by default
+    headers = guarded.key[Role.CLINICIAN] | {"Content-Type": "application/json"}
+    assert guarded.client.post("/incidents", content=body, headers=headers).status_code == 201
+
+
+def test_a_report_on_an_unknown_prediction_is_not_found(guarded):
+    for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c"})):
+        for name in ("request_id", "prediction_id"):
+            response = guarded.client.post(path, json=body | {name: "unknown"}, headers=guarded.key[Role.CLINICIAN])
+            assert response.status_code == 404
+            assert response.json()["type"] == "urn:chest-xray:problem:prediction-not-found"
+            assert f"No prediction of {name} 'unknown'" in response.json()["detail"]
+
+
+def test_a_report_longer_than_any_note_is_too_large(guarded):
+    response = guarded.client.post("/feedback", content=b" " * 40_000, headers=guarded.key[Role.CLINICIAN])
+    assert response.status_code == 413
+
+
+def test_every_answer_carries_security_headers(guarded):
+    for path in ("/", "/health", "/docs", "/nowhere", "/model/info"):
+        headers = guarded.client.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert guarded.client.get("/model/info").headers["Cache-Control"] == "no-store"
+
+
+@pytest.fixture(scope="module")
+def strict(bundle_path, tmp_path_factory):
+    """A server with a tight rate, behind a proxy, for one hospital and one page elsewhere."""
+    settings = {
+        "CXR_RATE_LIMIT": "4/minute",
+        "CXR_ALLOWED_NETWORKS": "10.0.0.0/8",
+        "CXR_TRUSTED_PROXIES": "127.0.0.0/8",
+        "CXR_CORS_ORIGINS": "https://viewer.hospital.example",
+    }
+    with guarded_server(f"sqlite:///{tmp_path_factory.mktemp('strict')}/records.db", bundle_path, **settings) as strict:
+        strict.client.headers["X-Forwarded-For"] = "10.1.2.3"
+        yield strict
+
+
+def test_who_calls_too_often_is_told_when_to_come_back(strict):
+    key = strict.key[Role.AUDIT]
+    statuses = [strict.client.get("/model/info", headers=key).status_code for _ in range(4)]
+    assert statuses == [200] * 4
+    refused = strict.client.get("/model/info", headers=key)
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert strict.client.get("/model/info", headers=strict.key[Role.ADMIN]).status_code == 200
+
+
+def test_other_networks_are_refused_and_probes_are_not(strict):
+    outside = {"X-Forwarded-For": "203.0.113.7"}
+    assert strict.client.get("/", headers=outside).status_code == 403
+    assert strict.client.get("/readyz", headers=outside).status_code == 200
+    claimed = {"X-Forwarded-For": "10.1.2.3, 203.0.113.7"}
+    assert strict.client.get("/health", headers=claimed).status_code == 403
+    in_two_lines = [("X-Forwarded-For", "10.1.2.3"), ("X-Forwarded-For", "203.0.113.8")]
+    assert httpx.get(f"{strict.server.address}/health", headers=in_two_lines).status_code == 403
+
+
+def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):
+    question = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+    named = strict.client.options("/predict", headers=question | {"Origin": "https://viewer.hospital.example"})
+    assert named.status_code == 200
+    assert named.headers["Access-Control-Allow-Origin"] == "https://viewer.hospital.example"
+    answer = strict.client.get("/health", headers={"Origin": "https://viewer.hospital.example"})
+    assert {"X-Request-ID", "X-Prediction-ID"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+    other = strict.client.options("/predict", headers=question | {"Origin": "https://elsewhere.example"})
+    assert "Access-Control-Allow-Origin" not in other.headers
+    for refused in (
+        other,
+        strict.client.options(
+            "/audit",
+            headers={"Origin": "https://viewer.hospital.example"} | question | {"Access-Control-Request-Method": "PUT"},
+        ),
+        strict.client.options(
+            "/audit",
+            headers={"Origin": "https://viewer.hospital.example"} | question | {"Access-Control-Request-Headers": "X-Other"},
+        ),
+    ):
+        assert refused.status_code == 400
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "CXR_CORS_ORIGINS" in refused.json()["detail"]
+        assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
+
+
+def test_production_without_access_control_does_not_start(bundle_path):
+    status, output = failed_start(os.environ | {"CXR_BUNDLE": str(bundle_path), "CXR_ENVIRONMENT": "production"})
+    assert status == 1
+    assert "CXR_AUTH" in output
+
+
+def test_local_use_without_access_control_is_warned_of(bundle_path):
+    with served(os.environ | {"CXR_BUNDLE": str(bundle_path)}) as server:
+        assert "NO ACCESS CONTROL" in server.log()

@@ -1,0 +1,365 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+from pydicom import uid
+
+from service.film.film import DecodeLimits
+from service.model.loading import load_predictor
+from service.model.manifest import ModelBundle, sha256_of
+from service.model.observer import Observer
+from service.pipeline import Pipeline
+from service.score.films import find_files
+from tests.support.compressed_dicom import compressed_dicom
+from tests.support.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming, tiff_file
+from tests.support.serving import ROOT
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+FILM = film(200)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Films of all formats in several folders, some that are refused, and files that are none."""
+    folder = tmp_path_factory.mktemp("archive")
+    files = {
+        "a/film.jpg": encode(FILM, "JPEG"),
+        "a/film.png": encode(FILM, "PNG"),
+        "a/b/deep.tif": tiff_file(FILM.astype(np.uint16) * 200),
+        "a/b/IM0001": dicom_file(FILM),
+        "c/j2k.dcm": compressed_dicom(FILM, uid.JPEG2000Lossless, WindowCenter=128, WindowWidth=0),
+        "c/truncated.png": encode(FILM, "PNG")[:900],
+        "c/huge.png": png_claiming(50_000, 50_000),
+        "=cmd.png": encode(FILM, "PNG"),
+        "notes.txt": b"no film",
+        "odd/empty.DCM": b"",
+        "odd/empty.jpeg": b"",
+        "odd/text.Png": b"no film",
+        "odd/no_film": b"no film",
+        ".hidden.png": encode(FILM, "PNG"),
+        **{f"many/{number:03d}.png": encode(film(200, number), "PNG") for number in range(40)},
+    }
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "a" / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "a" / "folder.png").symlink_to(folder, target_is_directory=True)
+    for name, target in {
+        "gone.tif": "nowhere.tif",
+        "self.webp": "self.webp",
+        "self": "self",
+        "linked.bmp": "../a/film.png",
+    }.items():
+        (folder / "odd" / name).symlink_to(target)
+    os.mkfifo(folder / "odd" / "pipe.png")
+    os.mkfifo(folder / "odd" / "pipe")
+    return folder
+
+
+def command(archive, out, bundle, *options):
+    return [sys.executable, "-m", "service.commands.score", str(archive), "--out", str(out), "--bundle", str(bundle), *options]
+
+
+def score(archive, out, bundle, *options, **environment):
+    return subprocess.run(
+        command(archive, out, bundle, *options),
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def rows_of(path):
+    with path.open(newline="") as stream:
+        return {row["path"]: row for row in csv.DictReader(stream)}
+
+
+def without_times(path):
+    return [{**row, "inference_time_ms": ""} for row in rows_of(path).values()]
+
+
+@pytest.fixture(scope="module")
+def whole(archive, bundle_path, tmp_path_factory):
+    """The table of an uninterrupted run of one process."""
+    out = tmp_path_factory.mktemp("out") / "whole.csv"
+    done = score(archive, out, bundle_path, "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    return out, done.stderr
+
+
+def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bundle_path):
+    rows = rows_of(whole[0])
+    bundle = ModelBundle.open(bundle_path)
+    pipeline = Pipeline(bundle, load_predictor(bundle, 1), Observer.from_bundle(bundle), DecodeLimits())
+    assert len(rows) == 55
+    for name in ("a/film.jpg", "a/b/deep.tif", "a/b/IM0001", "c/j2k.dcm", "many/007.png"):
+        expected = pipeline.predict((archive / name).read_bytes(), "balanced")
+        row = rows[name]
+        assert row["prediction"] == expected.decision.finding
+        assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities[2], abs=1e-5)
+        assert row["image_sha256"] == expected.image_sha256
+        assert row["review_reasons"] == ";".join(expected.decision.review_reasons)
+    assert "image_quality" in rows["c/j2k.dcm"]["review_reasons"]  # its window has no width
+
+
+def test_a_film_that_lies_otherwise_has_the_row_of_the_upright_one(bundle_path, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    folder.mkdir()
+    upright = FILM[:, :150].astype(np.uint16) * 257
+    for orientation in ORIENTATIONS:
+        stored, attributes = lying_as(orientation, upright), {"PatientOrientation": list(orientation)}
+        (folder / f"{orientation}.dcm").write_bytes(dicom_file(stored, **attributes))
+        (folder / f"{orientation} compressed.dcm").write_bytes(compressed_dicom(stored, uid.JPEG2000Lossless, **attributes))
+    (folder / "lateral.dcm").write_bytes(dicom_file(upright, PatientOrientation=["A", "F"]))
+    assert score(folder, out, bundle_path, "--processes", "1").returncode == 0
+    rows = rows_of(out)
+    assert "not_frontal_chest" in rows.pop("lateral.dcm")["review_reasons"]
+    own = ("path", "image_sha256", "inference_time_ms")
+    judged = {tuple(value for name, value in row.items() if name not in own) for row in rows.values()}
+    assert len(rows) == 16
+    assert len(judged) == 1
+    assert (rows["FR.dcm"]["width_px"], rows["FR.dcm"]["height_px"]) == ("150", "200")
+
+
+def test_refused_films_have_their_reason_and_other_files_no_row(whole):
+    rows = rows_of(whole[0])
+    assert rows["c/truncated.png"]["error"] == "unreadable-image"
+    assert rows["c/huge.png"]["error"] == "image-too-large"
+    assert rows["c/huge.png"]["prediction"] == ""
+    assert not {"notes.txt", ".hidden.png", "a/loop/a/film.jpg", "a/folder.png", "odd/pipe", "odd/self"} & set(rows)
+    assert "image-too-large 1, unreadable-image 4, unsupported-format 3" in whole[1]
+    assert "no picture: 2" in whole[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "reason"),
+    [
+        ("odd/empty.DCM", "unsupported-format", "empty"),
+        ("odd/empty.jpeg", "unsupported-format", "empty"),
+        ("odd/text.Png", "unsupported-format", "no picture"),
+        ("odd/gone.tif", "unreadable-image", "No such file"),
+        ("odd/self.webp", "unreadable-image", "symbolic links"),
+        ("odd/pipe.png", "unreadable-image", "no regular file"),
+        ("odd/linked.bmp", "", ""),
+    ],
+)
+def test_what_has_a_picture_s_name_has_a_row_whatever_it_is(whole, path, error, reason):
+    row = rows_of(whole[0])[path]
+    assert row["error"] == error
+    assert reason in row["error_detail"]
+    assert (row["prediction"] == "") == (error != "")
+
+
+def test_a_path_that_a_spreadsheet_would_compute_is_spelled_harmlessly(whole):
+    assert "./=cmd.png" in rows_of(whole[0])
+
+
+def test_rows_are_in_the_order_of_their_paths_whatever_the_number_of_processes(whole, archive, bundle_path, tmp_path):
+    out = tmp_path / "two.csv"
+    assert score(archive, out, bundle_path, "--processes", "2").returncode == 0
+    assert without_times(out) == without_times(whole[0])
+    found = list(find_files(archive, print))
+    assert found == sorted(found, key=lambda path: path.split("/"))
+
+
+def test_a_killed_run_goes_on_to_the_same_table(whole, archive, bundle_path, tmp_path):
+    out = tmp_path / "killed.csv"
+    partial = tmp_path / "killed.csv.partial"
+    running = subprocess.Popen(
+        command(archive, out, bundle_path, "--processes", "1"), cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (partial.exists() and partial.read_bytes().count(b"\n") >= 5):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = partial.read_bytes()
+    partial.write_bytes(kept[: kept.rindex(b"\n") - 7])  # as if killed in the middle of a line
+    if out.exists():
+        pytest.skip("the run was over before it could be killed")
+    assert score(archive, out, bundle_path).returncode == 0
+    assert without_times(out) == without_times(whole[0])
+    assert not partial.exists()
+
+
+def test_a_killed_run_leaves_no_process_behind(archive, bundle_path, tmp_path):
+    partial = tmp_path / "killed.csv.partial"
+    running = subprocess.Popen(
+        command(archive, tmp_path / "killed.csv", bundle_path, "--processes", "2"), cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    assert eventually(lambda: partial.exists() and partial.stat().st_size > 0)
+    family = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
+    running.wait()
+    assert len(family) >= 2
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+@pytest.mark.parametrize("when", ["workers start", "films are judged"])
+def test_ctrl_c_ends_a_run_with_one_line_however_often_it_is_pressed(archive, bundle_path, tmp_path, when):
+    partial = tmp_path / "films.csv.partial"
+    # Ctrl-C is ignored where the tests run in the background.
+    heard = "import signal, sys, os; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    running = subprocess.Popen(
+        [sys.executable, "-c", heard, *command(archive, tmp_path / "films.csv", bundle_path, "--processes", "2")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    parent = psutil.Process(running.pid)
+    started = {
+        "workers start": lambda: len(parent.children()) > 1,  # the first one looks after semaphores
+        "films are judged": lambda: partial.exists() and partial.stat().st_size > 0,
+    }
+    assert eventually(started[when])
+    family = parent.children(recursive=True)
+    for _ in range(4):
+        os.killpg(running.pid, signal.SIGINT)
+    _, complaints = running.communicate(timeout=60)
+    told = [line for line in complaints.decode().splitlines() if " films, " not in line]
+    assert (running.returncode, told) == (130, ["", "Interrupted; the same command goes on from here."])
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+def test_a_machine_that_cannot_decode_ends_the_run_and_refuses_no_film(archive, bundle_path, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        'import sys\nif "service.sandbox" in sys.orig_argv:\n    sys.exit("broken on purpose")\n'
+    )
+    films, out = tmp_path / "films", tmp_path / "x.csv"
+    films.mkdir()
+    shutil.copy(archive / "c" / "j2k.dcm", films)
+    broken = score(films, out, bundle_path, "--processes", "1", PYTHONPATH=str(tmp_path))
+    assert broken.returncode == 1
+    assert "broken on purpose" in broken.stderr
+    assert broken.stderr.splitlines()[-1].startswith("The program that decodes large and compressed films cannot be started")
+    assert score(films, out, bundle_path, "--processes", "1").returncode == 0
+    assert rows_of(out)["j2k.dcm"]["error"] == ""
+
+
+def test_a_film_that_is_named_itself_has_a_row_whatever_its_name(archive, bundle_path, tmp_path):
+    for path, prediction in {"a/b/IM0001": True, "odd/no_film": False}.items():
+        out = tmp_path / f"{prediction}.csv"
+        assert score(archive / path, out, bundle_path, "--processes", "1").returncode == 0
+        [(name, row)] = rows_of(out).items()
+        assert (name, row["prediction"] != "") == (path.rpartition("/")[2], prediction)
+
+
+def test_unfinished_rows_of_other_settings_are_not_mixed(archive, bundle_path, tmp_path):
+    out = tmp_path / "mixed.csv"
+    (tmp_path / "mixed.csv.partial").write_text("")
+    (tmp_path / "mixed.csv.partial.json").write_text('{"folder": "x", "model": "y", "operating_point": "balanced"}')
+    refused = score(archive, out, bundle_path)
+    assert refused.returncode == 1
+    assert "another folder, model" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_parquet_holds_what_csv_holds(whole, archive, bundle_path, tmp_path):
+    import pyarrow.parquet
+
+    out = tmp_path / "films.parquet"
+    assert score(archive, out, bundle_path).returncode == 0
+    table = pyarrow.parquet.read_table(out).to_pylist()
+    rows = list(rows_of(whole[0]).values())
+    assert [row["path"] for row in table] == [row["path"] for row in rows]
+    assert [row["confidence"] for row in table if row["confidence"]] == [
+        float(row["confidence"]) for row in rows if row["confidence"]
+    ]
+
+
+def test_films_that_came_or_went_between_two_runs_are_neither_missed_nor_counted_twice(archive, bundle_path, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    shutil.copytree(archive / "many", folder)
+    assert score(folder, out, bundle_path).returncode == 0
+    partial, table = tmp_path / "x.csv.partial", out.read_text().splitlines(keepends=True)
+    partial.write_text("".join(table[1:21]))
+    settings = {
+        "folder": str(folder),
+        "model": sha256_of(bundle_path / "manifest.json"),
+        "operating_point": "balanced",
+        "max_pixels": str(DecodeLimits().max_pixels),
+    }
+    (tmp_path / "x.csv.partial.json").write_text(json.dumps(settings))
+    out.unlink()
+    (folder / "019.png").unlink()
+    shutil.copy(folder / "000.png", folder / "0000.png")
+    assert score(folder, out, bundle_path).returncode == 0
+    names = list(rows_of(out))
+    assert names == sorted([*(f"{number:03d}.png" for number in range(40)), "0000.png"])
+
+
+def test_a_name_that_is_no_text_is_spelled_out(archive, bundle_path, tmp_path):
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes((archive / "a" / "film.png").read_bytes())
+    assert score(folder, out, bundle_path).returncode == 0
+    assert list(rows_of(out)) == [r"caf\udce9.png"]
+
+
+def test_a_bundle_that_gives_other_answers_here_ends_the_run(archive, bundle_path, tmp_path):
+    spoilt = tmp_path / "chest-xray-1.0.0"
+    shutil.copytree(bundle_path, spoilt)
+    (spoilt / "golden.npz").write_bytes(b"no arrays")
+    manifest = json.loads((spoilt / "manifest.json").read_text())
+    manifest["files"]["golden.npz"] = sha256_of(spoilt / "golden.npz")
+    (spoilt / "manifest.json").write_text(json.dumps(manifest))
+    refused = score(archive, tmp_path / "x.csv", spoilt)
+    assert refused.returncode == 1
+    assert "golden.npz" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [(["--operating-point", "x"], "operating point"), (["--bundle", "nowhere"], "No bundle")],
+)
+def test_wrong_arguments_end_the_run_with_a_message(archive, bundle_path, tmp_path, options, complaint):
+    refused = score(archive, tmp_path / "x.csv", bundle_path, *options)
+    assert refused.returncode == 1
+    assert complaint in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_table_that_exists_is_not_overwritten_unasked(archive, bundle_path, tmp_path):
+    small = tmp_path / "small"
+    shutil.copytree(archive / "a" / "b", small)
+    out = tmp_path / "x.csv"
+    out.write_text("mine")
+    assert score(small, out, bundle_path).returncode == 1
+    assert out.read_text() == "mine"
+    assert score(small, out, bundle_path, "--overwrite").returncode == 0
+    assert len(rows_of(out)) == 2
+
+
+def test_a_film_that_ends_its_process_is_refused_and_the_others_are_judged(archive, bundle_path, tmp_path, monkeypatch):
+    from service.score import processes as module
+    from service.score.judge import Task
+
+    monkeypatch.setattr(module, "judge", end_on_007)
+    task = Task(archive, bundle_path, "balanced", 64_000_000)
+    workers = module.Workers(task, 2, "1.0.0")
+    rows = dict(workers.rows([f"many/{number:03d}.png" for number in range(4, 32)]))
+    workers.close()
+    assert rows["many/007.png"]["error"] == "unreadable-image"
+    assert [row["prediction"] != "" for path, row in rows.items() if path != "many/007.png"] == [True] * 27
+
+
+def end_on_007(path):
+    from service.score.judge import judge
+
+    if path == "many/007.png":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return judge(path)

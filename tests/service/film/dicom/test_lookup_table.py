@@ -1,0 +1,193 @@
+"""Modality and VOI LUTs through the whole decoder, in every encoding that a data set may have."""
+
+import numpy as np
+import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from service.film.errors import UnsupportedDicom
+from service.film.film import Radiograph
+from tests.support.compressed_dicom import compressed_dicom
+from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
+
+# 12 bit, with all of its values from one end to the other.
+DEEP = film(128).astype(np.uint16) * 16
+DEEP[0, :2] = 0, 4095
+SHOWN = (DEEP * (255 / 4095) + 0.5).astype(np.uint8)
+TWELVE = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+
+SYNTAXES = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+
+
+def table(descriptor: list[int], entries: np.ndarray, *, vr: str = "US", data_vr: str = "OW") -> list[Dataset]:
+    """A sequence of one table. vr: of the descriptor. entries: as they are to be encoded, or the words themselves for US."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", vr, descriptor)
+    item.add_new("LUTData", data_vr, entries.tolist() if data_vr in ("US", "SS") else entries.tobytes())
+    item.ModalityLUTType = "US"
+    return [item]
+
+
+def pixels_of(stored: np.ndarray, syntax: uid.UID, **attributes: object) -> np.ndarray:
+    order = "<" if syntax.is_little_endian else ">"
+    dataset = dicom_dataset(stored.astype(stored.dtype.newbyteorder(order)), **attributes)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return Radiograph.from_bytes(dicom_bytes(dataset)).pixels
+
+
+def ramp(syntax: uid.UID, count: int = 4096) -> np.ndarray:
+    return np.arange(count).astype("<u2" if syntax.is_little_endian else ">u2")
+
+
+# PS3.3 C.11.2.1.1: the second value is signed if the table's input may be: the output of the rescaling if that may be
+# negative, without a rescaling the stored values. Its VR is US as often as SS; in implicit VR it is not written at all.
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(("vr", "first"), [("SS", -2048), ("US", 63488)])
+@pytest.mark.parametrize("source", ["rescaled below zero", "signed pixels"])
+def test_a_voi_lut_of_signed_input_begins_below_zero_whatever_its_vr(syntax, vr, first, source):
+    is_rescaled = source == "rescaled below zero"
+    stored = DEEP if is_rescaled else DEEP.astype(np.int16) - 2048
+    rescale = {"RescaleSlope": 1, "RescaleIntercept": -2048} if is_rescaled else {}
+    voi = table([4096, first, 12], ramp(syntax), vr=vr)
+    assert np.array_equal(pixels_of(stored, syntax, VOILUTSequence=voi, **TWELVE, **rescale), SHOWN)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(("vr", "first"), [("SS", -25536), ("US", 40000)])
+@pytest.mark.parametrize("source", ["unsigned pixels", "rescaled above zero", "modality LUT"])
+def test_a_voi_lut_of_unsigned_input_begins_above_zero_whatever_its_vr(syntax, vr, first, source):
+    attributes: dict[str, object] = {}
+    stored = DEEP + np.uint16(40000)
+    if source == "rescaled above zero":
+        stored = (DEEP.astype(int) + 7232).astype(np.int16)
+        attributes = {"RescaleSlope": 1, "RescaleIntercept": 32768}
+    elif source == "modality LUT":  # whose output has no sign (C.11.1.1.1)
+        stored = DEEP.astype(np.int16) - 2048
+        attributes = {"ModalityLUTSequence": table([4096, -2048, 16], ramp(syntax, 44096)[40000:], vr="SS"), **TWELVE}
+    voi = table([4096, first, 12], ramp(syntax), vr=vr)
+    assert np.array_equal(pixels_of(stored, syntax, VOILUTSequence=voi, **attributes), SHOWN)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(("vr", "first"), [("SS", -2048), ("US", 63488)])
+@pytest.mark.parametrize("bits", [10, 11, 12, 13, 14, 15, 16])
+def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(syntax, vr, first, bits):
+    scale = 2.0 ** (bits - 12)
+    entries = (np.arange(4096) * scale).astype("<u2" if syntax.is_little_endian else ">u2")
+    modality = table([4096, first, bits], entries, vr=vr)
+    shown = pixels_of(
+        DEEP.astype(np.int16) - 2048, syntax, ModalityLUTSequence=modality,
+        WindowCenter=2048 * scale, WindowWidth=4096 * scale, VOILUTFunction="LINEAR_EXACT", **TWELVE,
+    )  # fmt: skip
+    assert np.abs(shown.astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
+
+
+def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
+    voi = table([4096, 63488, 12], np.arange(4096).astype("<u2"))
+    data = compressed_dicom(
+        DEEP, uid.JPEG2000Lossless, VOILUTSequence=voi, RescaleSlope=1, RescaleIntercept=-2048, BitsStored=12, HighBit=11
+    )
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, SHOWN)
+
+
+def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sign():
+    voi = table([4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS")
+    assert np.array_equal(Radiograph.from_bytes(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)).pixels, SHOWN)
+
+
+# Most image objects must say 8 or 16 (C.11.2.1.1), which is then the size of an entry and not its depth.
+@pytest.mark.parametrize(
+    ("declared", "largest", "depth"),
+    [
+        (16, 4095, 12), (16, 1023, 10), (16, 255, 8), (16, 2500, 12), (16, 32767, 15), (16, 65535, 16), (16, 60000, 16),
+        (16, 4096, 12),
+        (12, 4095, 12), (12, 3000, 12), (12, 200, 12), (12, 4096, 12), (10, 1023, 10),
+        (8, 255, 8), (8, 100, 8), (8, 4095, 12), (10, 4095, 12), (0, 4095, 12), (0, 255, 8), (17, 4095, 12), (32, 4095, 12),
+    ],
+)  # fmt: skip
+def test_a_voi_lut_has_the_depth_of_its_entries_where_its_descriptor_names_their_size(declared, largest, depth):
+    entries = np.arange(4096) * (largest / 4095)
+    data = dicom_file(DEEP, VOILUTSequence=table([4096, 0, declared], entries.astype("<u2")), BitsStored=12, HighBit=11)
+    expected = np.minimum(np.floor(entries.astype("<u2")[DEEP] * (255 / ((1 << depth) - 1)) + 0.5), 255)
+    assert np.abs(Radiograph.from_bytes(data).pixels - expected).max() <= 1
+
+
+EIGHT = (np.arange(4096) >> 4).astype(np.uint8)
+
+
+def packed(syntax: uid.UID) -> np.ndarray:
+    """Two entries of 8 bits in a word, the first in its low byte; big endian writes the high byte first (PS3.5 7.3)."""
+    return EIGHT.view("<u2") if syntax.is_little_endian else EIGHT.view("<u2").astype(">u2")
+
+
+FORMS = ("OW words", "OW packed", "US words", "US packed", "SS words", "OB")
+
+
+# Implicit VR has OW only (PS3.5 A.1).
+@pytest.mark.parametrize(
+    ("syntax", "form"), [(syntax, form) for syntax in SYNTAXES for form in FORMS if form != "OB" or not syntax.is_implicit_VR]
+)
+def test_entries_of_eight_bits_are_read_from_words_and_from_bytes(syntax, form):
+    vr, _, layout = form.partition(" ")
+    entries = EIGHT.view("<u2") if layout == "packed" else EIGHT.astype("<u2")
+    if vr == "OW":
+        entries = packed(syntax) if layout == "packed" else EIGHT.astype("<u2" if syntax.is_little_endian else ">u2")
+    elif vr == "OB":
+        entries = EIGHT
+    voi = table([4096, 0, 8], entries.astype(np.int16) if vr == "SS" else entries, data_vr=vr)
+    assert np.array_equal(pixels_of(DEEP, syntax, VOILUTSequence=voi, **TWELVE), EIGHT[DEEP])
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+def test_a_count_of_zero_means_65536_entries(syntax):
+    stored = DEEP.astype(np.uint16) * 16 + 15
+    shown = pixels_of(stored, syntax, VOILUTSequence=table([0, 0, 16], ramp(syntax, 1 << 16)))
+    assert np.array_equal(shown, np.floor(stored * (255 / 65535) + 0.5))
+
+
+def without(*keywords: str) -> list[Dataset]:
+    items = table([4096, 0, 12], np.zeros(4096, "<u2"))
+    for keyword in keywords:
+        items[0][keyword].value = None
+    return items
+
+
+# PS3.5 7.4.5: an attribute without a value means what its absence means.
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize(
+    "items",
+    [
+        [], [Dataset()], [Dataset(), Dataset()],
+        without("LUTDescriptor"), without("LUTData"), without("LUTDescriptor", "LUTData"),
+    ],
+    ids=["no item", "an empty item", "two empty items", "no descriptor", "no data", "neither"],
+)  # fmt: skip
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+def test_a_table_that_is_empty_is_none(sequence, items, syntax):
+    shown = pixels_of(DEEP, syntax, **{sequence: items}, WindowCenter=2048, WindowWidth=4096, **TWELVE)
+    assert np.array_equal(shown, SHOWN)
+
+
+def test_the_first_table_that_is_one_is_taken():
+    voi = [Dataset(), *without("LUTData"), *table([4096, 0, 12], np.arange(4096).astype("<u2"))]
+    assert np.array_equal(Radiograph.from_bytes(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)).pixels, SHOWN)
+
+
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize(
+    ("descriptor", "message"),
+    [
+        ([4096, 0, 12], "4000 entries instead of 4096"),
+        ([8000, 0, 16], "4000 entries instead of 8000"),  # not 8000 entries of one byte each
+        ([4000, 0], "2 values instead of 3"),
+    ],
+)
+def test_a_table_that_is_damaged_is_refused_by_what_it_lacks(sequence, descriptor, message):
+    items = table(descriptor, np.arange(4000).astype("<u2"))
+    with pytest.raises(UnsupportedDicom, match=message):
+        Radiograph.from_bytes(dicom_file(DEEP, **{sequence: items}, BitsStored=12, HighBit=11))

@@ -1,0 +1,193 @@
+"""Which words of a header flag a film: body parts of DICOM PS3.16 Annex L and views of PS3.3 C.8.1.1, and what people write."""
+
+import struct
+
+import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from service.film.dicom import reader as dicom
+from service.film.film import Radiograph
+from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, dicom_with_texts, film
+
+FILM = film(120)
+
+CHESTS = [
+    "CHEST", "Chest", "CHEST_PA", "CHEST PA", "CHEST-AP", "CHEST 2V", "CXR", "PCXR", "NECKCHEST", "CHESTABDOMEN",
+    "CHEST, ABDOMEN", "ABDOMEN\\CHEST", "XRCHEST", "LUNG", "LUNGS", "LUNGE", "THORAX", "THORACIC", "THORAX AP", "RXTORAX",
+    "TORAX", "TÓRAX", "Tórax PA", "TORACE", "TORACIC", "TORACICO", "TORAKS", "PULMON", "PULMÓN", "PULMÃO", "PULMÕES",
+    "POLMONI", "POUMON", "PECHO", "BRUST", "BRUSTKORB", "GÖĞÜS", "KLATKA PIERSIOWA", "PŁUCA", "HRUDNÍK", "ГРУДНАЯ КЛЕТКА",
+    "ЛЁГКИЕ", "ΘΩΡΑΚΑΣ", "胸部", "胸", "肺", "흉부", "HEART", "MEDIASTINUM", "RIB", "RIBS", "RIB CAGE", "LEFT RIBS",
+    "CÔTES", "RIPPEN", "COSTILLAS", "RIBBEN", "ŻEBRA", "KLP", "HRUDNÍ KOŠ", "GRUDNI KOŠ", "ОГП", "ГРЪДЕН КОШ", "БЯЛ ДРОБ",
+    "ПЛУЋА", "РЕБРА", "TÜDŐ", "RINDKERE", "KOPSUD", "KRŪTINĖS LĄSTA", "PLAUČIAI", "KRŪŠU KURVIS", "COASTE", "BRJÓSTHOL",
+    "폐", "رئة", "قفسه سینه", "ריאות", "ทรวงอก", "छाती", "KIFUA",
+]  # fmt: skip
+
+SAYING_NOTHING = [
+    "", " ", "*", "?", "-", ".", "0", "NA", "N/A", "n.a.", "NONE", "NULL", "UNK", "UNKNOWN", "Unknown", "OTHER",
+    "DEFAULT", "UNSPECIFIED", "NOT SPECIFIED", "NOT AVAILABLE", "DESCONOCIDO", "INCONNU", "UNBEKANNT", "PA",
+    "PORTABLE AP", "KEINE ANGABE", "SIN ESPECIFICAR", "NON SPECIFICATO", "НЕИЗВЕСТНО", "不明", "TEST",
+]  # fmt: skip
+
+OTHER_PARTS = [
+    "HAND", "KNEE", "SKULL", "ABDOMEN", "ABDOMEN\\PELVIS", "HIP", "FOOT", "SHOULDER", "CLAVICLE", "STERNUM", "NECK",
+    "BREAST", "EXTREMITY", "WHOLEBODY", "PHANTOM", "TSPINE", "THORACIC SPINE", "THORACIC_SPINE", "THORACOLUMBAR",
+    "COLUMNA TORACICA", "COLONNA TORACICA", "BRUSTWIRBELSÄULE", "BWS", "胸椎", "MANO", "GENOU", "HANDGELENK", "HÜFTE",
+    "КИСТЬ", "UNKNOWN HAND", "CHEST LAT", "THORAX SEITLICH",
+]  # fmt: skip
+
+
+def denies_frontal_chest(encoding="utf-8", character_set=None, **texts):
+    attributes = {} if character_set is None else {"SpecificCharacterSet": character_set}
+    data = dicom_with_texts(FILM, {name: text.encode(encoding) for name, text in texts.items()}, **attributes)
+    return Radiograph.from_bytes(data).denies_frontal_chest
+
+
+@pytest.mark.parametrize("part", CHESTS)
+def test_the_chest_in_the_languages_of_the_field_flags_nothing(part):
+    assert not denies_frontal_chest(BodyPartExamined=part)
+
+
+@pytest.mark.parametrize("part", SAYING_NOTHING)
+def test_a_body_part_that_says_nothing_flags_nothing(part):
+    assert not denies_frontal_chest(BodyPartExamined=part)
+
+
+@pytest.mark.parametrize("part", OTHER_PARTS)
+def test_a_body_part_that_is_no_chest_is_flagged(part):
+    assert denies_frontal_chest(BodyPartExamined=part)
+
+
+FRONTAL = [
+    "", "PA", "AP", "pa", "PA ERECT", "AP SUPINE", "AP_PORTABLE", "FRONTAL", "CHEST PA", "POSTERO-ANTERIOR",
+    "AP LORDOTIC", "DECUBITO SUPINO", "DILATED", "BILATERAL", "PLATE", "COLLAR", "SEMI ERECT", "PA LEFT", "WHATEVER", "*",
+]  # fmt: skip
+
+NOT_FRONTAL = [
+    "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "lao", "LAO 45", "LATERAL", "LAT", "L LAT",
+    "LLAT", "LAT.", "LEFT LATERAL", "LATERALE", "LATERO-LATERAL", "OBLIQUE", "OBL", "PA OBL", "OBLICUA", "OBLIQUA",
+    "SCHRAEG", "SCHRÄG", "SEITLICH", "PROFIL", "PERFIL", "PROFILO", "DECUBITUS", "DECUB", "L DECUBITUS",
+    "DECUBITO LATERAL", "AP LLD", "БОКОВАЯ", "側面", "CC", "MLO",
+    "LLATERAL", "CROSSTABLE", "XTLAT", "ZIJDELINGS", "SIDEBILDE", "SIVUKUVA", "BOČNÁ", "ŠIKMÁ", "OLDALIRÁNYÚ", "FERDE", "YAN",
+    "ΠΡΟΦΙΛ", "ПРОФИЛ", "ŠONINĖ", "KÜLGVAADE", "جانبي", "ด้านข้าง", "NGHIÊNG",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", FRONTAL)
+def test_a_frontal_or_unknown_view_flags_nothing(view):
+    assert not denies_frontal_chest(ViewPosition=view)
+
+
+@pytest.mark.parametrize("view", NOT_FRONTAL)
+def test_a_lateral_oblique_or_decubitus_view_is_flagged(view):
+    assert denies_frontal_chest(ViewPosition=view)
+
+
+@pytest.mark.parametrize("position", ["HFDR", "HFDL", "FFDR", "FFDL"])
+def test_a_patient_who_lies_on_the_side_is_flagged(position):
+    assert denies_frontal_chest(PatientPosition=position)
+    assert not denies_frontal_chest(PatientPosition="HFS")
+
+
+@pytest.mark.parametrize(
+    ("chest", "other", "encoding", "character_set"),
+    [
+        ("TÓRAX", "HÜFTE", "latin-1", "ISO_IR 100"),
+        ("TÓRAX", "HÜFTE", "utf-8", "ISO_IR 192"),
+        ("TÓRAX", "HÜFTE", "latin-1", None),
+        ("TÓRAX", "HÜFTE", "utf-8", None),
+        ("TÓRAX", "HÜFTE", "latin-1", "ISO_IR 192"),
+        ("TÓRAX", "HÜFTE", "utf-8", "ISO_IR 100"),
+        ("TO\u0301RAX", "HU\u0308FTE", "utf-8", "ISO_IR 192"),
+        ("ГРУДНАЯ КЛЕТКА", "КИСТЬ", "iso8859-5", "ISO_IR 144"),
+        ("胸部", "腹部", "gb18030", "GB18030"),
+        ("胸部", "腹部", "iso2022_jp", ["", "ISO 2022 IR 87"]),
+    ],
+)
+def test_a_body_part_is_read_in_the_character_set_that_is_declared_or_used(chest, other, encoding, character_set):
+    assert not denies_frontal_chest(encoding, character_set, BodyPartExamined=chest)
+    assert denies_frontal_chest(encoding, character_set, BodyPartExamined=other)
+
+
+def code(value, meaning, scheme="SCT", **more):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    for name, sequence in more.items():
+        setattr(item, name, sequence)
+    return item
+
+
+DECUBITUS = code("102536004", "left lateral decubitus")
+SAYING_OTHERWISE = [
+    {"ViewCodeSequence": [code("399173006", "left lateral")]},
+    {"ViewCodeSequence": [code("R-102CD", "zijaanzicht", "SRT")]},
+    {"ViewCodeSequence": [code("399135007", "")]},
+    {"ViewCodeSequence": [code("399162004", "cranio-caudal")]},
+    {"ViewCodeSequence": [code("1", "LAT", "99LOCAL")]},
+    {"AnatomicRegionSequence": [code("85562004", "Hand")]},
+    {"AnatomicRegionSequence": [code("122495006", "Thoracic spine")]},
+    {"AnatomicRegionSequence": [code("85562004", "Hand")], "BodyPartExamined": "CHEST"},
+    {"PatientOrientationCodeSequence": [code("102538003", "recumbent", PatientOrientationModifierCodeSequence=[DECUBITUS])]},
+]
+SAYING_NO_OTHER = [
+    {"ViewCodeSequence": [code("272479007", "postero-anterior")]},
+    {"ViewCodeSequence": [code("399348003", "antero-posterior")]},
+    {"ViewCodeSequence": []},
+    {"ViewCodeSequence": [Dataset()]},
+    {"AnatomicRegionSequence": [code("816094009", "Rintakehän alue")]},
+    {"AnatomicRegionSequence": [code("T-D3000", "Chest", "SRT")]},
+    {"AnatomicRegionSequence": [code("T-28000", "x", "SRT")]},
+    {"AnatomicRegionSequence": [code("99", "", "99LOCAL")]},
+    {"PatientOrientationCodeSequence": [code("C86043", "erect", "NCIt")]},
+    {
+        "PatientOrientationCodeSequence": [
+            code("102538003", "recumbent", PatientOrientationModifierCodeSequence=[code("40199007", "supine")])
+        ]
+    },
+]
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+@pytest.mark.parametrize("is_undefined_length", [False, True])
+def test_views_positions_and_parts_that_are_said_in_codes_are_heeded(syntax, is_undefined_length):
+    for attributes, is_other in [(each, True) for each in SAYING_OTHERWISE] + [(each, False) for each in SAYING_NO_OTHER]:
+        dataset = dicom_dataset(FILM, **attributes)
+        for name in attributes:
+            dataset[name].is_undefined_length = is_undefined_length and dataset[name].VR == "SQ"
+        dataset.file_meta.TransferSyntaxUID = syntax
+        assert Radiograph.from_bytes(dicom_bytes(dataset)).denies_frontal_chest == is_other, attributes
+
+
+VIEW_CODE_SEQUENCE = b"\x54\x00\x20\x02SQ\0\0"
+
+
+def with_view_codes(value: bytes) -> bytes:
+    """A film whose View Code Sequence has this value."""
+    data = dicom_file(FILM, ViewCodeSequence=[])
+    return data.replace(VIEW_CODE_SEQUENCE + bytes(4), VIEW_CODE_SEQUENCE + struct.pack("<I", len(value)) + value)
+
+
+def test_a_code_sequence_that_is_damaged_says_nothing():
+    for value in (b"no items", b"\xfe\xff\x00\xe0\x00\x00", b"\xfe\xff\x00\xe0\xff\xff\x00\x00\x08"):
+        header = dicom.read_header(with_view_codes(value))
+        assert (header.width_px, header.denies_frontal_chest) == (120, False)
+
+
+def test_a_code_sequence_too_long_to_be_one_is_not_taken_apart():
+    lateral = code("399173006", "left lateral")
+    for empty_items, is_heeded in ((100, True), (600, False)):  # of 8 bytes each
+        data = dicom_file(FILM, ViewCodeSequence=[lateral, *(Dataset() for _ in range(empty_items))])
+        assert dicom.read_header(data).denies_frontal_chest == is_heeded
+
+
+def test_a_meaning_of_a_megabyte_says_nothing():
+    # In implicit VR a text may claim any length, and in a sequence of undefined length it is read.
+    dataset = dicom_dataset(FILM)
+    dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+    meaning = b"lateral " * 130_000
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HHI", 0x0008, 0x0104, len(meaning)) + meaning
+    ends = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    sequence = struct.pack("<HHI", 0x0054, 0x0220, 0xFFFFFFFF) + item + ends
+    pixel_data = struct.pack("<HH", 0x7FE0, 0x0010)
+    data = dicom_bytes(dataset).replace(pixel_data, sequence + pixel_data)
+    assert not Radiograph.from_bytes(data).denies_frontal_chest

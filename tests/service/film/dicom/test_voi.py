@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_voi_lut
+
+from service.film.dicom.voi import Voi, Window, read_voi
+from tests.support.encoded_films import dicom_bytes, dicom_dataset
+
+STORED = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def dataset_with(**attributes: object) -> Dataset:
+    return dicom_dataset(STORED, **attributes)
+
+
+def read(dataset: Dataset, lowest: float = 0, highest: float = 65535) -> tuple[Voi | None, str]:
+    """As of a file. lowest, highest: of what comes before the VOI LUT."""
+    return read_voi(pydicom.dcmread(io.BytesIO(dicom_bytes(dataset))), lowest, highest)
+
+
+def table(first: int, bits: int, data: bytes, count: int) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [count, first, bits])
+    item.add_new("LUTData", "OW", data)
+    return dataset_with(VOILUTSequence=[item])
+
+
+def shown(dataset: Dataset, values: list[float], lowest: float = 0) -> list[float]:
+    voi, fault = read(dataset, lowest)
+    assert voi is not None and not fault
+    return voi(np.array(values)).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", None, "", "sigmoid"])
+@pytest.mark.parametrize(("center", "width"), [(128, 256), (100, 50), (40.5, 1), (-20, 90), (300, 3000)])
+def test_windows_agree_with_pydicom(function, center, width):
+    attributes = {} if function is None else {"VOILUTFunction": function}
+    dataset = dataset_with(WindowCenter=center, WindowWidth=width, **attributes)
+    voi, _ = read(dataset)
+    assert voi is not None
+    if function == "":  # which pydicom refuses
+        del dataset.VOILUTFunction
+    expected = apply_voi_lut(STORED, dataset) / 255  # of which 0 to 255 is the output range
+    assert np.allclose(voi(STORED.astype(np.float64)), expected, atol=1e-9)
+
+
+def test_the_bounds_of_a_linear_window_are_those_of_the_standard():
+    assert Window(2048, 4096, "LINEAR")(np.array([-1.0, 0.0, 2047.5, 4095.0, 5000.0])).tolist() == [0, 0, 0.5, 1, 1]
+    assert Window(2048, 4096, "LINEAR_EXACT")(np.array([0.0, 2048.0, 4096.0])).tolist() == [0, 0.5, 1]
+    assert Window(2048, 1, "LINEAR")(np.array([2047.5, 2047.6])).tolist() == [0, 1]
+
+
+def test_a_sigmoid_does_not_overflow_far_from_its_centre():
+    with np.errstate(all="raise"):
+        assert Window(0, 1, "SIGMOID")(np.array([-1e6, 1e6])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"WindowCenter": 5},
+        {"WindowWidth": 5},
+        {"WindowCenter": "", "WindowWidth": ""},
+        {"WindowCenter": None, "WindowWidth": 3},
+    ],
+)
+def test_half_a_window_is_none(attributes):
+    dataset = dataset_with()
+    for name, value in attributes.items():
+        setattr(dataset, name, value)
+    assert read(dataset) == (None, "")
+
+
+def read_text(center: str, width: str) -> tuple[Voi | None, str]:
+    data = dicom_bytes(dataset_with(WindowCenter="1234567890123456", WindowWidth="6543210987654321"))
+    for placeholder, value in (("1234567890123456", center), ("6543210987654321", width)):
+        data = data.replace(placeholder.encode(), value.ljust(16).encode("latin-1"))
+    return read_voi(pydicom.dcmread(io.BytesIO(data)), 0, 65535)
+
+
+@pytest.mark.parametrize(
+    ("center", "width"),
+    [("10", "3"), ("10\\20", "3\\4"), ("10,0", "3"), ("x\\10", "9\\3"), ("20\\10", "0\\3"), ("\\10", "\\3"), ("10\\20", "3")],
+)
+def test_the_first_valid_window_counts_and_a_decimal_comma_is_a_point(center, width):
+    assert read_text(center, width) == (Window(10, 3, "LINEAR"), "")
+
+
+@pytest.mark.parametrize(
+    ("center", "width"),
+    [
+        ("100", "0"), ("100", "-5"), ("100", "0.5"), ("100", "1e400"), ("100", "nan"), ("inf", "5"), ("NaN", "5"),
+        ("auto", "5"), ("5", "wide"), ("5 5", "9"), ("1.0,5", "9"), ("\xb5", "9"), ("0\\1", "0\\0"), ("1\\", "\\9"),
+    ],
+)  # fmt: skip
+def test_a_window_that_cannot_be_is_none_and_said_to_be(center, width):
+    voi, fault = read_text(center, width)
+    assert voi is None
+    assert fault == "it has no window of a centre and a width of at least 1"
+
+
+def test_a_sigmoid_of_width_0_is_none_too():
+    voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=0, VOILUTFunction="SIGMOID"))
+    assert voi is None and fault
+
+
+def test_a_window_of_a_function_that_the_standard_does_not_know_is_none_and_said_to_be():
+    voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=9, VOILUTFunction="CUBIC"))
+    assert voi is None
+    assert fault == "its VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID"
+
+
+def test_a_window_narrower_than_1_is_valid_if_exact():
+    assert read(dataset_with(WindowCenter=1, WindowWidth=0.5, VOILUTFunction="LINEAR_EXACT"))[0] is not None
+
+
+def test_values_beyond_a_table_take_the_entry_at_its_end():
+    dataset = table(10, 16, np.array([0, 65535, 13107], "<u2").tobytes(), 3)
+    assert shown(dataset, [-5, 9, 10, 11, 12, 13, 1e9]) == [0, 0, 0, 1, 0.2, 0.2, 0.2]
+
+
+def test_values_between_entries_take_the_nearest():
+    assert shown(table(0, 8, np.array([0, 51, 255], "<u2").tobytes(), 3), [0.9999999, 1.4, 1.6]) == [0.2, 0.2, 1]
+
+
+def test_a_table_may_begin_below_zero():
+    assert shown(table(-2, 8, np.array([0, 255], "<u2").tobytes(), 2), [-2, -1], lowest=-1000) == [0, 1]
+
+
+def test_eight_bit_entries_serve_more_than_256_values():
+    entries = np.arange(4096) // 16
+    for data in (entries.astype("<u2").tobytes(), entries.astype(np.uint8).tobytes()):
+        assert shown(table(0, 8, data, 4096), [0, 300, 4095]) == [0, 18 / 255, 1]
+
+
+def test_a_count_of_zero_means_65536():
+    assert shown(table(0, 16, np.arange(1 << 16).astype("<u2").tobytes(), 0), [0, 65535]) == [0, 1]

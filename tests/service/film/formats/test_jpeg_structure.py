@@ -1,0 +1,132 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.film import Radiograph
+from service.film.formats import jpeg_structure as jpeg
+from tests.support.encoded_films import encode, film
+
+FILM = film()
+BASELINE = encode(FILM, "JPEG")
+SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + b"\x12\xff\x00\x34\xff\xd0\x56"
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def with_segments(*segments: bytes) -> bytes:
+    """The baseline film with these segments before its own."""
+    return BASELINE[:2] + b"".join(segments) + BASELINE[2:]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_films_as_encoders_write_them_pass(options):
+    assert Radiograph.from_bytes(encode(FILM, "JPEG", **options)).pixels.shape == FILM.shape
+
+
+def test_coded_data_are_not_bytes_between_segments():
+    noise = np.random.default_rng(4).integers(0, 256, (500, 500), dtype=np.uint8)
+    data = encode(noise, "JPEG", quality=100, progressive=True)
+    assert len(data) > 3 * jpeg.MAX_STRAY_BYTES
+    jpeg.check_segments(data)
+
+
+def test_scans_up_to_the_limit_pass_and_no_more():
+    jpeg.check_segments(b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9")
+    with pytest.raises(UnsupportedImage, match="50 scans"):
+        jpeg.check_segments(b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9")
+
+
+def test_a_film_with_a_hundred_further_scans_is_refused_before_decoding():
+    progressive = encode(FILM, "JPEG", progressive=True)
+    with pytest.raises(UnsupportedImage, match="scans"):
+        Radiograph.from_bytes(progressive[:-2] + SCAN * 100 + progressive[-2:])
+
+
+def test_scans_inside_a_segment_are_not_scans_of_the_film():
+    thumbnail = segment(0xEC, SCAN * 100)
+    assert Radiograph.from_bytes(with_segments(thumbnail)).pixels.shape == FILM.shape
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\x04"),
+        segment(0xE2, b"MPF\0"),
+        segment(0xFE, b""),
+    ],
+    ids=["profile", "Photoshop's blocks", "several pictures", "comment"],
+)
+def test_broken_metadata_are_no_damage_to_the_film(broken):
+    assert np.array_equal(Radiograph.from_bytes(with_segments(broken)).pixels, Radiograph.from_bytes(BASELINE).pixels)
+
+
+def test_segments_up_to_the_limit_pass_and_no_more():
+    comment = segment(0xFE, b"")
+    own = 8  # start, JFIF, two tables, frame, two codes, scan
+    fitting = jpeg.MAX_SEGMENTS - own
+    assert Radiograph.from_bytes(with_segments(*[comment] * (fitting - 5))).pixels.shape == FILM.shape
+    with pytest.raises(UnsupportedImage, match="1000 segments"):
+        Radiograph.from_bytes(with_segments(*[comment] * (fitting + 5)))
+
+
+def test_exif_in_many_segments_is_refused():
+    exif = Image.Exif().tobytes() + bytes(60_000)
+    assert Radiograph.from_bytes(with_segments(*[segment(0xE1, exif)] * jpeg.MAX_EXIF_SEGMENTS)).pixels.shape == FILM.shape
+    with pytest.raises(UnsupportedImage, match="8 segments of EXIF"):
+        Radiograph.from_bytes(with_segments(*[segment(0xE1, exif)] * (jpeg.MAX_EXIF_SEGMENTS + 1)))
+
+
+@pytest.mark.parametrize("stray", [b"\x00", b"\xff", b"\xff\xd0", b"\xff\x00"], ids=["zeros", "fill", "restarts", "escapes"])
+def test_bytes_between_segments_are_refused_by_the_tens_of_thousands(stray):
+    with pytest.raises(UnsupportedImage, match="bytes between segments"):
+        jpeg.check_segments(with_segments(stray * jpeg.MAX_STRAY_BYTES, b"\x00"))
+    assert Radiograph.from_bytes(with_segments(b"\xff" * 100)).pixels.shape == FILM.shape
+
+
+@pytest.mark.parametrize("marker", [0x01, 0xC8, 0xD8, 0xD9, 0xF0, 0xFD])
+def test_markers_that_pillow_reads_without_a_length_hide_nothing(marker):
+    hidden = bytes((0xFF, marker, 0xFF, 0xFD)) + segment(0xFE, b"") * (jpeg.MAX_SEGMENTS + 1)
+    with pytest.raises(UnsupportedImage, match="1000 segments"):
+        jpeg.check_segments(with_segments(hidden))
+
+
+def test_a_file_without_a_scan_is_unreadable():
+    with pytest.raises(UnreadableImage, match="no scan"):
+        Radiograph.from_bytes(b"\xff\xd8\xff" + bytes(1000))
+
+
+COLOURS = np.random.default_rng(5).integers(0, 256, (40, 40, 3), dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+
+
+@pytest.mark.parametrize("side_px", [80, 200, 640])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"subsampling": 0}, {"subsampling": 2, "progressive": True}, {"keep_rgb": True}],
+    ids=["default", "full colour", "progressive", "stored as RGB"],
+)
+def test_a_colour_film_has_the_pixels_that_a_grey_decoding_gives(options, side_px):
+    data = encode(COLOURS, "JPEG", quality=92, **options)
+    grey = Image.open(io.BytesIO(data))
+    grey.draft("L", (side_px, side_px))
+    assert grey.mode == "L"
+    assert np.array_equal(Radiograph.from_bytes(data, decode_side_px=side_px).pixels, np.asarray(grey))
+
+
+def without_marker(data: bytes, marker: int) -> bytes:
+    start = data.index(bytes([0xFF, marker]))
+    return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]
+
+
+@pytest.mark.parametrize("stored_as_rgb", [False, True])
+def test_without_markers_the_components_names_tell_what_they_are(stored_as_rgb):
+    data = without_marker(encode(COLOURS, "JPEG", quality=92, keep_rgb=stored_as_rgb), 0xEE if stored_as_rgb else 0xE0)
+    assert jpeg.is_stored_as_rgb(Image.open(io.BytesIO(data))) is stored_as_rgb
+    red_to_grey = np.asarray(Image.fromarray(COLOURS).convert("L")).astype(int)
+    assert np.abs(Radiograph.from_bytes(data, decode_side_px=640).pixels - red_to_grey).mean() < 4

@@ -1,0 +1,130 @@
+"""Files that are not read: what they are called."""
+
+import base64
+import gzip
+import io
+import json
+import struct
+import tarfile
+import zipfile
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.film.errors import UnsupportedFormat
+from service.film.file_format import READABLE_FORMATS
+from service.film.film import Radiograph
+from tests.support.encoded_films import dicom_file, encode, film
+
+FILM = film()
+COLOUR = np.dstack([FILM] * 3)
+
+
+def zipped() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("film.dcm", dicom_file(FILM))
+    return stream.getvalue()
+
+
+def tarred() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("film.dcm"))
+    return stream.getvalue()
+
+
+def saved(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+PNG = encode(FILM, "PNG")
+JPEG = encode(FILM, "JPEG")
+FORM = b'--b\r\nContent-Disposition: form-data; name="image"; filename="film.png"\r\n\r\n' + PNG + b"\r\n--b--\r\n"
+
+OTHERS = [
+    ("JPEG 2000", imagecodecs.jpeg2k_encode(FILM, codecformat="jp2")),
+    ("JPEG 2000", imagecodecs.jpeg2k_encode(FILM, codecformat="j2k")),
+    ("JPEG-LS", imagecodecs.jpegls_encode(FILM)),
+    ("JPEG XL", imagecodecs.jpegxl_encode(FILM)),
+    ("JPEG XL", imagecodecs.jpegxl_encode(FILM, usecontainer=True)),
+    ("JPEG XR", imagecodecs.jpegxr_encode(FILM)),
+    ("AVIF", imagecodecs.avif_encode(COLOUR)),
+    ("HEIC", b"\0\0\0\x1cftypheic" + bytes(200)),
+    ("video", b"\0\0\0\x1cftypisom" + bytes(200)),
+    ("BigTIFF", b"II+\0\x08\0\0\0" + bytes(200)),
+    ("BigTIFF", b"MM\0+\0\x08\0\0" + bytes(200)),
+    ("GIF", encode(FILM, "GIF")),
+    ("PDF", encode(FILM, "PDF")),
+    ("PostScript", encode(FILM, "EPS")),
+    ("Windows icon", encode(FILM, "ICO")),
+    ("Netpbm", encode(FILM, "PPM")),
+    ("Photoshop", b"8BPS\0\1" + bytes(200)),
+    ("OpenEXR", b"\x76\x2f\x31\x01" + bytes(200)),
+    ("NIfTI", struct.pack("<I", 348).ljust(344, b"\0") + b"n+1\0" + bytes(200)),
+    ("HDF5", b"\x89HDF\r\n\x1a\n" + bytes(200)),
+    ("NumPy", saved(FILM)),
+    ("ZIP", zipped()),
+    ("gzip", gzip.compress(dicom_file(FILM))),
+    ("archive", tarred()),
+    ("HTML", b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"),
+    ("HTML", b"\r\n  <html><head></head></html>"),
+    ("SVG", b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'),
+    ("JSON", json.dumps({"error": "not found"}).encode()),
+    ("text", b"film.png"),
+    ("an address", b"http://127.0.0.1/film.png"),
+    ("-F instead of -d", b"image=@film.png"),
+    ("byte order mark", b"\xef\xbb\xbf" + PNG),
+    ("blanks", b"\r\n" + JPEG),
+    ("web server", b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n" + PNG),
+    ("multipart form", FORM),
+    ("percent-encoded", b"image=%89PNG%0D%0A%1A%0A"),
+    ("percent-encoded", b"%FF%D8%FF%E0%00%10JFIF"),
+    ("hexadecimal", PNG.hex().encode()),
+    ("hexadecimal", JPEG.hex().upper().encode()),
+    ("data: URL", b"data:image/png;base64," + base64.b64encode(PNG)),
+    *[
+        ("base64", base64.b64encode(data))
+        for data in (PNG, JPEG, dicom_file(FILM), *(encode(FILM, name) for name in ("TIFF", "BMP", "WEBP")))
+    ],
+    ("base64", base64.encodebytes(dicom_file(FILM))),
+    *[
+        ("JSON that holds base64", json.dumps({"patient": "x", "image": base64.b64encode(data).decode()}).encode())
+        for data in (PNG, JPEG, dicom_file(FILM))
+    ],
+    ("JSON that holds base64", b'{"image": "data:image/png;base64,' + base64.b64encode(PNG)),
+    ("byte order mark", b"\xef\xbb\xbf" + dicom_file(FILM)),
+    ("base64", b'"' + base64.b64encode(PNG) + b'"'),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), OTHERS, ids=[f"{number} {name}" for number, (name, _) in enumerate(OTHERS)])
+def test_a_file_that_is_not_read_is_named_with_what_to_send(name, data):
+    with pytest.raises(UnsupportedFormat) as refused:
+        Radiograph.from_bytes(data)
+    assert name in str(refused.value)
+    assert READABLE_FORMATS in str(refused.value)
+
+
+def test_bytes_that_say_nothing_are_shown():
+    with pytest.raises(UnsupportedFormat, match=r"\(01 02 03 fe\)"):
+        Radiograph.from_bytes(b"\x01\x02\x03\xfe" * 50)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_the_beginning_of_a_film_is_no_format(size):
+    for data in (PNG, encode(FILM, "WEBP"), encode(FILM, "TIFF")):
+        with pytest.raises(UnsupportedFormat):
+            Radiograph.from_bytes(data[:size] if size < 4 else data[: min(size, 3)])
+
+
+def test_no_format_that_is_read_passes_for_another():
+    for image in (Image.fromarray(FILM), Image.fromarray(COLOUR), Image.fromarray(FILM.astype(np.uint16) * 257)):
+        for name in ("PNG", "TIFF"):
+            stream = io.BytesIO()
+            image.save(stream, name)
+            assert Radiograph.from_bytes(stream.getvalue()).format == name.lower()

@@ -1,0 +1,157 @@
+"""Films that were taken for text on their way, and sound films that look a little as if they had been."""
+
+import re
+
+import numpy as np
+import pytest
+
+from service.film import transfer_damage as mangled
+from service.film.errors import InputError, UnreadableImage
+from service.film.film import Radiograph
+from tests.support.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file, tiff_of
+
+RNG = np.random.default_rng(5)
+# Noise, as detectors have: without it, a phantom's files hold few of the bytes that films hold.
+FILM = np.clip(film(512).astype(int) + RNG.normal(0, 8, (512, 512)), 0, 255).astype(np.uint8)
+
+FILES = {
+    "jpeg": encode(FILM, "JPEG", quality=95),
+    "progressive jpeg": encode(FILM, "JPEG", quality=95, progressive=True),
+    "png": encode(FILM, "PNG"),
+    "deep png": png_16_bit(FILM.astype(np.uint16) * 257),
+    "tiff": encode(FILM, "TIFF"),
+    "tiff with its directory behind": tiff_file(FILM),
+    "deflated tiff": tiff_file(FILM, deflated=True),
+    "bmp": encode(FILM, "BMP"),
+    "webp": encode(FILM, "WEBP", quality=95),
+    "lossless webp": encode(FILM, "WEBP", lossless=True),
+    "dicom": dicom_file(FILM),
+}
+
+MANGLING = {
+    "LF for CR LF": lambda data: data.replace(b"\r\n", b"\n"),
+    "CR LF for LF": lambda data: data.replace(b"\n", b"\r\n"),
+    "CR LF for every LF": lambda data: data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),
+    "LF for CR": lambda data: data.replace(b"\r", b"\n"),
+    "CR for LF": lambda data: data.replace(b"\n", b"\r"),
+    "no CR": lambda data: data.replace(b"\r", b""),
+    "no CR nor LF": lambda data: data.translate(None, b"\r\n"),
+    "no CR, LF nor zero": lambda data: data.translate(None, b"\r\n\0"),
+    "7 bits": lambda data: bytes(byte & 0x7F for byte in data),
+    "UTF-8 of Latin-1": lambda data: data.decode("latin-1").encode(),
+    "UTF-8 with replacements": lambda data: data.decode("utf-8", "replace").encode(),
+    "UTF-16 of Latin-1": lambda data: data.decode("latin-1").encode("utf-16"),
+    "UTF-16, big endian, with replacements": lambda data: b"\xfe\xff" + data.decode("utf-8", "replace").encode("utf-16-be"),
+    "UTF-16 without a mark": lambda data: data.decode("latin-1").encode("utf-16-le"),
+    "question marks": lambda data: data.decode("ascii", "replace").replace("\ufffd", "?").encode(),
+}
+
+NOT_CODED = ("tiff", "tiff with its directory behind", "deflated tiff", "bmp", "dicom")
+# A grey level becomes its neighbour in some hundred pixels, or a film is refused as damaged.
+BARELY_CHANGED = {("LF for CR LF", name) for name in FILES if "png" not in name}
+BARELY_CHANGED |= {(how, name) for how in ("LF for CR", "CR for LF", "no CR", "no CR nor LF") for name in NOT_CODED}
+# Nothing tells such a film from a dark one.
+DARKENED = {(how, name) for how in ("7 bits", "question marks") for name in NOT_CODED if name != "dicom"}
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), [(name, how) for name in FILES for how in MANGLING if (how, name) not in BARELY_CHANGED | DARKENED]
+)
+def test_a_film_that_was_taken_for_text_is_refused_with_the_cause_and_the_remedy(name, how):
+    with pytest.raises(UnreadableImage, match="--data-binary"):
+        Radiograph.from_bytes(MANGLING[how](FILES[name]))
+
+
+def sent_by_curl(data: bytes) -> bytes:
+    """As curl 7 reads -d @film: in lines of 255 bytes at most, and of each what stands before its first zero byte, CR or LF."""
+    lines = re.findall(rb"[^\n]{0,254}\n|[^\n]{1,255}", data)
+    return b"".join(re.split(rb"[\0\r\n]", line, maxsplit=1)[0] for line in lines)
+
+
+# A DICOM file begins with zero bytes: nothing is left that tells the format.
+@pytest.mark.parametrize("data", [dicom_file(FILM), dicom_file(FILM.astype(np.uint16) * 257)])
+def test_a_dicom_file_that_lost_its_beginning_to_curl_is_refused_with_the_cause_and_the_remedy(data):
+    with pytest.raises(UnreadableImage, match="--data-binary"):
+        Radiograph.from_bytes(sent_by_curl(data))
+
+
+@pytest.mark.parametrize("how", MANGLING)
+def test_no_mangled_film_is_judged_as_another_picture(how):
+    for name, data in FILES.items():
+        if (how, name) in DARKENED:
+            continue
+        sound = Radiograph.from_bytes(data).pixels.astype(int)
+        try:
+            read = Radiograph.from_bytes(MANGLING[how](data)).pixels
+        except InputError:
+            continue
+        assert np.abs(read - sound).mean() < 3
+
+
+def test_a_sound_film_is_not_taken_for_a_mangled_one():
+    for name, data in FILES.items():
+        assert mangled.explain(data, name.split()[-1] if "tiff with" not in name else "tiff") == ""
+
+
+FLAT = [np.full((700, 700), grey, np.uint8) for grey in (0, 10, 13, 128, 255)]
+STRIPES = [np.tile(np.array(pair, np.uint8), (700, 350)) for pair in ((13, 10), (10, 13), (0, 255), (200, 13))]
+DARK = [np.clip(FILM // 4, 14, 63).astype(np.uint8)]
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])
+def test_odd_but_sound_pictures_are_read(format_name):
+    for pixels in (*FLAT, *STRIPES, *DARK):
+        assert Radiograph.from_bytes(encode(pixels, format_name)).pixels.shape == pixels.shape
+
+
+def test_a_dark_film_with_a_text_in_utf_8_is_read():
+    dark = (FILM // 4)[:120, :120]
+    data = tiff_of(dark.tobytes(), {}, 120) + ("胸部X線" * 12).encode()
+    assert not data.decode("utf-8").isascii()
+    assert np.array_equal(Radiograph.from_bytes(data).pixels, dark)
+
+
+def test_deep_samples_that_look_like_line_ends_are_read():
+    for value in (0x0A0D, 0x0D0A, 0x0A0A):
+        deep = np.full((300, 300), value, np.uint16)
+        for byte_order in "<>":
+            assert Radiograph.from_bytes(tiff_file(deep, byte_order=byte_order)).pixels.shape == (300, 300)
+
+
+@pytest.mark.parametrize("size_bytes", [500, 5000, 40_000])
+def test_texts_with_line_ends_in_a_film_are_no_sign(size_bytes):
+    comment = b"line of a text\r\n" * (size_bytes // 16)
+    for pixels in (FILM, *FLAT):
+        data = encode(pixels, "JPEG", comment=comment)
+        assert Radiograph.from_bytes(data).pixels.shape == pixels.shape
+
+
+def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():
+    pixels = FILM.copy()
+    pixels[pixels == 13] = 14
+    pixels[0] = np.arange(512) % 256
+    pixels[0, [13, 269]] = 12
+    data = bytearray(tiff_file(pixels))
+    data[4:8] = b"\xff" * 4  # where the directory is
+    with pytest.raises(UnreadableImage, match="damaged"):
+        Radiograph.from_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_film_that_was_cut_off_is_not_called_mangled(name):
+    black = np.zeros((512, 512), np.uint8)
+    of_black = [encode(black, "BMP")] if name == "bmp" else [tiff_file(black)] if name == "tiff" else []
+    for data in (FILES[name], *of_black):
+        for kept in (150, 1000, len(data) // 2, len(data) - 9):
+            try:
+                Radiograph.from_bytes(data[:kept])
+            except InputError as refused:
+                assert "--data-binary" not in str(refused)
+
+
+def test_random_bytes_behind_a_films_first_bytes_are_not_called_mangled():
+    for head in (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM", b"RIFF\0\0\0\0WEBP", bytes(128) + b"DICM"):
+        for size in (60, 3000, 100_000):
+            with pytest.raises(InputError) as refused:
+                Radiograph.from_bytes(head + RNG.bytes(size))
+            assert "--data-binary" not in str(refused.value)

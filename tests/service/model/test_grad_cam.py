@@ -1,0 +1,124 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from captum.attr import LayerGradCam
+
+from export.phantom import phantom_film
+from service.model.errors import ManifestInvalid
+from service.model.findings import FINDINGS, Finding
+from service.model.grad_cam import GradCam, zone_shares
+from service.model.heatmap import OVERLAY_SIDE_PX, heatmap_png, overlay_png
+from service.model.manifest import HEAD_NAME, ModelBundle
+from service.model.predictor import Predictor
+from tests.support.encoded_films import film
+from training.network.checkpoint import load_checkpoint
+from training.network.classifier import build_network
+
+SIX_ZONES = ["right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower"]
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_path):
+    return ModelBundle.open(bundle_path)
+
+
+@pytest.fixture(scope="module")
+def grad_cam(bundle):
+    return GradCam.from_bundle(bundle)
+
+
+@pytest.fixture(scope="module")
+def network(tiny_checkpoint):
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    model = checkpoint["config"]["model"]
+    network = build_network(model["architecture"], hidden=model["hidden"], dropout=model["dropout"])
+    network.load_state_dict(checkpoint["model_state_dict"])
+    return network.eval()
+
+
+@pytest.mark.parametrize("target", FINDINGS)
+@pytest.mark.parametrize("shown", FINDINGS)
+def test_the_map_equals_grad_cam_of_the_whole_pytorch_network(bundle, grad_cam, network, target, shown):
+    image = phantom_film(shown, 31, 224)[None]
+    features = Predictor.from_bundle(bundle).predict(image, ("features",))["features"][0]
+    grid = grad_cam.grid(features, target)
+
+    normalised = network.normalise(torch.from_numpy(image)).requires_grad_()
+
+    def logits(values):
+        return network.head(network.features(values).mean(dim=(2, 3)))
+
+    whole = LayerGradCam(logits, network.backbone).attribute(normalised, FINDINGS.index(target), relu_attributions=True)
+    expected = whole[0, 0].detach().numpy()
+    expected = expected / expected.max() if expected.max() > 0 else expected
+    assert grid.shape == expected.shape == (7, 7)
+    assert np.abs(grid - expected).max() <= 1e-4
+
+
+def test_the_map_lies_between_0_and_1_and_reaches_1(grad_cam, bundle):
+    features = Predictor.from_bundle(bundle).predict(film(224)[None], ("features",))["features"][0]
+    for target in FINDINGS:
+        grid = grad_cam.grid(features, target)
+        assert grid.min() >= 0
+        assert grid.max() == 1 or not grid.any()
+
+
+def test_features_are_left_as_they_were(grad_cam, bundle):
+    features = Predictor.from_bundle(bundle).predict(film(224)[None], ("features",))["features"][0]
+    before = features.copy()
+    grad_cam.grid(features, Finding.TUBERCULOSIS)
+    assert np.array_equal(features, before)
+
+
+def test_nothing_that_speaks_for_the_target_is_an_empty_map(grad_cam, bundle):
+    features = np.zeros((bundle.manifest.head.features, 7, 7), np.float32)
+    assert not grad_cam.grid(features, Finding.NORMAL).any()
+
+
+def test_a_head_of_another_shape_is_refused(bundle):
+    narrower = bundle.manifest.model_copy(update={"head": bundle.manifest.head.model_copy(update={"hidden": 63})})
+    with pytest.raises(ManifestInvalid, match=HEAD_NAME):
+        GradCam.from_bundle(ModelBundle(bundle.path, narrower))
+
+
+@pytest.mark.parametrize(("row", "column", "zone"), [(0, 0, "right_upper"), (3, 0, "right_middle"), (6, 6, "left_lower")])
+def test_the_patients_right_is_the_pictures_left(row, column, zone):
+    grid = np.zeros((7, 7), np.float32)
+    grid[row, column] = 1
+    shares = zone_shares(grid)
+    assert list(shares) == SIX_ZONES
+    assert shares[zone] == pytest.approx(1)
+
+
+def test_zone_shares_sum_to_one_and_cells_on_a_border_are_divided():
+    shares = zone_shares(np.ones((7, 7), np.float32))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(share == pytest.approx(1 / 6) for share in shares.values())
+    middle_column = np.zeros((7, 7), np.float32)
+    middle_column[0, 3] = 1
+    assert zone_shares(middle_column)["left_upper"] == pytest.approx(0.5)
+
+
+def test_an_empty_map_favours_no_zone():
+    assert set(zone_shares(np.zeros((7, 7), np.float32)).values()) == {1 / 6}
+
+
+def test_pictures_keep_the_films_aspect_ratio():
+    tall = film(512)[:, :256]
+    grid = np.zeros((7, 7), np.float32)
+    grid[0, 0] = 1
+    overlay = cv2.imdecode(np.frombuffer(overlay_png(tall, grid), np.uint8), cv2.IMREAD_UNCHANGED)
+    heatmap = cv2.imdecode(np.frombuffer(heatmap_png(grid, *tall.shape), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert overlay.shape == (OVERLAY_SIDE_PX, OVERLAY_SIDE_PX // 2, 3)
+    assert heatmap.shape == (OVERLAY_SIDE_PX, OVERLAY_SIDE_PX // 2)
+    assert (heatmap[0, 0], heatmap[-1, -1]) == (255, 0)
+
+
+def test_cold_cells_show_the_film_and_hot_ones_colour_it():
+    grid = np.zeros((7, 7), np.float32)
+    grid[:, 5:] = 1
+    flat = np.full((256, 256), 100, np.uint8)
+    overlay = cv2.imdecode(np.frombuffer(overlay_png(flat, grid), np.uint8), cv2.IMREAD_UNCHANGED).astype(int)
+    assert np.all(overlay[:, :100] == 100)
+    assert np.ptp(overlay[OVERLAY_SIDE_PX // 2, -6]) > 40

@@ -1,0 +1,69 @@
+import os
+import shutil
+
+import bentoml
+import pytest
+
+from service.model.errors import BundleNotFound
+from service.model.loading import load_predictor, locate_bundle, releases
+from service.model.manifest import MANIFEST_NAME, ModelBundle
+from tests.support.manifests import write_bundle
+
+
+def test_the_newest_release_is_told_by_version_not_by_name(tmp_path):
+    for version in ("1.9.0", "1.10.0", "0.99.99"):
+        write_bundle(tmp_path / f"chest-xray-{version}")
+    assert releases(tmp_path)[0].name == "chest-xray-1.10.0"
+
+
+def test_folders_that_are_not_releases_are_passed_over(tmp_path):
+    write_bundle(tmp_path / "chest-xray-1.0.0")
+    write_bundle(tmp_path / "chest-xray-2.0.0rc")
+    (tmp_path / "chest-xray-3.0.0").mkdir()
+    assert releases(tmp_path)[0].name == "chest-xray-1.0.0"
+
+
+def test_no_release_says_what_to_do(tmp_path):
+    with pytest.raises(BundleNotFound, match="CXR_BUNDLE"):
+        locate_bundle(None, tmp_path)
+
+
+def test_a_path_is_taken_as_it_is(tmp_path):
+    assert locate_bundle(str(tmp_path)) == tmp_path
+    with pytest.raises(BundleNotFound, match="folder"):
+        locate_bundle(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("setting", ["~no-such-user/bundle", "a" * 300, "/dev/null/bundle"])
+def test_a_path_that_leads_nowhere_is_named(setting):
+    with pytest.raises(BundleNotFound, match=f"{setting}[ ;]"):
+        locate_bundle(setting)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_bundle_in_a_folder_that_may_not_be_entered_is_named(tmp_path):
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(BundleNotFound, match="cannot be read: Permission denied"):
+            locate_bundle(str(tmp_path / "bundle"))
+    finally:
+        os.seteuid(0)
+
+
+def test_a_tag_is_looked_up_in_the_model_store(tmp_path):
+    source = write_bundle(tmp_path / "bundle")
+    tag = "chest-xray-loading-test:1.2.3"
+    with bentoml.models.create(tag) as model:
+        shutil.copytree(source, model.path, dirs_exist_ok=True)
+    try:
+        located = locate_bundle(tag)
+        assert (located / MANIFEST_NAME).read_bytes() == (source / MANIFEST_NAME).read_bytes()
+    finally:
+        bentoml.models.delete(tag)
+    with pytest.raises(BundleNotFound, match="model store"):
+        locate_bundle(tag)
+
+
+def test_a_real_bundle_is_opened_and_proven(bundle_path):
+    assert load_predictor(ModelBundle.open(bundle_path), threads=1).manifest.version == "1.0.0"

@@ -1,0 +1,173 @@
+import subprocess
+import sys
+import time
+from typing import get_args
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from export.bundle import write_outlier_statistics
+from service.film.film import DecodeLimits, Radiograph
+from service.film.preprocessing import to_model_input
+from service.model.decision import FILM_REASONS, Observed, ReviewReason
+from service.model.drift_reference import FILM_FEATURES, film_statistics
+from service.model.errors import ManifestInvalid
+from service.model.manifest import OUTLIERS_NAME, ImageStatistic, ModelBundle
+from service.model.observer import Observer
+from service.model.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
+from service.model.predictor import Predictor
+from service.pipeline import Pipeline
+from tests.support.encoded_films import dicom_file, encode, film
+from tests.support.manifests import make_manifest
+
+FEATURES = 6
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+def some_statistics(rank: int = 2, noise: float = 0.02) -> OutlierStatistics:
+    rng = np.random.default_rng(1)
+    return OutlierStatistics(
+        means=unit(rng.random((3, FEATURES))).astype(np.float32),
+        components=np.linalg.qr(rng.normal(size=(FEATURES, rank)))[0].T.astype(np.float32),
+        variances=np.linspace(0.3, 0.1, rank).astype(np.float32),
+        noise_variance=np.array([noise], np.float32),
+        mean_film=np.zeros((4, 4), np.float32),
+    )
+
+
+def write_statistics(path, statistics: OutlierStatistics, **changes: np.ndarray) -> ModelBundle:
+    write_outlier_statistics(path / OUTLIERS_NAME, statistics)
+    if changes:
+        save_file({**load_file(path / OUTLIERS_NAME), **changes}, path / OUTLIERS_NAME)
+    head = {"features": FEATURES, "hidden": 4, "classes": 3, "norm_eps": 1e-5}
+    return ModelBundle(path, make_manifest(head=head))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3, FEATURES])
+def test_the_score_is_the_smallest_mahalanobis_distance_under_the_covariance_that_the_components_stand_for(rank):
+    statistics = some_statistics(rank)
+    within = statistics.components.T.astype(float)
+    covariance = 0.02 * np.eye(FEATURES) + within @ np.diag(statistics.variances - 0.02) @ within.T
+    for embedding in np.random.default_rng(2).random((20, FEATURES)).astype(np.float32):
+        deviations = unit(embedding.astype(float)) - statistics.means
+        distances = np.einsum("ij,jk,ik->i", deviations, np.linalg.inv(covariance), deviations)
+        assert outlier_score(embedding, statistics) == pytest.approx(distances.min() / FEATURES, rel=1e-4)
+
+
+def test_the_score_does_not_depend_on_the_length_of_the_embedding():
+    embedding, statistics = np.random.default_rng(3).random(FEATURES).astype(np.float32), some_statistics()
+    assert outlier_score(embedding * 7, statistics) == pytest.approx(outlier_score(embedding, statistics), rel=1e-4)
+
+
+def test_an_embedding_of_zeros_has_a_score_and_one_that_is_not_a_number_has_none():
+    statistics = some_statistics()
+    assert 1 < outlier_score(np.zeros(FEATURES, np.float32), statistics) < np.inf
+    assert np.isnan(outlier_score(np.full(FEATURES, np.nan, np.float32), statistics))
+
+
+def test_statistics_are_read_as_they_were_written(tmp_path):
+    statistics = some_statistics()
+    for name, tensor in vars(read_outlier_statistics(write_statistics(tmp_path, statistics))).items():
+        assert np.array_equal(tensor, getattr(statistics, name))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"means": np.zeros((3, FEATURES + 1), np.float32)},
+        {"components": np.zeros((2, FEATURES - 1), np.float32)},
+        {"variances": np.zeros(3, np.float32)},
+        {"noise_variance": np.zeros(2, np.float32)},
+        {"mean_film": np.zeros((4, 5), np.float32)},
+        {"means": np.zeros((3, FEATURES))},
+        {"another": np.zeros(1, np.float32)},
+    ],
+)
+def test_statistics_of_other_shapes_are_refused(tmp_path, changes):
+    with pytest.raises(ManifestInvalid, match=f"embeddings of {FEATURES} features"):
+        read_outlier_statistics(write_statistics(tmp_path, some_statistics(), **changes))
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    bundle = write_statistics(tmp_path, some_statistics())
+    (tmp_path / OUTLIERS_NAME).write_bytes(b"no tensors")
+    with pytest.raises(ManifestInvalid, match="holds no tensors"):
+        read_outlier_statistics(bundle)
+
+
+def test_of_a_bundle_without_statistics_only_the_picture_is_measured(tmp_path):
+    observer = Observer.from_bundle(ModelBundle(tmp_path, make_manifest()))
+    assert not observer.needs_embedding
+    radiograph = Radiograph.from_bytes(encode(film(), "PNG"))
+    measured = film_statistics(film(224), radiograph.width_px, radiograph.height_px)
+    assert observer.observe(radiograph, film(224), None) == Observed(image=measured)
+
+
+def test_a_film_is_observed_by_score_and_statistics(bundle):
+    observer = Observer.from_bundle(bundle)
+    radiograph = Radiograph.from_bytes(encode(np.dstack([film(256)[:200]] * 2 + [film(256)[:200] // 2]), "PNG"))
+    embedding = np.ones(bundle.manifest.head.features, np.float32)
+    observed = observer.observe(radiograph, to_model_input(radiograph, bundle.manifest.preprocess), embedding)
+    assert observed.outlier_score == outlier_score(embedding, read_outlier_statistics(bundle))
+    assert set(observed.image) == {*FILM_FEATURES, *get_args(ImageStatistic)}
+    assert observed.image["aspect_ratio"] == 256 / 200
+    assert observed.image["chroma"] == radiograph.mean_chroma > 10
+
+
+def test_a_bundle_without_statistics_judges_films_and_flags_none_for_what_they_look_like(bundle):
+    older = ModelBundle(bundle.path, bundle.manifest.model_copy(update={"outliers": None}))
+    data = encode(255 - film(), "PNG")
+    predictor = Predictor.from_bundle(bundle)
+    before, now = (
+        Pipeline(each, predictor, Observer.from_bundle(each), DecodeLimits()).predict(data, "balanced")
+        for each in (older, bundle)
+    )
+    assert before.observed.outlier_score is None and set(before.observed.image) == set(FILM_FEATURES)
+    assert not set(FILM_REASONS) & set(before.decision.review_reasons)
+    assert ReviewReason.NOT_FRONTAL_CHEST in now.decision.review_reasons
+    assert before.probabilities == pytest.approx(now.probabilities, abs=1e-6)
+
+
+def test_a_film_without_a_valid_window_is_flagged_and_the_log_says_why_and_nothing_of_the_patient(bundle, caplog):
+    observers = Observer.from_bundle(bundle), Observer(None)
+    predictor = Predictor.from_bundle(bundle)
+    for width in (0, 256):
+        data = dicom_file(film(), PatientName="Doe^Jane", WindowCenter=128, WindowWidth=width)
+        for observer in observers:
+            caplog.clear()
+            prediction = Pipeline(bundle, predictor, observer, DecodeLimits()).predict(data, "balanced")
+            is_flagged = ReviewReason.IMAGE_QUALITY in prediction.decision.review_reasons
+            logged = [record.getMessage() for record in caplog.records if record.name == "service.pipeline"]
+            why = "is not shown as its header asks: it has no window of a centre and a width of at least 1"
+            expected = (True, [f"Film {prediction.image_sha256} {why}"]) if width == 0 else (False, [])
+            assert (is_flagged, logged) == expected
+            assert "Doe" not in caplog.text
+
+
+def test_observing_a_film_takes_well_under_a_millisecond(bundle):
+    """Five times what it takes on an idle core, so that a busy one passes too."""
+    observer = Observer.from_bundle(bundle)
+    radiograph = Radiograph.from_bytes(encode(film(), "PNG"))
+    image = film(224)
+    embedding = np.random.default_rng(0).random(bundle.manifest.head.features).astype(np.float32)
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        observer.observe(radiograph, image, embedding)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1e-3
+
+
+def test_the_bundles_file_is_small(bundle):
+    assert sum(tensor.nbytes for tensor in load_file(bundle.file(OUTLIERS_NAME)).values()) < 500_000
+
+
+def test_observing_needs_neither_scikit_learn_nor_scipy_nor_pytorch():
+    code = (
+        "import sys; from service.model import observer, outliers; assert not {'sklearn', 'scipy', 'torch'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

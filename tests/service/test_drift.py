@@ -1,0 +1,135 @@
+"""Films are counted into the bins of the reference, and nothing else is done with them."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+from safetensors.numpy import load_file
+
+from service.drift import DriftCounter
+from service.film.film import DecodeLimits
+from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES, DriftReference, component_values
+from service.model.errors import ManifestInvalid
+from service.model.findings import FINDINGS
+from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME, ModelBundle
+from service.model.observer import Observer
+from service.model.predictor import Predictor
+from service.pipeline import Pipeline
+from tests.support.encoded_films import encode, film
+
+VERSION = "9.9.9"
+
+
+def counts(name="cxr_drift_bin_total", version=VERSION) -> dict[tuple[str, ...], float]:
+    """Labels but the version -> value."""
+    samples = [sample for family in REGISTRY.collect() for sample in family.samples if sample.name == name]
+    return {
+        tuple(value for label, value in sorted(sample.labels.items()) if label != "version"): sample.value
+        for sample in samples
+        if sample.labels["version"] == version
+    }
+
+
+def counted_by(act, name="cxr_drift_bin_total", version=VERSION):
+    before = counts(name, version)
+    act()
+    return Counter({labels: value - before.get(labels, 0) for labels, value in counts(name, version).items()})
+
+
+@pytest.fixture(scope="module")
+def reference(bundle):
+    return DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_bytes())
+
+
+@pytest.fixture(scope="module")
+def components(bundle):
+    return load_file(bundle.file(OUTLIERS_NAME))["components"]
+
+
+@pytest.fixture
+def counter(reference, components):
+    return DriftCounter(reference, components, VERSION)
+
+
+def test_every_bin_is_there_before_the_first_film_and_its_reference_share_with_it(counter, reference):
+    published = {(label, feature): share for feature, label, share in reference.shares()}
+    assert counts("cxr_drift_reference_share") == published
+    assert set(counts()) == set(published)
+    assert counts("cxr_drift_reference_films") == {(feature,): films for feature, films in reference.films().items()}
+    assert set(counts("cxr_drift_out_of_range_total")) == {(name,) for name in (*NUMERIC_FEATURES, *COMPONENT_FEATURES)}
+
+
+def test_a_film_counts_once_in_each_feature(counter, reference):
+    image = {name: numeric.edges[0] if numeric.edges else 0.5 for name, numeric in reference.numeric.items()}
+    embedding = np.ones(1280, np.float32)
+    counted = counted_by(lambda: counter.count(image, (0.1, 0.7, 0.2), embedding))
+    by_feature = Counter()
+    for (_, feature), number in counted.items():
+        by_feature[feature] += number
+    assert by_feature == dict.fromkeys((*NUMERIC_FEATURES, *COMPONENT_FEATURES, "predicted_class"), 1)
+    assert counted["Pneumonia", "predicted_class"] == 1
+    # A value on an edge belongs to the bin above it, as in the reference.
+    assert counted["1", "mean"] == 1
+    assert counted[str(reference.numeric["confidence"].bin_of(0.7)), "confidence"] == 1
+
+
+def test_counting_agrees_with_the_reference_about_every_bin(counter, reference):
+    rng = np.random.default_rng(5)
+    numeric = reference.numeric["sharpness"]
+    values = rng.uniform(numeric.minimum - 5, numeric.maximum + 5, 200)
+    image = {name: each.minimum for name, each in reference.numeric.items()}
+    counted = counted_by(lambda: [counter.count({**image, "sharpness": value}, (1, 0, 0), None) for value in values])
+    expected = Counter(str(numeric.bin_of(value)) for value in values)
+    assert {label: number for (label, feature), number in counted.items() if feature == "sharpness" and number} == expected
+
+
+def test_a_value_that_no_reference_film_had_is_out_of_range(counter, reference):
+    image = {name: each.minimum for name, each in reference.numeric.items()}
+    strange = {**image, "resolution": reference.numeric["resolution"].maximum + 0.1}
+
+    def act():
+        counter.count(image, (1, 0, 0), None)
+        counter.count(strange, (1, 0, 0), None)
+
+    counted = counted_by(act, "cxr_drift_out_of_range_total")
+    assert counted[("resolution",)] == 1 and counted[("mean",)] == 0
+
+
+def test_components_are_counted_where_the_embedding_lies(counter, reference, components):
+    embedding = np.random.default_rng(6).random(1280).astype(np.float32)
+    image = {name: each.minimum for name, each in reference.numeric.items()}
+    counted = counted_by(lambda: counter.count(image, (1, 0, 0), embedding))
+    for name, value in component_values(embedding, components).items():
+        assert counted[str(reference.numeric[name].bin_of(value)), name] == 1
+
+
+def test_a_bundle_without_a_reference_is_served_and_counts_nothing():
+    counter = DriftCounter(None, None, "0.0.1")
+    counter.count({}, (1, 0, 0), None)
+    assert counts(version="0.0.1") == {}
+
+
+def test_a_film_is_counted_when_the_pipeline_is_told_that_it_was_answered_and_not_before(bundle):
+    observer = Observer.from_bundle(bundle)
+    drift = DriftCounter.from_bundle(bundle, observer.statistics.components)
+    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), observer, DecodeLimits(), drift=drift)
+    version = bundle.manifest.version
+    before = counts(version=version)
+    prediction = pipeline.predict(encode(film(), "PNG"), "balanced")
+    assert counts(version=version) == before
+    counted = counted_by(lambda: pipeline.count(prediction), version=version)
+    most_probable = FINDINGS[prediction.probabilities.index(max(prediction.probabilities))]
+    assert counted[most_probable.value, "predicted_class"] == 1
+    assert sum(counted.values()) == len(NUMERIC_FEATURES) + len(COMPONENT_FEATURES) + 1
+
+
+@pytest.mark.parametrize("damage", ["text", "more components than the bundle has"])
+def test_a_reference_that_cannot_be_used_is_a_fault_of_the_bundle(bundle, components, tmp_path, damage):
+    folder = shutil.copytree(bundle.path, tmp_path / "bundle")
+    if damage == "text":
+        (folder / DRIFT_REFERENCE_NAME).write_text(json.dumps({"schema_version": 2}))
+    with pytest.raises(ManifestInvalid, match="export the model again"):
+        DriftCounter.from_bundle(ModelBundle(folder, bundle.manifest), components[:2])

@@ -1,0 +1,231 @@
+import json
+import shutil
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.errors import ModelUnavailable, ReloadInProgress
+from service.hosting import ModelHost
+from service.model.errors import BundleNotFound, GoldenMismatch
+from service.model.loading import FORMER_STATE_NAME, STATE_NAME, candidates
+from service.model.manifest import HEAD_NAME, MANIFEST_NAME
+from service.settings import Settings
+from tests.support.encoded_films import encode, film
+
+PNG = encode(film(256), "PNG")
+
+
+def release(models, bundle_path, version):
+    """A copy of the bundle under another version."""
+    path = models / f"chest-xray-{version}"
+    shutil.copytree(bundle_path, path)
+    manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version}), "utf-8")
+    return path
+
+
+def spoil(path):
+    (path / HEAD_NAME).write_bytes(b"other weights")
+
+
+@pytest.fixture
+def models(tmp_path, bundle_path):
+    for version in ("1.0.0", "1.1.0"):
+        release(tmp_path, bundle_path, version)
+    return tmp_path
+
+
+def host(models, version):
+    return ModelHost(Settings(bundle=str(models / f"chest-xray-{version}")))
+
+
+def test_the_chosen_bundle_serves(models):
+    hosted = host(models, "1.1.0")
+    assert hosted.health() == {"status": "ok", "model_version": "1.1.0", "fallback_in_use": False}
+    hosted.prove_inference()
+
+
+def test_the_version_before_serves_where_the_chosen_one_cannot_be_trusted(models):
+    spoil(models / "chest-xray-1.1.0")
+    hosted = host(models, "1.1.0")
+    health = hosted.health()
+    assert health | {"detail": ""} == {
+        "status": "ok", "model_version": "1.0.0", "fallback_in_use": True, "reason": "hash-mismatch", "detail": "",
+    }  # fmt: skip
+    assert hosted.pipeline.predict(PNG, "balanced").probabilities
+
+
+def test_a_release_whose_files_cannot_be_read_is_not_trusted_either(models):
+    head = models / "chest-xray-1.1.0" / HEAD_NAME
+    head.unlink()
+    head.symlink_to("/proc/self/mem")  # a file that is there, and that nobody can read from its beginning
+    health = host(models, "1.1.0").health()
+    assert (health["model_version"], health["fallback_in_use"], health["reason"]) == ("1.0.0", True, "bundle-not-found")
+
+
+def test_a_newer_version_is_never_fallen_back_to(models):
+    spoil(models / "chest-xray-1.0.0")
+    hosted = host(models, "1.0.0")
+    assert hosted.pipeline is None
+    assert hosted.health()["status"] == "unavailable"
+    with pytest.raises(ModelUnavailable):
+        hosted.prove_inference()
+
+
+def test_reloading_takes_over_a_new_version_and_lets_the_old_one_go(models, bundle_path):
+    link = models / "current"
+    link.symlink_to(models / "chest-xray-1.0.0")
+    hosted = ModelHost(Settings(bundle=str(link)))
+    old = weakref.ref(hosted.pipeline)
+    link.unlink()
+    link.symlink_to(models / "chest-xray-1.1.0")
+    outcome = hosted.reload()
+    assert (outcome.outcome, outcome.previous_version, outcome.model_version) == ("swapped", "1.0.0", "1.1.0")
+    assert old() is None
+    assert hosted.reload().outcome == "unchanged"
+
+
+def test_a_reload_that_fails_leaves_the_serving_model_and_says_so(models):
+    hosted = host(models, "1.1.0")
+    serving = hosted.pipeline
+    spoil(models / "chest-xray-1.1.0")
+    outcome = hosted.reload()
+    assert (outcome.outcome, outcome.model_version, outcome.fallback_in_use) == ("fallback", "1.1.0", True)
+    assert hosted.pipeline is serving
+    assert hosted.health()["fallback_in_use"]
+
+
+def test_a_host_without_a_model_serves_after_a_reload_that_finds_one(models, bundle_path):
+    spoil(models / "chest-xray-1.0.0")
+    hosted = host(models, "1.0.0")
+    shutil.rmtree(models / "chest-xray-1.0.0")
+    release(models, bundle_path, "1.0.0")
+    assert hosted.reload().outcome == "swapped"
+    assert hosted.health() == {"status": "ok", "model_version": "1.0.0", "fallback_in_use": False}
+
+
+def test_only_one_reload_runs_at_a_time(models, monkeypatch):
+    hosted = host(models, "1.1.0")
+    loading, go_on = threading.Event(), threading.Event()
+    load = hosted._load
+
+    def slow_load(serving):
+        loading.set()
+        go_on.wait(30)
+        return load(serving)
+
+    monkeypatch.setattr(hosted, "_load", slow_load)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(hosted.reload)
+        assert loading.wait(30)
+        with pytest.raises(ReloadInProgress):
+            hosted.reload()
+        go_on.set()
+        assert first.result(30).outcome == "unchanged"
+
+
+def test_no_prediction_fails_while_models_take_over_from_each_other(models):
+    link = models / "current"
+    link.symlink_to(models / "chest-xray-1.0.0")
+    hosted = ModelHost(Settings(bundle=str(link)))
+    expected = hosted.pipeline.predict(PNG, "balanced").probabilities
+    done = threading.Event()
+
+    def predict():
+        count = 0
+        while not done.is_set():
+            assert hosted.pipeline.predict(PNG, "balanced").probabilities == pytest.approx(expected)
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(predict) for _ in range(2)]
+        for version in ("1.1.0", "1.0.0", "1.1.0"):
+            link.unlink()
+            link.symlink_to(models / f"chest-xray-{version}")
+            assert hosted.reload().model_version == version
+        done.set()
+        assert all(future.result(30) > 0 for future in running)
+
+
+def test_a_model_that_stops_to_infer_rightly_is_no_longer_proven(models, monkeypatch):
+    hosted = host(models, "1.1.0")
+    hosted.prove_inference()
+
+    def wrong(*_, **__):
+        raise GoldenMismatch("other numbers")
+
+    monkeypatch.setattr(hosted.pipeline, "prove", wrong)
+    hosted.prove_inference()  # proven a moment ago
+    hosted._proven_at = float("-inf")
+    with pytest.raises(GoldenMismatch):
+        hosted.prove_inference()
+
+
+def choose(models, serving, *previous, name=STATE_NAME):
+    (models / name).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
+
+
+def test_the_registrys_choice_counts_before_the_newest(models):
+    choose(models, "chest-xray-1.0.0")
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0"]
+    choose(models, "chest-xray-1.0.0", "chest-xray-1.1.0")
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
+    choose(models, None)
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.1.0", "chest-xray-1.0.0"]
+
+
+def test_the_choice_of_a_release_that_called_its_file_otherwise_still_counts(models):
+    """1.2.0 and 1.3.0 kept it in serving.json."""
+    choose(models, "chest-xray-1.0.0", name=FORMER_STATE_NAME)
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0"]
+    choose(models, "chest-xray-1.1.0")
+    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.1.0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"serving": 1, "previous": []}',
+        '{"serving": "x", "previous": []}',
+        '{"serving": "../chest-xray-1.0.0", "previous": []}',
+        '{"serving": "chest-xray-1.0.0", "previous": ["a/chest-xray-1.0.0"]}',
+    ],
+)
+def test_a_choice_that_cannot_be_is_named(models, text):
+    (models / STATE_NAME).write_text(text, "utf-8")
+    with pytest.raises(BundleNotFound, match=r"registry\.json"):
+        candidates(None, models)
+
+
+@pytest.fixture
+def chosen(models, bundle_path, monkeypatch):
+    """A host that serves 1.1.0, the registry's choice, with 1.0.0 before it; and a way to choose again."""
+    release(models, bundle_path, "1.2.0")
+    monkeypatch.setattr("service.hosting.candidates", lambda setting: candidates(setting, models))
+    choose(models, "chest-xray-1.1.0", "chest-xray-1.0.0")
+    return ModelHost(Settings())
+
+
+def test_a_start_falls_back_to_the_version_that_served_before_the_chosen_one(chosen, models):
+    choose(models, "chest-xray-1.2.0", "chest-xray-1.0.0", "chest-xray-1.1.0")
+    spoil(models / "chest-xray-1.2.0")
+    started = ModelHost(Settings())
+    assert (started.health()["model_version"], started.health()["fallback_in_use"]) == ("1.0.0", True)
+
+
+@pytest.mark.parametrize("previous", [("chest-xray-1.1.0",), ("chest-xray-1.0.0",)])
+def test_a_reload_whose_choice_is_damaged_goes_to_no_model_that_nobody_chose(chosen, models, previous):
+    """What serves is in memory and proven: it goes on, whichever served before the chosen one."""
+    choose(models, "chest-xray-1.2.0", *previous)
+    spoil(models / "chest-xray-1.2.0")
+    outcome = chosen.reload()
+    assert (outcome.outcome, outcome.previous_version, outcome.model_version) == ("fallback", "1.1.0", "1.1.0")
+    assert chosen.health() | {"detail": ""} == {
+        "status": "ok", "model_version": "1.1.0", "fallback_in_use": True, "reason": "hash-mismatch", "detail": "",
+    }  # fmt: skip

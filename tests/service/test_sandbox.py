@@ -1,0 +1,327 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import psutil
+import pytest
+from pydicom import uid
+
+from service.errors import DecoderFailed, OutOfTime
+from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, InputError, UnreadableImage, UnsupportedFormat
+from service.film.film import DecodeLimits, Radiograph, open_film
+from service.sandbox import decoder as decoder_module
+from service.sandbox import messages
+from service.sandbox.decoder import SandboxedDecoder
+from tests.support.compressed_dicom import compressed_dicom
+from tests.support.encoded_films import dicom_file, encode, film, png_16_bit, png_claiming, tiff_file
+from tests.support.serving import ROOT
+
+pytestmark = pytest.mark.slow
+
+FILM = film(300)
+DEEP = FILM.astype(np.uint16) * 200
+FILES = {
+    "jpeg": encode(FILM, "JPEG"),
+    "png": encode(np.dstack([FILM, FILM // 2, FILM]), "PNG"),
+    "png16": png_16_bit(DEEP),
+    "tiff": tiff_file(DEEP),
+    "bmp": encode(FILM, "BMP"),
+    "webp": encode(FILM, "WEBP"),
+    "dicom": dicom_file(FILM, ViewPosition="LL"),
+    "jpeg2000": compressed_dicom(DEEP[:, :200], uid.JPEG2000Lossless, PatientOrientation=["H", "L"]),
+    "dicom without a valid window": compressed_dicom(DEEP, uid.RLELossless, WindowCenter=9, WindowWidth=0),
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    sandbox = SandboxedDecoder(DecodeLimits(max_pixels=4_000_000))
+    yield sandbox
+    sandbox.close()
+
+
+def only_process(sandbox):
+    [(_, process)] = sandbox._idle
+    return process
+
+
+def soon(seconds=60.0):
+    return monotonic() + seconds
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_film_is_the_same_inside_and_outside(sandbox, name):
+    inside, outside = sandbox.decode(FILES[name], 256, soon()), Radiograph.from_bytes(FILES[name], decode_side_px=256)
+    assert bool(outside.display_fault) == (name == "dicom without a valid window")
+    for field in fields(Radiograph):
+        assert np.array_equal(getattr(inside, field.name), getattr(outside, field.name)), field.name
+
+
+@pytest.mark.parametrize(
+    ("data", "refusal"),
+    [
+        (b"no film", UnsupportedFormat),
+        (FILES["png"][:500], UnreadableImage),
+        (png_claiming(4000, 4000), ImageTooLarge),
+        (encode(FILM[:60].repeat(2, axis=0)[:100], "PNG"), InputError),
+        (encode(np.zeros((100, 400), np.uint8), "PNG"), AspectRatioTooExtreme),
+    ],
+)
+def test_refusals_come_out_as_they_are_outside(sandbox, data, refusal):
+    try:
+        Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=4_000_000))
+    except InputError as outside:
+        with pytest.raises(refusal) as inside:
+            sandbox.decode(data, None, soon())
+        assert (type(inside.value), str(inside.value)) == (type(outside), str(outside))
+
+
+def test_one_process_serves_film_after_film_and_as_many_as_there_are_threads(sandbox):
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    first = only_process(sandbox)
+    for _ in range(5):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+    assert only_process(sandbox) is first
+
+
+def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process():
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    os.kill(process._popen.pid, signal.SIGSTOP)  # as a codec that never comes back
+    with pytest.raises(OutOfTime):
+        sandbox.decode(FILES["jpeg"], 256, soon(0.2))
+    assert process._popen.poll() is not None
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    sandbox.close()
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Kills so many processes as soon as they have a film; returns those killed."""
+
+    def kill(times):
+        killed, decode = [], decoder_module._Process.decode
+
+        def decode_and_die(process, *arguments):
+            if len(killed) < times:
+                killed.append(process)
+                process._popen.kill()
+            return decode(process, *arguments)
+
+        monkeypatch.setattr(decoder_module._Process, "decode", decode_and_die)
+        return killed
+
+    return kill
+
+
+def test_a_film_whose_process_was_killed_by_somebody_else_is_read_by_another(kill):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    for _ in range(2):  # the first film's process is begun for it, the second one's was waiting
+        killed = kill(1)
+        assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+        assert [process.status for process in killed] == [-signal.SIGKILL]
+    sandbox.close()
+
+
+def test_a_film_that_kills_two_processes_is_unreadable_and_the_next_one_is_read(kill):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    killed = kill(2)
+    with pytest.raises(UnreadableImage, match="breaks"):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+    assert len(killed) == 2
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    sandbox.close()
+
+
+def test_a_film_that_takes_too_much_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(decoder_module, "_ROOM_BYTES", 0)
+    monkeypatch.setattr(decoder_module, "_BYTES_PER_PIXEL", 1)
+    sandbox = SandboxedDecoder(DecodeLimits(max_pixels=20_000_000))
+    with pytest.raises(UnreadableImage):
+        sandbox.decode(encode(np.zeros((4400, 4400), np.uint8), "PNG"), None, soon())
+    sandbox.close()
+
+
+def test_processes_know_no_secrets_and_end_with_the_service(monkeypatch):
+    monkeypatch.setenv("CXR_AUDIT_SECRET", "a secret of the operator")
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    child = psutil.Process(process._popen.pid)
+    assert not any(name.startswith("CXR_") for name in child.environ())
+    sandbox.close()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_ends_when_its_service_is_gone():
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    process._popen.stdin.close()
+    assert process._popen.wait(30) == 0
+    process._popen.stdout.close()
+
+
+def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(monkeypatch):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    assert sandbox._sweeper.interval == decoder_module.IDLE_SECONDS
+    sandbox._sweep()
+    assert process.is_alive()
+    monkeypatch.setattr(decoder_module, "IDLE_SECONDS", 0.0)
+    sandbox._sweep()
+    assert not process.is_alive()
+    assert (sandbox._idle, sandbox._sweeper) == ([], None)
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    sandbox.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no answer", b"{}", b'{"refusal": "SystemExit", "message": ""}', b'{"shape": [300], "facts": {}}']
+)
+def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(monkeypatch, answer):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process, parse_answer = only_process(sandbox), messages.parse_answer
+    with monkeypatch.context() as patched:
+        patched.setattr(messages, "parse_answer", lambda _, read: parse_answer(json.loads(answer), read))
+        with pytest.raises(UnreadableImage, match="breaks"):
+            sandbox.decode(FILES["jpeg"], 256, soon())
+    assert not process.is_alive()
+    assert sandbox.decode(FILES["tiff"], 256, soon()).format == "tiff"
+    sandbox.close()
+
+
+@pytest.mark.parametrize("before", ["", "os.write(1, bytes(5000));"], ids=["silent", "prints"])
+def test_a_process_that_cannot_start_is_no_fault_of_the_film_and_its_complaint_is_logged(monkeypatch, caplog, tmp_path, before):
+    (tmp_path / "cv2.py").write_text(f"import os; os.write(2, b'libGL.so.1 is missing'); {before} os._exit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    sandbox = SandboxedDecoder(DecodeLimits())
+    with pytest.raises(DecoderFailed, match="log says why"):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+    assert "libGL.so.1 is missing" in caplog.text
+    assert sandbox._idle == []
+
+
+def test_a_start_that_hangs_is_given_up_and_one_that_outlasts_the_film_is_out_of_time(monkeypatch, tmp_path):
+    (tmp_path / "cv2.py").write_text("import time; time.sleep(3600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    sandbox = SandboxedDecoder(DecodeLimits())
+    with pytest.raises(OutOfTime):
+        sandbox.decode(FILES["jpeg"], 256, soon(0.2))
+    monkeypatch.setattr(decoder_module, "START_SECONDS", 0.2)
+    with pytest.raises(DecoderFailed):
+        sandbox.decode(FILES["jpeg"], 256, soon())
+
+
+DECODE_ONE = """
+import sys
+from math import inf
+from service.film.film import DecodeLimits
+from service.sandbox.decoder import SandboxedDecoder
+sandbox = SandboxedDecoder(DecodeLimits())
+print(sandbox.decode(sys.stdin.buffer.read(), 256, inf).width_px)
+sandbox.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["PYTHONPATH", "HOME", "PYTHONUSERBASE"])
+def test_a_process_finds_the_packages_that_the_service_finds(tmp_path, way):
+    packages = str(Path(np.__file__).parent.parent)
+    base = Path(sys._base_executable)  # which has none of its own
+    user_base = tmp_path / ".local"
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHONUSERBASE": str(user_base), "PATH": os.environ["PATH"]}
+    if way == "PYTHONPATH":
+        environment["PYTHONPATH"] += os.pathsep + packages
+    else:
+        site_packages = user_base / f"lib/python3.{sys.version_info.minor}/site-packages"
+        site_packages.mkdir(parents=True)
+        (site_packages / "ours.pth").write_text(packages)
+        if way == "HOME":
+            del environment["PYTHONUSERBASE"]
+    command = [base, "-c", DECODE_ONE]
+    done = subprocess.run(command, cwd="/", env=environment, input=FILES["jpeg2000"], capture_output=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == (b"300", b"")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_asks_the_service_to_end_breaks_no_film(ending):
+    sandbox = SandboxedDecoder(DecodeLimits())
+    sandbox.decode(FILES["jpeg"], 256, soon())
+    process = only_process(sandbox)
+    os.kill(process._popen.pid, ending)
+    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    assert only_process(sandbox) is process
+    sandbox.close()
+
+
+STUCK = """
+import time
+from service.sandbox import __main__ as sandbox
+sandbox.Radiograph.from_bytes = lambda *film, **options: time.sleep(3600)
+sandbox.main(1 << 30)
+"""
+
+
+def test_a_process_ends_in_the_middle_of_a_film_when_its_service_is_gone():
+    process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process.stdout:
+        assert messages.read_head(process.stdout.read) == {"ready": True}
+        for part in messages.request(FILES["jpeg"], 256, DecodeLimits()):
+            process.stdin.write(part)
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_films_are_decoded_in_a_crowd_of_connections():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    crowd = [os.open(os.devnull, os.O_RDONLY) for _ in range(1200)]
+    try:
+        sandbox = SandboxedDecoder(DecodeLimits())
+        assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+        sandbox.close()
+    finally:
+        for descriptor in crowd:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_longest_message_fits_its_head():
+    head, body = messages.refusal(UnreadableImage("\u200b" * 10_000))
+    assert (len(head), body) == (messages._HEAD_BYTES, b"")
+
+
+def test_what_a_codec_prints_does_not_pass_for_an_answer():
+    code = "import os; from service.sandbox import __main__ as sandbox; answers = sandbox._private_stdout(); "
+    code += "os.write(1, b'noise'); answers.write(b'answer'); answers.flush()"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert printed.stdout == b"answer"
+
+
+@pytest.mark.parametrize(
+    ("data", "is_costly"),
+    [
+        (FILES["jpeg"], False),
+        (FILES["png16"], False),
+        (dicom_file(FILM), False),
+        (FILES["jpeg2000"], True),
+        (encode(np.zeros((3000, 3000), np.uint8), "JPEG"), False),
+        (encode(np.zeros((3000, 3000), np.uint8), "PNG"), False),
+        (encode(np.zeros((5000, 5000), np.uint8), "PNG"), True),
+        (encode(np.zeros((5000, 5000), np.uint8), "JPEG"), False),
+        (encode(np.zeros((5000, 5000), np.uint8), "JPEG", progressive=True), True),
+    ],
+    ids=["jpeg", "png16", "dicom", "jpeg2000", "jpeg 3000", "png 3000", "png 5000", "jpeg 5000", "progressive 5000"],
+)
+def test_only_what_takes_long_or_needs_a_codec_is_costly(data, is_costly):
+    assert open_film(data, DecodeLimits()).is_costly == is_costly

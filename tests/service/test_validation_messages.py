@@ -1,0 +1,64 @@
+"""What is said of values that are refused: what is possible, in words; never pydantic's own text, nor what was sent."""
+
+import asyncio
+
+import pytest
+from starlette.requests import Request
+
+from service.errors import MalformedRequest
+from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, _parse, read_query, read_report
+
+REPORT = {"request_id": "a", "label": "Normal"}
+MOMENT = "must be a moment in ISO 8601 with a time zone, such as 2026-01-31T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "words"),
+    [
+        (FeedbackBody, {"request_id": "a"}, "label: is missing."),
+        (FeedbackBody, REPORT | {"label": "TB"}, "label: must be 'Normal', 'Pneumonia' or 'Tuberculosis'."),
+        (FeedbackBody, REPORT | {"index": 10}, "index: must be less than 10."),
+        (FeedbackBody, REPORT | {"index": -1}, "index: must be 0 or more."),
+        (FeedbackBody, REPORT | {"index": "x"}, "index: must be a whole number."),
+        (FeedbackBody, REPORT | {"index": 1.5}, "index: must be a whole number."),
+        (FeedbackBody, REPORT | {"request_id": "Jane Doe"}, "request_id: must be 1 to 128 letters, digits and . _ -."),
+        (FeedbackBody, REPORT | {"request_id": 7}, "request_id: must be text."),
+        (FeedbackBody, [], "the body: must be a JSON object."),
+        (IncidentBody, REPORT | {"case_id": "c", "note": "x" * 2001}, "note: must have 2000 characters or fewer."),
+        (
+            IncidentBody,
+            REPORT | {"case_id": "c", "note": "\0"},
+            "note: must be plain text, without control characters.",
+        ),
+        (AuditQuery, {"since": "yesterday"}, f"since: {MOMENT}."),
+        (AuditQuery, {"since": "2026-01-01T00:00:00"}, f"since: {MOMENT}."),
+        (AuditQuery, {"since": "2026-13-01T00:00:00Z"}, f"since: {MOMENT}."),
+        (AuditQuery, {"limit": "1001"}, "limit: must be 1000 or less."),
+        (AuditQuery, {"user": "a\nb"}, "user: must be one line of plain text, without control characters."),
+    ],
+)
+def test_a_value_that_is_refused_is_told_what_it_must_be(model, values, words):
+    with pytest.raises(MalformedRequest) as refused:
+        _parse(values, model)
+    assert str(refused.value) == f"The request does not have the shape that /docs describes. {words}"
+
+
+def test_a_name_that_is_not_known_is_told_those_that_are():
+    with pytest.raises(MalformedRequest, match=r"color: is not known here\. Known here: since, until, user, endpoint"):
+        _parse({"color": "red"}, AuditQuery)
+
+
+def request(body=b"", query=b""):
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({"type": "http", "method": "POST", "query_string": query, "headers": []}, receive)
+
+
+@pytest.mark.parametrize("label", ["Normal", "Tuberculosis"])
+def test_what_is_given_twice_is_refused_and_named(label):
+    body = f'{{"request_id": "a", "label": "Normal", "label": "{label}"}}'.encode()
+    with pytest.raises(MalformedRequest, match="'label' is given more than once"):
+        asyncio.run(read_report(request(body), FeedbackBody, 60))
+    with pytest.raises(MalformedRequest, match="'limit' is given more than once"):
+        read_query(request(query=b"limit=1&limit=1"), AuditQuery)

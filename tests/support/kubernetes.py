@@ -1,0 +1,70 @@
+"""What kustomize makes of k8s/, and how to find one's way in it."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+K8S = Path(__file__).resolve().parents[2] / "k8s"
+OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
+
+# Of resources that a cluster knows only once their operators are installed: no schema is at hand here.
+CUSTOM_GROUPS = ("monitoring.coreos.com", "gateway.networking.k8s.io", "gateway.envoyproxy.io")
+
+Resource = dict[str, Any]
+
+
+def kustomize(folder: Path) -> list[Resource]:
+    """What `kubectl apply -k folder` would send."""
+    kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
+    assert kubectl, "kubectl is missing: tests/requirements.txt names its package"
+    built = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return [resource for resource in yaml.safe_load_all(built.stdout) if resource]
+
+
+def production(change: Callable[[Resource], None]) -> list[Resource]:
+    """The production overlay with its kustomization changed."""
+    content = yaml.safe_load((K8S / "overlays" / "production" / "kustomization.yaml").read_text("utf-8"))
+    change(content)
+    # Beside the overlays, since its paths are relative.
+    with tempfile.TemporaryDirectory(prefix=".test-", dir=K8S / "overlays") as folder:
+        Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(content), "utf-8")
+        return kustomize(Path(folder))
+
+
+def with_components(*names: str) -> list[Resource]:
+    """The production overlay with components that it does not list."""
+    return production(lambda content: content["components"].extend(f"../../components/{name}" for name in names))
+
+
+def of_kind(resources: list[Resource], kind: str) -> list[Resource]:
+    return [resource for resource in resources if resource["kind"] == kind]
+
+
+def named(resources: list[Resource], kind: str, name: str) -> Resource:
+    [found] = [resource for resource in of_kind(resources, kind) if resource["metadata"]["name"] == name]
+    return found
+
+
+def pod_specs(resources: list[Resource]) -> Iterator[tuple[str, Resource]]:
+    """(name, pod specification) of everything that runs pods."""
+    for resource in resources:
+        spec = resource.get("spec", {})
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template") if isinstance(spec, dict) else None
+        if template:
+            yield f"{resource['kind']}/{resource['metadata']['name']}", template
+
+
+def environment_of(container: Resource, resources: list[Resource]) -> dict[str, str | None]:
+    """Names and values of a container's environment; None where Kubernetes or a Secret gives the value."""
+    values: dict[str, str | None] = {}
+    for source in container.get("envFrom", []):
+        if "configMapRef" in source:
+            values |= named(resources, "ConfigMap", source["configMapRef"]["name"])["data"]
+    return values | {each["name"]: each.get("value") for each in container.get("env", [])}

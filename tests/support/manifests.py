@@ -1,0 +1,51 @@
+"""A manifest and a bundle of dummy files, for tests that need no model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from service.model.findings import FINDINGS
+from service.model.manifest import MANIFEST_NAME, REQUIRED_FILES, ModelManifest, sha256_of
+
+
+def manifest_members(**changes: Any) -> dict[str, Any]:
+    """The members of a valid manifest.json, with `changes`."""
+    members: dict[str, Any] = {
+        "name": "chest-xray",
+        "version": "1.2.3",
+        "architecture": "tf_efficientnet_lite0",
+        "findings": [finding.value for finding in FINDINGS],
+        "preprocess": {},
+        "head": {"features": 8, "hidden": 4, "classes": 3, "norm_eps": 1e-5},
+        "temperature": 1.5,
+        "operating_points": {
+            "balanced": {"description": "argmax"},
+            "high_sensitivity": {"description": "", "thresholds": {"Pneumonia": 0.3, "Tuberculosis": 0.3}},
+            "high_specificity": {"description": "", "thresholds": {"Pneumonia": 0.7, "Tuberculosis": 0.7}},
+            "tb_screening": {"description": "", "thresholds": {"Tuberculosis": 0.2}},
+        },
+        "conformal": {"coverage": 0.9, "quantiles": {"Normal": 0.6, "Pneumonia": 0.6, "Tuberculosis": 0.6}},
+        "review": {"low_confidence_below": 0.6},
+        "opset": 18,
+        "created_at": "2026-01-01T00:00:00Z",
+        "git_commit": "0" * 40,
+        "data_fingerprint": "0" * 64,
+        "training_config": {"data": {"root": "a folder"}},
+        "versions": {},
+        "files": dict.fromkeys(REQUIRED_FILES, "0" * 64),
+    }
+    return members | changes
+
+
+def make_manifest(**changes: Any) -> ModelManifest:
+    return ModelManifest.model_validate(manifest_members(**changes))
+
+
+def write_bundle(path: Path, **changes: Any) -> Path:
+    """A folder whose manifest and hashes hold, around files without content worth the name."""
+    path.mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (path / name).write_bytes(name.encode())
+    files = {name: sha256_of(path / name) for name in REQUIRED_FILES}
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest_members(files=files) | changes), "utf-8")
+    return path

@@ -1,0 +1,136 @@
+"""`bentoml serve` as a process: started on a free loopback port, always ended with all its children."""
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A start takes seconds; a busy machine may need many times that.
+START_LIMIT_SECONDS = 120
+STOP_LIMIT_SECONDS = 20
+
+
+def environment_without_settings() -> dict[str, str]:
+    """This process's environment, without the settings of a service that its user may have set."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
+
+
+@contextmanager
+def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz") -> Iterator[str]:
+    """Run the service with this environment; yields its address once `wait_for` answers 200.
+
+    Its records are its own and end with it, unless the environment names a database.
+    """
+    with served(environment, wait_for) as server:
+        yield server.address
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A running `bentoml serve`. log: what it printed so far."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+    _log: IO[bytes]
+
+    def log(self) -> str:
+        """All that it has printed."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def metric(self, pattern: str) -> float:
+        """Sum of the series whose names and labels begin with this regular expression."""
+        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if re.match(pattern, line))
+
+
+@contextmanager
+def served(
+    environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz", options: Sequence[str] = ()
+) -> Iterator[ServerProcess]:
+    """As `serving`, with the process itself. options: of `bentoml serve`."""
+    port = free_port()
+    scheme = "https" if "--ssl-certfile" in options else "http"
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        records = {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"}
+        server = ServerProcess(_start(port, records | dict(environment), log, options), f"{scheme}://127.0.0.1:{port}", log)
+        try:
+            _wait(server.process, server.address + wait_for, log)
+            yield server
+        finally:
+            _stop(server.process)
+
+
+def failed_start(environment: Mapping[str, str], options: Sequence[str] = (), port: int | None = None) -> tuple[int, str]:
+    """Exit status and output of a start that ends by itself; raises TimeoutExpired if it does not."""
+    with tempfile.TemporaryFile() as log:
+        server = _start(free_port() if port is None else port, environment, log, options)
+        try:
+            status = server.wait(START_LIMIT_SECONDS)
+        finally:
+            _stop(server)
+        log.seek(0)
+        return status, log.read().decode(errors="replace")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _start(port: int, environment: Mapping[str, str], log: IO[bytes], options: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", "127.0.0.1"]
+    return subprocess.Popen(
+        [*command, "--port", str(port), *options],
+        cwd=ROOT,
+        env=dict(environment),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def _wait(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_LIMIT_SECONDS
+    between_attempts = threading.Event()
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            # A test's own certificate is not what is being waited for.
+            with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()):
+                return
+        except (urllib.error.URLError, OSError):
+            between_attempts.wait(0.1)
+    log.seek(0)
+    raise AssertionError(f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}")
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    # The workers lead process groups of their own, so ending the group that was started would leave them behind.
+    family = psutil.Process(server.pid).children(recursive=True) if server.poll() is None else []
+    server.terminate()
+    try:
+        server.wait(STOP_LIMIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    for process in psutil.wait_procs(family, timeout=STOP_LIMIT_SECONDS)[1]:
+        process.kill()

@@ -1,0 +1,125 @@
+"""Spoilt films against the decoder, or a service: `python -m tests.tools.fuzz [--count 20000] [--seed 1] [--url ADDRESS]`."""
+
+import argparse
+import resource
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from time import monotonic, perf_counter, thread_time
+
+import httpx
+import psutil
+from tqdm import tqdm
+
+from service.app import _silence_decoders
+from service.errors import OutOfTime
+from service.film.errors import InputError
+from service.film.film import DecodeLimits, open_film
+from service.sandbox.decoder import SandboxedDecoder
+from tests.tools.fuzz.mutations import bombs, mutant, seeds
+
+# No film that is let in may hold a thread for longer; CPU time, since machines are noisy.
+LIMIT_SECONDS = 2.0
+# Beyond what the process has with its libraries: the largest film, decoded, and what decoding it takes.
+LIMIT_BYTES = 600_000_000
+
+
+def _decoding_seconds() -> float:
+    """CPU time of the processes that decode."""
+    seconds = 0.0
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has just ended
+            times = child.cpu_times()
+            seconds += times.user + times.system
+    return seconds
+
+
+def decode_all(count: int, seed: int, keep: Path | None = None) -> tuple[Counter[str], list[tuple[float, str]], list[str]]:
+    """Outcomes by name; the ten slowest; and what went wrong, with the spoilt files kept in `keep`."""
+    _silence_decoders()
+    films, sandbox = seeds(), SandboxedDecoder(DecodeLimits())
+    outcomes: Counter[str] = Counter()
+    times: list[tuple[float, str]] = []
+    faults = []
+    threats = bombs()
+    every = chain(threats.items(), (mutant(number, seed, films) for number in range(count)))
+    for number, (name, data) in enumerate(tqdm(every, total=len(threats) + count, unit="film", disable=None)):
+        cpu, elsewhere = thread_time(), 0.0
+        try:
+            film = open_film(data, DecodeLimits())
+            if film.is_costly:
+                before = _decoding_seconds()
+                try:
+                    sandbox.decode(data, 256, monotonic() + 30)
+                finally:
+                    elsewhere = max(0.0, _decoding_seconds() - before)  # a process that ended takes its time with it
+            else:
+                film.decode(256)
+            outcome = "read"
+        except (InputError, OutOfTime) as refused:
+            outcome = type(refused).__name__
+        except BaseException as fault:
+            outcome = f"CRASH {type(fault).__name__}"
+        seconds = thread_time() - cpu + elsewhere
+        outcomes[outcome] += 1
+        times = sorted([*times, (seconds, f"{number} {name}: {outcome}")], reverse=True)[:10]
+        if outcome.startswith(("CRASH", "OutOfTime")) or seconds > LIMIT_SECONDS:
+            faults.append(f"{number} {name}: {outcome}, {seconds:.2f} s")
+            if keep is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                (keep / str(number)).write_bytes(data)
+    sandbox.close()
+    return outcomes, times, faults
+
+
+def post_all(url: str, count: int, seed: int) -> tuple[Counter[str], list[tuple[float, str]], list[str]]:
+    """The same through a service, eight at a time; it must stay ready."""
+    films = seeds()
+    every = [*bombs().items(), *(mutant(number, seed, films) for number in range(count))]
+    outcomes: Counter[str] = Counter()
+    faults = []
+    with httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(8) as threads:
+
+        def post(item: tuple[str, bytes]) -> tuple[str, int, float]:
+            start = perf_counter()
+            status = client.post("/predict", content=item[1]).status_code
+            return item[0], status, perf_counter() - start
+
+        answers = list(tqdm(threads.map(post, every), total=len(every), unit="film", disable=None))
+        faults += [f"{name}: {status}" for name, status, _ in answers if status >= 500 and status != 503]
+        if client.get("/readyz").status_code != 200:
+            faults.append("the service is no longer ready")
+    outcomes.update(str(status) for _, status, _ in answers)
+    times = sorted(((seconds, f"{name}: {status}") for name, status, seconds in answers), reverse=True)[:10]
+    return outcomes, times, faults
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 1 if anything crashed, hung, or filled the memory."""
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.fuzz", description="Spoilt films against decoder or service.")
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--url", help="of a running service; without it, the decoder is tried in this process")
+    parser.add_argument("--keep", type=Path, help="folder for files that went wrong")
+    arguments = parser.parse_args(argv)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if arguments.url:
+        outcomes, times, faults = post_all(arguments.url, arguments.count, arguments.seed)
+    else:
+        outcomes, times, faults = decode_all(arguments.count, arguments.seed, arguments.keep)
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(f"memory grew by {grown / 1e6:.0f} MB at its peak")
+        if grown > LIMIT_BYTES:
+            faults.append(f"memory grew by {grown / 1e6:.0f} MB")
+    for outcome, number in outcomes.most_common():
+        print(f"{number:8d}  {outcome}")
+    print("slowest:", *(f"{seconds:7.3f} s  {name}" for seconds, name in times), sep="\n  ")
+    print("wrong:", *(faults or ["nothing"]), sep="\n  ")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,203 @@
+"""Seed films of every format, and the ways to spoil them. The same number always gives the same file."""
+
+import struct
+import zlib
+from collections.abc import Callable
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from tests.support.compressed_dicom import SYNTAXES, compressed_dicom, with_frame
+from tests.support.encoded_films import (
+    dicom_bytes,
+    dicom_dataset,
+    dicom_file,
+    encode,
+    encode_image,
+    film,
+    png_16_bit,
+    png_claiming,
+    png_of_chunks,
+    png_of_rows,
+    png_rows,
+    tiff_file,
+)
+
+FILM = film(160)
+DEEP = FILM.astype(np.uint16) * 16
+
+
+def seeds() -> dict[str, bytes]:
+    """Small films of every format that is read, by name."""
+    rgb = np.dstack([FILM, FILM // 2, FILM // 3])
+    films = {
+        "jpeg": encode(FILM, "JPEG"),
+        "jpeg progressive": encode(rgb, "JPEG", progressive=True),
+        "jpeg lossless": imagecodecs.jpeg8_encode(FILM, lossless=True),
+        "jpeg of 12 bits": imagecodecs.jpeg8_encode(DEEP, lossless=True, bitspersample=12),
+        "png": encode(FILM, "PNG"),
+        "png interlaced": png_of_rows(160, 160, 8, 0, png_rows(FILM[..., None], 8, interlaced=True), interlaced=True),
+        "png 16": png_16_bit(DEEP),
+        "png rgba 16": png_16_bit(np.dstack([DEEP] * 4)),
+        "png palette": encode(FILM // 64, "PNG", bits=2),
+        "tiff": encode(FILM, "TIFF"),
+        "tiff lzw": encode(rgb, "TIFF", compression="tiff_lzw"),
+        "tiff 16": tiff_file(DEEP, deflated=True),
+        "tiff with a copy": encode_image(
+            Image.fromarray(FILM), "TIFF", save_all=True, append_images=[Image.fromarray(FILM[::2, ::2])]
+        ),
+        "bmp": encode(rgb, "BMP"),
+        "webp": encode(FILM, "WEBP"),
+        "webp lossless": encode(rgb, "WEBP", lossless=True),
+        "dicom": dicom_file(DEEP, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=3000),
+    }
+    films["dicom tables"] = dicom_file(
+        DEEP, ModalityLUTSequence=[_table(16)], VOILUTSequence=[_table(12)], BitsStored=12, HighBit=11
+    )
+    deflated = dicom_dataset(FILM)
+    deflated.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    films["dicom deflated"] = dicom_bytes(deflated)
+    for syntax in SYNTAXES:
+        pixels, options = (FILM, {}) if syntax == uid.JPEGBaseline8Bit else (DEEP, {"BitsStored": 12, "HighBit": 11})
+        films[f"dicom {syntax.keyword}"] = compressed_dicom(pixels, syntax, **options)
+    return films
+
+
+def _table(bits: int) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, bits])
+    item.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
+    item.ModalityLUTType = "US"
+    return item
+
+
+def bombs() -> dict[str, bytes]:
+    """Files made to cost more than they hold."""
+    row = zlib.compress(bytes(200_000_000), 9)
+    deflated = dicom_dataset(np.zeros((7000, 7000), np.uint16))
+    deflated.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    lying = bytearray(dicom_file(FILM))
+    place = lying.rindex(b"\xe0\x7f\x10\x00")
+    lying[place + 8 : place + 12] = struct.pack("<I", 0xFFFFFFF0)
+    nested = struct.pack("<HHI", 0x0028, 0x3010, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    nest = dicom_dataset(FILM)
+    nest.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+    flat = dicom_bytes(nest)
+    cut = flat.index(struct.pack("<HH", 0x7FE0, 0x0010))
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    plain_tiff = tiff_file(FILM, tag_259=8)
+    sizes = struct.pack(">8I", 60_000, 60_000, 0, 0, 60_000, 60_000, 0, 0)
+    claim = dicom_dataset(DEEP, Rows=8000, Columns=8000)
+    huge = b"\xff\x4f\xff\x51\x00\x29\x00\x00" + sizes + b"\x00\x01\x0f\x01\x01"
+    progressive = encode(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
+    values = b"1\\" * 5_000_000
+    orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 5, 125_000, 26, 0) + bytes(1_000_000)
+
+    def with_values(group: int, element: int, before: bytes) -> bytes:
+        place = flat.index(before)
+        return flat[:place] + struct.pack("<HHI", group, element, len(values)) + values + flat[place:]
+
+    return {
+        "a png of 50,000 x 50,000 px": png_claiming(50_000, 50_000),
+        "a png whose pixels inflate to 200 MB": _png_with(160, 160, row),
+        "a png of a hundred thousand chunks": png_of_chunks(100_000),
+        "a png of ten thousand texts of a megabyte": png_of_rows(
+            160,
+            160,
+            8,
+            0,
+            png_rows(FILM[..., None], 8),
+            *[(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 20)))] * 10_000,
+        ),
+        "a tiff of 60,000 x 60,000 px": tiff_file(FILM, tag_256=60_000, tag_257=60_000),
+        "a tiff whose strip inflates to 200 MB": plain_tiff[:8] + row + plain_tiff[8 + FILM.size :],
+        "a deflated dicom of 100 MB": dicom_bytes(deflated),
+        "a dicom with a lying length": bytes(lying),
+        "a dicom of 60,000 x 60,000 px": dicom_file(FILM, Rows=60_000, Columns=60_000),
+        "a dicom of nested sequences": flat[:cut] + nested * 20_000 + flat[cut:],
+        "a dicom of five million windows": with_values(0x0028, 0x1050, struct.pack("<HH", 0x7FE0, 0x0010)),
+        "a dicom of five million character sets": with_values(0x0008, 0x0005, struct.pack("<HH", 0x0008, 0x0016)),
+        "a png of a megabyte of EXIF data": encode(FILM, "PNG", exif=b"Exif\0\0" + orientation),
+        "a jpeg of many scans": progressive[:-2] + scan * 45 + progressive[-2:],
+        "a jpeg 2000 of 60,000 x 60,000 px": with_frame(claim, uid.JPEG2000Lossless, huge),
+    }
+
+
+def _png_with(width: int, height: int, body: bytes) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+Mutation = Callable[[bytearray, np.random.Generator, list[bytes]], bytes]
+
+
+def _truncate(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    return bytes(data[: rng.integers(0, len(data))])
+
+
+def _flip_bits(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    for place in rng.integers(0, len(data), rng.integers(1, 12)):
+        data[place] ^= 1 << int(rng.integers(0, 8))
+    return bytes(data)
+
+
+def _flip_in_the_head(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    for place in rng.integers(0, min(len(data), 700), rng.integers(1, 6)):
+        data[place] = int(rng.integers(0, 256))
+    return bytes(data)
+
+
+def _fill(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    start, length = int(rng.integers(0, len(data))), int(rng.integers(1, 400))
+    data[start : start + length] = bytes([int(rng.choice([0, 255, 127, 1]))]) * length
+    return bytes(data)
+
+
+def _lie_in_a_number(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    """Write an extreme number of 2 or 4 bytes somewhere in the first kilobytes, where lengths and sizes are."""
+    size = int(rng.choice([2, 4]))
+    value = int(rng.choice([0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 60_000, 0x7FFFFFFF, 0xFFFFFFFF])) & ((1 << 8 * size) - 1)
+    place = int(rng.integers(0, max(1, min(len(data), 3000) - size)))
+    data[place : place + size] = value.to_bytes(size, str(rng.choice(["little", "big"])))
+    return bytes(data)
+
+
+def _cut_out(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    start = int(rng.integers(0, len(data)))
+    del data[start : start + int(rng.integers(1, 300))]
+    return bytes(data)
+
+
+def _double(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    start = int(rng.integers(0, len(data)))
+    piece = data[start : start + int(rng.integers(1, 600))]
+    return bytes(data[:start] + piece * int(rng.integers(2, 30)) + data[start:])
+
+
+def _splice(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    other = others[int(rng.integers(0, len(others)))]
+    return bytes(data[: rng.integers(0, len(data))]) + other[int(rng.integers(0, len(other))) :]
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    _truncate, _flip_bits, _flip_bits, _flip_in_the_head, _flip_in_the_head, _fill, _lie_in_a_number, _lie_in_a_number,
+    _cut_out, _double, _splice,
+)  # fmt: skip
+
+
+def mutant(number: int, seed: int, films: dict[str, bytes]) -> tuple[str, bytes]:
+    """The file of that number, and what it was made of."""
+    rng = np.random.default_rng([seed, number])
+    name = list(films)[number % len(films)]
+    data, names = films[name], []
+    for mutation in rng.choice(len(MUTATIONS), rng.integers(1, 3)):
+        if data:
+            data = MUTATIONS[mutation](bytearray(data), rng, list(films.values()))
+        names.append(MUTATIONS[mutation].__name__.strip("_"))
+    return f"{name}: {', '.join(names)}", data

@@ -1,0 +1,197 @@
+"""What is drawn, how often, and in which order."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tqdm import tqdm
+
+from export.phantom import phantom_film
+from service.film.preprocessing import PreprocessSpec, decode, to_model_input
+from service.model.findings import FINDINGS, Finding
+from training.config import AugmentConfig, DataConfig
+from training.data import batches as dataset
+from training.data.batches import (
+    NO_FINDING_SHOWN,
+    EvaluationFilms,
+    FilmStore,
+    TrainingFilms,
+    batches,
+    class_weights,
+    epoch_order,
+    film_weights,
+    own_share,
+)
+from training.data.folder import UNKNOWN_SOURCE, FilmFile
+from training.devices import Processes
+from training.errors import ConfigError
+
+SPEC = PreprocessSpec()
+
+
+def films(**counts):
+    """films(Normal_a=3) -> three Normal films of source a that exist only by name."""
+    out = []
+    for cell, count in counts.items():
+        finding, source = cell.split("_")
+        out += [FilmFile(Path(f"{cell}{i}"), f"{cell}{i}", "train", Finding(finding), source, None) for i in range(count)]
+    return out
+
+
+SKEWED = films(Normal_a=80, Normal_b=20, Pneumonia_a=30, Tuberculosis_b=10)
+
+
+def share(weights, finding, source=None):
+    return sum(
+        w for w, f in zip(weights, SKEWED, strict=True) if f.finding == finding and (source is None or f.source == source)
+    )
+
+
+def test_without_balance_every_film_is_equally_likely():
+    np.testing.assert_allclose(film_weights(SKEWED, DataConfig(balance="none")), 1 / 140)
+
+
+def test_class_balance_draws_each_class_equally_often():
+    weights = film_weights(SKEWED, DataConfig(balance="class"))
+    assert [share(weights, finding) for finding in FINDINGS] == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize(("flattening", "expected"), [(1.0, 0.5), (0.0, 0.8), (0.5, 80**0.5 / (80**0.5 + 20**0.5))])
+def test_source_flattening_moves_a_sources_share_from_natural_to_equal(flattening, expected):
+    weights = film_weights(SKEWED, DataConfig(balance="class_source", source_flattening=flattening))
+    assert [share(weights, finding) for finding in FINDINGS] == pytest.approx([1 / 3] * 3)
+    assert share(weights, Finding.NORMAL, "a") * 3 == pytest.approx(expected)
+
+
+def test_class_weights_follow_the_reports_formula_and_are_one_when_sampling_balances():
+    plain = class_weights(SKEWED, DataConfig(balance="none"))
+    torch.testing.assert_close(plain, torch.tensor([140 / (3 * 100), 140 / (3 * 30), 140 / (3 * 10)]))
+    torch.testing.assert_close(class_weights(SKEWED, DataConfig(balance="class_source")), torch.ones(3))
+
+
+def test_epoch_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
+    weights = film_weights(SKEWED, DataConfig())
+    first = epoch_order(weights, balanced=False, seed=1, epoch=1)
+    assert sorted(first) == list(range(140))
+    assert (first == epoch_order(weights, balanced=False, seed=1, epoch=1)).all()
+    assert (first != epoch_order(weights, balanced=False, seed=1, epoch=2)).any()
+
+
+def test_processes_share_an_epoch_evenly_without_overlap():
+    order = np.arange(11)
+    shares = [own_share(order, Processes(rank, 3)) for rank in range(3)]
+    assert [len(part) for part in shares] == [3, 3, 3]
+    assert len(set(np.concatenate(shares))) == 9
+
+
+@pytest.fixture
+def real_films(tmp_path):
+    out = []
+    for index, finding in enumerate(FINDINGS):
+        path = tmp_path / f"{finding}.jpg"
+        path.write_bytes(cv2.imencode(".jpg", phantom_film(finding, index, 600))[1].tobytes())
+        out.append(FilmFile(path, path.name, "train", finding, "phantom", None))
+    return out
+
+
+def test_evaluation_films_are_exactly_what_the_service_sees(real_films):
+    store = FilmStore(real_films, SPEC, SPEC.image_size_px, cache=True)
+    for position, (image, label) in enumerate(EvaluationFilms(store, [2, 0])[index] for index in range(2)):
+        film = real_films[[2, 0][position]]
+        expected = to_model_input(decode(film.path.read_bytes(), SPEC), SPEC)
+        np.testing.assert_array_equal(image.numpy(), expected)
+        assert FINDINGS[int(label)] is film.finding
+
+
+def test_a_films_augmentation_depends_on_seed_and_position_whatever_the_workers(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    dataset = TrainingFilms(store, np.array([0, 1, 2, 1]), AugmentConfig(), 224, [42, 3])
+    alone = next(iter(batches(dataset, batch_size=4, workers=0, drop_last=False, pin_memory=False)))
+    forked = next(iter(batches(dataset, batch_size=4, workers=2, drop_last=False, pin_memory=False)))
+    torch.testing.assert_close(alone, forked)
+    assert alone[2].tolist() == [0, 1, 2, 1]
+    assert alone[0].dtype == torch.uint8 and alone[0].shape == (4, 224, 224)
+    assert not torch.equal(alone[0][1], alone[0][3]), "the same film twice in an epoch must be changed in two ways"
+    later = TrainingFilms(store, np.array([0, 1, 2, 1]), AugmentConfig(), 224, [42, 4])
+    assert not torch.equal(later[0][0], alone[0][0])
+
+
+def test_cached_films_equal_uncached_ones(real_films):
+    cached, plain = (FilmStore(real_films, SPEC, 246, cache=cache) for cache in (True, False))
+    cached.warm([0, 1, 2], shows_progress=False)
+    for index in range(len(real_films)):
+        np.testing.assert_array_equal(cached[index], plain[index])
+    real_films[0].path.unlink()
+    assert cached[0].shape == (246, 246)
+    with pytest.raises(FileNotFoundError):
+        plain[0]
+
+
+def test_warming_shows_how_many_films_are_decoded_and_decodes_none_twice(real_films, capsys, monkeypatch):
+    monkeypatch.setattr(dataset, "tqdm", partial(tqdm, mininterval=0))  # draws every film
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    store.warm([0, 2], shows_progress=True)
+    assert "decoding" in (bar := capsys.readouterr().err) and "0/2" in bar and "2/2" in bar
+    for film in (real_films[0], real_films[2]):
+        film.path.unlink()
+    store.warm([0, 2], shows_progress=True)
+    assert capsys.readouterr().err == "", "nothing was left to decode"
+    store.warm([1], shows_progress=False)
+    assert capsys.readouterr().err == "", "only the main process shows a bar"
+
+
+def test_warming_names_a_film_that_has_gone(real_films):
+    real_films[1].path.unlink()
+    with pytest.raises(FileNotFoundError, match=real_films[1].path.name):
+        FilmStore(real_films, SPEC, 246, cache=True).warm([0, 1, 2], shows_progress=False)
+
+
+def _middle(film):
+    lungs = np.zeros(film.shape, bool)
+    lungs[film.shape[0] // 4 : -film.shape[0] // 4, film.shape[1] // 4 : -film.shape[1] // 4] = True
+    return lungs
+
+
+def test_hollow_films_carry_the_label_of_no_finding_and_others_keep_theirs(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True, outline=_middle)
+    order = np.arange(60) % 3
+    drawn = TrainingFilms(store, order, AugmentConfig(hollow=0.5, surroundings=0.5), 224, [42, 1])
+    labels = [int(drawn[position][1]) for position in range(len(order))]
+    kept = [label for label in labels if label != NO_FINDING_SHOWN]
+    assert 15 < len(kept) < 45
+    assert kept == [store.label(order[at]) for at, label in enumerate(labels) if label != NO_FINDING_SHOWN]
+
+
+def test_exchanging_needs_a_segmenter(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    with pytest.raises(ConfigError, match=r"data\.lungs"):
+        TrainingFilms(store, np.array([0]), AugmentConfig(hollow=1.0), 224, [42, 1])[0]
+
+
+def test_lungs_are_outlined_once_a_film_when_films_are_kept(real_films):
+    calls = []
+    store = FilmStore(real_films, SPEC, 246, cache=True, outline=lambda film: (calls.append(1), _middle(film))[1])
+    store.warm([0, 1, 2], shows_progress=False)
+    assert len(calls) == 3
+    assert store.lungs(1).shape == (246, 246) and len(calls) == 3
+
+
+def test_small_epochs_see_the_same_crop_at_a_smaller_side(real_films):
+    store = FilmStore(real_films, SPEC, 246, cache=True)
+    plain = AugmentConfig(horizontal_flip=0, rotation_degrees=0, brightness=0, contrast=0, clahe=0)
+    whole = TrainingFilms(store, np.array([0]), plain, 224, [42, 1])[0][0].numpy()
+    small = TrainingFilms(store, np.array([0]), plain, 112, [42, 1], films_px=123)[0][0].numpy()
+    assert small.shape == (112, 112)
+    assert np.corrcoef(cv2.resize(whole, (112, 112), interpolation=cv2.INTER_AREA).ravel(), small.ravel())[0, 1] > 0.95
+    judged = EvaluationFilms(FilmStore(real_films, SPEC, 224, cache=True), [0], size_px=112)[0][0]
+    assert judged.shape == (112, 112)
+
+
+def test_balancing_sources_that_no_manifest_names_is_refused():
+    nameless = [replace(film, source=UNKNOWN_SOURCE) for film in SKEWED]
+    with pytest.raises(ConfigError, match=r'"class_source".*manifest\.csv.*column source.*data\.balance = "class"'):
+        film_weights(nameless, DataConfig(balance="class_source"))

@@ -1,0 +1,207 @@
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service.model.findings import FINDINGS, Finding
+from training.data.folder import MANIFEST_COLUMNS, SPLITS, named, scan_folder, without_source
+from training.errors import DatasetError, DatasetNotFound
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with one film per split and finding; scanning opens no picture, so these hold none."""
+    for split in SPLITS:
+        for finding in FINDINGS:
+            film = tmp_path / split / finding / "film.png"
+            film.parent.mkdir(parents=True)
+            film.write_bytes(b"")
+    return tmp_path
+
+
+def write_manifest(root: Path, *changes: dict[str, str], leave_out: str = "", append: str = "") -> None:
+    """A manifest that agrees with the folder; `changes` overwrites the cells of its first rows, one dict each."""
+    rows = [
+        dict(zip(MANIFEST_COLUMNS, (f"{split}/{finding}/film.png", split, finding, "clinic", f"{split}-1"), strict=True))
+        for split in SPLITS
+        for finding in FINDINGS
+    ]
+    for row, change in zip(rows, changes, strict=False):
+        row.update(change)
+    with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as lines:
+        columns = [column for column in (*MANIFEST_COLUMNS, "licence") if column != leave_out]
+        writer = csv.DictWriter(lines, columns, restval="CC0", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        lines.write(append)
+
+
+def test_films_are_listed_by_their_place_in_the_tree(tree: Path) -> None:
+    films = scan_folder(tree)
+
+    assert [film.relative for film in films] == sorted(f"{s}/{f}/film.png" for s in SPLITS for f in FINDINGS)
+    first = films[0]
+    assert (first.path, first.split, first.finding) == (tree / "test/Normal/film.png", "test", Finding.NORMAL)
+    assert (first.source, first.group, first.in_manifest) == ("unknown", None, True)
+
+
+def test_films_in_subfolders_belong_to_the_class_folder_above(tree: Path) -> None:
+    nested = tree / "train/Normal/patient1/study2/film.png"
+    nested.parent.mkdir(parents=True)
+    nested.write_bytes(b"")
+
+    film = next(film for film in scan_folder(tree) if film.path == nested)
+
+    assert (film.relative, film.finding) == ("train/Normal/patient1/study2/film.png", Finding.NORMAL)
+
+
+def test_hidden_files_are_no_films(tree: Path) -> None:
+    (tree / ".DS_Store").write_bytes(b"")
+    (tree / "train/.DS_Store").write_bytes(b"")
+    (tree / "train/Normal/.DS_Store").write_bytes(b"")
+
+    assert len(scan_folder(tree)) == 9
+
+
+def test_other_folders_beside_the_splits_are_left_alone(tree: Path) -> None:
+    (tree / "masks").mkdir()
+
+    assert len(scan_folder(tree)) == 9
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFound, match="nowhere"):
+        scan_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_train_and_val_are_required(tree: Path, split: str) -> None:
+    shutil.rmtree(tree / split)
+
+    with pytest.raises(DatasetNotFound, match=f"no {split}/"):
+        scan_folder(tree)
+
+
+def test_the_test_split_may_be_absent(tree: Path) -> None:
+    shutil.rmtree(tree / "test")
+
+    assert {film.split for film in scan_folder(tree)} == {"train", "val"}
+
+
+def test_an_unknown_class_folder_is_named_with_the_allowed_ones(tree: Path) -> None:
+    (tree / "val/normal2").mkdir()
+
+    with pytest.raises(DatasetError, match=r"val/normal2/.*Normal, Pneumonia, Tuberculosis"):
+        scan_folder(tree)
+
+
+def test_a_misnamed_split_is_not_passed_over(tree: Path) -> None:
+    (tree / "test").rename(tree / "testing")
+
+    with pytest.raises(DatasetError, match=r"testing/.*train, val, test"):
+        scan_folder(tree)
+
+
+def test_a_film_outside_the_class_folders_is_not_passed_over(tree: Path) -> None:
+    (tree / "train/film.png").write_bytes(b"")
+
+    with pytest.raises(DatasetError, match=r"train/film\.png"):
+        scan_folder(tree)
+
+
+def test_the_manifest_adds_source_and_group(tree: Path) -> None:
+    write_manifest(tree, {"source": "shenzhen", "patient_or_group_id": "p7"}, {"source": "", "patient_or_group_id": " "})
+
+    films = {film.relative: film for film in scan_folder(tree)}
+
+    assert (films["train/Normal/film.png"].source, films["train/Normal/film.png"].group) == ("shenzhen", "p7")
+    assert (films["train/Pneumonia/film.png"].source, films["train/Pneumonia/film.png"].group) == ("unknown", None)
+    assert all(film.in_manifest for film in films.values())
+
+
+def test_a_file_that_the_manifest_does_not_name_is_marked(tree: Path) -> None:
+    write_manifest(tree)
+    (tree / "train/Normal/new.png").write_bytes(b"")
+
+    assert [film.relative for film in scan_folder(tree) if not film.in_manifest] == ["train/Normal/new.png"]
+
+
+def test_a_manifest_row_without_its_file_is_named(tree: Path) -> None:
+    write_manifest(tree)
+    (tree / "val/Tuberculosis/film.png").unlink()
+
+    with pytest.raises(DatasetError, match=r"1 file\(s\).*val/Tuberculosis/film\.png"):
+        scan_folder(tree)
+
+
+@pytest.mark.parametrize("change", [{"split": "val"}, {"label": "Pneumonia"}, {"label": "normal"}])
+def test_a_manifest_row_that_contradicts_the_folder_is_named(tree: Path, change: dict[str, str]) -> None:
+    write_manifest(tree, change)
+
+    with pytest.raises(DatasetError, match=r"contradicts.*train/Normal/film\.png \(line 2"):
+        scan_folder(tree)
+
+
+def test_a_manifest_that_names_a_file_twice_is_refused(tree: Path) -> None:
+    write_manifest(tree, {}, {"path": "train/Normal/film.png"})
+
+    with pytest.raises(DatasetError, match=r"train/Normal/film\.png on lines 2 and 3"):
+        scan_folder(tree)
+
+
+@pytest.mark.parametrize("column", MANIFEST_COLUMNS)
+def test_a_manifest_without_a_column_is_refused(tree: Path, column: str) -> None:
+    # A misspelt patient_or_group_id would otherwise switch the leakage check off in silence.
+    write_manifest(tree, leave_out=column)
+
+    with pytest.raises(DatasetError, match=column):
+        scan_folder(tree)
+
+
+@pytest.mark.parametrize("line", ["a,b\n", "a,b,c,d,e,f,g\n"])
+def test_a_ragged_manifest_line_is_named(tree: Path, line: str) -> None:
+    write_manifest(tree, append=line)
+
+    with pytest.raises(DatasetError, match="line 11"):
+        scan_folder(tree)
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b'path,"split'])
+def test_a_damaged_manifest_is_refused(tree: Path, damage: bytes) -> None:
+    (tree / "manifest.csv").write_bytes(damage)
+
+    with pytest.raises(DatasetError, match=r"manifest\.csv"):
+        scan_folder(tree)
+
+
+def test_a_manifest_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tree: Path) -> None:
+    write_manifest(tree)
+    manifest = tree / "manifest.csv"
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())
+
+    assert scan_folder(tree)[0].source == "clinic"
+
+
+def test_long_lists_of_files_are_cut_with_their_count() -> None:
+    assert named([str(i) for i in range(12)]).endswith("8, 9 and 2 more")
+    assert named(["a", "b"]) == "a, b"
+
+
+def test_holding_a_source_out_leaves_the_films_of_all_others(tree: Path) -> None:
+    write_manifest(tree)
+    (tree / "train/Normal/other.png").write_bytes(b"")  # not in the manifest: of unknown source
+    films = scan_folder(tree)
+
+    assert without_source(films, "") == list(films)
+    assert without_source(films, "unknown") == [film for film in films if film.source == "clinic"]
+
+
+def test_a_source_that_is_not_there_or_that_a_class_needs_cannot_be_held_out(tree: Path) -> None:
+    write_manifest(tree)
+    films = scan_folder(tree)
+
+    with pytest.raises(DatasetError, match=r"no films of the source 'hospital'.*held_out_source.*known: clinic"):
+        without_source(films, "hospital")
+    with pytest.raises(DatasetError, match=r"Without the source 'clinic' .* Normal in train, .* hold out another"):
+        without_source(films, "clinic")

@@ -1,0 +1,364 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from export.phantom import phantom_film
+from service.film.film import DecodeLimits
+from service.model.findings import FINDINGS, Finding
+from training.data.folder import scan_folder
+from training.data.validation import ValidationLimits, ValidationReport, main, validate_dataset
+from training.data.validation_report import Link, Reason
+from training.errors import ConfigError, EmptyClass, SplitLeakage
+
+# Phantoms share one anatomy, and some lie only 4 bits apart; their re-encoded copies lie closer.
+LIMITS = ValidationLimits(near_duplicate_bits=3)
+
+
+@pytest.fixture
+def folder(phantom_dataset: Callable[..., Path]) -> Path:
+    """A sound data folder with a manifest: three films per class in train, two in val and in test."""
+    return phantom_dataset(films_per_class={"train": 3, "val": 2, "test": 2}, size_px=160, manifest=True)
+
+
+def validate(folder: Path, limits: ValidationLimits = LIMITS, workers: int = 2) -> ValidationReport:
+    return validate_dataset(scan_folder(folder), workers=workers, limits=limits)
+
+
+def films_of(folder: Path, split: str, finding: Finding) -> list[Path]:
+    return sorted((folder / split / finding).iterdir())
+
+
+def encode(pixels: np.ndarray, extension: str = ".png") -> bytes:
+    return cv2.imencode(extension, pixels)[1].tobytes()
+
+
+def save_as_jpeg(source: Path, target: Path) -> None:
+    """The same picture, other bytes: what a second export of one film looks like."""
+    target.write_bytes(encode(cv2.imread(str(source), cv2.IMREAD_GRAYSCALE), ".jpg"))
+
+
+def found(report: ValidationReport, name: str) -> int:
+    return next(check.found for check in report.checks() if check.name.startswith(name))
+
+
+def test_a_sound_folder_is_trainable_as_a_whole(folder: Path) -> None:
+    report = validate(folder)
+
+    report.require_trainable()
+    assert report.films == 21
+    assert report.usable == scan_folder(folder)
+    assert not (report.excluded or report.pairs or report.flat)
+    assert all((check.found, check.action) == (0, "None required") for check in report.checks())
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"no picture at all", Reason.UNREADABLE),
+        (b"", Reason.UNREADABLE),
+        (encode(phantom_film(Finding.NORMAL, 1, 200), ".jpg")[:-2000], Reason.UNREADABLE),
+        (encode(phantom_film(Finding.NORMAL, 1, 200)[:99]), Reason.TOO_SMALL),
+        (encode(phantom_film(Finding.NORMAL, 1, 400)[:133]), Reason.ASPECT_RATIO),
+        (encode(phantom_film(Finding.NORMAL, 1, 401)), Reason.TOO_LARGE),
+    ],
+    ids=["text", "empty", "truncated", "small", "elongated", "large"],
+)
+def test_a_film_that_cannot_be_judged_is_excluded_with_its_reason(folder: Path, data: bytes, reason: Reason) -> None:
+    (folder / "train/Normal/faulty.png").write_bytes(data)
+
+    report = validate(folder, ValidationLimits(DecodeLimits(max_pixels=400 * 400), near_duplicate_bits=3))
+
+    report.require_trainable()
+    assert [(entry.film.relative, entry.reason) for entry in report.excluded] == [("train/Normal/faulty.png", reason)]
+    assert report.excluded[0].detail
+    assert len(report.usable) == 21
+    assert sum(check.found for check in report.checks() if check.action == "Excluded") == 1
+
+
+def test_films_at_the_limits_are_usable(folder: Path) -> None:
+    (folder / "train/Normal/smallest.png").write_bytes(encode(phantom_film(Finding.NORMAL, 1, 100)))
+    (folder / "train/Normal/longest.png").write_bytes(encode(phantom_film(Finding.NORMAL, 2, 399)[:133]))
+
+    assert len(validate(folder).usable) == 23
+
+
+def test_a_file_that_cannot_be_opened_is_excluded(folder: Path) -> None:
+    films = scan_folder(folder)
+    films[0].path.unlink()
+
+    report = validate_dataset(films, workers=2, limits=LIMITS)
+
+    assert [entry.film for entry in report.excluded] == [films[0]]
+    assert str(folder) not in report.excluded[0].detail
+
+
+def test_of_exact_copies_in_one_split_the_first_is_kept(folder: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    shutil.copy(original, original.with_name("z1.png"))
+    shutil.copy(original, original.with_name("z2.png"))
+
+    report = validate(folder)
+
+    report.require_trainable()
+    assert [(entry.film.path.name, entry.reason) for entry in report.excluded] == [
+        ("z1.png", Reason.DUPLICATE),
+        ("z2.png", Reason.DUPLICATE),
+    ]
+    assert original.name in report.excluded[0].detail
+    assert original in [film.path for film in report.usable]
+    assert [pair.link for pair in report.pairs] == [Link.EXACT, Link.EXACT]
+
+
+def test_a_film_filed_under_two_findings_is_trained_under_none(folder: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    shutil.copy(original, folder / "train/Tuberculosis/again.png")
+
+    report = validate(folder)
+
+    assert {entry.reason for entry in report.excluded} == {Reason.CONTRADICTION}
+    assert {entry.film.path for entry in report.excluded} == {original, folder / "train/Tuberculosis/again.png"}
+    assert found(report, "Same file under two findings") == 2
+
+
+def test_near_duplicates_in_one_split_are_reported_and_kept(folder: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    save_as_jpeg(original, folder / "train/Pneumonia/again.jpg")
+
+    report = validate(folder)
+
+    report.require_trainable()
+    assert len(report.usable) == 22
+    assert [(pair.link, {pair.first.path.name, pair.second.path.name}) for pair in report.pairs] == [
+        (Link.NEAR, {original.name, "again.jpg"})
+    ]
+    assert found(report, "Near duplicates in one split") == 1
+    assert found(report, "... of these under two findings") == 1
+
+
+def test_a_near_duplicate_is_paired_with_the_kept_copy_only(folder: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    shutil.copy(original, original.with_name("z.png"))
+    save_as_jpeg(original, original.with_name("again.jpg"))
+
+    near = [pair for pair in validate(folder).pairs if pair.link is Link.NEAR]
+
+    assert [{pair.first.path.name, pair.second.path.name} for pair in near] == [{original.name, "again.jpg"}]
+
+
+def test_the_same_file_in_two_splits_is_leakage(folder: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    shutil.copy(original, folder / "test/Normal/again.png")
+
+    report = validate(folder)
+
+    assert found(report, "Same file in two splits") == 1
+    with pytest.raises(SplitLeakage, match=rf"test/Normal/again\.png and train/Normal/{original.name} \(same file\)"):
+        report.require_trainable()
+
+
+def test_a_near_duplicate_in_two_splits_is_leakage(folder: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    save_as_jpeg(original, folder / "val/Normal/again.jpg")
+
+    report = validate(folder)
+
+    assert found(report, "Near duplicates in two splits") == 1
+    with pytest.raises(SplitLeakage, match=rf"train/Normal/{original.name} and val/Normal/again\.jpg \(near duplicate"):
+        report.require_trainable()
+
+
+def test_a_group_in_two_splits_is_leakage_and_its_id_stays_out_of_the_message(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    first, second = films_of(folder, "val", Finding.NORMAL)[0], films_of(folder, "test", Finding.TUBERCULOSIS)[0]
+    seeds = [path.stem.split("_")[1] for path in (first, second)]
+    text = manifest.read_text().replace(f"group{seeds[0]}", "patient Doe").replace(f"group{seeds[1]}", "patient Doe")
+    manifest.write_text(text)
+
+    report = validate(folder)
+
+    assert [(pair.link, pair.first.path, pair.second.path) for pair in report.leaks] == [(Link.GROUP, second, first)]
+    with pytest.raises(SplitLeakage) as caught:
+        report.require_trainable()
+    assert first.name in str(caught.value)
+    assert second.name in str(caught.value)
+    assert "Doe" not in str(caught.value)
+
+
+def test_a_group_within_one_split_is_no_leakage(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    seeds = [path.stem.split("_")[1] for path in films_of(folder, "train", Finding.NORMAL)]
+    text = manifest.read_text()
+    for seed in seeds:
+        text = text.replace(f"group{seed}", "one patient")
+    manifest.write_text(text)
+
+    validate(folder).require_trainable()
+
+
+def test_an_excluded_film_leaks_nothing(folder: Path) -> None:
+    for split in ("train", "test"):
+        (folder / split / "Normal/faulty.png").write_bytes(b"the same damage")
+
+    validate(folder).require_trainable()
+
+
+def test_the_leakage_message_names_ten_pairs_and_counts_the_rest(folder: Path) -> None:
+    for finding in FINDINGS:
+        for path in films_of(folder, "train", finding):
+            shutil.copy(path, folder / "test" / finding / f"again_{path.name}")
+            shutil.copy(path, folder / "val" / finding / f"again_{path.name}")
+
+    with pytest.raises(SplitLeakage, match=r"^27 pair\(s\).*and 17 more") as caught:
+        validate(folder).require_trainable()
+    assert str(caught.value).count("(same file)") == 10
+
+
+def test_blank_films_are_not_taken_for_copies_of_each_other(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        blank = np.full((160, 160), 40, np.uint8)
+        blank[rng.integers(160), rng.integers(160)] = 41
+        (folder / split / "Normal/blank.png").write_bytes(encode(blank))
+
+    report = validate(folder)
+
+    report.require_trainable()
+    assert [film.relative for film in report.flat] == ["train/Normal/blank.png", "val/Normal/blank.png"]
+    assert set(report.flat) <= set(report.usable)
+
+
+def test_the_near_duplicate_threshold_is_a_setting(folder: Path) -> None:
+    assert not validate(folder, ValidationLimits(near_duplicate_bits=0)).pairs
+    assert validate(folder, ValidationLimits(near_duplicate_bits=60)).pairs
+
+
+@pytest.mark.parametrize(("split", "finding"), [("train", Finding.PNEUMONIA), ("val", Finding.TUBERCULOSIS)])
+def test_a_class_without_a_usable_film_is_named(folder: Path, split: str, finding: Finding) -> None:
+    for path in films_of(folder, split, finding):
+        path.write_bytes(b"damaged beyond repair")
+
+    with pytest.raises(EmptyClass, match=f"{split}/{finding}"):
+        validate(folder).require_trainable()
+
+
+def test_a_class_may_be_missing_from_test(folder: Path) -> None:
+    for path in films_of(folder, "test", Finding.NORMAL):
+        path.write_bytes(b"damaged beyond repair")
+
+    validate(folder).require_trainable()
+
+
+def test_a_file_that_the_manifest_does_not_name_is_reported(folder: Path) -> None:
+    (folder / "train/Normal/new.png").write_bytes(encode(phantom_film(Finding.NORMAL, 99, 160)))
+
+    report = validate(folder)
+
+    report.require_trainable()
+    assert [film.relative for film in report.not_in_manifest] == ["train/Normal/new.png"]
+
+
+def test_the_fingerprint_names_the_content_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    fingerprint = validate(folder).data_fingerprint
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder, moved)
+
+    assert len(fingerprint) == 64
+    assert validate(
+        moved, ValidationLimits(DecodeLimits(min_side_px=165), near_duplicate_bits=0), workers=1
+    ).data_fingerprint == (fingerprint)
+
+
+@pytest.mark.parametrize("change", ["rename", "relabel", "rewrite", "add"])
+def test_the_fingerprint_changes_with_any_file(folder: Path, change: str) -> None:
+    (folder / "manifest.csv").unlink()
+    fingerprint = validate(folder).data_fingerprint
+    path = films_of(folder, "train", Finding.NORMAL)[0]
+    if change == "rename":
+        path.rename(path.with_name(f"{path.stem}_.png"))  # keeps its place in the order
+    elif change == "relabel":
+        path.rename(folder / "train/Pneumonia" / path.name)
+    elif change == "rewrite":
+        path.write_bytes(path.read_bytes() + b"\0")
+    else:
+        (path.parent / "more.png").write_bytes(b"unreadable")
+
+    assert validate(folder).data_fingerprint != fingerprint
+
+
+def test_the_report_is_written_as_json_and_as_a_table(folder: Path, tmp_path: Path) -> None:
+    (folder / "train/Normal/faulty.png").write_bytes(b"no picture")
+    save_as_jpeg(films_of(folder, "train", Finding.NORMAL)[1], folder / "val/Normal/again.jpg")
+    report = validate(folder)
+
+    report.write(tmp_path / "new" / "out")
+
+    summary = json.loads((tmp_path / "new/out/validation_report.json").read_text())
+    assert (summary["films"], summary["usable"]) == (23, 22)
+    assert summary["data_fingerprint"] == report.data_fingerprint
+    assert summary["usable_per_class"]["val"] == {"Normal": 3, "Pneumonia": 2, "Tuberculosis": 2}
+    assert summary["excluded"][0]["file"] == "train/Normal/faulty.png"
+    assert summary["pairs"][0]["crosses_splits"] is True
+    assert summary["limits"]["near_duplicate_bits"] == 3
+    document = (tmp_path / "new/out/validation_report.md").read_text()
+    assert report.table() in document
+    assert "22 of 23 films (95.65 %) are usable." in document
+    assert "train/Normal/faulty.png: unreadable" in document
+    assert str(folder) not in json.dumps(summary) + document
+
+
+def test_the_lists_of_a_broken_folder_are_capped_and_leaks_come_first(folder: Path, tmp_path: Path) -> None:
+    original = films_of(folder, "train", Finding.NORMAL)[0]
+    for index in range(120):
+        (folder / f"train/Normal/faulty{index}.png").write_bytes(f"fault {index}".encode())
+        shutil.copy(original, folder / f"train/Normal/z{index}.png")
+    save_as_jpeg(original, folder / "val/Normal/again.jpg")
+
+    validate(folder).write(tmp_path)
+
+    summary = json.loads((tmp_path / "validation_report.json").read_text())
+    assert len(summary["excluded"]) == len(summary["pairs"]) == summary["listed_at_most"] == 100
+    assert summary["pairs"][0]["second"] == "val/Normal/again.jpg"
+    assert summary["checks"][0]["found"] == 120
+    assert "- and 140 more" in (tmp_path / "validation_report.md").read_text()
+
+
+def test_the_command_prints_the_table_of_a_sound_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["--data", str(folder), "--out", str(tmp_path), "--workers", "1", "--near-duplicate-bits", "3"])
+
+    assert code == 0
+    assert "21 of 21 films (100.00 %) are usable." in capsys.readouterr().out
+
+
+def test_the_command_writes_the_report_before_it_fails_on_leakage(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(films_of(folder, "train", Finding.NORMAL)[0], folder / "test/Normal/again.png")
+
+    code = main(["--data", str(folder), "--out", str(tmp_path), "--near-duplicate-bits", "3"])
+
+    printed = capsys.readouterr()
+    assert code == 1
+    assert "SplitLeakage: 1 pair(s)" in printed.err
+    assert "test/Normal/again.png" in printed.err
+    assert "Same file in two splits" in printed.out
+    assert "test/Normal/again.png" in (tmp_path / "validation_report.json").read_text()
+
+
+@pytest.mark.parametrize("options", [("--near-duplicate-bits", "-1"), ("--near-duplicate-bits", "256"), ("--workers", "0")])
+def test_the_command_refuses_settings_out_of_range(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
+) -> None:
+    assert main(["--data", str(folder), "--out", str(tmp_path), *options]) == 1
+    assert "ConfigError" in capsys.readouterr().err
+
+
+def test_a_negative_flatness_is_refused() -> None:
+    with pytest.raises(ConfigError, match="flat_grey_levels"):
+        ValidationLimits(flat_grey_levels=-1.0)

@@ -1,0 +1,69 @@
+"""What a retraining decided is carried out once, however often that is begun: without training, by the real registry."""
+
+import json
+import shutil
+
+import pytest
+
+from export.registry_state import read_state
+from service.model.loading import ServingChoice
+from service.model.manifest import MANIFEST_NAME, ModelBundle
+from training.retraining.run import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
+
+pytestmark = pytest.mark.slow
+
+NOTE = "Challenger chest-xray-1.1.0, trained from chest-xray-1.0.0 because of Asked for (a reason)."
+
+
+@pytest.fixture
+def places(tmp_path, bundle_path):
+    """The folder of a run whose challenger is exported, and the releases."""
+    folder, models = tmp_path / "runs" / "retrain-1.0.0-0123", tmp_path / "models"
+    shutil.copytree(bundle_path, models / "chest-xray-1.0.0")
+    challenger = folder / "bundle" / "chest-xray-1.1.0"
+    shutil.copytree(bundle_path, challenger)
+    manifest = json.loads((challenger / MANIFEST_NAME).read_text("utf-8"))
+    (challenger / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": "1.1.0"}))
+    return folder, models
+
+
+def settled(folder, promoted):
+    decision = {"challenger": "chest-xray-1.1.0", "promoted": promoted, "verdict": "as the test wants it"}
+    settle(folder, decision, NOTE, mlflow=None)
+    return decision
+
+
+def test_a_challenger_is_released_and_promoted_once(places):
+    folder, models = places
+    decision = settled(folder, promoted=True)
+    assert unfinished(folder.parent) == [folder] and decided(folder) is None
+    carry_out(folder, models)
+    assert unfinished(folder.parent) == [] and decided(folder) == decision
+    settled(folder, promoted=True)  # as if it had been killed before it noted that it is over
+    carry_out(folder, models)
+    state = read_state(models)
+    assert state.choice == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
+    assert [entry.event for entry in state.log] == ["promoted"] and NOTE in state.log[0].note
+    assert ModelBundle.open(models / "chest-xray-1.1.0").manifest.version == "1.1.0"
+
+
+def test_what_was_rolled_back_meanwhile_is_not_promoted_again(places):
+    from export.registry import main
+
+    folder, models = places
+    settled(folder, promoted=True)
+    carry_out(folder, models)
+    assert main(["--models", str(models), "rollback"]) == 0
+    settled(folder, promoted=True)
+    carry_out(folder, models)
+    assert read_state(models).choice == ServingChoice("chest-xray-1.0.0", ())
+
+
+def test_why_the_champion_stays_is_noted_once(places):
+    folder, models = places
+    for _ in range(2):
+        settled(folder, promoted=False)
+        assert carry_out(folder, models) == NOTE
+    assert [(entry.event, entry.note) for entry in read_state(models).log] == [("kept", NOTE)]
+    assert not (models / "chest-xray-1.1.0").exists()
+    assert (folder / DECISION_NAME).exists() and not (folder / PENDING_NAME).exists()

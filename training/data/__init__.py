@@ -1,0 +1,1 @@
+"""A folder of films -> batches of model inputs."""

@@ -1,0 +1,58 @@
+"""Films whose lungs or surroundings were exchanged, so that a network learns to look at the lungs (training only).
+
+What lies outside the lungs - markers, borders, collimation, the hospital's processing - tells the source, and where source and
+class go together it tells the class as well. Films are uint8 [S, S], lungs bool [S, S]. Every draw comes from the generator.
+"""
+
+import cv2
+import numpy as np
+
+from training.data.augmentation import Film
+from training.lungs.geometry import SMALLEST_LUNGS, Lungs, moved_onto, widened
+
+# Signs at the pleura, the hila and the costophrenic angles lie on the outline or just outside it, so that what counts as
+# lung is widened by up to this share of the side.
+_WIDEST_MARGIN = 0.06
+
+
+def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lungs, rng: np.random.Generator) -> Film:
+    """Keep the lungs of `film`; put around them, half of the time, another film, its lungs in the same place, else no picture.
+
+    other: of any class. Unusable outlines leave `film` unchanged.
+    """
+    if lungs.mean() < SMALLEST_LUNGS:
+        return film
+    if rng.random() < 0.5 and other_lungs.mean() >= SMALLEST_LUNGS:
+        surroundings = moved_onto(other, other_lungs, lungs)
+    else:
+        surroundings = _without_picture(film, rng)
+    return _blend(film, surroundings, _widened(lungs, rng), rng)
+
+
+def hollow_out(film: Film, lungs: Lungs, rng: np.random.Generator) -> Film | None:
+    """Put something without signs of disease in place of the lungs. None where the outline is unusable."""
+    if lungs.mean() < SMALLEST_LUNGS:
+        return None
+    return _blend(_without_picture(film, rng), film, _widened(lungs, rng), rng)
+
+
+def _without_picture(film: Film, rng: np.random.Generator) -> Film:
+    """A flat grey, noise, or the film blurred until nothing but its shading is left."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return np.full_like(film, rng.integers(0, 256))
+    if kind == 1:
+        level, spread = rng.uniform(40, 215), rng.uniform(5, 60)
+        return np.clip(rng.normal(level, spread, film.shape), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.GaussianBlur(film, (0, 0), film.shape[0] * rng.uniform(0.08, 0.2)), dtype=np.uint8)
+
+
+def _widened(lungs: Lungs, rng: np.random.Generator) -> Lungs:
+    return widened(lungs, int(lungs.shape[0] * rng.uniform(0.01, _WIDEST_MARGIN)))
+
+
+def _blend(inside: Film, outside: Film, region: Lungs, rng: np.random.Generator) -> Film:
+    """`inside` where region is 1, fading into `outside`: a sharp edge would itself be a sign to learn."""
+    softness = region.shape[0] * rng.uniform(0.004, 0.03)
+    share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), softness)
+    return np.asarray(outside + share * (inside.astype(np.float32) - outside) + 0.5, dtype=np.uint8)

@@ -1,0 +1,188 @@
+"""The validation pass before training: every film is read once, damaged ones are left out, leaks between splits are found.
+
+`python -m training.data.validation --data DIR --out DIR` writes the report and exits with 1 if nothing may be trained.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, ImageTooSmall, InputError
+from service.film.film import Radiograph
+from training.data.duplicates import Hash, close_pairs, difference_hash, thumbnail
+from training.data.folder import FilmFile, fingerprint, scan_folder
+from training.data.validation_report import ExcludedFilm, FilmPair, Link, Reason, ValidationLimits, ValidationReport
+from training.errors import ConfigError, DatasetError
+
+__all__ = ["ValidationLimits", "ValidationReport", "main", "validate_dataset"]
+
+_DECODE_SIDE_PX = 256  # ample for a 17 x 16 thumbnail; a large JPEG is still read to its end, so damage is seen
+
+_REASONS: tuple[tuple[type[InputError], Reason], ...] = (
+    (ImageTooSmall, Reason.TOO_SMALL),
+    (ImageTooLarge, Reason.TOO_LARGE),
+    (AspectRatioTooExtreme, Reason.ASPECT_RATIO),
+    (InputError, Reason.UNREADABLE),
+)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A film that can be judged. picture: its difference hash, None for a nearly constant film."""
+
+    film: FilmFile
+    sha256: str
+    picture: Hash | None
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A film that cannot. sha256: of its bytes, empty if not even those could be read."""
+
+    excluded: ExcludedFilm
+    sha256: str
+
+
+def validate_dataset(films: Sequence[FilmFile], *, workers: int, limits: ValidationLimits | None = None) -> ValidationReport:
+    """Read every film once, with `workers` threads (decoding and hashing release the GIL), and judge the whole.
+
+    Faults of the data raise nothing here: they are in the report, to be written before its require_trainable() draws the
+    consequence. Raises ConfigError for less than one worker.
+    """
+    limits = limits or ValidationLimits()
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}; validation needs at least 1 thread.")
+    films = sorted(films, key=lambda film: film.relative)
+    with ThreadPoolExecutor(max_workers=workers) as threads:
+        inspections = threads.map(partial(_inspect, limits=limits), films)
+        seen = list(tqdm(inspections, total=len(films), desc="Validating films", unit="film", disable=None))
+    refused = [film for film in seen if isinstance(film, _Refused)]
+    decoded = [film for film in seen if isinstance(film, _Decoded)]
+    duplicates = list(_excluded_copies(decoded))
+    left_out = {entry.film for entry in duplicates}
+    kept = [entry for entry in decoded if entry.film not in left_out]
+    pairs = (*_copies_in_one_split(decoded), *_copies_across_splits(kept), *_near_pairs(kept, limits), *_shared_groups(kept))
+    digests = [(film.relative, entry.sha256) for film, entry in zip(films, seen, strict=True)]
+    return ValidationReport(
+        films=len(films),
+        usable=tuple(entry.film for entry in kept),
+        excluded=tuple(sorted([*(r.excluded for r in refused), *duplicates], key=lambda entry: entry.film.relative)),
+        pairs=tuple(pairs),
+        flat=tuple(entry.film for entry in kept if entry.picture is None),
+        data_fingerprint=fingerprint(digests),
+        limits=limits,
+    )
+
+
+def _inspect(film: FilmFile, limits: ValidationLimits) -> _Decoded | _Refused:
+    try:
+        data = film.path.read_bytes()
+    except OSError as fault:
+        detail = f"The file cannot be opened ({fault.strerror}); check its permissions."
+        return _Refused(ExcludedFilm(film, Reason.UNREADABLE, detail), "")
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        pixels = Radiograph.from_bytes(data, decode_side_px=_DECODE_SIDE_PX, limits=limits.decode).pixels
+    except InputError as fault:
+        reason = next(reason for kind, reason in _REASONS if isinstance(fault, kind))
+        return _Refused(ExcludedFilm(film, reason, str(fault)), sha256)
+    small = thumbnail(pixels)
+    is_flat = float(small.std()) < limits.flat_grey_levels
+    return _Decoded(film, sha256, None if is_flat else difference_hash(small))
+
+
+def _copies_by_split(decoded: Iterable[_Decoded]) -> Iterator[list[FilmFile]]:
+    """The films of one split that are the same file, at least two of them, in order."""
+    copies: dict[tuple[str, str], list[FilmFile]] = defaultdict(list)
+    for entry in decoded:
+        copies[entry.sha256, entry.film.split].append(entry.film)
+    return (films for films in copies.values() if len(films) > 1)
+
+
+def _excluded_copies(decoded: Iterable[_Decoded]) -> Iterator[ExcludedFilm]:
+    for first, *later in _copies_by_split(decoded):
+        if all(film.finding is first.finding for film in later):
+            for film in later:
+                yield ExcludedFilm(film, Reason.DUPLICATE, f"It is the same file as {first.relative}.")
+        else:
+            # Which label is right is not ours to guess, so none of the copies is trained on.
+            names = ", ".join(film.relative for film in (first, *later))
+            for film in (first, *later):
+                yield ExcludedFilm(film, Reason.CONTRADICTION, f"These are one file: {names}.")
+
+
+def _copies_in_one_split(decoded: Iterable[_Decoded]) -> Iterator[FilmPair]:
+    for first, *later in _copies_by_split(decoded):
+        for film in later:
+            yield FilmPair(Link.EXACT, first, film, 0)
+
+
+def _copies_across_splits(kept: Iterable[_Decoded]) -> Iterator[FilmPair]:
+    """Each kept film is the only copy in its split, so every pair of copies crosses splits."""
+    copies: dict[str, list[FilmFile]] = defaultdict(list)
+    for entry in kept:
+        copies[entry.sha256].append(entry.film)
+    for films in copies.values():
+        for first, second in combinations(films, 2):
+            yield FilmPair(Link.EXACT, first, second, 0)
+
+
+def _near_pairs(kept: Iterable[_Decoded], limits: ValidationLimits) -> Iterator[FilmPair]:
+    comparable = [entry for entry in kept if entry.picture is not None]
+    if not comparable:
+        return
+    hashes = np.stack([entry.picture for entry in comparable if entry.picture is not None])
+    for i, j, distance_bits in close_pairs(hashes, limits.near_duplicate_bits):
+        if comparable[i].sha256 != comparable[j].sha256:
+            yield FilmPair(Link.NEAR, comparable[i].film, comparable[j].film, distance_bits)
+
+
+def _shared_groups(kept: Iterable[_Decoded]) -> Iterator[FilmPair]:
+    """For each group and two splits that share it: the first film of either, as witnesses."""
+    witnesses: dict[str, dict[str, FilmFile]] = defaultdict(dict)
+    for entry in kept:
+        if entry.film.group is not None:
+            witnesses[entry.film.group].setdefault(entry.film.split, entry.film)
+    for by_split in witnesses.values():
+        for first, second in combinations(by_split.values(), 2):
+            yield FilmPair(Link.GROUP, first, second, None)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Validate one data folder and print the table. Returns the exit code: 0, or 1 if nothing may be trained."""
+    parser = argparse.ArgumentParser(prog="python -m training.data.validation", description="Validate a data folder.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/, val/ and optionally test/")
+    parser.add_argument("--out", type=Path, required=True, help="where the report is written")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding threads (default: one per core)")
+    parser.add_argument(
+        "--near-duplicate-bits",
+        type=int,
+        default=ValidationLimits.near_duplicate_bits,
+        help="largest Hamming distance of two copies, of 256 bits (default: %(default)s)",
+    )
+    options = parser.parse_args(argv)
+    try:
+        limits = ValidationLimits(near_duplicate_bits=options.near_duplicate_bits)
+        report = validate_dataset(scan_folder(options.data), workers=options.workers, limits=limits)
+        report.write(options.out)
+        print(report.table())
+        report.require_trainable()
+    except (ConfigError, DatasetError) as fault:
+        print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Films -> probabilities of an exported bundle."""

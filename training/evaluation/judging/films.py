@@ -1,0 +1,121 @@
+"""Films of a split -> probabilities, as a client of the service would get them: its decoder, its model input, its predictor.
+
+Films go through the graph one by one, so that the numbers depend neither on the thread count nor on a batch size.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from service.film.errors import InputError
+from service.film.preprocessing import decode, to_model_input
+from service.model.decision import NOTHING_OBSERVED, Observed
+from service.model.findings import FINDINGS
+from service.model.observer import Observer
+from service.model.predictor import Predictor
+from training.data.folder import FilmFile, fingerprint
+from training.data.parallel import each_of
+from training.errors import ConfigError, DatasetNotFound, EmptyClass
+from training.evaluation.measures.confusion import Floats
+from training.evaluation.measures.metrics import Judgements
+
+_OUTPUTS = ("probabilities", "logits", "embedding")
+
+
+@dataclass(frozen=True)
+class JudgedFilm:
+    """A film and what the graph says of it.
+
+    probabilities: calibrated, float [C], order of FINDINGS; logits: before the temperature, float [C];
+    embedding: pooled features, float32 [E]; observed: what else the service's decision takes into account.
+    """
+
+    film: FilmFile
+    probabilities: Floats
+    logits: Floats
+    embedding: npt.NDArray[np.float32]
+    observed: Observed = NOTHING_OBSERVED
+
+
+@dataclass(frozen=True)
+class RefusedFilm:
+    """A film that the service would refuse. reason: the name of the error class."""
+
+    film: FilmFile
+    reason: str
+
+
+@dataclass(frozen=True)
+class JudgedSplit:
+    """One split, judged. fingerprint: SHA-256 (hex) over path and SHA-256 of every file, in order of path."""
+
+    judged: tuple[JudgedFilm, ...]
+    refused: tuple[RefusedFilm, ...]
+    fingerprint: str
+
+    def judgements(self) -> Judgements:
+        """The arrays that figures are computed from; a film without a known group is a group of its own."""
+        return Judgements(
+            labels=np.array([FINDINGS.index(each.film.finding) for each in self.judged]),
+            probabilities=np.stack([each.probabilities for each in self.judged]),
+            sources=tuple(each.film.source for each in self.judged),
+            groups=tuple(each.film.group or each.film.relative for each in self.judged),
+        )
+
+    def only(self, relatives: Collection[str]) -> "JudgedSplit":
+        """Of the judged films, those with these paths."""
+        return replace(self, judged=tuple(each for each in self.judged if each.film.relative in relatives))
+
+    def uncalibrated(self) -> Judgements:
+        """The same with the probabilities that the network gave before its temperature was fitted."""
+        return replace(self.judgements(), probabilities=softmax(np.stack([each.logits for each in self.judged]), axis=1))
+
+
+def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, observer: Observer | None = None) -> JudgedSplit:
+    """Read and predict every film, `threads` at a time, with a progress bar.
+
+    A film that the service would refuse is kept apart with its reason. observer: of the same bundle; without one, what it
+    would see of the films stays unknown. Raises ConfigError for less than one thread, DatasetNotFound without films and
+    EmptyClass if every one was refused.
+    """
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}; evaluation needs at least 1.")
+    if not films:
+        raise DatasetNotFound("The split holds no films; name one that does with --split.")
+    films = sorted(films, key=lambda film: film.relative)
+    seen = list(each_of(films, lambda film: _judge_one(predictor, observer, film), threads=threads, title="Judging films"))
+    judged = tuple(result for result, _ in seen if isinstance(result, JudgedFilm))
+    refused = tuple(result for result, _ in seen if isinstance(result, RefusedFilm))
+    if not judged:
+        first = refused[0]
+        raise EmptyClass(
+            f"All {len(films)} films of the split were refused, {first.film.relative} as {first.reason}; check the folder."
+        )
+    return JudgedSplit(
+        judged, refused, fingerprint((film.relative, digest) for film, (_, digest) in zip(films, seen, strict=True))
+    )
+
+
+def _judge_one(predictor: Predictor, observer: Observer | None, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:
+    """The verdict on one film, and the SHA-256 of its bytes."""
+    data = film.path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    spec = predictor.manifest.preprocess
+    try:
+        radiograph = decode(data, spec)
+    except InputError as fault:
+        return RefusedFilm(film, type(fault).__name__), digest
+    image = to_model_input(radiograph, spec)
+    values = {name: rows[0] for name, rows in predictor.predict(image[None], _OUTPUTS).items()}
+    judged = JudgedFilm(
+        film=film,
+        probabilities=values["probabilities"].astype(np.float64),
+        logits=values["logits"].astype(np.float64),
+        embedding=values["embedding"],
+        observed=observer.observe(radiograph, image, values["embedding"]) if observer else NOTHING_OBSERVED,
+    )
+    return judged, digest

@@ -1,0 +1,1 @@
+"""Measures of probabilities, maps and embeddings: arrays in, numbers out."""

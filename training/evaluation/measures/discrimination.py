@@ -1,0 +1,104 @@
+"""How well scores rank: areas under the ROC and precision-recall curves, and points of the ROC curve. Knows no calibration."""
+
+import numpy as np
+import numpy.typing as npt
+
+from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
+
+# Below float32's smallest normal number a softmax output is 0; the floor keeps logarithms finite.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+_ROUNDING = 1e-9
+
+
+def auc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
+    """Probability that a positive film scores above a negative one, ties counting half (Hanley & McNeil 1982).
+
+    positive, scores: [N]; weights: [..., N], each film's share (default: 1 each). Returns [...]; NaN without a positive or
+    without a negative film.
+    """
+    positives, negatives = _by_score(positive, scores, weights)
+    below = np.cumsum(negatives, axis=-1) - negatives / 2
+    return ratio(np.sum(positives * below, axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1))
+
+
+def average_precision(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
+    """Mean precision over the positives' ranks: the area under the precision-recall curve as a step function.
+
+    Shapes as in `auc`; films of equal score are called together. NaN without a positive film.
+    """
+    positives, negatives = _by_score(positive, scores, weights)
+    hits = np.cumsum(positives[..., ::-1], axis=-1)
+    called = hits + np.cumsum(negatives[..., ::-1], axis=-1)
+    # A score that no resampled film has adds no recall, so its undefined precision must not spoil the sum.
+    precision = np.nan_to_num(ratio(hits, called))
+    return ratio(np.sum(positives[..., ::-1] * precision, axis=-1), positives.sum(axis=-1))
+
+
+def sensitivity_at_specificity(
+    positive: npt.NDArray[np.bool_], scores: Floats, specificity: float, weights: Floats | None = None
+) -> Floats:
+    """The highest sensitivity among thresholds whose specificity is at least as given; shapes as in `auc`.
+
+    The threshold is chosen on the very films that it is judged on: a property of the curve, not of a threshold in use.
+    """
+    sensitivities, specificities = _roc(positive, scores, weights)
+    # A share of whole films may miss the wanted one by a rounding error.
+    return _best(sensitivities, specificities >= specificity - _ROUNDING)
+
+
+def specificity_at_sensitivity(
+    positive: npt.NDArray[np.bool_], scores: Floats, sensitivity: float, weights: Floats | None = None
+) -> Floats:
+    """The highest specificity among thresholds whose sensitivity is at least as given; see `sensitivity_at_specificity`."""
+    sensitivities, specificities = _roc(positive, scores, weights)
+    return _best(specificities, sensitivities >= sensitivity - _ROUNDING)
+
+
+def one_vs_rest_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
+    """AUC of each class against all others; probabilities [N, C] -> [..., C]."""
+    classes = range(probabilities.shape[1])
+    return np.stack([auc(labels == c, probabilities[:, c], weights) for c in classes], axis=-1)
+
+
+def macro_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
+    """Mean of the defined one-vs-rest areas; weights: [..., N]. Returns [...]."""
+    return mean_of_defined(one_vs_rest_auc(labels, probabilities, weights))
+
+
+def pair_auc(labels: Labels, probabilities: Floats, positive: int, negative: int, weights: Floats | None = None) -> Floats:
+    """AUC of one class against one other, on their films only; the score is the log odds of the two.
+
+    The third class plays no part: a film that is called neither is still ranked by which of the two it resembles more.
+    """
+    of_pair = (labels == positive) | (labels == negative)
+    likely = np.log(np.maximum(probabilities[of_pair], _SMALLEST))
+    shares = None if weights is None else weights[..., of_pair]
+    return auc(labels[of_pair] == positive, likely[:, positive] - likely[:, negative], shares)
+
+
+def _by_score(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    """Weight of the positive and of the negative films at each distinct score, ascending: two arrays [..., T]."""
+    weights = np.ones(len(scores)) if weights is None else weights
+    if len(scores) == 0:
+        return np.zeros((*weights.shape[:-1], 0)), np.zeros((*weights.shape[:-1], 0))
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    ordered = weights[..., order]
+    positives = np.add.reduceat(ordered * positive[order], starts, axis=-1)
+    return positives, np.add.reduceat(ordered * ~positive[order], starts, axis=-1)
+
+
+def _roc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    """Sensitivity and specificity of "positive from this score on", ascending, and of calling none: two arrays [..., T + 1]."""
+    positives, negatives = _by_score(positive, scores, weights)
+    nothing = np.zeros((*positives.shape[:-1], 1))
+    missed = np.concatenate([nothing, np.cumsum(positives, axis=-1)], axis=-1)
+    cleared = np.concatenate([nothing, np.cumsum(negatives, axis=-1)], axis=-1)
+    return 1 - ratio(missed, missed[..., -1:]), ratio(cleared, cleared[..., -1:])
+
+
+def _best(values: Floats, allowed: npt.NDArray[np.bool_]) -> Floats:
+    """Largest value where allowed, [..., T] -> [...]; NaN where the values are undefined."""
+    best = np.where(allowed, values, -np.inf).max(axis=-1)
+    return np.where(np.isfinite(best), best, np.nan)

@@ -1,0 +1,156 @@
+"""Every figure of one evaluation, as plain JSON values: headline, per class, per source, with 95 % intervals.
+
+Truth and probabilities in, numbers out: knows no files, bundles or pictures.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.model.findings import FINDINGS, Finding
+from training.evaluation.measures.bootstrap import FigurePath, Statistics
+from training.evaluation.measures.calibration import one_vs_rest_ece
+from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
+from training.evaluation.measures.discrimination import auc, average_precision, one_vs_rest_auc
+from training.evaluation.measures.intervals import interval_figures
+from training.evaluation.measures.within_source import within_source_auc
+
+_COUNTED = ("precision", "recall", "specificity", "f1")
+_TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """What was true and what the model said, film by film.
+
+    labels: int [N], indices into FINDINGS; probabilities: [N, C], calibrated; sources: [N], "" if unknown;
+    groups: [N], films of one patient share one.
+    """
+
+    labels: Labels
+    probabilities: Floats
+    sources: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        if n == 0 or self.probabilities.shape != (n, len(FINDINGS)) or {len(self.sources), len(self.groups)} != {n}:
+            raise ValueError(
+                f"{n} labels need probabilities [{n}, {len(FINDINGS)}], {n} sources and {n} groups; found "
+                f"{list(self.probabilities.shape)}, {len(self.sources)} and {len(self.groups)}"
+            )
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The most probable finding, int [N]: the balanced operating point."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def confusion(self) -> ConfusionMatrix:
+        """The one confusion matrix, unweighted."""
+        return ConfusionMatrix.of(self.labels, self.predicted, len(FINDINGS))
+
+    @property
+    def source_names(self) -> list[str]:
+        """Every source once, sorted."""
+        return sorted(set(self.sources))
+
+    def of_source(self, source: str) -> npt.NDArray[np.bool_]:
+        """Which films come from `source`, bool [N]."""
+        return np.array([name == source for name in self.sources])
+
+
+def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """All figures of `judgements`; undefined ones are None. resamples: bootstrap draws over groups; seed: of those draws.
+
+    Each level holds plain values and, beside them, `interval_95`: {figure: [low, high]}.
+    """
+
+    matrix = judgements.confusion
+    measured: dict[str, Any] = {
+        "n": len(judgements.labels),
+        "groups": len(set(judgements.groups)),
+        "bootstrap": {"resamples": resamples, "seed": seed, "over": "groups", "level": 0.95},
+        "confusion_matrix": {
+            "rows": "truth",
+            "columns": "prediction",
+            "findings": list(FINDINGS),
+            "counts": matrix.counts.astype(int).tolist(),
+        },
+        "per_class": {finding.value: {"support": int(n)} for finding, n in zip(FINDINGS, matrix.support, strict=True)},
+        "per_source": {source: _counts_of(judgements, source) for source in judgements.source_names},
+        "per_source_and_class": {
+            source: {name: {"support": n} for name, n in _counts_of(judgements, source)["support"].items()}
+            for source in judgements.source_names
+        },
+    }
+    return interval_figures(film_statistics(judgements), judgements.groups, seed=seed, resamples=resamples, into=measured)
+
+
+def film_statistics(judgements: Judgements) -> Statistics:
+    """Every figure of `measure`, as a function of how often each film is counted."""
+
+    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
+        return {
+            **_overall_and_per_class(judgements, weights),
+            **_per_source(judgements, weights),
+        }
+
+    return statistics
+
+
+def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
+    labels, probabilities = judgements.labels, judgements.probabilities
+    matrix = ConfusionMatrix.of(labels, judgements.predicted, len(FINDINGS), weights)
+    precisions = [average_precision(labels == c, probabilities[:, c], weights) for c in range(len(FINDINGS))]
+    of_classes = {
+        **{name: getattr(matrix, name) for name in _COUNTED},
+        "auc": one_vs_rest_auc(labels, probabilities, weights),
+        "average_precision": np.stack(precisions, axis=-1),
+        "ece": one_vs_rest_ece(labels, probabilities, weights),
+    }
+    macro = {name: matrix.macro(per_class) for name, per_class in of_classes.items()}
+    figures: dict[FigurePath, Floats] = {
+        ("headline", "accuracy"): matrix.accuracy,
+        ("headline", "macro_auc"): macro["auc"],
+        ("headline", "macro_f1"): macro["f1"],
+        ("headline", "tuberculosis_recall"): matrix.recall[..., _TUBERCULOSIS],
+        ("headline", "macro_ece"): macro["ece"],
+    }
+    for name, per_class in of_classes.items():
+        figures["macro", name] = macro[name]
+        figures["weighted", name] = matrix.weighted(per_class)
+        figures |= {("per_class", finding.value, name): per_class[..., index] for index, finding in enumerate(FINDINGS)}
+    return figures
+
+
+def _per_source(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
+    """Figures that a source can bear: accuracy, recall of its classes, AUC between each two of them, and each class against
+    the source's others; where it has no others, recall alone says something.
+    """
+    figures: dict[FigurePath, Floats] = {}
+    for source in judgements.source_names:
+        chosen = judgements.of_source(source)
+        labels, probabilities, shares = judgements.labels[chosen], judgements.probabilities[chosen], weights[..., chosen]
+        matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), shares)
+        figures["per_source", source, "accuracy"] = matrix.accuracy
+        present = [index for index in range(len(FINDINGS)) if np.any(labels == index)]
+        for index in present:
+            name = FINDINGS[index].value
+            figures["per_source", source, "recall", name] = matrix.recall[..., index]
+            of_class = {"recall": matrix.recall[..., index]}
+            if len(present) > 1:
+                of_class |= {figure: getattr(matrix, figure)[..., index] for figure in _COUNTED}
+                of_class["auc"] = auc(labels == index, probabilities[:, index], shares)
+            figures |= {("per_source_and_class", source, name, figure): value for figure, value in of_class.items()}
+    areas = within_source_auc(judgements.labels, judgements.probabilities, judgements.sources, weights)
+    return figures | {("per_source", source, "auc", pair): area for (source, pair), area in areas.items()}
+
+
+def _counts_of(judgements: Judgements, source: str) -> dict[str, Any]:
+    labels = judgements.labels[judgements.of_source(source)]
+    support = {finding.value: int(np.sum(labels == index)) for index, finding in enumerate(FINDINGS)}
+    return {"n": len(labels), "support": {name: n for name, n in support.items() if n}}

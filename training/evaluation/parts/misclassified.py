@@ -1,0 +1,137 @@
+"""The films that the model gets wrong, most confident first, with what each call rests on (Grad-CAM).
+
+The pictures go into one file that stays on this machine; metrics.json and the report get counts alone.
+"""
+
+import base64
+import html
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from service.film.preprocessing import decode, to_model_input
+from service.model.findings import FINDINGS, Finding
+from service.model.grad_cam import GradCam
+from service.model.heatmap import OVERLAY_SIDE_PX, overlay_png
+from training.evaluation.judging.films import JudgedFilm
+from training.evaluation.measures.intervals import plain
+from training.evaluation.part import Evidence, Measured, Part, draw_nothing
+from training.evaluation.parts.operating_points import decide_films
+from training.evaluation.report.html_page import html_page
+from training.evaluation.report.tables import misclassified_table
+
+FILE_NAME = "misclassified.html"
+
+# A wrong call that its reader would hardly doubt.
+CONFIDENT = 0.9
+
+_BANNER = (
+    "This file shows films of patients. It stays on this machine: do not publish it, send it or put it under version control."
+)
+
+
+def _measure(evidence: Evidence) -> Measured:
+    """Counts of the errors; writes their films into the evidence's local folder."""
+    split = evidence.judged()
+    decisions = decide_films(split, evidence.bundle.manifest)
+    wrong = [
+        (film, film.probabilities.max(), decision.review_reasons)
+        for film, decision in zip(split.judged, decisions, strict=True)
+        if _called(film) is not film.film.finding
+    ]
+    wrong.sort(key=lambda each: -each[1])
+    _write_page(evidence, [(film, [reason.value for reason in reasons]) for film, _, reasons in wrong])
+    by_error: dict[tuple[Finding, Finding], list[JudgedFilm]] = defaultdict(list)
+    for film, *_ in wrong:
+        by_error[film.film.finding, _called(film)].append(film)
+    confident = [reasons for _, confidence, reasons in wrong if confidence >= CONFIDENT]
+    return {
+        "films": len(wrong),
+        "judged": len(split.judged),
+        "confident_from": CONFIDENT,
+        "confident": len(confident),
+        "confident_without_review": sum(not reasons for reasons in confident),
+        "without_review": sum(not reasons for *_, reasons in wrong),
+        "by_error": [
+            {
+                "truth": truth.value,
+                "called": called.value,
+                "films": len(films),
+                "median_confidence": plain(np.median([film.probabilities.max() for film in films])),
+                "sources": dict(Counter(film.film.source for film in films).most_common()),
+            }
+            for (truth, called), films in sorted(by_error.items(), key=lambda item: -len(item[1]))
+        ],
+    }
+
+
+def _describe(values: Measured) -> str:
+    if not values["films"]:
+        return f"None of {values['judged']} films."
+    return "\n\n".join(
+        [
+            f"{values['films']} of {values['judged']} films; {values['without_review']} of them were not sent to a person. On "
+            f"{values['confident']} the wrong finding had a probability of at least {values['confident_from']}, "
+            f"{values['confident_without_review']} of these without review. Some are the label's errors: see the limits of the "
+            "sources.",
+            misclassified_table(values),
+        ]
+    )
+
+
+def _called(film: JudgedFilm) -> Finding:
+    return FINDINGS[int(film.probabilities.argmax())]
+
+
+def _write_page(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> None:
+    evidence.local.mkdir(parents=True, exist_ok=True)
+    manifest = evidence.bundle.manifest
+    title = f"Misclassified films, {manifest.name} {manifest.version}, {evidence.split} split"
+    body = [
+        f'<p class="warning">{_BANNER}</p>',
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{len(wrong)} of {len(evidence.judged().judged)} films, most confident first. Left the film, right what speaks for "
+        "the finding it was called (Grad-CAM, red is strongest).</p>",
+        '<div class="films">',
+        *_cards(evidence, wrong),
+        "</div>",
+    ]
+    (evidence.local / FILE_NAME).write_text(html_page(title, "\n".join(body)), encoding="utf-8")
+
+
+def _cards(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Iterator[str]:
+    if not wrong:
+        return
+    grad_cam, spec = GradCam.from_bundle(evidence.bundle), evidence.bundle.manifest.preprocess
+    for film, reasons in tqdm(wrong, desc="Explaining misclassified films", unit="film", disable=None):
+        pixels = decode(film.film.path.read_bytes(), spec)
+        features = evidence.predictor.predict(to_model_input(pixels, spec)[None], ("features",))["features"][0]
+        called = _called(film)
+        plain_film = _small_png(pixels.pixels)
+        overlay = overlay_png(pixels.pixels, grad_cam.grid(features, called))
+        probabilities = ", ".join(f"{f.value} {p:.3f}" for f, p in zip(FINDINGS, film.probabilities, strict=True))
+        review = f"sent to a person ({', '.join(reasons)})" if reasons else "not sent to a person"
+        yield (
+            f'<figure><div class="pair">{_image(plain_film, "the film")}{_image(overlay, f"what speaks for {called.value}")}'
+            f"</div><figcaption><b>{film.film.finding.value}</b> called <b>{called.value}</b>, "
+            f"{film.probabilities.max():.3f}<br>{probabilities}<br>{review}<br>"
+            f"<small>{html.escape(film.film.source)}: {html.escape(film.film.relative)}</small></figcaption></figure>"
+        )
+
+
+def _small_png(pixels: Any) -> bytes:
+    """The film at the overlay's size, so that both stand side by side."""
+    scale = OVERLAY_SIDE_PX / max(pixels.shape)
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
+
+
+def _image(png: bytes, alternative: str) -> str:
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}" alt="{html.escape(alternative)}">'
+
+
+PART = Part("misclassified", "Misclassified films", _measure, _describe, draw_nothing, in_card=False)

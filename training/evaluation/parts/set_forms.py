@@ -1,0 +1,145 @@
+"""Other forms of prediction sets beside the released one, all calibrated on the val split: what a change would bring."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.model.findings import FINDINGS
+from training.conformal import (
+    Sets,
+    adaptive_scores,
+    class_quantiles,
+    conformal_quantile,
+    sets_of,
+    threshold_scores,
+)
+from training.evaluation.measures.intervals import interval_figures
+from training.evaluation.measures.metrics import Judgements
+from training.evaluation.part import Evidence, Measured, Part, intervals_alone
+from training.evaluation.parts.prediction_sets import set_figures, size_counts
+from training.evaluation.report.tables import picture, set_form_table
+from training.plots import new_figure, save
+
+COVERAGES = (0.90, 0.95)
+
+# RAPS: as much as a third finding is worth on a film that is open between two. Of three classes, only the first is free.
+PENALTY = 0.1
+
+_FIGURE = "set_sizes.png"
+
+# Probabilities [N, C] and a generator of random numbers -> scores [N, C].
+_Scores = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """scores: see `training.conformal`. per_class: one quantile a class (Mondrian). never_empty: see `sets_of`."""
+
+    title: str
+    scores: _Scores
+    per_class: bool = False
+    never_empty: bool = False
+
+
+_FORMS = {
+    "threshold": _Form("one threshold", lambda p, _: threshold_scores(p)),
+    "threshold_per_class": _Form("a threshold for each class", lambda p, _: threshold_scores(p), per_class=True),
+    "aps": _Form("APS", lambda p, _: adaptive_scores(p), never_empty=True),
+    "aps_drawn": _Form("APS, randomised", lambda p, rng: adaptive_scores(p, draws=rng.random(len(p))), never_empty=True),
+    "raps_drawn": _Form(
+        "RAPS, randomised",
+        lambda p, rng: adaptive_scores(p, penalty=PENALTY, draws=rng.random(len(p))),
+        never_empty=True,
+    ),
+}
+
+
+def form_sets(name: str, reference: Judgements, judged: Judgements, coverage: float, seed: int) -> Sets:
+    """Sets of one form, bool [N, C], for the judged films, calibrated on the reference."""
+    form, rng = _FORMS[name], np.random.default_rng(seed)
+    scores = form.scores(reference.probabilities, rng)
+    of_truth = scores[np.arange(len(scores)), reference.labels]
+    quantiles = (
+        class_quantiles(of_truth, reference.labels, coverage, len(FINDINGS))
+        if form.per_class
+        else conformal_quantile(of_truth, coverage)
+    )
+    kept = judged.probabilities if form.never_empty else None
+    return sets_of(form.scores(judged.probabilities, rng), quantiles, never_empty_of=kept)
+
+
+def _measure(evidence: Evidence) -> Measured:
+    """Per form and wanted coverage: the figures of `set_figures`, and how many films have a set of which size."""
+    reference, judged = evidence.judged("val").judgements(), evidence.judged().judgements()
+    return {
+        "split": evidence.split,
+        "released": "threshold_per_class" if evidence.bundle.manifest.conformal.is_per_class else "threshold",
+        "calibrated_on": len(reference.labels),
+        "forms": dict(_measure_forms(evidence, reference, judged)),
+    }
+
+
+def _measure_forms(evidence: Evidence, reference: Judgements, judged: Judgements) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, form in _FORMS.items():
+        measured: dict[str, Any] = {"title": form.title}
+        for coverage in COVERAGES:
+            sets = form_sets(name, reference, judged, coverage, evidence.seed)
+
+            def statistics(weights: npt.NDArray[np.float64], sets: Sets = sets) -> dict[tuple[str, ...], Any]:
+                return set_figures(judged, sets, weights)
+
+            measured[str(coverage)] = {
+                "sizes": size_counts(sets),
+                **interval_figures(statistics, judged.groups, seed=evidence.seed, resamples=evidence.resamples),
+            }
+        yield name, measured
+
+
+def _describe(values: Measured) -> str:
+    chosen_on_itself = " Here that is the split itself, so coverage is as promised." if values["split"] == "val" else ""
+    return "\n\n".join(
+        [
+            f"Forms of sets, calibrated on {values['calibrated_on']} films of the val split at 90 % and "
+            f"95 %.{chosen_on_itself} A threshold for each class promises its coverage to each class. APS "
+            "adds up findings from the most probable on, so that its sets grow where the network is unsure; RAPS "
+            f"(arXiv:2009.14193) adds a penalty of {PENALTY} for each finding after the first. Both hold the most probable "
+            "finding in any case, which lifts their coverage above the promise. The randomised ones draw a number for each "
+            f"film, by a seed. The bundle ships {values['forms'][values['released']]['title']}, at its own coverage.",
+            set_form_table(values),
+            picture("Sizes of prediction sets", _FIGURE),
+        ]
+    )
+
+
+def _draw(values: Measured, folder: Path) -> None:
+    """A bar a form and coverage, parted by size of set."""
+    bars = [
+        (f"{form['title']}, {float(coverage):.0%}", form[coverage]["sizes"])
+        for form in values["forms"].values()
+        for coverage in map(str, COVERAGES)
+    ]
+    shares = np.array([list(sizes.values()) for _, sizes in bars], dtype=float)
+    shares /= shares.sum(axis=1, keepdims=True)
+    figure = new_figure(7.2, 4.4)
+    axes = figure.subplots()
+    start = np.zeros(len(bars))
+    for size, colour in enumerate(("#bdbdbd", "#2c7fb8", "#fdae61", "#d7301f")):
+        axes.barh(range(len(bars)), shares[:, size], left=start, color=colour, label=f"{size}")
+        start += shares[:, size]
+    axes.set_yticks(range(len(bars)), [name for name, _ in bars])
+    axes.invert_yaxis()
+    axes.set(xlabel="share of films", xlim=(0, 1))
+    axes.legend(title="findings in the set", ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    save(figure, folder / _FIGURE)
+
+
+def _films(evidence: Evidence) -> float:
+    """They are fitted on the validation split."""
+    return evidence.count("val") + intervals_alone(evidence)
+
+
+PART = Part("set_forms", "Other forms of prediction sets", _measure, _describe, _draw, in_card=False, films=_films)

@@ -1,0 +1,1 @@
+"""The written results of an evaluation."""

@@ -1,0 +1,135 @@
+"""Pictures of an exploration, drawn without a display and without global plotting state."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from service.model.findings import FINDINGS
+from training.data.folder import SPLITS
+from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, MeasuredFolder
+from training.exploration.statistics import ALL, LOW_CONTRAST, levels
+from training.plots import COLOURS, new_figure, save
+
+COUNTS_NAME = "class_counts.png"
+SIZES_NAME = "sizes.png"
+INTENSITY_NAME = "intensity.png"
+TEXTURE_NAME = "edges_and_texture.png"
+HISTOGRAMS_NAME = "grey_values.png"
+MEAN_FILMS_NAME = "mean_films.png"
+
+_COLOURS = dict(zip(FINDINGS, COLOURS, strict=True))
+
+
+def draw_figures(folder: MeasuredFolder, out: Path) -> tuple[Path, ...]:
+    """Write all pictures as PNG into `out`; returns their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    films = folder.films
+    pictures = {
+        COUNTS_NAME: _counts(films),
+        SIZES_NAME: _sizes(films),
+        INTENSITY_NAME: _boxes(films, {"mean_intensity": "mean grey value", "contrast": "standard deviation"}),
+        TEXTURE_NAME: _boxes(films, {"edge_magnitude": "grey levels / px", "laplacian_variance": "Laplacian variance"}),
+        HISTOGRAMS_NAME: _histograms(films),
+        MEAN_FILMS_NAME: _mean_films(folder),
+    }
+    for name, picture in pictures.items():
+        save(picture, out / name)
+    return tuple(out / name for name in pictures)
+
+
+def _cells(films: Sequence[MeasuredFilm]) -> list[tuple[str, str, list[MeasuredFilm]]]:
+    return [level for level in levels(films) if ALL not in level[:2]]
+
+
+def _counts(films: Sequence[MeasuredFilm]) -> Figure:
+    """Films of each class: by split, and by source."""
+    figure = new_figure(10, 4)
+    by_split, by_source = figure.subplots(1, 2)
+    _stack(by_split, films, SPLITS, lambda each: each.film.split)
+    _stack(by_source, films, sorted({each.film.source for each in films}), lambda each: each.film.source)
+    by_split.set(title="Films by class and split", ylabel="films")
+    by_source.set(title="Films by class and source")
+    return figure
+
+
+def _stack(axes: Axes, films: Sequence[MeasuredFilm], parts: Sequence[str], part_of: Callable[[MeasuredFilm], str]) -> None:
+    floor = np.zeros(len(FINDINGS))
+    for part in parts:
+        heights = [sum(each.film.finding is finding and part_of(each) == part for each in films) for finding in FINDINGS]
+        axes.bar(list(FINDINGS), heights, bottom=floor, label=part, edgecolor="white")
+        floor += heights
+    axes.legend(fontsize=8)
+
+
+def _sizes(films: Sequence[MeasuredFilm]) -> Figure:
+    figure = new_figure(10, 4)
+    sides, ratios = figure.subplots(1, 2)
+    for finding in FINDINGS:
+        measures = [each.measures for each in films if each.film.finding is finding]
+        colour = _COLOURS[finding]
+        sides.scatter(
+            [m.width_px for m in measures], [m.height_px for m in measures], s=8, alpha=0.4, color=colour, label=finding.value
+        )
+        ratios.hist([m.aspect_ratio for m in measures], bins=40, alpha=0.5, color=colour, label=finding.value)
+    sides.set(title="Sizes of the files", xlabel="width (px)", ylabel="height (px)")
+    ratios.set(title="Aspect ratios", xlabel="width / height", ylabel="films")
+    for axes in (sides, ratios):
+        axes.legend()
+    return figure
+
+
+def _boxes(films: Sequence[MeasuredFilm], measures: dict[str, str]) -> Figure:
+    """One panel a measurement, one box a class and source: median, quartiles, whiskers at 1.5 times their distance."""
+    cells = _cells(films)
+    figure = new_figure(11, 0.4 * len(cells) + 1.6)
+    panels = figure.subplots(1, len(measures), sharey=True)
+    for axes, (name, label) in zip(panels, measures.items(), strict=True):
+        values = [[getattr(each.measures, name) for each in members] for *_, members in cells]
+        boxes = axes.boxplot(values, orientation="horizontal", patch_artist=True, widths=0.7, flierprops={"markersize": 2})
+        for patch, (finding, *_) in zip(boxes["boxes"], cells, strict=True):
+            patch.set(facecolor=_COLOURS[next(each for each in FINDINGS if each == finding)], alpha=0.6)
+        axes.set(title=name.replace("_", " "), xlabel=label)
+        if name == "contrast":
+            axes.axvline(LOW_CONTRAST, color="black", linestyle="--", linewidth=1)
+    panels[0].set_yticks(range(1, len(cells) + 1), [f"{finding}, {source}" for finding, source, _ in cells])
+    panels[0].invert_yaxis()
+    return figure
+
+
+def _histograms(films: Sequence[MeasuredFilm]) -> Figure:
+    """Mean histogram of the grey values: one panel a class, one line a source."""
+    figure = new_figure(12, 3.8)
+    panels = figure.subplots(1, len(FINDINGS), sharey=True)
+    grey = (np.arange(HISTOGRAM_BINS) + 0.5) * 256 / HISTOGRAM_BINS
+    colours = {source: f"C{index}" for index, source in enumerate(sorted({each.film.source for each in films}))}
+    for axes, finding in zip(panels, FINDINGS, strict=True):
+        for of_class, source, members in _cells(films):
+            if of_class == finding:
+                axes.plot(grey, np.mean([each.histogram for each in members], axis=0), color=colours[source], label=source)
+        axes.set(title=finding.value, xlabel="grey value", xlim=(0, 255))
+        axes.legend(fontsize=8)
+    panels[0].set_ylabel("share of the pixels")
+    return figure
+
+
+def _mean_films(folder: MeasuredFolder) -> Figure:
+    """The mean of all films of each class and source: what differs between columns belongs to the source."""
+    sources = sorted({source for _, source in folder.mean_films})
+    figure = new_figure(2.1 * len(sources) + 0.6, 2.2 * len(FINDINGS) + 0.4)
+    panels = figure.subplots(len(FINDINGS), len(sources), squeeze=False)
+    for row, finding in enumerate(FINDINGS):
+        for column, source in enumerate(sources):
+            axes = panels[row, column]
+            axes.set(xticks=[], yticks=[])
+            if (finding.value, source) in folder.mean_films:
+                axes.imshow(folder.mean_films[finding.value, source], cmap="gray", vmin=0, vmax=255)
+            else:
+                axes.set_frame_on(False)
+            if row == 0:
+                axes.set_title(source)
+            if column == 0:
+                axes.set_ylabel(finding.value)
+    return figure

@@ -1,0 +1,1 @@
+"""The classifier and where its weights come from."""

@@ -1,0 +1,53 @@
+"""Save and load checkpoints: contents of REPORT 7.2, names of REPORT 7.3.
+
+A checkpoint holds tensors and plain values only, so that it loads with weights_only=True: no pickle runs.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.errors import CheckpointInvalid
+
+LATEST_NAME = "latest_checkpoint.pt"
+BEST_NAME = "best_model.pt"
+
+REQUIRED_KEYS = (
+    "epoch", "model_state_dict", "optimizer_state_dict", "scheduler_state_dict", "val_f1", "config", "class_names", "history",
+)  # fmt: skip
+
+
+def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write atomically: a run killed while writing leaves the previous checkpoint whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(checkpoint, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU. Raises CheckpointInvalid if it is missing, unsafe or incomplete."""
+    if not path.is_file():
+        raise CheckpointInvalid(f"No checkpoint at {path}; train first: python -m training.run.train --help.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:  # a damaged pickle can raise almost anything, and PyTorch's text advises to run what it holds
+        raise CheckpointInvalid(
+            f"{path} is damaged or holds more than tensors and plain values ({type(fault).__name__}); train again."
+        ) from fault
+    missing = [key for key in REQUIRED_KEYS if key not in checkpoint]
+    if missing:
+        raise CheckpointInvalid(f"{path} lacks {', '.join(missing)}; it was not written by training.run.train.")
+    return checkpoint
+
+
+def recipe_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that led to a checkpoint, with those of the runs that were averaged and of what it began with."""
+    ancestry = ("averaged_runs", "averaged_with_start", "averaged_last", "began_with")
+    return {**checkpoint["config"], **{name: checkpoint[name] for name in ancestry if name in checkpoint}}
+
+
+def versioned_name(architecture: str, version: str, day: date) -> str:
+    """REPORT Table 27: {model}_v{major}.{minor}.{patch}_{date}.pt."""
+    return f"{architecture}_v{version}_{day:%Y%m%d}.pt"

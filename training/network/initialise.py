@@ -1,0 +1,80 @@
+"""The network as a run begins: built, filled with the weights that its configuration names, its norms settled."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from service.model.manifest import GRAPH_NAME, HEAD_NAME, ModelBundle
+from training.config import ModelConfig, TrainConfig
+from training.data.batches import FilmStore, TrainingFilms, batches, epoch_order, film_weights
+from training.data.folder import FilmFile
+from training.data.model_input import preprocess_spec
+from training.devices import seed_everything
+from training.errors import ConfigError
+from training.lungs.segmenter import LungSegmenter
+from training.network.bundle_weights import settle_norms
+from training.network.checkpoint import load_checkpoint, recipe_of
+from training.network.classifier import ChestXrayNetwork, build_network
+from training.network.pretrained import load_backbone_weights
+
+# Films whose mean and variance stand for those that a BatchNorm saw in training.
+_STATISTICS_FILMS = 512
+
+
+def training_store(films: list[FilmFile], config: TrainConfig) -> FilmStore:
+    """The films of the training split as a run reads them, with their lungs outlined if the configuration asks for it."""
+    outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
+    return FilmStore(films, preprocess_spec(config), config.augment.resize_px, cache=config.data.cache, outline=outline)
+
+
+def begin(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
+    """The network before its first step, the same every time. Raises WeightsUnavailable or CheckpointInvalid."""
+    seed_everything(config.run)
+    network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
+    load_backbone_weights(network, config.model)
+    if config.model.weights == "bundle":
+        settle_norms(network, _some_batches(training, config))
+    return network
+
+
+def require_unseen_source(config: TrainConfig) -> None:
+    """Raise ConfigError if a run would hold out a source from which the weights that it begins with have learnt."""
+    held_out, origin = config.data.held_out_source, Path(config.model.weights_file)
+    if not held_out or config.model.weights not in ("bundle", "checkpoint"):
+        return
+    released = config.model.weights == "bundle"
+    recipe = ModelBundle.open(origin).manifest.training_config if released else recipe_behind(config.model)
+    if (recipe or {}).get("data", {}).get("held_out_source") != held_out:
+        raise ConfigError(
+            f"data.held_out_source is {held_out!r}, but {origin}, which training would begin with, was not trained without "
+            "that source; begin with weights that were, or with model.weights packaged, hub or none."
+        )
+
+
+def first_weights_sha256(config: ModelConfig) -> str:
+    """SHA-256 (hex) of the file that a run's first weights come from, of a bundle its graph and head; "" without a file.
+
+    A path alone does not say what lay there when the run began.
+    """
+    origin = Path(config.weights_file)
+    files = {"file": [origin], "checkpoint": [origin], "bundle": [origin / GRAPH_NAME, origin / HEAD_NAME]}
+    digest = hashlib.sha256()
+    for path in files.get(config.weights, ()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest() if config.weights in files else ""
+
+
+def recipe_behind(config: ModelConfig) -> dict[str, Any] | None:
+    """What led to the checkpoint that a run begins with, None if it begins otherwise; see `recipe_of`."""
+    return recipe_of(load_checkpoint(Path(config.weights_file))) if config.weights == "checkpoint" else None
+
+
+def _some_batches(store: FilmStore, config: TrainConfig) -> Iterator[Tensor]:
+    """Training films as an epoch would draw them, for the statistics of a bundle's BatchNorms: uint8 [B, S, S]."""
+    drawn = epoch_order(film_weights(store.films, config.data), balanced=True, seed=config.run.seed, epoch=0)
+    films = TrainingFilms(store, drawn[:_STATISTICS_FILMS], config.augment, config.data.image_size_px, [config.run.seed, 0])
+    for images, _, _ in batches(films, batch_size=config.optimiser.batch_size, workers=0, drop_last=False, pin_memory=False):
+        yield images

@@ -1,0 +1,43 @@
+"""A PyTorch module that reads grey images -> an ONNX graph, checked and free of its machine. Knows neither films nor paths."""
+
+from collections.abc import Sequence
+
+import onnx
+import torch
+from onnx import ModelProto
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import nn
+
+from training.errors import ExportError
+
+# The set that PyTorch's exporter writes without a conversion afterwards; ONNX Runtime reads it since 1.14.
+OPSET = 18
+
+
+def to_onnx_graph(module: nn.Module, size_px: int, input_name: str, output_names: Sequence[str]) -> ModelProto:
+    """Convert a module in evaluation mode whose forward takes uint8 [N, size_px, size_px]; N is dynamic, the size fixed.
+
+    input_name: also the name of forward's argument. Raises ExportError if the converted graph is not valid ONNX.
+    """
+    # Two images: a batch of one would be taken for a constant.
+    example = torch.zeros(2, size_px, size_px, dtype=torch.uint8)
+    program = torch.onnx.export(
+        module,
+        (example,),
+        dynamo=True,
+        input_names=[input_name],
+        output_names=list(output_names),
+        dynamic_shapes={input_name: {0: torch.export.Dim("batch")}},
+        opset_version=OPSET,
+        verbose=False,
+    )
+    if program is None:
+        raise ExportError("torch.onnx.export returned no program; this version of PyTorch has no dynamo exporter.")
+    # The exporter notes a stack trace beside every node: paths and source lines of the machine that exported.
+    ClearMetadataAndDocStringPass()(program.model)
+    model = program.model_proto
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
+        raise ExportError(f"The converted graph is not valid ONNX: {fault}") from fault
+    return model

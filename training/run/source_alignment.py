@@ -1,0 +1,78 @@
+"""SourceAlignment: films of one class from different sources drawn together, so that the embedding holds the disease.
+
+Class and source go together in most collections, and a cross-entropy is content with either. This term is not: each film is
+drawn towards the running means of its class in the *other* sources. It aligns first moments within a class, where deep CORAL
+(Sun and Saenko, arXiv:1607.01719) aligns second moments of all films, and keeps running centres as center loss does (Wen et
+al., ECCV 2016).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.data.folder import FilmFile
+from training.errors import ConfigError
+
+# Share of an old running mean that survives a batch with films of its class and source.
+_MEMORY = 0.95
+
+
+class SourceAlignment:
+    """Keeps the running mean of every (class, source) cell; gives the mean squared distance of films to those of other sources.
+
+    films: those of the training split, in the order of their indices. features: width of the embedding. Each process of several
+    keeps its own means. Raises ConfigError if no class has films of two sources.
+    """
+
+    def __init__(self, films: Sequence[FilmFile], classes: int, features: int, device: torch.device) -> None:
+        names = sorted({film.source for film in films})
+        cells = {(film.finding, film.source) for film in films}
+        if len(cells) == len({finding for finding, _ in cells}):
+            raise ConfigError(
+                "loss.source_alignment needs a class with training films of two sources; name the sources in manifest.csv, or "
+                "leave it at 0."
+            )
+        self._sources = torch.tensor([names.index(film.source) for film in films], device=device)
+        self._sums = torch.zeros(classes, len(names), features, device=device)
+        self._weights = torch.zeros(classes, len(names), device=device)
+
+    def loss(self, embedding: Tensor, labels: Tensor, films: Tensor) -> Tensor:
+        """Mean squared distance of films to the mean of their class's other sources, in standard deviations of each feature.
+
+        embedding: float [B, E]; labels: int64 [B], negative where a film shows no class; films: indices, int64 [B]. Zero if
+        no film has a class that another source has shown as well.
+        """
+        shown = labels >= 0
+        if int(shown.sum()) < 2:  # one film has no spread to be measured in
+            return embedding.sum() * 0.0
+        embedding, labels, sources = embedding[shown], labels[shown], self._sources[films.to(self._sources.device)[shown]]
+        # Gradients pass through the scale, or the cheapest way to bring films together would be to shrink every embedding.
+        embedding = functional.batch_norm(embedding, None, None, training=True)
+        self._remember(embedding.detach(), labels, sources)
+        means = self._sums / self._weights.clamp(min=1e-6).unsqueeze(2)
+        present = (self._weights > 0).float()
+        others = present[labels]
+        others[torch.arange(len(labels)), sources] = 0.0
+        count = others.sum(dim=1)
+        held = count > 0
+        if not held.any():
+            return embedding.sum() * 0.0
+        targets = torch.einsum("bs,bse->be", others[held] / count[held].unsqueeze(1), means[labels[held]])
+        return ((embedding[held] - targets) ** 2).mean()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The running means."""
+        return {"sums": self._sums, "weights": self._weights}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with the running means of `state_dict`."""
+        self._sums.copy_(state["sums"])
+        self._weights.copy_(state["weights"])
+
+    def _remember(self, embedding: Tensor, labels: Tensor, sources: Tensor) -> None:
+        for label, source in {(int(a), int(b)) for a, b in zip(labels, sources, strict=True)}:
+            cell = (labels == label) & (sources == source)
+            self._sums[label, source] = _MEMORY * self._sums[label, source] + (1 - _MEMORY) * embedding[cell].mean(dim=0)
+            self._weights[label, source] = _MEMORY * self._weights[label, source] + (1 - _MEMORY)

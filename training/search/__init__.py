@@ -1,0 +1,1 @@
+"""Searches over training settings: ablation and tuning."""
