@@ -161,7 +161,7 @@ STORE_SCRIPT = """
 import sys
 from pathlib import Path
 from export.bundle import is_registered, register
-from service.film.errors import ExportError
+from training.errors import ExportError
 from service.model.manifest import ModelBundle
 
 bundle = ModelBundle.open(Path(sys.argv[1]))

@@ -209,7 +209,7 @@ def test_a_diverged_run_is_ended_by_name_and_keeps_the_checkpoints_of_the_epochs
 
 DIES_IN_EPOCH_3 = """
 import os, signal, sys
-from training import train
+from training.run import train
 seed_epoch = train.seed_epoch
 def seed_or_die(config, epoch, rank):
     if epoch == 3:
