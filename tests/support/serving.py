@@ -63,14 +63,16 @@ class ServerProcess:
 
 @contextmanager
 def served(
-    environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz", options: Sequence[str] = ()
+    environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz", options: Sequence[str] = (), tree: Path = ROOT
 ) -> Iterator[ServerProcess]:
-    """As `serving`, with the process itself. options: of `bentoml serve`."""
+    """As `serving`, with the process itself. options: of `bentoml serve`. tree: the repository whose service runs."""
     port = free_port()
     scheme = "https" if "--ssl-certfile" in options else "http"
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         records = {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"}
-        server = ServerProcess(_start(port, records | dict(environment), log, options), f"{scheme}://127.0.0.1:{port}", log)
+        server = ServerProcess(
+            _start(port, records | dict(environment), log, options, tree), f"{scheme}://127.0.0.1:{port}", log
+        )
         try:
             _wait(server.process, server.address + wait_for, log)
             yield server
@@ -97,11 +99,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _start(port: int, environment: Mapping[str, str], log: IO[bytes], options: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+def _start(
+    port: int, environment: Mapping[str, str], log: IO[bytes], options: Sequence[str] = (), tree: Path = ROOT
+) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", "127.0.0.1"]
     return subprocess.Popen(
         [*command, "--port", str(port), *options],
-        cwd=ROOT,
+        cwd=tree,
         env=dict(environment),
         stdout=log,
         stderr=log,

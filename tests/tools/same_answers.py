@@ -1,0 +1,187 @@
+"""Compares the HTTP answers of another revision and this tree: `python -m tests.tools.same_answers REVISION [FOLDER ...]`.
+
+Both serve the same bundle. Each gets the films below the folders, spoilt films of the fuzzer, phantoms, and every file that the
+other revision's tests of decoding open. Compared are status codes, the bodies of answers of status 200 (without identifiers and
+times), and the types of problems. Exit status 1 if one differs.
+"""
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+from tqdm import tqdm
+
+from export.phantom import phantom_film
+from service.model.findings import FINDINGS
+from tests.support.serving import ROOT, environment_without_settings, served
+from tests.tools.fuzz.mutations import mutant, seeds
+
+PHANTOMS_PER_FINDING = 50
+OPERATING_POINTS = ("balanced", "high_sensitivity", "high_specificity", "tb_screening")
+BATCH = 10
+CLIENTS = 4
+
+# Differ from call to call.
+VOLATILE = ("request_id", "prediction_id", "inference_time_ms")
+
+# A pytest plugin, of either layout of the packages: keeps the files that the tests open.
+_KEEP = """
+import hashlib, os, pathlib
+try:
+    from service.film import film as module
+except ImportError:
+    from service.contract import radiograph as module
+opened = module.open_film
+def open_film(data, limits):
+    path = pathlib.Path(os.environ["CXR_TEST_KEEP"]) / hashlib.sha256(data).hexdigest()
+    if not path.exists():
+        path.write_bytes(data)
+    return opened(data, limits)
+module.open_film = open_film
+"""
+
+# A request -> [status, digest of the body without what differs from call to call, or the type of the problem]
+Answers = dict[str, tuple[int, str]]
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.same_answers", description=__doc__)
+    parser.add_argument("revision", help="a commit, a tag or a branch")
+    parser.add_argument("folders", type=Path, nargs="*", help="with films")
+    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "chest-xray-1.1.1", help="default: %(default)s")
+    parser.add_argument("--mutants", type=int, default=2000, help="spoilt films of the fuzzer (default %(default)s)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="send every Nth film of the folders only")
+    parser.add_argument(
+        "--explain-every", type=int, default=5, metavar="N", help="explain every Nth film (default %(default)s)"
+    )
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        other, drawn = Path(folder) / "other", Path(folder) / "drawn"
+        drawn.mkdir()
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", other, arguments.revision], cwd=ROOT, check=True)
+        try:
+            _draw(drawn, arguments.mutants)
+            _keep_what_tests_open(other, Path(folder), drawn)
+            paths = _files(drawn) + [path for top in arguments.folders for path in _files(top)[:: arguments.every]]
+            before, after = (_ask(tree, arguments.bundle.resolve(), paths, arguments.explain_every) for tree in (other, ROOT))
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", other], cwd=ROOT, check=True)
+    return _compare(before, after)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.resolve().rglob("*")) if path.is_file()]
+
+
+def _draw(folder: Path, mutants: int) -> None:
+    films = seeds()
+    for number in range(mutants):
+        name, data = mutant(number, 1, films)
+        (folder / f"{number} {name}".replace("/", "-")).write_bytes(data)
+    for finding, seed in product(FINDINGS, range(PHANTOMS_PER_FINDING)):
+        film = cv2.imencode(".png", phantom_film(finding, seed, 256))[1]
+        (folder / f"phantom {finding} {seed}").write_bytes(film.tobytes())
+
+
+def _keep_what_tests_open(tree: Path, folder: Path, kept: Path) -> None:
+    (folder / "keep_films.py").write_text(_KEEP, encoding="ascii")
+    tests = sorted(tree.glob("tests/test_contract_*.py")) or [tree / "tests" / "service" / "film"]
+    # Whether they pass is another matter; some of an old revision's may not, with the packages of this one.
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "keep_films", "--no-header", "--tb=no", *tests],
+        cwd=tree,
+        env={**os.environ, "CXR_TEST_KEEP": str(kept), "PYTHONPATH": str(folder)},
+        check=False,
+    )
+
+
+def _ask(tree: Path, bundle: Path, paths: list[Path], explain_every: int) -> Answers:
+    environment = environment_without_settings() | {"CXR_BUNDLE": str(bundle), "CXR_QUEUE_LIMIT": str(CLIENTS * BATCH)}
+    requests = list(_requests(paths, explain_every))
+    with served(environment, tree=tree) as server, ThreadPoolExecutor(CLIENTS) as pool:
+        answers = pool.map(lambda request: _send(server.address, *request), requests)
+        return dict(tqdm(answers, desc=tree.name, total=len(requests), unit="request"))
+
+
+def _requests(paths: list[Path], explain_every: int) -> Iterator[tuple[str, str, list[Path]]]:
+    """(method, path and query, films): none is a GET, several are a form."""
+    for path in paths:
+        yield "POST", "/predict", [path]
+    for path in paths[::explain_every]:
+        yield "POST", "/predict/explain?film=true", [path]
+    for path, point in product(paths[:: explain_every * 10], OPERATING_POINTS):
+        yield "POST", f"/predict?operating_point={point}", [path]
+    for path, finding in product(paths[:: explain_every * 10], FINDINGS):
+        yield "POST", f"/predict/explain?target={finding}", [path]
+    in_batches = paths[::explain_every]
+    for begin in range(0, len(in_batches), BATCH):
+        yield "POST", "/predict/batch", in_batches[begin : begin + BATCH]
+    for path_and_query in ("/model/info", "/predict", "/health", "/readyz", "/livez", "/ui/phantom.png", "/nowhere"):
+        yield "GET", path_and_query, []
+
+
+def _send(address: str, method: str, path: str, films: list[Path]) -> tuple[str, tuple[int, str]]:
+    body, headers = (
+        _form(films) if len(films) > 1 or path == "/predict/batch" else (films[0].read_bytes() if films else None, {})
+    )
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=120)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content, kind = answer.read(), answer.headers.get_content_type()
+    finally:
+        connection.close()
+    return f"{method} {path} {' '.join(film.name for film in films)}", (answer.status, _essence(answer.status, kind, content))
+
+
+def _form(films: list[Path]) -> tuple[bytes, dict[str, str]]:
+    boundary = "a-boundary-that-no-film-holds-51f0"
+    part = f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="film"\r\n\r\n'.encode()
+    body = b"".join(part + film.read_bytes() + b"\r\n" for film in films) + f"--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+def _essence(status: int, kind: str, content: bytes) -> str:
+    if status != 200:
+        return str(json.loads(content)["type"]) if kind == "application/problem+json" else ""
+    if kind == "application/json":
+        content = json.dumps(_without_volatile(json.loads(content))).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _without_volatile(value: object) -> object:
+    match value:
+        case {"type": problem, "status": status}:  # of one film of a batch; its words may change
+            return [problem, status]
+        case dict():
+            return {name: _without_volatile(inner) for name, inner in value.items() if name not in VOLATILE}
+        case list():
+            return [_without_volatile(inner) for inner in value]
+    return value
+
+
+def _compare(before: Answers, after: Answers) -> int:
+    different = [request for request in before if before[request] != after[request]]
+    for request in different:
+        print(f"DIFFERENT: {request}\n    before: {before[request]}\n    now:    {after[request]}")
+    statuses = Counter(status for status, _ in before.values())
+    counts = ", ".join(f"{count} of status {status}" for status, count in sorted(statuses.items()))
+    print(f"{len(before)} requests ({counts}): {len(before) - len(different)} answered alike, {len(different)} otherwise")
+    return int(bool(different))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
