@@ -11,12 +11,13 @@ from service.errors import ModelUnavailable, ReloadInProgress
 from service.film.errors import kebab_case
 from service.film.film import DecodeLimits
 from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
+from service.model.bundle import ModelBundle
 from service.model.decision import ReviewReason
 from service.model.errors import BundleError
 from service.model.findings import FINDINGS
-from service.model.loading import candidates, load_predictor
-from service.model.manifest import ModelBundle
 from service.model.observer import Observer
+from service.model.predictor import load_predictor
+from service.model.releases import candidates
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.settings import Settings

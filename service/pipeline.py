@@ -15,11 +15,11 @@ from service.errors import OutOfTime
 from service.film.film import DecodeLimits, Orientation, Radiograph, open_film
 from service.film.preprocessing import to_model_input
 from service.metrics import count_prediction, stage_timer
+from service.model.bundle import ModelBundle
 from service.model.decision import Decision, Observed, decide
 from service.model.findings import Finding
 from service.model.grad_cam import GradCam, Grid, zone_shares
 from service.model.heatmap import film_png, heatmap_png, overlay_png
-from service.model.manifest import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Outputs, Predictor
 from service.model.upright import set_upright

@@ -15,9 +15,9 @@ import cv2
 from service.errors import DecoderFailed, UploadTooLarge
 from service.film.errors import ChestXrayError, UnreadableImage, UnsupportedFormat
 from service.film.film import DecodeLimits
-from service.model.loading import load_predictor
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from service.model.observer import Observer
+from service.model.predictor import load_predictor
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.score.films import is_called_a_picture

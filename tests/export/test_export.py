@@ -16,10 +16,11 @@ from export.films import read_films, usable_films
 from export.graph import ServingGraph
 from service.film.film import DecodeLimits
 from service.film.preprocessing import PreprocessSpec
+from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS
 from service.model.drift_reference import DriftReference
 from service.model.findings import FINDINGS, Finding
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME
 from service.model.observer import Observer
 from service.model.predictor import OUTPUT_NAMES, Predictor
 from service.pipeline import Pipeline

@@ -11,10 +11,11 @@ from safetensors.numpy import load_file
 
 from service.drift import DriftCounter
 from service.film.film import DecodeLimits
+from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES, DriftReference, component_values
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
-from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from service.pipeline import Pipeline

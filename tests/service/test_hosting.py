@@ -9,8 +9,8 @@ import pytest
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.hosting import ModelHost
 from service.model.errors import BundleNotFound, GoldenMismatch
-from service.model.loading import FORMER_STATE_NAME, STATE_NAME, candidates
 from service.model.manifest import HEAD_NAME, MANIFEST_NAME
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME, candidates
 from service.settings import Settings
 from tests.support.encoded_films import encode, film
 

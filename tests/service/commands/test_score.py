@@ -13,9 +13,9 @@ import pytest
 from pydicom import uid
 
 from service.film.film import DecodeLimits
-from service.model.loading import load_predictor
-from service.model.manifest import ModelBundle, sha256_of
+from service.model.bundle import ModelBundle, sha256_of
 from service.model.observer import Observer
+from service.model.predictor import load_predictor
 from service.pipeline import Pipeline
 from service.score.films import find_files
 from tests.support.compressed_dicom import compressed_dicom

@@ -10,10 +10,11 @@ from safetensors.numpy import load_file, save_file
 from export.bundle import write_outlier_statistics
 from service.film.film import DecodeLimits, Radiograph
 from service.film.preprocessing import to_model_input
+from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS, Observed, ReviewReason
 from service.model.drift_reference import FILM_FEATURES, film_statistics
 from service.model.errors import ManifestInvalid
-from service.model.manifest import OUTLIERS_NAME, ImageStatistic, ModelBundle
+from service.model.manifest import OUTLIERS_NAME, ImageStatistic
 from service.model.observer import Observer
 from service.model.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
 from service.model.predictor import Predictor

@@ -7,11 +7,11 @@ import pytest
 
 from export.phantom import phantom_film
 from service.film.film import DecodeLimits, Radiograph
+from service.model.bundle import ModelBundle
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
-from service.model.loading import load_predictor
-from service.model.manifest import ModelBundle
 from service.model.observer import Observer
+from service.model.predictor import load_predictor
 from service.model.upright import set_upright
 from service.pipeline import Pipeline
 from tests.support.encoded_films import ORIENTATIONS, dicom_file, lying_as

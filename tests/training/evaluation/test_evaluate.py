@@ -17,12 +17,13 @@ from export.attach import main as attach_main
 from export.phantom import phantom_film
 from service.film.film import DecodeLimits
 from service.film.preprocessing import decode, to_model_input
+from service.model.bundle import ModelBundle
 from service.model.decision import DEFAULT_OPERATING_POINT, ReviewReason
 from service.model.findings import FINDINGS, Finding
-from service.model.loading import locate_bundle
-from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, MODEL_CARD_NAME
 from service.model.observer import Observer
 from service.model.predictor import Predictor
+from service.model.releases import locate_bundle
 from service.pipeline import Pipeline
 from training.data.folder import folder_fingerprint, scan_folder
 from training.errors import ConfigError, DatasetNotFound, EmptyClass

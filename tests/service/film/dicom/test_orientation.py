@@ -7,8 +7,8 @@ import pytest
 from pydicom import uid
 
 from service.film.film import DecodeLimits, Radiograph
-from service.model.loading import load_predictor
 from service.model.observer import Observer
+from service.model.predictor import load_predictor
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from tests.support.compressed_dicom import compressed_dicom
