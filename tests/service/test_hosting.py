@@ -157,7 +157,7 @@ def test_a_model_that_stops_to_infer_rightly_is_no_longer_proven(models, monkeyp
     def wrong(*_, **__):
         raise GoldenMismatch("other numbers")
 
-    monkeypatch.setattr(hosted.pipeline, "prove", wrong)
+    monkeypatch.setattr(hosted.pipeline.model, "prove", wrong)
     hosted.prove_inference()  # proven a moment ago
     hosted._proven_at = float("-inf")
     with pytest.raises(GoldenMismatch):
