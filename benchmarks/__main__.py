@@ -21,9 +21,9 @@ from benchmarks.load import LoadClient
 from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
 from benchmarks.server import Memory
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleError
-from service.model.loading import locate_bundle
-from service.model.manifest import ModelBundle
+from service.model.releases import locate_bundle
 
 FILM_SIZE_PX = 512
 LARGE_FILM_SIZE_PX = 2048

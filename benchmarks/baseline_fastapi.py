@@ -15,8 +15,9 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 from torchvision import transforms
 
+from service.model.bundle import ModelBundle
 from service.model.findings import FINDINGS
-from service.model.manifest import ModelBundle, ModelManifest
+from service.model.manifest import ModelManifest
 from training.network.classifier import build_network
 
 

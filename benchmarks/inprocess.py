@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from service.film.film import Radiograph
 from service.film.preprocessing import decode, to_model_input
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Outputs, Predictor
 

@@ -16,10 +16,9 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 from benchmarks.films import jpeg_films
 from export.phantom import phantom_film
 from service.film.film import DecodeLimits
+from service.model.bundle import ModelBundle
 from service.model.findings import Finding
-from service.model.manifest import ModelBundle
-from service.model.observer import Observer
-from service.model.predictor import Predictor
+from service.model.model import Model
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 
@@ -47,7 +46,7 @@ def input_costs(bundle: ModelBundle, rounds: int) -> Mapping[str, tuple[float, f
     """Name -> median milliseconds on the clock, and median ratio to REFERENCE in the same round."""
     cv2.setNumThreads(1)
     sandbox = SandboxedDecoder(DecodeLimits())
-    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), Observer.from_bundle(bundle), DecodeLimits(), sandbox)
+    pipeline = Pipeline(Model.from_bundle(bundle), DecodeLimits(), sandbox)
     films = input_films()
     times: dict[str, list[float]] = {name: [] for name in films}
     for round_number in range(rounds + 1):

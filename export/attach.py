@@ -13,7 +13,8 @@ from typing import Any
 
 from export.bundle import attach_evaluation, register
 from service.film.errors import ChestXrayError
-from service.model.manifest import GRAPH_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import GRAPH_NAME
 from training.errors import ExportError
 
 # Figures of the films that the model and its thresholds were chosen on would look better than the model is.

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from export.staging import staged_copy
-from service.model.manifest import MANIFEST_NAME, MODEL_CARD_NAME, ModelBundle, ModelManifest, sha256_of
+from service.model.bundle import ModelBundle, sha256_of
+from service.model.manifest import MANIFEST_NAME, MODEL_CARD_NAME, ModelManifest
 from service.model.outliers import OutlierStatistics
 from service.model.predictor import Predictor
 from training.errors import ExportError

@@ -38,6 +38,7 @@ from export.staging import staged
 from export.validate import check_parity
 from service.film.errors import ChestXrayError
 from service.film.preprocessing import PreprocessSpec, resize_stretched
+from service.model.bundle import ModelBundle
 from service.model.findings import DISEASES, FINDINGS, Finding
 from service.model.manifest import (
     DRIFT_REFERENCE_NAME,
@@ -49,7 +50,6 @@ from service.model.manifest import (
     PARITY_NAME,
     REQUIRED_FILES,
     ConformalSpec,
-    ModelBundle,
     ModelManifest,
     OperatingPoint,
     ReviewSpec,

@@ -16,7 +16,8 @@ from export.outputs import compute
 from export.reference import build_reference
 from export.staging import staged_copy
 from service.film.errors import ChestXrayError
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from training.data.validation_report import ValidationLimits

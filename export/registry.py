@@ -14,9 +14,11 @@ from pathlib import Path
 
 from export.registry_state import LogEntry, RegistryState, alone, read_state, set_damaged_state_aside, write_state
 from export.staging import staged_copy
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound
-from service.model.loading import MODELS_DIR, ServingChoice, candidates, load_predictor, releases, version_of
-from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelBundle, ModelManifest
+from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelManifest
+from service.model.predictor import load_predictor
+from service.model.releases import MODELS_DIR, ServingChoice, candidates, releases, version_of
 
 # Previous versions that are kept ready to go back to (REPORT Table 27).
 KEPT = 3

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.model.errors import BundleNotFound
-from service.model.loading import FORMER_STATE_NAME, STATE_NAME, ServingChoice, read_choice, state_path
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME, ServingChoice, read_choice, state_path
 
 
 @dataclass(frozen=True)

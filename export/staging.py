@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from training.errors import ExportError
 
 

@@ -54,7 +54,7 @@ from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_o
 from service.model.errors import BundleError
 from service.model.grad_cam import GradCam
 from service.model.manifest import ModelManifest
-from service.pipeline import Pipeline, Prediction
+from service.pipeline import Pipeline, ServedPrediction
 from service.process import supervision as start
 from service.process.listening import check_options
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
@@ -203,7 +203,7 @@ class ChestXray:
             deadline = current_call().deadline - self.settings.timeout_seconds / 20
             calls = (functools.partial(pipeline.predict, film, operating_point, deadline) for film in upload.films)
             results = await self._run(*calls)
-            items: list[Prediction | ChestXrayError] = []
+            items: list[ServedPrediction | ChestXrayError] = []
             for index, result in enumerate(results):
                 if isinstance(result, InputError | ServiceError):
                     # Of the films of a batch; a request that is refused is counted by the middleware, whoever refuses it.
@@ -311,7 +311,7 @@ def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _note(pipeline: Pipeline, prediction: Prediction, endpoint: str, index: int = 0) -> None:
+def _note(pipeline: Pipeline, prediction: ServedPrediction, endpoint: str, index: int = 0) -> None:
     """For the records, and for the metrics."""
     call = current_call()
     call.predictions.append(prediction_record(prediction, pipeline.manifest.version, endpoint, index))

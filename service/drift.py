@@ -8,10 +8,11 @@ from prometheus_client import Counter
 from pydantic import ValidationError
 
 from service.metrics import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE
+from service.model.bundle import ModelBundle
 from service.model.drift_reference import CONFIDENCE, PREDICTED_CLASS, DriftReference, NumericReference, component_values
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
-from service.model.manifest import DRIFT_REFERENCE_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME
 
 Floats = npt.NDArray[np.float32]
 

@@ -1,8 +1,9 @@
-"""Which model serves: the chosen one, or the one before it if that cannot be trusted; and how one takes over from another."""
+"""Selects the bundle to serve, falls back to the previous one if verification fails, and swaps bundles on reload."""
 
 import logging
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -10,26 +11,30 @@ from service.drift import DriftCounter
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.film.errors import kebab_case
 from service.film.film import DecodeLimits
-from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting
-from service.model.decision import ReviewReason
+from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting, stage_timer
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleError
-from service.model.findings import FINDINGS
-from service.model.loading import candidates, load_predictor
-from service.model.manifest import ModelBundle
-from service.model.observer import Observer
+from service.model.model import Model
+from service.model.releases import candidates, first_trusted
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# A proof that the model infers holds this long; probes come every few seconds, and requests prove it as well.
+# Readiness probes come every few seconds; they run the model at most this often.
 PROOF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class ReloadOutcome:
-    """outcome: "swapped", "unchanged", or "fallback" if what was chosen cannot be trusted. Versions: served before and now."""
+    """Result of a reload.
+
+    outcome: "swapped", "unchanged", or "fallback" if the chosen bundle cannot be trusted.
+    previous_version: served before the reload; None if no model was.
+    model_version: served now; None if no model is.
+    fallback_in_use: whether another bundle than the chosen one is served.
+    """
 
     outcome: str
     previous_version: str | None
@@ -39,14 +44,18 @@ class ReloadOutcome:
 
 @dataclass(frozen=True)
 class _Served:
-    """One state of the host, replaced as a whole. fault: why the chosen bundle is not the one that serves, if so."""
+    """State of the host, replaced as a whole.
+
+    pipeline: None if no bundle can be trusted.
+    fault: why the chosen bundle is not served; None if it is.
+    """
 
     pipeline: Pipeline | None
     fault: BundleError | None
 
 
 class ModelHost:
-    """Holds the model that serves. A request takes `pipeline` once and ends on it, whatever comes after."""
+    """Holds the model that is served. A request takes `pipeline` once and keeps it, even if a reload swaps it meanwhile."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -55,19 +64,19 @@ class ModelHost:
         self._proven_at = float("-inf")
         self._reloading = threading.Lock()
         self._served = _Served(None, None)
-        self._take_over(self._load(serving=None))
+        self._swap(self._load(None))
 
     @property
     def pipeline(self) -> Pipeline | None:
-        """The model that serves; None if none can be trusted."""
+        """The model that is served; None if no bundle can be trusted."""
         return self._served.pipeline
 
     def close(self) -> None:
-        """End the processes that decode."""
+        """End the decoding processes."""
         self._sandbox.close()
 
     def health(self) -> dict[str, Any]:
-        """Body of /health. Messages of faults stay in the log: they name folders of this machine."""
+        """Body of /health. Faults are given by their kind; their messages, which name folders, stay in the log."""
         served = self._served
         body = {
             "status": "unavailable" if served.pipeline is None else "ok",
@@ -79,7 +88,7 @@ class ModelHost:
         return body | {"reason": kebab_case(type(served.fault).__name__), "detail": type(served.fault).__doc__}
 
     def prove_inference(self) -> None:
-        """Run a golden input through the model that serves, unless that was done a moment ago.
+        """Run a golden input through the served model, unless that was done less than PROOF_SECONDS ago.
 
         Raises ModelUnavailable, or GoldenMismatch.
         """
@@ -87,21 +96,20 @@ class ModelHost:
         if pipeline is None:
             raise ModelUnavailable("No trusted model is loaded; /health says why.")
         if monotonic() - self._proven_at > PROOF_SECONDS:
-            pipeline.prove()
+            pipeline.model.prove()
             self._proven_at = monotonic()
 
     def reload(self) -> ReloadOutcome:
-        """Choose again, as at the start, and take over from what serves now if that is another bundle.
+        """Choose a bundle as at a start, and swap to it if it is another one. Blocks while it loads, some seconds.
 
-        Where the chosen bundle cannot be trusted, the model that serves goes on: it is proven, and any other would be one that
-        nobody chose. Blocks for the seconds that loading takes.
+        If the chosen bundle cannot be trusted, the served model stays: it is proven, and nobody chose another one.
         Raises ReloadInProgress.
         """
         if not self._reloading.acquire(blocking=False):
-            raise ReloadInProgress("The model is being loaded already; ask again in some seconds.")
+            raise ReloadInProgress("A reload is in progress; try again in some seconds.")
         try:
             before = self._served
-            self._take_over(self._load(before.pipeline))
+            self._swap(self._load(before.pipeline))
         finally:
             self._reloading.release()
         now = self._served
@@ -110,42 +118,38 @@ class ModelHost:
         RELOADS.labels(outcome).inc()
         return ReloadOutcome(outcome, _version(before), _version(now), now.pipeline is not None and now.fault is not None)
 
-    def _load(self, serving: Pipeline | None) -> _Served:
-        """The first bundle that can be trusted. serving: is kept if the chosen one is the same, or cannot be trusted."""
-        fault: BundleError | None = None
+    def _load(self, served: Pipeline | None) -> _Served:
+        """Load the chosen bundle. At a start, fall back to older ones; in a reload, keep `served` instead."""
         try:
             paths = candidates(self._settings.bundle)
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
-            return _Served(serving, unknown)
-        for path in paths:
-            try:
-                bundle = ModelBundle.open(path)
-                if serving is not None and bundle.manifest == serving.manifest:
-                    return _Served(serving, fault)
-                pipeline = self._build(bundle)
-            except BundleError as untrusted:
-                logger.exception("%s cannot be served", path)
-                FALLBACKS.inc()
-                fault = fault or untrusted
-                if serving is not None:
-                    return _Served(serving, fault)
-                continue
-            logger.info("Serving %s %s from %s", bundle.manifest.name, bundle.manifest.version, bundle.path)
-            return _Served(pipeline, fault)
-        logger.error("No model is served")
-        return _Served(None, fault)
+            return _Served(served, unknown)
+
+        def load(path: Path) -> Pipeline:
+            bundle = ModelBundle.open(path)
+            if served is not None and bundle.manifest == served.manifest:
+                return served
+            pipeline = self._build(bundle)
+            logger.info("Serving %s %s from %s", bundle.manifest.name, bundle.manifest.version, path)
+            return pipeline
+
+        pipeline, faults = first_trusted(paths[:1] if served is not None else paths, load)
+        for fault in faults:
+            logger.error("A bundle cannot be served", exc_info=fault)
+            FALLBACKS.inc()
+        if pipeline is None and served is None:
+            logger.error("No model is served")
+        return _Served(pipeline or served, faults[0] if faults else None)
 
     def _build(self, bundle: ModelBundle) -> Pipeline:
-        predictor = load_predictor(bundle, self._settings.ort_threads_per_session)
-        observer = Observer.from_bundle(bundle)
-        components = None if observer.statistics is None else observer.statistics.components
-        drift = DriftCounter.from_bundle(bundle, components)
-        accuracy = bundle.manifest.test_metrics.get("headline", {}).get("accuracy")
-        begin_counting(bundle.manifest.version, FINDINGS, tuple(ReviewReason), accuracy)
-        return Pipeline(bundle, predictor, observer, self._limits, self._sandbox, drift)
+        model = Model.from_bundle(bundle, self._settings.ort_threads_per_session, stage_timer)
+        statistics = model.observer.statistics
+        drift = DriftCounter.from_bundle(bundle, None if statistics is None else statistics.components)
+        begin_counting(bundle.manifest)
+        return Pipeline(model, self._limits, self._sandbox, drift)
 
-    def _take_over(self, served: _Served) -> None:
+    def _swap(self, served: _Served) -> None:
         before, now = _version(self._served), _version(served)
         self._served = served
         FALLBACK_IN_USE.set(self.health()["fallback_in_use"])

@@ -1,11 +1,15 @@
 """Every Prometheus metric, defined once; /metrics sums them over processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from service.model.decision import ReviewReason
+from service.model.findings import FINDINGS
+from service.model.manifest import ModelManifest
+from service.model.model import Prediction
 from service.process.supervision import join_metrics
 
 # Each metric below opens its file when it is defined.
@@ -141,51 +145,51 @@ CORRECTIONS = Counter(
 INCIDENTS = Counter("cxr_incidents_total", "Misdiagnoses reported.", labelnames=["version"])
 
 
-def begin_counting(version: str, findings: Sequence[str], reasons: Sequence[str], accuracy: float | None) -> None:
-    """Let every series of a version be there before its first film: Prometheus sees an increase only from a count to a count.
-
-    accuracy: on the test split, 0..1; None if the bundle does not state it.
-    """
+def begin_counting(manifest: ModelManifest) -> None:
+    """Create every series of a version at zero, so that Prometheus counts the first film of each as an increase."""
+    version = manifest.version
     FILMS_FOR_REVIEW.labels(version)
     INCIDENTS.labels(version)
     CORRECTIONS.labels(version)
     CONFIDENCE.labels(version)
-    for finding in findings:
+    for finding in FINDINGS:
         PREDICTIONS.labels(version, finding)
-        for predicted in findings:
+        for predicted in FINDINGS:
             FEEDBACK.labels(version, finding, predicted)
-    for reason in reasons:
+    for reason in ReviewReason:
         REVIEW_REASONS.labels(version, reason)
     for index in range(FEEDBACK_BINS):
         for counter in (FEEDBACK_BIN, FEEDBACK_BIN_CORRECT, FEEDBACK_BIN_CONFIDENCE):
             counter.labels(version, str(index))
+    accuracy = manifest.test_metrics.get("headline", {}).get("accuracy")
     if accuracy is not None:
         REFERENCE_ACCURACY.labels(version).set(accuracy)
 
 
-def count_prediction(version: str, finding: str, confidence: float, reasons: Sequence[str]) -> None:
-    """Count one judged film. confidence: the largest of its probabilities."""
-    PREDICTIONS.labels(version, finding).inc()
-    CONFIDENCE.labels(version).observe(confidence)
-    for reason in reasons:
+def count_prediction(prediction: Prediction) -> None:
+    """Count one judged film."""
+    version = prediction.model_version
+    PREDICTIONS.labels(version, prediction.finding).inc()
+    CONFIDENCE.labels(version).observe(max(prediction.probabilities.values()))
+    for reason in prediction.review_reasons:
         REVIEW_REASONS.labels(version, reason).inc()
-    if reasons:
+    if prediction.review_required:
         FILMS_FOR_REVIEW.labels(version).inc()
 
 
 def count_feedback(version: str, label: str, predicted: str, confidence: float) -> None:
-    """Count one confirmed label. confidence: the probability of the finding called, 0..1."""
+    """Count one confirmed label. confidence: probability of the predicted finding, 0..1."""
     FEEDBACK.labels(version, label, predicted).inc()
-    place = str(min(int(confidence * FEEDBACK_BINS), FEEDBACK_BINS - 1))
-    FEEDBACK_BIN.labels(version, place).inc()
-    FEEDBACK_BIN_CONFIDENCE.labels(version, place).inc(confidence)
+    bin_index = str(min(int(confidence * FEEDBACK_BINS), FEEDBACK_BINS - 1))
+    FEEDBACK_BIN.labels(version, bin_index).inc()
+    FEEDBACK_BIN_CONFIDENCE.labels(version, bin_index).inc(confidence)
     if label == predicted:
-        FEEDBACK_BIN_CORRECT.labels(version, place).inc()
+        FEEDBACK_BIN_CORRECT.labels(version, bin_index).inc()
 
 
 @contextmanager
 def stage_timer(stage: str) -> Iterator[None]:
-    """Observe the time of the enclosed stage: decode, preprocess, infer, observe or explain. One that raises is not."""
+    """Observe the time of the enclosed stage: decode, preprocess, infer, observe or explain; not if it raises."""
     start = perf_counter()
     yield
     STAGE_SECONDS.labels(stage).observe(perf_counter() - start)

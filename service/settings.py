@@ -1,6 +1,6 @@
-"""What an operator may set, from environment variables with the prefix CXR_.
+"""Settings of the service: environment variables with the prefix CXR_.
 
-Checked before `bentoml serve` starts a worker, and read by the worker when the service is built.
+Checked before `bentoml serve` starts a worker, and read again by the worker when the service is built.
 """
 
 import ipaddress
@@ -18,86 +18,165 @@ from service.process.cpus import usable_cpus
 from service.validation_messages import wanted
 
 PREFIX = "CXR_"
-# What the tests are told through the environment is no setting: a shell that runs them can start the service as well.
+# Variables of the test suite. They are not settings, so that a shell that runs the tests can also start the service.
 TEST_PREFIX = "CXR_TEST_"
 
-# BentoML ends a request after this long by itself, with an answer that is not ours; our own limit must come first.
+# After this long BentoML ends a request itself, with an error body of its own; our limit must come first.
 BENTOML_TIMEOUT_SECONDS = 120.0
 
 _MEBIBYTE = 1024 * 1024
 
-
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# As browsers send it, and so compare it (RFC 6454, 6.2): in lower case, without a path or a slash at its end.
+# As browsers send it (RFC 6454, section 6.2): in lower case, without a path or a trailing slash.
 _ORIGIN = r"^(\*|[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+)$"
 _WORDS_OF = {_ORIGIN: "must be an origin such as https://viewer.example, in lower case and without a slash at its end"}
 
-# Beside the service package, whatever folder the server is started in.
+# Beside the package `service`, whichever folder the server is started in.
 DEFAULT_DATABASE = Path(__file__).resolve().parent.parent / "records" / "chest-xray.db"
 
-
-# May hold passwords, which no message repeats.
+# May hold passwords, so error messages do not repeat their values.
 _SECRET = ("audit_secret", "database_url", "rate_limit_storage")
 
 
 class Settings(BaseSettings):
-    """Settings of one serving process.
-
-    bundle: path of a bundle folder, or a tag of BentoML's model store (chest-xray:1.0.0); by default the newest release in the
-        models/ folder beside the service package.
-    threads: films worked on at once, by default as many as there are CPUs to use. ort_threads_per_session: threads within one
-        model run; 1 suits a server, because concurrent films then take one core each.
-    queue_limit: films that may wait beyond those worked on; the next is refused with 503. A whole batch must fit.
-    timeout_seconds: from the first byte of the body to the answer; then 504. The first explanation waits for PyTorch.
-    keep_alive_seconds: how long a connection may idle between requests; longer than any proxy in front keeps it, which
-        would else send a film into one that is just being closed. head_timeout_seconds: for a request's head to come whole.
-    max_upload_bytes, max_batch_bytes: largest body of a single-film and of a batch request; then 413.
-    max_pixels: largest film, checked before it is decoded; then 413.
-    max_held_bytes: sum of the bodies that are being sent or worked on; a film beyond it is refused with 503. At least as much
-        as the largest body.
-    explain_preload: load PyTorch at start, beside serving, instead of at the first explanation.
-    environment: "production" refuses to start without access control.
-    auth: who may call: "keys" (API keys), "tokens" (OAuth 2.0 bearer tokens), "keys_and_tokens", or "none" (everybody).
-    jwks: file or https URL of the token issuer's JSON Web Key Set. token_issuer, token_audience: what a token must name.
-        token_roles_claim: where its roles are, dots descend (realm_access.roles).
-    rate_limit: requests of one caller, as the limits library writes it; not applied without access control.
-    rate_limit_storage: "memory://", or a Redis URL that several processes share.
-    allowed_networks: CIDR blocks that may call; empty allows all. trusted_proxies: CIDR blocks whose X-Forwarded-For is
-        believed. cors_origins: origins whose pages may call. Lists are separated by commas.
-    database_url: SQLAlchemy URL of predictions and audit rows. database_upgrade: bring its tables up to date at start.
-    audit_secret: makes the audit log's hashes unforgeable for who can write the database but does not know it.
-    """
+    """Settings of one serving process. The description of each field is what docs/operations.md says of the setting."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    bundle: str | None = None
-    threads: int = Field(default_factory=usable_cpus, ge=1, le=256)
-    ort_threads_per_session: int = Field(default=1, ge=1, le=256)
-    queue_limit: int = Field(default=64, ge=10)
-    timeout_seconds: float = Field(default=60.0, gt=0, lt=BENTOML_TIMEOUT_SECONDS)
-    # Traefik and Go's proxies keep theirs for 90 s, nginx and Amazon's balancers for 60.
-    keep_alive_seconds: int = Field(default=120, ge=1)
-    head_timeout_seconds: int = Field(default=30, ge=1)
-    max_upload_bytes: int = Field(default=40 * _MEBIBYTE, ge=1)
-    max_batch_bytes: int = Field(default=100 * _MEBIBYTE, ge=1)
-    max_pixels: int = Field(default=DecodeLimits().max_pixels, ge=1)
-    max_held_bytes: int = Field(default=400 * _MEBIBYTE, ge=1)
-    explain_preload: bool = False
-    environment: Literal["development", "production"] = "development"
-    auth: Literal["none", "keys", "tokens", "keys_and_tokens"] = "none"
-    jwks: str | None = None
-    token_issuer: str | None = None
-    token_audience: str | None = None
-    token_roles_claim: str = "roles"  # noqa: S105 (a name, not a secret)
-    rate_limit: str = "100/minute"
-    rate_limit_storage: str = "memory://"
-    allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
-    cors_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], NoDecode] = ()
-    database_url: str = f"sqlite:///{DEFAULT_DATABASE}"
-    database_upgrade: bool = True
-    audit_secret: SecretStr | None = Field(default=None, min_length=16)
+    bundle: str | None = Field(
+        default=None,
+        description="Model to serve: a bundle folder, or a tag of BentoML's model store such as `chest-xray:1.2.0`. "
+        "By default the release that `cxr registry promote` chose, else the highest version in `models/`.",
+    )
+    threads: int = Field(
+        default_factory=usable_cpus,
+        ge=1,
+        le=256,
+        description="Films judged at the same time. By default the number of usable CPUs; a container's CPU quota counts.",
+    )
+    ort_threads_per_session: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Threads within one model run. 1 suits a server: films judged at the same time take one core each.",
+    )
+    queue_limit: int = Field(
+        default=64,
+        ge=10,
+        description="Films that may wait for a thread; the next film is refused with 503. At least 10, the films of one batch.",
+    )
+    timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        lt=BENTOML_TIMEOUT_SECONDS,
+        description="Seconds from the first byte of a request's body to the answer; a later answer is replaced by a 504. "
+        "Leave room for the first explanation, which loads PyTorch.",
+    )
+    keep_alive_seconds: int = Field(
+        default=120,
+        ge=1,
+        description="Seconds that a connection may be idle between requests. Must exceed the idle timeout of any proxy in "
+        "front (nginx and Amazon's balancers 60, Traefik and Go's proxies 90, Google's balancers 600): a proxy would otherwise "
+        "send requests into connections that are just being closed.",
+    )
+    head_timeout_seconds: int = Field(
+        default=30,
+        ge=1,
+        description="Seconds within which a request's head must arrive; then the connection is closed.",
+    )
+    max_upload_bytes: int = Field(
+        default=40 * _MEBIBYTE,
+        ge=1,
+        description="Largest body of a request with one film, in bytes; a larger one is refused with 413. Default: 40 MiB.",
+    )
+    max_batch_bytes: int = Field(
+        default=100 * _MEBIBYTE,
+        ge=1,
+        description="Largest body of a batch request, in bytes; a larger one is refused with 413. Default: 100 MiB.",
+    )
+    max_pixels: int = Field(
+        default=DecodeLimits().max_pixels,
+        ge=1,
+        description="Largest film, in pixels, checked before it is decoded; a larger one is refused with 413. The default "
+        "admits a 14 x 17 inch plate at a pitch of 0.05 mm.",
+    )
+    max_held_bytes: int = Field(
+        default=400 * _MEBIBYTE,
+        ge=1,
+        description="Sum of all bodies that are being received or worked on, in bytes; a request that would exceed it is "
+        "refused with 503. At least `CXR_MAX_UPLOAD_BYTES` and `CXR_MAX_BATCH_BYTES`. Default: 400 MiB.",
+    )
+    explain_preload: bool = Field(
+        default=False,
+        description="Whether to load PyTorch in the background at start. By default the first explanation loads it, and waits "
+        "some seconds.",
+    )
+    environment: Literal["development", "production"] = Field(
+        default="development",
+        description="`production` refuses to start without access control.",
+    )
+    auth: Literal["none", "keys", "tokens", "keys_and_tokens"] = Field(
+        default="none",
+        description="What callers must send: `keys` (API keys), `tokens` (OAuth 2.0 bearer tokens), either of them "
+        "(`keys_and_tokens`), or nothing (`none`).",
+    )
+    jwks: str | None = Field(
+        default=None,
+        description="File or https URL of the token issuer's JSON Web Key Set. Required for tokens.",
+    )
+    token_issuer: str | None = Field(
+        default=None, description="Issuer that a token must name in its claim `iss`. Required for tokens."
+    )
+    token_audience: str | None = Field(
+        default=None, description="Audience that a token must name in its claim `aud`. Required for tokens."
+    )
+    token_roles_claim: str = Field(
+        default="roles",
+        description="Claim that holds a token's roles: a name (`https://hospital.example/roles`), or a path with dots "
+        "(`realm_access.roles`).",
+    )
+    rate_limit: str = Field(
+        default="100/minute",
+        description="Requests that one caller may make, such as `100/minute` or `10/second`; more are refused with 429. "
+        "Not applied without access control.",
+    )
+    rate_limit_storage: str = Field(
+        default="memory://",
+        description="Where requests are counted: `memory://` counts for this process alone, `redis://host:6379/0` for all that "
+        "share the Redis server.",
+    )
+    allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(),
+        description="Networks that may call, as CIDR blocks separated by commas. By default all. Health probes are always "
+        "answered.",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(),
+        description="Networks of proxies whose `X-Forwarded-For` header is believed, as CIDR blocks separated by commas. "
+        "By default none.",
+    )
+    cors_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose web pages may call, such as `https://viewer.example`, separated by commas; `*` allows all. "
+        "By default none.",
+    )
+    database_url: str = Field(
+        default=f"sqlite:///{DEFAULT_DATABASE}",
+        description="Database of predictions, audit log and API keys, as a URL of SQLAlchemy "
+        "(`postgresql://user:password@host/database`). By default an SQLite file in `records/`.",
+    )
+    database_upgrade: bool = Field(
+        default=True,
+        description="Whether to bring the database's tables up to date at start. Set it to false where the service's user may "
+        "not change tables, and run `cxr records upgrade` instead.",
+    )
+    audit_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Secret of at least 16 characters that makes the audit log's hashes HMACs, so that write access to the "
+        "database is not enough to forge them. By default plain SHA-256.",
+    )
 
     @field_validator("allowed_networks", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
@@ -120,25 +199,25 @@ class Settings(BaseSettings):
         if self.max_held_bytes < limits[largest]:
             raise ValueError(
                 f"CXR_MAX_HELD_BYTES is {self.max_held_bytes}, below {PREFIX}{largest.upper()}, which is {limits[largest]}: "
-                "bodies up to that could never be taken; raise the one or lower the other"
+                "a body of that size could never be received; raise the first or lower the second"
             )
         return self
 
     @property
     def accepts_keys(self) -> bool:
-        """Whether API keys open the door."""
+        """Whether API keys are accepted."""
         return self.auth in ("keys", "keys_and_tokens")
 
     @property
     def accepts_tokens(self) -> bool:
-        """Whether bearer tokens do."""
+        """Whether bearer tokens are accepted."""
         return self.auth in ("tokens", "keys_and_tokens")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Settings from the environment of this process. Raises SettingsError for an unknown CXR_ variable or a bad value.
+    """Read the settings from the environment of this process. Raises SettingsError for an unknown CXR_ variable or a bad value.
 
-    environment: the names to check for unknown ones, os.environ outside tests.
+    environment: checked for unknown names; os.environ outside tests.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     given = {name for name in environment if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)}
@@ -148,13 +227,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings()
     except ValidationError as fault:
-        # Once: a network that is none of IPv4 is none of IPv6 either.
+        # Each text once: a malformed network fails both as IPv4 and as IPv6.
         faults = dict.fromkeys(map(_fault_text, fault.errors()))
         raise SettingsError(f"A setting is out of range. {'; '.join(faults)}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
-    if not error["loc"]:  # of several settings together, and not to be repeated: one of them may be a password
+    if not error["loc"]:  # of our validators over several settings; the values are not repeated, one may be a password
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     given = "set" if name in _SECRET else repr(error["input"])

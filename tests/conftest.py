@@ -15,7 +15,7 @@ from service.model.findings import FINDINGS
 from tests.support.databases import KINDS, database_url
 
 if TYPE_CHECKING:
-    from service.model.manifest import ModelBundle
+    from service.model.bundle import ModelBundle
     from training.network.classifier import ChestXrayNetwork
 
 TINY_ARCHITECTURE = "tf_efficientnet_lite0"
@@ -202,7 +202,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path,
 @pytest.fixture(scope="session")
 def bundle(bundle_path: Path) -> "ModelBundle":
     """The shared bundle, opened and verified."""
-    from service.model.manifest import ModelBundle
+    from service.model.bundle import ModelBundle
 
     return ModelBundle.open(bundle_path)
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from service.access.policy import AccessPolicy
 from service.commands.faults import report_faults
 from service.errors import RecordsUnavailable
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound
-from service.model.loading import candidates
-from service.model.manifest import ModelBundle
+from service.model.releases import candidates
 from service.records.database import Database
 from service.records.opening import build_records
 from service.records.values import utc_text

@@ -8,9 +8,10 @@ from pathlib import Path
 from service.commands.faults import report_faults
 from service.errors import SettingsError
 from service.film.film import DecodeLimits
+from service.model.bundle import ModelBundle, sha256_of
 from service.model.decision import DEFAULT_OPERATING_POINT, find_operating_point
-from service.model.loading import load_predictor, locate_bundle
-from service.model.manifest import ModelBundle, sha256_of
+from service.model.predictor import load_predictor
+from service.model.releases import locate_bundle
 from service.process.cpus import usable_cpus
 from service.score.films import find_files
 from service.score.judge import Task

@@ -12,8 +12,9 @@ from service.http.call import current_call
 from service.http.middleware.request_id import current_request_id
 from service.http.problems import problem_of
 from service.model.decision import ReviewReason
-from service.model.findings import FINDINGS, Finding
-from service.pipeline import Explanation, Prediction
+from service.model.findings import Finding
+from service.model.model import Explanation
+from service.pipeline import ServedPrediction
 from service.records.values import PredictionRecord
 
 
@@ -126,12 +127,12 @@ class BatchAnswer(ModelFacts, RequestFacts):
     results: tuple[BatchPrediction | BatchProblem, ...]
 
 
-def prediction_answer(prediction: Prediction, model_version: str) -> PredictionAnswer:
+def prediction_answer(prediction: ServedPrediction, model_version: str) -> PredictionAnswer:
     """Domain -> wire."""
     return PredictionAnswer(request_id=current_request_id(), model_version=model_version, **_film_members(prediction))
 
 
-def explain_answer(prediction: Prediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
+def explain_answer(prediction: ServedPrediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
     """Domain -> wire."""
     facts = ExplanationFacts(
         target=explanation.target,
@@ -146,7 +147,7 @@ def explain_answer(prediction: Prediction, explanation: Explanation, model_versi
     )
 
 
-def batch_answer(results: list[Prediction | ChestXrayError], model_version: str) -> BatchAnswer:
+def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version: str) -> BatchAnswer:
     """Domain -> wire. Errors are those of `STATUS_OF`."""
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
@@ -157,9 +158,9 @@ def batch_answer(results: list[Prediction | ChestXrayError], model_version: str)
     return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
 
 
-def prediction_record(prediction: Prediction, model_version: str, endpoint: str, index: int = 0) -> PredictionRecord:
+def prediction_record(prediction: ServedPrediction, model_version: str, endpoint: str, index: int = 0) -> PredictionRecord:
     """Domain -> what is kept of a prediction."""
-    decision, call = prediction.decision, current_call()
+    call = current_call()
     return PredictionRecord(
         timestamp=datetime.now(UTC),
         prediction_id=prediction.prediction_id,
@@ -172,12 +173,12 @@ def prediction_record(prediction: Prediction, model_version: str, endpoint: str,
         image_format=prediction.format,
         width_px=prediction.width_px,
         height_px=prediction.height_px,
-        prediction=decision.finding,
-        confidence=decision.confidence,
-        probabilities=dict(zip(FINDINGS, prediction.probabilities, strict=True)),
+        prediction=prediction.finding,
+        confidence=prediction.confidence,
+        probabilities={finding.value: value for finding, value in prediction.probabilities.items()},
         operating_point=prediction.operating_point,
-        prediction_set=decision.prediction_set,
-        review_reasons=decision.review_reasons,
+        prediction_set=prediction.prediction_set,
+        review_reasons=prediction.review_reasons,
         inference_time_ms=_inference_time_ms(prediction),
     )
 
@@ -186,20 +187,19 @@ def _base64(picture: bytes) -> str:
     return base64.b64encode(picture).decode("ascii")
 
 
-def _inference_time_ms(prediction: Prediction) -> float:
+def _inference_time_ms(prediction: ServedPrediction) -> float:
     return round(prediction.inference_seconds * 1000, 2)
 
 
-def _film_members(prediction: Prediction) -> dict[str, Any]:
-    decision = prediction.decision
+def _film_members(prediction: ServedPrediction) -> dict[str, Any]:
     return {
         "prediction_id": prediction.prediction_id,
-        "prediction": decision.finding,
-        "confidence": decision.confidence,
-        "probabilities": dict(zip(FINDINGS, prediction.probabilities, strict=True)),
+        "prediction": prediction.finding,
+        "confidence": prediction.confidence,
+        "probabilities": prediction.probabilities,
         "operating_point": prediction.operating_point,
-        "prediction_set": decision.prediction_set,
-        "review": Review(required=bool(decision.review_reasons), reasons=decision.review_reasons),
+        "prediction_set": prediction.prediction_set,
+        "review": Review(required=prediction.review_required, reasons=prediction.review_reasons),
         "image": ImageFacts(
             format=prediction.format,
             width_px=prediction.width_px,

@@ -68,17 +68,23 @@ FILM_REASONS = (ReviewReason.OUT_OF_DISTRIBUTION, ReviewReason.NOT_FRONTAL_CHEST
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one film.
+    """The answer for one film.
 
-    finding: the operating point's call. confidence: the probability of that call, 0..1.
-    prediction_set: the conformal set at the manifest's coverage, most probable first; may be empty.
-    review_reasons: empty if no review is required.
+    finding: the finding that the operating point calls.
+    confidence: calibrated probability of `finding`, 0..1.
+    prediction_set: conformal set at the manifest's coverage, most probable finding first; may be empty.
+    review_reasons: why a person must look at the film; empty if nobody must.
     """
 
     finding: Finding
     confidence: float
     prediction_set: tuple[Finding, ...]
     review_reasons: tuple[ReviewReason, ...]
+
+    @property
+    def review_required(self) -> bool:
+        """Whether a person must look at the film."""
+        return bool(self.review_reasons)
 
 
 def decide(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS, Finding
-from service.model.manifest import HEAD_NAME, HeadSpec, ModelBundle
+from service.model.manifest import HEAD_NAME, HeadSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

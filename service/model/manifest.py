@@ -1,19 +1,12 @@
-"""The bundle: a directory with everything a serving process needs, and a manifest that says what is in it.
+"""manifest.json of a bundle, and the names of the bundle's other files. Reads no files: see `service.model.bundle`."""
 
-Opening verifies; a `ModelBundle` that exists has the files its manifest names, byte for byte.
-"""
-
-import hashlib
-import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.film.preprocessing import PreprocessSpec
-from service.model.errors import BundleNotFound, HashMismatch, ManifestInvalid
 from service.model.findings import FINDINGS, Finding
 
 MANIFEST_NAME = "manifest.json"
@@ -182,53 +175,3 @@ class ModelManifest(_Frozen):
             if Path(name).name != name or name == MANIFEST_NAME:
                 raise ValueError(f"file name {name!r} must be a plain name inside the bundle")
         return self
-
-
-@dataclass(frozen=True)
-class ModelBundle:
-    """A verified bundle directory."""
-
-    path: Path
-    manifest: ModelManifest
-
-    @classmethod
-    def open(cls, path: Path) -> "ModelBundle":
-        """Read the manifest and verify every hash. Raises BundleNotFound, ManifestInvalid or HashMismatch."""
-        try:
-            return cls._verified(path)
-        except OSError as fault:
-            raise BundleNotFound(
-                f"The bundle at {path} cannot be read ({fault.strerror}: {fault.filename}); let this user read its files."
-            ) from fault
-
-    @classmethod
-    def _verified(cls, path: Path) -> "ModelBundle":
-        manifest_path = path / MANIFEST_NAME
-        if not path.is_dir() or not manifest_path.is_file():
-            raise BundleNotFound(
-                f"No bundle at {path}: it must be a folder with a {MANIFEST_NAME}, as export.export writes it."
-            )
-        try:
-            manifest = ModelManifest.model_validate(json.loads(manifest_path.read_text("utf-8")))
-        except (ValidationError, ValueError) as fault:
-            raise ManifestInvalid(f"{manifest_path} is not a valid manifest; export the model again. {fault}") from fault
-        for name, expected in manifest.files.items():
-            file = path / name
-            if not file.is_file():
-                raise HashMismatch(f"{file} is named in the manifest but missing; restore the bundle from its release.")
-            actual = sha256_of(file)
-            if actual != expected:
-                raise HashMismatch(
-                    f"{file} has SHA-256 {actual[:12]}, the manifest says {expected[:12]}; restore the bundle from its release."
-                )
-        return cls(path=path, manifest=manifest)
-
-    def file(self, name: str) -> Path:
-        """Path of one of the bundle's files."""
-        return self.path / name
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

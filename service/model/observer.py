@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from service.film.film import Radiograph
+from service.model.bundle import ModelBundle
 from service.model.decision import Observed
 from service.model.drift_reference import film_statistics
 from service.model.image_checks import image_statistics
-from service.model.manifest import ModelBundle
 from service.model.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
 
 

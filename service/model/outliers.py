@@ -14,8 +14,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
-from service.model.manifest import OUTLIERS_NAME, ModelBundle
+from service.model.manifest import OUTLIERS_NAME
 
 Floats = npt.NDArray[np.float32]
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from service.model.bundle import ModelBundle
 from service.model.errors import GoldenMismatch, ManifestInvalid
-from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, ModelBundle, ModelManifest
+from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, ModelManifest
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -135,3 +136,10 @@ def _read_golden(bundle: ModelBundle) -> dict[str, npt.NDArray[Any]]:
             f"{path} must record images, uint8 [K, {size_px}, {size_px}], and their probabilities; export the model again."
         )
     return golden
+
+
+def load_predictor(bundle: ModelBundle, threads: int = 1) -> Predictor:
+    """Open the bundle's graph and replay its golden inputs. Raises BundleError."""
+    predictor = Predictor.from_bundle(bundle, threads)
+    predictor.replay_golden(bundle)
+    return predictor

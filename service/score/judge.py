@@ -15,9 +15,7 @@ import cv2
 from service.errors import DecoderFailed, UploadTooLarge
 from service.film.errors import ChestXrayError, UnreadableImage, UnsupportedFormat
 from service.film.film import DecodeLimits
-from service.model.loading import load_predictor
-from service.model.manifest import ModelBundle
-from service.model.observer import Observer
+from service.model import load_model
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.score.films import is_called_a_picture
@@ -52,10 +50,8 @@ def prepare(task: Task) -> None:
     for library in ("PIL", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module=rf"{library}\.")
-    bundle = ModelBundle.open(task.bundle)
     limits = DecodeLimits(max_pixels=task.max_pixels)
-    pipeline = Pipeline(bundle, load_predictor(bundle, 1), Observer.from_bundle(bundle), limits, SandboxedDecoder(limits))
-    _ready = task, pipeline
+    _ready = task, Pipeline(load_model(task.bundle), limits, SandboxedDecoder(limits))
 
 
 def judge(path: str) -> Row | None:
@@ -79,7 +75,7 @@ def judge(path: str) -> Row | None:
         raise
     except ChestXrayError as error:
         return refusal_row(path, data, error, version)
-    return row_of(path, prediction, version)
+    return row_of(path, prediction)
 
 
 def _read(path: Path) -> bytes:

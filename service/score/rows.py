@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from service.film.errors import ChestXrayError, kebab_case
 from service.model.findings import FINDINGS
-from service.pipeline import Prediction
+from service.model.model import Prediction
 
 COLUMNS = (
     "path", "image_sha256", "format", "width_px", "height_px", "prediction", "confidence",
@@ -20,26 +20,22 @@ Row = Mapping[str, str]
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def row_of(path: str, prediction: Prediction, model_version: str) -> Row:
-    """Of a film that was judged."""
-    decision = prediction.decision
+def row_of(path: str, prediction: Prediction) -> Row:
+    """Row of a film that was judged."""
     return {
         "path": _safe(path),
         "image_sha256": prediction.image_sha256,
         "format": prediction.format,
         "width_px": str(prediction.width_px),
         "height_px": str(prediction.height_px),
-        "prediction": decision.finding,
-        "confidence": f"{decision.confidence:.6f}",
-        **{
-            f"probability_{finding.lower()}": f"{value:.6f}"
-            for finding, value in zip(FINDINGS, prediction.probabilities, strict=True)
-        },
+        "prediction": prediction.finding,
+        "confidence": f"{prediction.confidence:.6f}",
+        **{f"probability_{finding.lower()}": f"{value:.6f}" for finding, value in prediction.probabilities.items()},
         "operating_point": prediction.operating_point,
-        "prediction_set": ";".join(decision.prediction_set),
-        "review_required": str(bool(decision.review_reasons)).lower(),
-        "review_reasons": ";".join(decision.review_reasons),
-        "model_version": model_version,
+        "prediction_set": ";".join(prediction.prediction_set),
+        "review_required": str(prediction.review_required).lower(),
+        "review_reasons": ";".join(prediction.review_reasons),
+        "model_version": prediction.model_version,
         "inference_time_ms": f"{1000 * prediction.inference_seconds:.2f}",
     }
 

@@ -14,15 +14,14 @@ from export.calibrate import calibrate
 from export.export import export_bundle, main, read_config, rebuild_network, without_paths
 from export.films import read_films, usable_films
 from export.graph import ServingGraph
-from service.film.film import DecodeLimits
 from service.film.preprocessing import PreprocessSpec
+from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS
 from service.model.drift_reference import DriftReference
 from service.model.findings import FINDINGS, Finding
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME, ModelBundle
-from service.model.observer import Observer
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, PARITY_NAME
+from service.model.model import Model
 from service.model.predictor import OUTPUT_NAMES, Predictor
-from service.pipeline import Pipeline
 from tests.support.manifests import make_manifest
 from training.config import config_from_dict
 from training.data.folder import FilmFile, scan_folder
@@ -118,9 +117,9 @@ def test_the_drift_reference_describes_training_films_and_validation_answers(
 def test_the_shipped_thresholds_flag_the_share_of_validation_films_that_the_manifest_states(
     bundle: ModelBundle, export_data: Path
 ) -> None:
-    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), Observer.from_bundle(bundle), DecodeLimits())
-    predictions = [pipeline.predict(film.path.read_bytes(), "balanced") for film in films_of(export_data, "val")]
-    flagged = [bool(set(FILM_REASONS) & set(prediction.decision.review_reasons)) for prediction in predictions]
+    model = Model.from_bundle(bundle)
+    predictions = [model.predict(film.path) for film in films_of(export_data, "val")]
+    flagged = [bool(set(FILM_REASONS) & set(prediction.review_reasons)) for prediction in predictions]
     outliers = bundle.manifest.outliers
     assert outliers is not None and outliers.films == 30
     assert np.mean(flagged) == pytest.approx(outliers.flagged_share)

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from export.patch import is_patch, main, patch, patched_card
+from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, DriftReference
 from service.model.errors import BundleNotFound
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
 from training.errors import DatasetError, ExportError
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from k8s.monitoring import __main__ as generator
 from service.access.roles import PROBES, PUBLIC
-from service.model.loading import MODELS_DIR
+from service.model.releases import MODELS_DIR
 from service.settings import PREFIX, Settings, read_settings
 from tests.support.kubernetes import (
     CUSTOM_GROUPS,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.film.preprocessing import decode, to_model_input
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from service.model.predictor import Predictor
 from tests.support.serving import serving
 

@@ -15,9 +15,10 @@ from pydicom import uid
 
 from service import __version__
 from service.film.preprocessing import decode, to_model_input
+from service.model.bundle import ModelBundle, sha256_of
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
-from service.model.manifest import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle, sha256_of
+from service.model.manifest import GOLDEN_NAME, HEAD_NAME, MANIFEST_NAME
 from service.model.predictor import Predictor
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming

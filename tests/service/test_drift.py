@@ -11,10 +11,12 @@ from safetensors.numpy import load_file
 
 from service.drift import DriftCounter
 from service.film.film import DecodeLimits
+from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES, DriftReference, component_values
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
-from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME
+from service.model.model import Model
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from service.pipeline import Pipeline
@@ -115,13 +117,13 @@ def test_a_bundle_without_a_reference_is_served_and_counts_nothing():
 def test_a_film_is_counted_when_the_pipeline_is_told_that_it_was_answered_and_not_before(bundle):
     observer = Observer.from_bundle(bundle)
     drift = DriftCounter.from_bundle(bundle, observer.statistics.components)
-    pipeline = Pipeline(bundle, Predictor.from_bundle(bundle), observer, DecodeLimits(), drift=drift)
+    pipeline = Pipeline(Model(bundle, Predictor.from_bundle(bundle), observer), DecodeLimits(), drift=drift)
     version = bundle.manifest.version
     before = counts(version=version)
     prediction = pipeline.predict(encode(film(), "PNG"), "balanced")
     assert counts(version=version) == before
     counted = counted_by(lambda: pipeline.count(prediction), version=version)
-    most_probable = FINDINGS[prediction.probabilities.index(max(prediction.probabilities))]
+    most_probable = max(FINDINGS, key=prediction.probabilities.__getitem__)
     assert counted[most_probable.value, "predicted_class"] == 1
     assert sum(counted.values()) == len(NUMERIC_FEATURES) + len(COMPONENT_FEATURES) + 1
 

@@ -9,8 +9,8 @@ import pytest
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.hosting import ModelHost
 from service.model.errors import BundleNotFound, GoldenMismatch
-from service.model.loading import FORMER_STATE_NAME, STATE_NAME, candidates
 from service.model.manifest import HEAD_NAME, MANIFEST_NAME
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME, candidates
 from service.settings import Settings
 from tests.support.encoded_films import encode, film
 
@@ -157,7 +157,7 @@ def test_a_model_that_stops_to_infer_rightly_is_no_longer_proven(models, monkeyp
     def wrong(*_, **__):
         raise GoldenMismatch("other numbers")
 
-    monkeypatch.setattr(hosted.pipeline, "prove", wrong)
+    monkeypatch.setattr(hosted.pipeline.model, "prove", wrong)
     hosted.prove_inference()  # proven a moment ago
     hosted._proven_at = float("-inf")
     with pytest.raises(GoldenMismatch):

@@ -1,7 +1,7 @@
 import pytest
 
 from service.errors import SettingsError
-from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
+from service.settings import BENTOML_TIMEOUT_SECONDS, Settings, read_settings
 
 
 @pytest.fixture
@@ -88,6 +88,13 @@ def test_less_memory_than_one_body_takes_raises_and_names_both_settings(environm
 
 def test_memory_for_exactly_one_body_is_enough(environment):
     assert read_settings(environment(CXR_MAX_HELD_BYTES=str(100 * 2**20))).max_held_bytes == 100 * 2**20
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described_in_whole_sentences(name):
+    description = Settings.model_fields[name].description or ""
+    assert description[:1].isupper() or description.startswith("`")
+    assert description.endswith(".")
 
 
 def test_settings_are_frozen(environment):

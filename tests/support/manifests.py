@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from service.model.bundle import sha256_of
 from service.model.findings import FINDINGS
-from service.model.manifest import MANIFEST_NAME, REQUIRED_FILES, ModelManifest, sha256_of
+from service.model.manifest import MANIFEST_NAME, REQUIRED_FILES, ModelManifest
 
 
 def manifest_members(**changes: Any) -> dict[str, Any]:

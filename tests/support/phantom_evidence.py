@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from service.model.predictor import Predictor
 from training.data.folder import scan_folder
 from training.evaluation.part import Evidence

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.model.bundle import sha256_of
 from service.model.findings import FINDINGS, Finding
-from service.model.manifest import sha256_of
 from training.data.parallel import each_of
 from training.errors import DatasetError, DatasetNotFound
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from time import perf_counter
 
 from service.film.errors import ChestXrayError
-from service.model.loading import locate_bundle
-from service.model.manifest import MODEL_CARD_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import MODEL_CARD_NAME
 from service.model.predictor import Predictor
+from service.model.releases import locate_bundle
 from training.command_text import published_command
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
 from training.errors import DatasetNotFound

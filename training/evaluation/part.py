@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile

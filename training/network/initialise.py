@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from service.model.manifest import GRAPH_NAME, HEAD_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import GRAPH_NAME, HEAD_NAME
 from training.config import ModelConfig, TrainConfig
 from training.data.batches import FilmStore, TrainingFilms, batches, epoch_order, film_weights
 from training.data.folder import FilmFile

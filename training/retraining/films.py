@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from service.model.manifest import sha256_of
+from service.model.bundle import sha256_of
 from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, UNKNOWN_SOURCE, scan_folder
 from training.data.validation import validate_dataset
 from training.data.validation_report import ValidationLimits

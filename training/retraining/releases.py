@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.model.loading import read_choice, state_path
+from service.model.releases import read_choice, state_path
 
 # Of a run: the version of its challenger, settled before it trains.
 CLAIM_NAME = "challenger.json"

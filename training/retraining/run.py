@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 from training.errors import ConfigError, StepFailed
 from training.json_file import write_whole
 from training.network.checkpoint import BEST_NAME

@@ -17,9 +17,10 @@ from k8s.monitoring import preview
 from k8s.monitoring.__main__ import DASHBOARDS
 from k8s.monitoring.dashboards.panels import all_expressions
 from service.film.preprocessing import decode, to_model_input
+from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES
 from service.model.findings import FINDINGS
-from service.model.manifest import DRIFT_REFERENCE_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from tests.support.prometheus_process import needs_prometheus, prometheus

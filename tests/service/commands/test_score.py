@@ -13,10 +13,8 @@ import pytest
 from pydicom import uid
 
 from service.film.film import DecodeLimits
-from service.model.loading import load_predictor
-from service.model.manifest import ModelBundle, sha256_of
-from service.model.observer import Observer
-from service.pipeline import Pipeline
+from service.model import load_model
+from service.model.bundle import sha256_of
 from service.score.films import find_files
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming, tiff_file
@@ -102,16 +100,15 @@ def whole(archive, bundle_path, tmp_path_factory):
 
 def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bundle_path):
     rows = rows_of(whole[0])
-    bundle = ModelBundle.open(bundle_path)
-    pipeline = Pipeline(bundle, load_predictor(bundle, 1), Observer.from_bundle(bundle), DecodeLimits())
+    model = load_model(bundle_path)
     assert len(rows) == 55
     for name in ("a/film.jpg", "a/b/deep.tif", "a/b/IM0001", "c/j2k.dcm", "many/007.png"):
-        expected = pipeline.predict((archive / name).read_bytes(), "balanced")
+        expected = model.predict(archive / name)
         row = rows[name]
-        assert row["prediction"] == expected.decision.finding
-        assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities[2], abs=1e-5)
+        assert row["prediction"] == expected.finding
+        assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities["Tuberculosis"], abs=1e-5)
         assert row["image_sha256"] == expected.image_sha256
-        assert row["review_reasons"] == ";".join(expected.decision.review_reasons)
+        assert row["review_reasons"] == ";".join(expected.review_reasons)
     assert "image_quality" in rows["c/j2k.dcm"]["review_reasons"]  # its window has no width
 
 

@@ -5,11 +5,12 @@ import torch
 from captum.attr import LayerGradCam
 
 from export.phantom import phantom_film
+from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS, Finding
 from service.model.grad_cam import GradCam, zone_shares
 from service.model.heatmap import OVERLAY_SIDE_PX, heatmap_png, overlay_png
-from service.model.manifest import HEAD_NAME, ModelBundle
+from service.model.manifest import HEAD_NAME
 from service.model.predictor import Predictor
 from tests.support.encoded_films import film
 from training.network.checkpoint import load_checkpoint

@@ -1,8 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleNotFound, HashMismatch, ManifestInvalid
-from service.model.manifest import HEAD_NAME, MANIFEST_NAME, OUTLIERS_NAME, Bounds, ModelBundle
+from service.model.manifest import HEAD_NAME, MANIFEST_NAME, OUTLIERS_NAME, Bounds
 from tests.support.manifests import make_manifest, manifest_members, write_bundle
 
 OUTLIERS = {"threshold": 3, "image_bounds": {"mean": {"low": 60}}, "films": 100, "flagged_share": 0.01}

@@ -10,10 +10,12 @@ from safetensors.numpy import load_file, save_file
 from export.bundle import write_outlier_statistics
 from service.film.film import DecodeLimits, Radiograph
 from service.film.preprocessing import to_model_input
+from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS, Observed, ReviewReason
 from service.model.drift_reference import FILM_FEATURES, film_statistics
 from service.model.errors import ManifestInvalid
-from service.model.manifest import OUTLIERS_NAME, ImageStatistic, ModelBundle
+from service.model.manifest import OUTLIERS_NAME, ImageStatistic
+from service.model.model import Model
 from service.model.observer import Observer
 from service.model.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
 from service.model.predictor import Predictor
@@ -122,14 +124,11 @@ def test_a_bundle_without_statistics_judges_films_and_flags_none_for_what_they_l
     older = ModelBundle(bundle.path, bundle.manifest.model_copy(update={"outliers": None}))
     data = encode(255 - film(), "PNG")
     predictor = Predictor.from_bundle(bundle)
-    before, now = (
-        Pipeline(each, predictor, Observer.from_bundle(each), DecodeLimits()).predict(data, "balanced")
-        for each in (older, bundle)
-    )
+    before, now = (Model(each, predictor, Observer.from_bundle(each)).predict(data) for each in (older, bundle))
     assert before.observed.outlier_score is None and set(before.observed.image) == set(FILM_FEATURES)
-    assert not set(FILM_REASONS) & set(before.decision.review_reasons)
-    assert ReviewReason.NOT_FRONTAL_CHEST in now.decision.review_reasons
-    assert before.probabilities == pytest.approx(now.probabilities, abs=1e-6)
+    assert not set(FILM_REASONS) & set(before.review_reasons)
+    assert ReviewReason.NOT_FRONTAL_CHEST in now.review_reasons
+    assert before.probabilities == pytest.approx(dict(now.probabilities), abs=1e-6)
 
 
 def test_a_film_without_a_valid_window_is_flagged_and_the_log_says_why_and_nothing_of_the_patient(bundle, caplog):
@@ -139,8 +138,8 @@ def test_a_film_without_a_valid_window_is_flagged_and_the_log_says_why_and_nothi
         data = dicom_file(film(), PatientName="Doe^Jane", WindowCenter=128, WindowWidth=width)
         for observer in observers:
             caplog.clear()
-            prediction = Pipeline(bundle, predictor, observer, DecodeLimits()).predict(data, "balanced")
-            is_flagged = ReviewReason.IMAGE_QUALITY in prediction.decision.review_reasons
+            prediction = Pipeline(Model(bundle, predictor, observer), DecodeLimits()).predict(data, "balanced")
+            is_flagged = ReviewReason.IMAGE_QUALITY in prediction.review_reasons
             logged = [record.getMessage() for record in caplog.records if record.name == "service.pipeline"]
             why = "is not shown as its header asks: it has no window of a centre and a width of at least 1"
             expected = (True, [f"Film {prediction.image_sha256} {why}"]) if width == 0 else (False, [])

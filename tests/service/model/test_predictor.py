@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from service.model.bundle import ModelBundle, sha256_of
 from service.model.errors import GoldenMismatch, ManifestInvalid
-from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, MANIFEST_NAME, ModelBundle, sha256_of
+from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, MANIFEST_NAME
 from service.model.predictor import OUTPUT_NAMES, Predictor
 from tests.support.encoded_films import film
 

@@ -15,15 +15,15 @@ import pytest
 from export.attach import ATTACHED
 from export.attach import main as attach_main
 from export.phantom import phantom_film
-from service.film.film import DecodeLimits
 from service.film.preprocessing import decode, to_model_input
-from service.model.decision import DEFAULT_OPERATING_POINT, ReviewReason
+from service.model.bundle import ModelBundle
+from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS, Finding
-from service.model.loading import locate_bundle
-from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, MODEL_CARD_NAME
+from service.model.model import Model
 from service.model.observer import Observer
 from service.model.predictor import Predictor
-from service.pipeline import Pipeline
+from service.model.releases import locate_bundle
 from training.data.folder import folder_fingerprint, scan_folder
 from training.errors import ConfigError, DatasetNotFound, EmptyClass
 from training.evaluation import evaluate as evaluation
@@ -99,7 +99,7 @@ def test_every_judged_film_is_listed_with_the_probabilities_that_the_service_com
     assert [row["path"] for row in rows] == sorted(set(films) - {SMALL_FILM})
     bundle = ModelBundle.open(bundle_path)
     predictor, spec = Predictor.from_bundle(bundle), bundle.manifest.preprocess
-    pipeline = Pipeline(bundle, predictor, Observer.from_bundle(bundle), DecodeLimits())
+    model = Model(bundle, predictor, Observer.from_bundle(bundle))
     assert len({row["flags"] for row in rows}) > 1
     for row in rows:
         film = films[row["path"]]
@@ -108,8 +108,8 @@ def test_every_judged_film_is_listed_with_the_probabilities_that_the_service_com
         found = [float(row[finding.value]) for finding in FINDINGS]
         np.testing.assert_allclose(found, expected, atol=1e-6)
         assert row["predicted"] == FINDINGS[int(np.argmax(expected))].value
-        answered = pipeline.predict(film.path.read_bytes(), DEFAULT_OPERATING_POINT)
-        assert row["flags"] == " ".join(answered.decision.review_reasons)
+        answered = model.predict(film.path)
+        assert row["flags"] == " ".join(answered.review_reasons)
         assert (row["label"], row["source"], row["group"]) == (film.finding.value, film.source, film.group)
 
 
@@ -120,10 +120,11 @@ def test_reasons_that_lie_in_the_film_itself_are_those_of_the_service(bundle_pat
     bundle = ModelBundle.open(bundle_path)
     predictor, observer = Predictor.from_bundle(bundle), Observer.from_bundle(bundle)
     split = judge(predictor, [film for film in scan_folder(root) if film.split == "test"], threads=1, observer=observer)
-    pipeline = Pipeline(bundle, predictor, observer, DecodeLimits())
-    answers = [pipeline.predict(each.film.path.read_bytes(), DEFAULT_OPERATING_POINT) for each in split.judged]
-    assert decide_films(split, bundle.manifest) == [answer.decision for answer in answers]
-    assert ReviewReason.NOT_FRONTAL_CHEST in answers[0].decision.review_reasons
+    model = Model(bundle, predictor, observer)
+    answers = [model.predict(each.film.path) for each in split.judged]
+    decisions = decide_films(split, bundle.manifest)
+    assert all(vars(own).items() <= vars(answer).items() for own, answer in zip(decisions, answers, strict=True))
+    assert ReviewReason.NOT_FRONTAL_CHEST in answers[0].review_reasons
 
 
 def test_metrics_agree_with_the_predictions_and_name_what_was_measured(evaluated, metrics, bundle_path, data):

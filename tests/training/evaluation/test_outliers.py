@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from export.phantom import phantom_film
 from service.film.preprocessing import decode, to_model_input
+from service.model.bundle import ModelBundle
 from service.model.findings import Finding
-from service.model.manifest import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import scan_folder

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from service.model.errors import BundleNotFound
-from service.model.loading import FORMER_STATE_NAME, STATE_NAME
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME
 from training.retraining.releases import CLAIM_NAME, next_version, was_promoted
 
 

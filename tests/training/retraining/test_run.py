@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from export.registry_state import read_state
-from service.model.loading import ServingChoice
-from service.model.manifest import MANIFEST_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import MANIFEST_NAME
+from service.model.releases import ServingChoice
 from training.retraining.run import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
 
 pytestmark = pytest.mark.slow

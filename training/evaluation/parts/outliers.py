@@ -1,4 +1,4 @@
-"""Does the service tell chest films from other pictures, and notice spoilt films? By its own pipeline and decision."""
+"""Does the service tell chest films from other pictures, and notice spoilt films? By the model as it is served."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from service.film.errors import InputError
-from service.film.film import DecodeLimits
 from service.film.preprocessing import decode
-from service.model.decision import DEFAULT_OPERATING_POINT, FILM_REASONS, Decision, Observed, decide, unusual_aspects
+from service.model.decision import FILM_REASONS, Decision, Observed, decide, unusual_aspects
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
+from service.model.model import Model
 from service.model.observer import Observer
-from service.pipeline import Pipeline
 from training.data.folder import MANIFEST_NAME, FilmFile
 from training.data.parallel import each_of
 from training.errors import DatasetError
@@ -90,18 +89,18 @@ def measure_outliers(evidence: Evidence) -> Measured:
     spec = evidence.bundle.manifest.outliers
     if spec is None:
         return {"available": False}
-    pipeline = Pipeline(evidence.bundle, evidence.predictor, Observer.from_bundle(evidence.bundle), DecodeLimits())
+    model = Model(evidence.bundle, evidence.predictor, Observer.from_bundle(evidence.bundle))
 
     def answer(pictures: Sequence[_Picture], what: str) -> list[_Answered]:
         title = f"Looking for outliers, {what}"
-        ask = partial(_ask, pipeline)
+        ask = partial(_ask, model)
         return list(each_of(pictures, ask, threads=evidence.threads, title=title, unit="picture"))
 
     split = evidence.judged()
     chest = [_of_judged(judged, evidence.bundle.manifest) for judged in split.judged]
     chest += [_refused(refused.film.relative, _rows(refused.film), refused.reason) for refused in split.refused]
     other = answer(_read_not_chest(evidence.not_chest), "other pictures") if evidence.not_chest else []
-    spoilt = answer(_spoil([judged.film for judged in split.judged], pipeline, evidence.seed), "spoilt films")
+    spoilt = answer(_spoil([judged.film for judged in split.judged], model, evidence.seed), "spoilt films")
     names = [SCORE, *spec.image_bounds, REFUSED, ANYTHING]
     return {
         "available": True,
@@ -206,12 +205,12 @@ def _of_judged(judged: JudgedFilm, manifest: ModelManifest) -> _Answered:
     return _answered(judged.film.relative, _rows(judged.film), judged.observed, decision, manifest)
 
 
-def _ask(pipeline: Pipeline, picture: _Picture) -> _Answered:
+def _ask(model: Model, picture: _Picture) -> _Answered:
     try:
-        prediction = pipeline.predict(picture.read(), DEFAULT_OPERATING_POINT)
+        prediction = model.predict(picture.read())
     except InputError as fault:
         return _refused(picture.name, picture.rows, type(fault).__name__)
-    return _answered(picture.name, picture.rows, prediction.observed, prediction.decision, pipeline.manifest)
+    return _answered(picture.name, picture.rows, prediction.observed, prediction, model.manifest)
 
 
 def _refused(name: str, rows: Mapping[str, str], reason: str) -> _Answered:
@@ -244,14 +243,14 @@ def _read_not_chest(folder: Path) -> list[_Picture]:
     return [_Picture(row["path"], {"kind": row["kind"]}, (folder / row["path"]).read_bytes) for row in rows]
 
 
-def _spoil(films: Sequence[FilmFile], pipeline: Pipeline, seed: int) -> list[_Picture]:
+def _spoil(films: Sequence[FilmFile], model: Model, seed: int) -> list[_Picture]:
     """`FAULTED_FILMS` of the films, or all if there are fewer, with each fault."""
     count = min(FAULTED_FILMS, len(films))
     chosen = sorted(np.random.default_rng(seed).choice(len(films), size=count, replace=False))
 
     def picture(film: FilmFile, fault: str) -> _Picture:
         def read() -> bytes:
-            pixels = FAULTS[fault](decode(film.path.read_bytes(), pipeline.manifest.preprocess).pixels)
+            pixels = FAULTS[fault](decode(film.path.read_bytes(), model.manifest.preprocess).pixels)
             return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
 
         return _Picture(film.relative, {"fault": fault}, read)

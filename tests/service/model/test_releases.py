@@ -4,9 +4,11 @@ import shutil
 import bentoml
 import pytest
 
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleNotFound
-from service.model.loading import load_predictor, locate_bundle, releases
-from service.model.manifest import MANIFEST_NAME, ModelBundle
+from service.model.manifest import MANIFEST_NAME
+from service.model.predictor import load_predictor
+from service.model.releases import locate_bundle, releases
 from tests.support.manifests import write_bundle
 
 

@@ -1,0 +1,223 @@
+"""`load_model().predict("film.dcm")`: a film's bytes -> its prediction, and why. Every caller judges films through `Model`."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from service.film.film import DecodeLimits, Orientation, Radiograph, open_film
+from service.film.preprocessing import to_model_input
+from service.model.bundle import ModelBundle
+from service.model.decision import DEFAULT_OPERATING_POINT, Decision, Observed, decide, find_finding
+from service.model.findings import FINDINGS, Finding
+from service.model.grad_cam import GradCam, Grid, zone_shares
+from service.model.heatmap import film_png, heatmap_png, overlay_png
+from service.model.observer import Observer
+from service.model.predictor import Outputs, Predictor, load_predictor
+from service.model.releases import candidates, first_trusted, locate_bundle
+from service.model.upright import set_upright
+
+logger = logging.getLogger(__name__)
+
+# A film: its path, or its bytes.
+Film = str | os.PathLike[str] | bytes
+
+# Measures the time of the enclosed stage: preprocess, infer, observe or explain.
+StageTimer = Callable[[str], AbstractContextManager[None]]
+
+
+def _untimed(_stage: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Decision):
+    """What a model says of one film. For research use only.
+
+    finding, confidence, prediction_set, review_required, review_reasons: see `Decision`.
+    probabilities: calibrated probability of each finding, in the order of `FINDINGS`, summing to 1.
+    operating_point: name of the decision rule that chose `finding`.
+    model_version: of the bundle.
+    format, width_px, height_px, orientation: of the film as it was sent; see `Radiograph`.
+    image_sha256: SHA-256 of the film's bytes, 64 hexadecimal digits.
+    inference_seconds: time of the model run alone, without decoding.
+    observed: what else was measured of the film; some review reasons follow from it.
+    embedding: pooled features, float32 [C]; None if the bundle has no statistics to compare them with.
+    """
+
+    probabilities: Mapping[Finding, float]
+    operating_point: str
+    model_version: str
+    format: str
+    width_px: int
+    height_px: int
+    orientation: Orientation
+    image_sha256: str
+    inference_seconds: float
+    observed: Observed
+    embedding: npt.NDArray[np.float32] | None = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which parts of a film speak for a finding, by Grad-CAM.
+
+    target: the finding that is explained.
+    grid: float32 [h, w], 0..1, covering the whole film, top row first.
+    zones: share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower.
+    heatmap_png: the grid as a grey picture.
+    overlay_png: the film with the grid in colour over it.
+    film_png: the film as it was decoded; None unless asked for.
+    """
+
+    target: Finding
+    grid: Grid
+    zones: dict[str, float]
+    heatmap_png: bytes = field(repr=False)
+    overlay_png: bytes = field(repr=False)
+    film_png: bytes | None = field(repr=False)
+
+
+class Model:
+    """One bundle, ready to judge films. Its methods may be called by several threads at once.
+
+    bundle: the verified bundle.
+    predictor, observer: made from `bundle`.
+    timer: told of each stage; the service measures them.
+    """
+
+    def __init__(self, bundle: ModelBundle, predictor: Predictor, observer: Observer, timer: StageTimer = _untimed) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.observer = observer
+        self._predictor = predictor
+        self._timer = timer
+
+    @classmethod
+    def from_bundle(cls, bundle: ModelBundle, threads: int = 1, timer: StageTimer = _untimed) -> "Model":
+        """Open the graph and prove it on its golden inputs. threads: within one model run. Raises BundleError."""
+        return cls(bundle, load_predictor(bundle, threads), Observer.from_bundle(bundle), timer)
+
+    def predict(self, film: Film, operating_point: str = DEFAULT_OPERATING_POINT) -> Prediction:
+        """Judge one film: JPEG, PNG, TIFF, BMP, WebP or DICOM, by its content.
+
+        Raises InputError for a film that cannot be judged or an unknown operating point, and OSError for a path that cannot be
+        read.
+        """
+        data, radiograph = self._decode(film)
+        return self.judge(radiograph, data, operating_point)
+
+    def explain(
+        self, film: Film, finding: str | None = None, operating_point: str = DEFAULT_OPERATING_POINT
+    ) -> tuple[Prediction, Explanation]:
+        """Judge one film and explain a finding, by default the predicted one. The first call loads PyTorch, some seconds.
+
+        Raises as `predict`, and UnknownFinding.
+        """
+        target = None if finding is None else find_finding(finding)
+        data, radiograph = self._decode(film)
+        return self.judge_and_explain(radiograph, data, operating_point, target, self._grad_cam)
+
+    def judge(self, film: Radiograph, data: bytes, operating_point: str) -> Prediction:
+        """`predict` for a film that is decoded already. data: the bytes that it was decoded from."""
+        return self._judge(film, data, operating_point, ("probabilities",))[0]
+
+    def judge_and_explain(
+        self,
+        film: Radiograph,
+        data: bytes,
+        operating_point: str,
+        target: Finding | None,
+        grad_cam: GradCam,
+        *,
+        with_film: bool = False,
+    ) -> tuple[Prediction, Explanation]:
+        """`explain` for a film that is decoded already, from one model run.
+
+        target: None explains the predicted finding. with_film: also draw the film as it was decoded, for viewers that read
+        neither DICOM nor 16 bit.
+        """
+        prediction, film, outputs = self._judge(film, data, operating_point, ("probabilities", "features"))
+        target = target or prediction.finding
+        with self._timer("explain"):
+            grid = grad_cam.grid(outputs["features"][0], target)
+            return prediction, Explanation(
+                target=target,
+                grid=grid,
+                zones=zone_shares(grid),
+                heatmap_png=heatmap_png(grid, *film.pixels.shape),
+                overlay_png=overlay_png(film.pixels, grid),
+                film_png=film_png(film.pixels) if with_film else None,
+            )
+
+    def prove(self) -> None:
+        """Run one of the golden inputs again. Raises GoldenMismatch."""
+        self._predictor.replay_golden(self.bundle, inputs=1)
+
+    @cached_property
+    def _grad_cam(self) -> GradCam:
+        return GradCam.from_bundle(self.bundle)
+
+    def _decode(self, film: Film) -> tuple[bytes, Radiograph]:
+        data = film if isinstance(film, bytes) else Path(film).read_bytes()
+        return data, open_film(data, DecodeLimits()).decode(self.manifest.preprocess.decode_side_px)
+
+    def _judge(
+        self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]
+    ) -> tuple[Prediction, Radiograph, Outputs]:
+        """Also returns the film as it was judged, upright, and the outputs."""
+        with self._timer("preprocess"):
+            if self.observer.statistics is not None:
+                film = set_upright(film, self.manifest.preprocess, self.observer.statistics.mean_film)
+            images = to_model_input(film, self.manifest.preprocess)[None]
+        start = perf_counter()
+        with self._timer("infer"):
+            values = self._predictor.predict(images, (*outputs, "embedding") if self.observer.needs_embedding else outputs)
+        inference_seconds = perf_counter() - start
+        probabilities = tuple(float(value) for value in values["probabilities"][0])
+        with self._timer("observe"):
+            embedding = values["embedding"][0] if "embedding" in values else None
+            observed = self.observer.observe(film, images[0], embedding)
+        prediction = Prediction(
+            **vars(decide(probabilities, self.manifest, operating_point, observed)),
+            probabilities=dict(zip(FINDINGS, probabilities, strict=True)),
+            operating_point=operating_point,
+            model_version=self.manifest.version,
+            format=film.format,
+            width_px=film.width_px,
+            height_px=film.height_px,
+            orientation=film.orientation,
+            image_sha256=sha256(data).hexdigest(),
+            inference_seconds=inference_seconds,
+            observed=observed,
+            embedding=embedding,
+        )
+        return prediction, film, values
+
+
+def load_model(bundle: str | os.PathLike[str] | None = None) -> Model:
+    """Open a bundle, verify its files, and prove it on its golden inputs. Takes about a second, and needs no PyTorch.
+
+    bundle: a bundle folder, or a tag of BentoML's model store such as "chest-xray:1.2.0". By default the release that the
+        service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
+        one cannot be trusted, an older one is loaded, with a warning in the log. The environment variable CXR_BUNDLE is a
+        setting of the service, and not read here.
+
+    Raises BundleError if the bundle cannot be trusted.
+    """
+    if bundle is not None:
+        return Model.from_bundle(ModelBundle.open(locate_bundle(os.fspath(bundle))))
+    model, faults = first_trusted(candidates(None), lambda path: Model.from_bundle(ModelBundle.open(path)))
+    if model is None:
+        raise faults[0]
+    for fault in faults:
+        logger.warning("%s Using %s %s instead.", fault, model.manifest.name, model.manifest.version)
+    return model

@@ -1,0 +1,216 @@
+"""Which bundle to serve: releases in a folder, the registry's choice among them, entries of BentoML's model store."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service.model.errors import BundleError, BundleNotFound
+from service.model.manifest import MANIFEST_NAME
+
+T = TypeVar("T")
+
+# Beside the package `service`.
+MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
+
+# Written by `cxr registry`, beside the releases.
+STATE_NAME = "registry.json"
+
+# Its name in releases 1.2.0 and 1.3.0, which kept no log. Read if STATE_NAME is missing.
+FORMER_STATE_NAME = "serving.json"
+
+# The chosen bundle and its fallbacks. If all of these fail, older ones will too.
+MAX_CANDIDATES = 4
+
+
+@dataclass(frozen=True)
+class ServingChoice:
+    """The releases to serve, by folder name.
+
+    serving: the chosen release.
+    previous: releases that were served before it, the latest first; the fallbacks.
+    """
+
+    serving: str
+    previous: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One decision about which release to serve.
+
+    at: time of the decision, ISO 8601, UTC.
+    event: "promoted", "rolled back" or "kept".
+    release: the release served since.
+    before: the release served until then.
+    note: why; None if nobody said.
+    """
+
+    at: str
+    event: str
+    release: str
+    before: str
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """Content of the registry's state file.
+
+    choice: None before the first decision.
+    log: the decisions, the latest first.
+    """
+
+    choice: ServingChoice | None = None
+    log: tuple[LogEntry, ...] = ()
+
+    def members(self) -> dict[str, Any]:
+        """The JSON object that `read_state` reads."""
+        choice = asdict(self.choice) if self.choice else {"serving": None, "previous": ()}
+        return {**choice, "log": [asdict(entry) for entry in self.log]}
+
+
+def state_path(models_dir: Path) -> Path:
+    """The registry's state file, whether it exists or not."""
+    current, former = models_dir / STATE_NAME, models_dir / FORMER_STATE_NAME
+    return former if former.exists() and not current.exists() else current
+
+
+def read_state(models_dir: Path) -> RegistryState:
+    """Read choice and log; both are empty before the first decision. Raises BundleNotFound if the file is damaged."""
+    path = state_path(models_dir)
+    try:
+        log = tuple(LogEntry(**entry) for entry in _members(path).get("log", ()))
+    except TypeError as fault:
+        raise BundleNotFound(f"The log in {path} is damaged; `cxr registry promote VERSION` writes it anew.") from fault
+    return RegistryState(read_choice(models_dir), log)
+
+
+def read_choice(models_dir: Path) -> ServingChoice | None:
+    """Read the choice alone, so that a damaged log keeps no model from being served. Raises BundleNotFound."""
+    path = state_path(models_dir)
+    members = _members(path)
+    if not members or members.get("serving", "") is None:
+        return None
+    try:
+        choice = ServingChoice(members["serving"], tuple(members["previous"]))
+    except (KeyError, TypeError) as fault:
+        raise _damaged(path) from fault
+    for name in (choice.serving, *choice.previous):
+        if not isinstance(name, str) or version_of(name) is None or "/" in name or "\\" in name:
+            raise BundleNotFound(
+                f"{path} names {name!r}, which is not the folder name of a release, <name>-<version>; "
+                "`cxr registry promote VERSION` writes it anew."
+            )
+    return choice
+
+
+def _members(path: Path) -> dict[str, Any]:
+    """Members of the state file, none if it does not exist."""
+    try:
+        members = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as fault:
+        raise _damaged(path) from fault
+    if not isinstance(members, dict) or not members:
+        raise _damaged(path)
+    return members
+
+
+def _damaged(path: Path) -> BundleNotFound:
+    return BundleNotFound(f"{path} does not state which release to serve; `cxr registry promote VERSION` writes it anew.")
+
+
+def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
+    """The first of `candidates`. Raises BundleNotFound."""
+    return candidates(setting, models_dir)[0]
+
+
+def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]:
+    """Bundle folders to try in turn: the one to serve, then older ones to fall back to. At most MAX_CANDIDATES.
+
+    setting: a bundle folder, or a tag of BentoML's model store (name:version). None: the registry's choice, or the highest
+        version before the first choice.
+
+    Raises BundleNotFound if there is none. The folders are not opened: see `first_trusted`.
+    """
+    return _candidates(setting, models_dir)[:MAX_CANDIDATES]
+
+
+def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T | None, list[BundleError]]:
+    """What `load` returns for the first bundle that it trusts, or None; and the faults of the bundles before it.
+
+    load: opens or loads a bundle; raises BundleError for one that cannot be trusted.
+    """
+    faults: list[BundleError] = []
+    for path in paths:
+        try:
+            return load(path), faults
+        except BundleError as fault:
+            faults.append(fault)
+    return None, faults
+
+
+def releases(models_dir: Path) -> list[Path]:
+    """Bundles in folders <name>-<major>.<minor>.<patch>, the highest version first. Raises BundleNotFound if there is none."""
+    found = [manifest.parent for manifest in models_dir.glob(f"*-*.*.*/{MANIFEST_NAME}") if version_of(manifest.parent.name)]
+    if not found:
+        raise BundleNotFound(f"No released bundle <name>-<version> in {models_dir}; export one, or set CXR_BUNDLE.")
+    return sorted(found, key=lambda path: version_of(path.name) or (), reverse=True)
+
+
+def version_of(folder_name: str) -> tuple[int, int, int] | None:
+    """(1, 2, 3) of <name>-1.2.3; None for any other name."""
+    numbers = folder_name.rpartition("-")[2].split(".")
+    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+        return None
+    major, minor, patch = map(int, numbers)
+    return major, minor, patch
+
+
+def _candidates(setting: str | None, models_dir: Path) -> list[Path]:
+    if setting is None:
+        choice = read_choice(models_dir)
+        if choice is None:
+            return releases(models_dir)
+        return [models_dir / name for name in (choice.serving, *choice.previous)]
+    path = Path(os.path.expanduser(setting))  # noqa: PTH111 (Path.expanduser raises for an unknown user)
+    try:
+        if path.is_dir():
+            return [path, *_older(path)]
+    except OSError as fault:  # inside a folder that this user may not enter, or a name that is too long
+        raise BundleNotFound(f"The bundle at {path} cannot be read: {fault.strerror}.") from fault
+    if ":" not in setting:
+        raise BundleNotFound(f"No bundle folder at {path}; give a folder or a tag of BentoML's model store, name:version.")
+    return _stored(setting)
+
+
+def _older(path: Path) -> list[Path]:
+    """Releases of the same name beside a bundle, of lower versions, the highest first."""
+    resolved = path.resolve()
+    own = version_of(resolved.name)
+    if own is None:
+        return []
+    name = resolved.name.rpartition("-")[0]
+    beside = resolved.parent.glob(f"{name}-*.*.*/{MANIFEST_NAME}")
+    found = {version: bundle.parent for bundle in beside if (version := version_of(bundle.parent.name)) and version < own}
+    return [found[version] for version in sorted(found, reverse=True)]
+
+
+def _stored(tag: str) -> list[Path]:
+    # Not at import: it takes two seconds and configures logging, and most callers need no model store.
+    import bentoml
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        chosen = bentoml.models.get(tag)
+        made = chosen.info.creation_time
+        others = [model for model in bentoml.models.list(chosen.tag.name) if model.info.creation_time < made]
+    except (BentoMLException, ValueError) as fault:
+        held = ", ".join(sorted(str(model.tag) for model in bentoml.models.list())) or "nothing"
+        raise BundleNotFound(f"{tag} is neither a folder nor in BentoML's model store, which holds {held}.") from fault
+    others.sort(key=lambda model: model.info.creation_time, reverse=True)
+    return [Path(model.path) for model in (chosen, *others)]
