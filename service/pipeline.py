@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from service.drift import DriftCounter
 from service.errors import OutOfTime
-from service.film.film import DecodeLimits, Orientation, Radiograph, open_film
+from service.film.film import Orientation, Radiograph, open_film
+from service.film.limits import DecodeLimits
 from service.film.preprocessing import to_model_input
 from service.metrics import count_prediction, stage_timer
 from service.model.decision import Decision, Observed, decide

@@ -14,7 +14,7 @@ from export.calibrate import calibrate
 from export.export import export_bundle, main, read_config, rebuild_network, without_paths
 from export.films import read_films, usable_films
 from export.graph import ServingGraph
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.film.preprocessing import PreprocessSpec
 from service.model.decision import FILM_REASONS
 from service.model.drift_reference import DriftReference

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from pydicom import uid
 
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model.loading import load_predictor
 from service.model.manifest import ModelBundle, sha256_of
 from service.model.observer import Observer

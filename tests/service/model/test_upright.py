@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from export.phantom import phantom_film
-from service.film.film import DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
 from service.model.loading import load_predictor

@@ -15,7 +15,7 @@ import pytest
 from export.attach import ATTACHED
 from export.attach import main as attach_main
 from export.phantom import phantom_film
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.film.preprocessing import decode, to_model_input
 from service.model.decision import DEFAULT_OPERATING_POINT, ReviewReason
 from service.model.findings import FINDINGS, Finding

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.film.errors import InputError
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.film.preprocessing import decode
 from service.model.decision import DEFAULT_OPERATING_POINT, FILM_REASONS, Decision, Observed, decide, unusual_aspects
 from service.model.findings import FINDINGS
