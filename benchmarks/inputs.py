@@ -15,7 +15,7 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 
 from benchmarks.films import jpeg_films
 from export.phantom import phantom_film
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model.bundle import ModelBundle
 from service.model.findings import Finding
 from service.model.model import Model

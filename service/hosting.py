@@ -10,7 +10,7 @@ from typing import Any
 from service.drift import DriftCounter
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.film.errors import kebab_case
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting, stage_timer
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError

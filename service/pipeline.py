@@ -7,7 +7,8 @@ from time import monotonic
 
 from service.drift import DriftCounter
 from service.errors import OutOfTime
-from service.film.film import DecodeLimits, Radiograph, open_film
+from service.film.film import Radiograph, open_film
+from service.film.limits import DecodeLimits
 from service.metrics import count_prediction, stage_timer
 from service.model.findings import Finding
 from service.model.grad_cam import GradCam

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.process.cpus import usable_cpus
 from service.validation_messages import wanted
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.commands.faults import report_faults
 from service.errors import SettingsError
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model.bundle import ModelBundle, sha256_of
 from service.model.decision import DEFAULT_OPERATING_POINT, find_operating_point
 from service.model.predictor import load_predictor

@@ -1,4 +1,6 @@
-"""What training and export must agree on with what is served.
+"""Film: the bytes of one film file -> upright 8-bit grey pixels, for training, export and the service alike.
 
-Depends on the standard library, numpy, OpenCV, Pillow, pydicom and pydantic only; knows neither PyTorch, ONNX Runtime nor HTTP.
+Public: `film.open_film`, `OpenedFilm`, `Radiograph` and `Orientation`; `limits.DecodeLimits`; `preprocessing.PreprocessSpec`,
+`decode`, `to_model_input` and `resize_stretched`; `grey.GreyPixels`; `file_format.sniff_format`; and `errors`, with the root of
+all errors of this project. Imports nothing else of ours, and neither PyTorch, ONNX Runtime nor HTTP.
 """

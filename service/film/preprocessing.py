@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.film.film import DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
 
 
 class PreprocessSpec(BaseModel):

@@ -13,7 +13,8 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from service.film.film import DecodeLimits, Orientation, Radiograph, open_film
+from service.film.film import Orientation, Radiograph, open_film
+from service.film.limits import DecodeLimits
 from service.film.preprocessing import to_model_input
 from service.model.bundle import ModelBundle
 from service.model.decision import DEFAULT_OPERATING_POINT, Decision, Observed, decide, find_finding

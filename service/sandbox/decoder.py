@@ -14,7 +14,8 @@ from typing import IO, cast
 
 from service.errors import DecoderFailed, OutOfTime
 from service.film.errors import InputError, UnreadableImage
-from service.film.film import DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
 from service.sandbox import messages
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from service.film import errors
-from service.film.film import DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
 
 Read = Callable[[int], bytes]
 

@@ -14,7 +14,7 @@ import cv2
 
 from service.errors import DecoderFailed, UploadTooLarge
 from service.film.errors import ChestXrayError, UnreadableImage, UnsupportedFormat
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model import load_model
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from safetensors.numpy import load_file
 
 from service.drift import DriftCounter
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES, DriftReference, component_values
 from service.model.errors import ManifestInvalid

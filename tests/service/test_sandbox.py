@@ -15,7 +15,8 @@ from pydicom import uid
 
 from service.errors import DecoderFailed, OutOfTime
 from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, InputError, UnreadableImage, UnsupportedFormat
-from service.film.film import DecodeLimits, Radiograph, open_film
+from service.film.film import Radiograph, open_film
+from service.film.limits import DecodeLimits
 from service.sandbox import decoder as decoder_module
 from service.sandbox import messages
 from service.sandbox.decoder import SandboxedDecoder
@@ -226,7 +227,7 @@ def test_a_start_that_hangs_is_given_up_and_one_that_outlasts_the_film_is_out_of
 DECODE_ONE = """
 import sys
 from math import inf
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.sandbox.decoder import SandboxedDecoder
 sandbox = SandboxedDecoder(DecodeLimits())
 print(sandbox.decode(sys.stdin.buffer.read(), 256, inf).width_px)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model.findings import FINDINGS
 from training.data.duplicates import HASH_BITS
 from training.data.folder import REQUIRED_SPLITS, FilmFile, named, sources_fingerprint

@@ -1,1 +1,1 @@
-"""DICOM -> film."""
+"""DICOM files; `reader.open` has the shape of the other formats."""

@@ -5,7 +5,7 @@ T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from pydicom.encaps import generate_fragments
 from service.film.dicom.run_lengths import PADDING, decode_run_lengths
 from service.film.dicom.samples import SampleLayout, Samples, values_of
 from service.film.errors import UnreadableImage, UnsupportedDicom
-from service.film.formats import jpeg_structure as jpeg
+from service.film.formats.jpeg.reader import lacks_data
+from service.film.formats.jpeg.structure import first_frame, read_structure
 
 _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
@@ -104,17 +105,17 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     pixels = codec(frame)
     if pixels.shape != shape:
         raise UnreadableImage("The compressed DICOM frame does not decode to its own size; export the film again.")
-    if syntax in _JPEG and _ends_early(codec, frame, pixels):
+    if syntax in _JPEG and _ends_early(frame, pixels):
         raise UnreadableImage("The compressed DICOM frame ends before its last pixel; export the film again.")
     return _within_range(_signed_as_declared(pixels, declared, layout), layout)
 
 
-def _ends_early(decode: Callable[[bytes], Samples], frame: bytes, pixels: Samples) -> bool:
-    structure = jpeg.check_segments(frame)
+def _ends_early(frame: bytes, pixels: Samples) -> bool:
+    structure = read_structure(frame)
     if structure.lacks_scans:
         return True
-    may_be = structure.frame is not None and jpeg.may_end_early(structure.frame, (int(pixels[-1, -1]),))
-    return may_be and not np.array_equal(pixels, decode(jpeg.with_further_data(frame, structure)))
+    may_end_early = structure.frame is not None and structure.frame.may_end_early((int(pixels[-1, -1]),))
+    return may_end_early and lacks_data(frame, structure, pixels)
 
 
 def _compare(declared: _Declared, layout: SampleLayout, shape: tuple[int, int]) -> None:
@@ -184,7 +185,7 @@ def _codestream(frame: bytes) -> bytes:
 
 
 def _jpeg_header(frame: bytes) -> _Declared:
-    header = jpeg.first_frame(frame)
+    header = first_frame(frame)
     if header is None:
         raise UnreadableImage("The compressed DICOM frame has no header of its own before its data; export the film again.")
     return _Declared(

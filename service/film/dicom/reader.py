@@ -1,190 +1,39 @@
-"""DICOM -> grey pixels. Reads the header first, pixels second, and keeps no patient tag.
+"""DICOM files: opens them, and shows their pixels as a display does.
 
-Sources: DICOM PS3.3 C.7.6.3 (image pixel); PS3.5 A (transfer syntaxes).
+Source: DICOM PS3.3 C.11.2 (VOI LUT).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import pydicom
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import FileDataset
-from pydicom.uid import UID
 
 from service.film.dicom.display import Display
-from service.film.dicom.file import MAX_READS, MAX_VALUE_BYTES, SEQUENCE_DELIMITER, RationedFile, too_long
-from service.film.dicom.frame import CODEC_OF, decode_frame
-from service.film.dicom.object import CODE_SEQUENCE_KEYWORDS, OBJECT_KEYWORDS, check_class, denies_frontal_chest
-from service.film.dicom.orientation import exif_orientation
-from service.film.dicom.samples import SampleLayout, Samples, native_words, values_of
-from service.film.dicom.values import integer, raw, text
+from service.film.dicom.file import inflated, is_deflated
+from service.film.dicom.frame import decode_frame
+from service.film.dicom.header import DicomHeader, read_header
+from service.film.dicom.samples import Samples, native_words, values_of
 from service.film.errors import UnreadableImage, UnsupportedDicom
-from service.film.grey import GreyPixels
-
-# Attributes that decide how pixels are read; everything else in the file, patient tags first, is never parsed into memory.
-_PIXEL_KEYWORDS = [
-    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope",
-    "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
-    "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "SOPClassUID", *OBJECT_KEYWORDS, *CODE_SEQUENCE_KEYWORDS,
-]  # fmt: skip
-
-_UNSIGNED, _SIGNED = 0, 1  # Pixel Representation (PS3.3 C.7.6.3.1)
-
-# Tables that pydicom takes apart when they are first asked for: one of 65536 entries takes 128 KiB.
-_TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
-MAX_TABLE_BYTES = 512 * 1024
-
-# Of a code sequence, `dicom_text.coded_item` reads as much as such a sequence takes.
-_LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, *CODE_SEQUENCE_KEYWORDS)
-_SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
-
-# Whatever pydicom raises on files that lie about themselves.
-_DAMAGED = (Exception,)
+from service.film.limits import DecodeLimits
+from service.film.opened_file import COSTLY_PIXELS, DecodedFile, OpenedFile
 
 
-@dataclass(frozen=True)
-class DicomHeader:
-    """A single-frame grey image, its pixels not yet decoded. width_px, height_px: Columns and Rows.
-
-    syntax: how the data set and its pixels are encoded. layout: where the samples have their values. is_negative: MONOCHROME1.
-    is_compressed: whether a codec is needed. denies_frontal_chest, exif_orientation: as `dicom_object` and `dicom_orientation`
-    say.
-    """
-
-    dataset: FileDataset
-    syntax: UID
-    width_px: int
-    height_px: int
-    layout: SampleLayout
-    is_negative: bool
-    is_compressed: bool
-    denies_frontal_chest: bool
-    exif_orientation: int | None
+def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
+    """Raises UnreadableImage, UnsupportedDicom or as `DecodeLimits.check_size`: of a deflated file only once it is decoded."""
+    if is_deflated(data):  # its header can only be read once it is inflated, which takes long
+        return OpenedFile(True, lambda _: _decode(_read_header(inflated(data, limits.max_pixels), limits)))
+    header = _read_header(data, limits)
+    is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
+    return OpenedFile(is_costly, lambda _: _decode(header))
 
 
-@dataclass(frozen=True)
-class ShownFilm:
-    """pixels: uint8 [H, W], as a display shows them. fault: why not as the header says, "" if so; see `Display`."""
-
-    pixels: GreyPixels
-    fault: str
+def _read_header(data: bytes, limits: DecodeLimits) -> DicomHeader:
+    header = read_header(data)
+    limits.check_size(header.width_px, header.height_px)
+    return header
 
 
-def read_header(data: bytes) -> DicomHeader:
-    """Parse and judge the header of a file that is not deflated. Raises UnreadableImage or UnsupportedDicom."""
-    try:
-        dataset, is_cut_off = _parse(data)
-        _check_lengths(dataset)
-        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
-        sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
-        is_denied, orientation = denies_frontal_chest(dataset), exif_orientation(dataset)
-        pixel_data = raw(dataset, "PixelData")
-        layout = _read_layout(dataset)
-        samples, frames = integer(dataset, "SamplesPerPixel") or 1, integer(dataset, "NumberOfFrames") or 1
-        photometric = text(dataset, "PhotometricInterpretation").upper()
-        width_px, height_px = integer(dataset, "Columns") or 0, integer(dataset, "Rows") or 0
-    except (UnsupportedDicom, UnreadableImage):
-        raise
-    except _DAMAGED as fault:
-        raise UnreadableImage("The DICOM file cannot be parsed; export it again as DICOM Part 10.") from fault
-    check_class(sop_class)
-    if is_cut_off:
-        raise UnreadableImage("The DICOM file ends before its pixels; it was cut off: export or send it again, whole.")
-    if pixel_data is None or not pixel_data.value or width_px <= 0 or height_px <= 0:
-        raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
-    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise UnsupportedDicom(
-            f"The DICOM image has the photometric interpretation {photometric[:16]!r} and {samples} samples per pixel; "
-            "send a grey image (MONOCHROME1 or MONOCHROME2)."
-        )
-    if frames != 1:
-        raise UnsupportedDicom(f"The DICOM file holds {frames} frames; send a single-frame radiograph.")
-    if not syntax:
-        raise UnreadableImage("The DICOM file names no transfer syntax; export it again as DICOM Part 10.")
-    if not syntax.is_transfer_syntax:  # of such a UID pydicom cannot say whether it is compressed
-        raise UnsupportedDicom("The DICOM file names an unknown transfer syntax; send Explicit VR Little Endian, for example.")
-    if syntax.is_compressed and syntax not in CODEC_OF:
-        raise UnsupportedDicom(
-            f"The DICOM pixels are compressed in a way that is not read ({syntax.name}); send JPEG, JPEG-LS, JPEG 2000, RLE, "
-            "or an uncompressed transfer syntax."
-        )
-    if layout.bits_allocated not in (8, 16, 32) or not 1 <= layout.bits_stored <= layout.bits_allocated:
-        raise UnsupportedDicom(
-            f"The DICOM image has values of {layout.bits_stored} bits in samples of {layout.bits_allocated} bits; send samples "
-            "of 8, 16 or 32 bits, with values that they hold."
-        )
-    is_negative, is_compressed = photometric == "MONOCHROME1", bool(syntax.is_compressed)
-    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_denied, orientation)
-
-
-def _parse(data: bytes) -> tuple[FileDataset, bool]:
-    """The attributes of _PIXEL_KEYWORDS, and whether the file ends before its pixels.
-
-    Raises UnsupportedDicom, or whatever pydicom raises on damage.
-    """
-    file = RationedFile(data)
-    try:
-        dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
-    except _DAMAGED as fault:
-        if file.reads > MAX_READS:
-            raise UnsupportedDicom(
-                "The DICOM file has too many attributes; send one that holds a single film and its header."
-            ) from fault
-        raise
-    if raw(dataset, "PixelData") is not None or not file.was_too_short:
-        return dataset, False
-    if data.endswith(SEQUENCE_DELIMITER):
-        return dataset, True
-    # pydicom leaves out compressed pixels whose end is not marked; whether they are complete, their own end marker tells.
-    return _parse(data + SEQUENCE_DELIMITER)
-
-
-def _read_layout(dataset: FileDataset) -> SampleLayout:
-    """What the header says of it, its bits possible or not. Raises UnsupportedDicom."""
-    allocated = integer(dataset, "BitsAllocated") or 0
-    stored, high = integer(dataset, "BitsStored"), integer(dataset, "HighBit")
-    stored = allocated if stored is None else stored
-    representation = integer(dataset, "PixelRepresentation") or _UNSIGNED
-    if representation not in (_UNSIGNED, _SIGNED):
-        raise UnsupportedDicom(
-            f"The DICOM image's PixelRepresentation is {representation}, neither {_UNSIGNED} for unsigned values nor {_SIGNED} "
-            "for signed ones; export the film again."
-        )
-    return SampleLayout(allocated, stored, stored - 1 if high is None else high, representation == _SIGNED)
-
-
-def _check_lengths(dataset: FileDataset) -> None:
-    """Raise UnsupportedDicom for values that would take seconds to take apart; nothing of the data set was, until now."""
-    for keyword in _SHORT_KEYWORDS:
-        if (length := _held_bytes(raw(dataset, keyword))) > MAX_VALUE_BYTES:
-            raise too_long(keyword, length)
-    tables = sum(_held_bytes(raw(dataset, keyword)) for keyword in _TABLE_KEYWORDS)
-    if tables > MAX_TABLE_BYTES:
-        raise UnsupportedDicom(
-            f"The DICOM file's lookup tables take {tables} bytes, over the limit of {MAX_TABLE_BYTES}; "
-            "send it with one VOI LUT or a window."
-        )
-
-
-def _held_bytes(element: DataElement | RawDataElement | None) -> int:
-    """Of a value as it was read; of a sequence of undefined length, which was taken apart on the way, of all its items."""
-    if element is None:
-        return 0
-    if isinstance(element, RawDataElement):
-        return len(element.value or b"")
-    if element.VR != "SQ":
-        return len(element.value) if isinstance(element.value, bytes) else 0
-    return sum(_held_bytes(raw(item, tag)) for item in element.value for tag in item.keys())  # noqa: SIM118 (no values)
-
-
-def decode_grey(header: DicomHeader) -> ShownFilm:
+def _decode(header: DicomHeader) -> DecodedFile:
     """Pixels as a display shows them: modality LUT, VOI LUT or window, then MONOCHROME2 polarity.
 
-    The film lies as it is stored: see `dicom_orientation` for how to turn it.
-
-    A VOI LUT or window spreads its own output range from black to white (PS3.3 C.11.2), whatever the film holds of it.
+    A VOI LUT or window spreads its own output range from black to white (PS3.3 C.11.2), whatever part of it the film uses.
     Without one the full range of values present is shown. Raises UnreadableImage or UnsupportedDicom.
     """
     try:
@@ -192,11 +41,19 @@ def decode_grey(header: DicomHeader) -> ShownFilm:
         pixels = display.show(_stored_values(header))
     except (UnsupportedDicom, UnreadableImage):
         raise
-    except _DAMAGED as fault:
+    except Exception as fault:  # whatever pydicom and the codecs raise on files that contradict themselves
         raise UnreadableImage(
             "The DICOM pixels cannot be read: they are damaged or do not match the header; export the film again."
         ) from fault
-    return ShownFilm(np.subtract(255, pixels, out=pixels) if header.is_negative else pixels, display.fault)
+    return DecodedFile(
+        np.subtract(255, pixels, out=pixels) if header.is_negative else pixels,
+        header.width_px,
+        header.height_px,
+        header.exif_orientation or 1,
+        is_orientation_stated=header.exif_orientation is not None,
+        denies_frontal_chest=header.denies_frontal_chest,
+        display_fault=display.fault,
+    )
 
 
 def _stored_values(header: DicomHeader) -> Samples:
@@ -205,7 +62,7 @@ def _stored_values(header: DicomHeader) -> Samples:
         return decode_frame(element.value, header.syntax, header.layout, shape)
     if element.is_undefined_length:  # which is how compressed pixels are encapsulated (PS3.5 A.4)
         raise UnreadableImage(
-            f"The DICOM pixels are compressed, and their transfer syntax ({header.syntax.name}) is that of uncompressed ones; "
+            f"The DICOM pixels are compressed, but their transfer syntax ({header.syntax.name}) is that of uncompressed ones; "
             "export the film again."
         )
     is_big_endian = not header.syntax.is_little_endian

@@ -1,1 +1,1 @@
-"""One module a file format: bytes -> film."""
+"""The formats that Pillow decodes, one module or folder each, with one shape: `open(data, limits) -> OpenedFile`."""

@@ -1,4 +1,4 @@
-"""BMP before decoding: headers and layouts that Pillow does not read, and those that are slow.
+"""BMP files: names headers and layouts that Pillow does not read, and those that are slow.
 
 Sources: Windows BITMAPFILEHEADER, BITMAPCOREHEADER and BITMAPINFOHEADER to BITMAPV5HEADER; OS/2 2.x BITMAPINFOHEADER2.
 """
@@ -9,6 +9,9 @@ import struct
 from PIL import BmpImagePlugin
 
 from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.limits import DecodeLimits
+from service.film.opened_file import OpenedFile
+from service.film.picture import open_picture
 
 _CORE_HEADER_BYTES = 12
 _OS2_HEADER_BYTES = range(16, 65)  # what is left out of its end is zero
@@ -23,8 +26,14 @@ _OS2_COMPRESSIONS = {3: "by Huffman codes", 4: "by 24-bit run lengths"}
 _SAVE = "save it as an uncompressed BMP of 8 or 24 bits, or as a PNG."
 
 
-def open_file(data: bytes) -> BmpImagePlugin.BmpImageFile:
-    """The picture, not yet decoded. Raises UnsupportedImage for an intact file that is not read; struct.error if cut off."""
+def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
+    """Raises UnsupportedImage for an intact file that is not read; UnreadableImage, OSError or struct.error if damaged."""
+    image = _open_image(data)
+    # A run takes Pillow a microsecond, and a film may have millions of them.
+    return open_picture(image, limits, is_slow=image.info["compression"] in _RUN_LENGTHS)
+
+
+def _open_image(data: bytes) -> BmpImagePlugin.BmpImageFile:
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     if header_bytes not in _READ_HEADER_BYTES:
         if header_bytes in _OS2_HEADER_BYTES:
@@ -50,8 +59,3 @@ def open_file(data: bytes) -> BmpImagePlugin.BmpImageFile:
                 f"The BMP file has bit fields of an unusual width or order, which are not read; {_SAVE}"
             ) from fault
         raise
-
-
-def is_run_length_coded(image: BmpImagePlugin.BmpImageFile) -> bool:
-    """Whether decoding takes Pillow a microsecond for each run, of which a film may have millions."""
-    return image.info["compression"] in _RUN_LENGTHS

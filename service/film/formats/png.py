@@ -1,4 +1,4 @@
-"""PNG beyond what Pillow gives: pixel data that end early, samples of 16-bit colour, and limits on chunks.
+"""PNG files: finds pixel data that end early, keeps the depth of 16-bit colour, and limits chunks.
 
 Source: PNG specification, third edition, 5.2 to 5.6 (chunks), 8 (interlacing), 11.2 (IHDR, IDAT, IEND), 11.3.3 (text) and 12.3
 (animation).
@@ -15,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import PngImagePlugin
 
+from service.film import grey
 from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.limits import DecodeLimits
+from service.film.opened_file import OpenedFile
+from service.film.picture import open_picture
 
 # A film of 40 MiB in chunks of 8 KiB, libpng's habit, has about 5000. Each costs Pillow microseconds, however empty.
 MAX_CHUNKS = 50_000
@@ -41,6 +45,21 @@ _SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 _INFLATED_AT_ONCE_BYTES = 1 << 20
+
+
+def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
+    """Raises as `film_only`."""
+    film = film_only(data)
+    image = PngFile(io.BytesIO(film))
+    if not has_deep_colour(film):
+        return open_picture(image, limits)
+
+    def to_grey(image: PngFile) -> grey.GreyPixels:
+        size = image.size
+        image.close()  # frees its pixels before the deeper ones are decoded
+        return grey.scale_to_8_bit(decode_deep_colour(film, *size))
+
+    return open_picture(image, limits, to_grey=to_grey)
 
 
 def film_only(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from pydicom import uid
 
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model import load_model
 from service.model.bundle import sha256_of
 from service.score.films import find_files

@@ -16,7 +16,9 @@ from service.film.errors import (
     UnsupportedImage,
 )
 from service.film.file_format import sniff_format
-from service.film.film import MAX_EXIF_BYTES, DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
+from service.film.picture import MAX_EXIF_BYTES
 from tests.support.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, png_claiming, tiff_file
 
 FILM = film()

@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from export.bundle import write_outlier_statistics
-from service.film.film import DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
 from service.film.preprocessing import to_model_input
 from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS, Observed, ReviewReason

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from service.app import _silence_decoders
 from service.errors import OutOfTime
 from service.film.errors import InputError
-from service.film.film import DecodeLimits, open_film
+from service.film.film import open_film
+from service.film.limits import DecodeLimits
 from service.sandbox.decoder import SandboxedDecoder
 from tests.tools.fuzz.mutations import bombs, mutant, seeds
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.phantom import phantom_film
-from service.film.film import DecodeLimits
+from service.film.limits import DecodeLimits
 from service.model.findings import FINDINGS, Finding
 from training.data.folder import scan_folder
 from training.data.validation import ValidationLimits, ValidationReport, main, validate_dataset

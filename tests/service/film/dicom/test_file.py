@@ -8,7 +8,8 @@ from pydicom import uid
 
 from service.film.dicom.file import RationedFile, is_bare_data_set, is_deflated
 from service.film.errors import UnreadableImage, UnsupportedDicom, UnsupportedFormat
-from service.film.film import DecodeLimits, Radiograph, open_film
+from service.film.film import Radiograph, open_film
+from service.film.limits import DecodeLimits
 from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
 
 FILM = film(128)

@@ -14,8 +14,9 @@ from pydicom.encaps import generate_frames
 from service.film.dicom import frame as dicom_frame
 from service.film.dicom.frame import CODEC_OF
 from service.film.errors import ChestXrayError, InputError, UnreadableImage, UnsupportedDicom
-from service.film.film import DecodeLimits, Radiograph
-from service.film.formats import jpeg_structure as jpeg
+from service.film.film import Radiograph
+from service.film.formats.jpeg import structure as jpeg
+from service.film.limits import DecodeLimits
 from tests.support.compressed_dicom import LOSSY, SYNTAXES, compressed_dicom, with_frame
 from tests.support.encoded_films import dicom_dataset, dicom_file, film
 

@@ -7,7 +7,8 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 
 from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedDicom
-from service.film.film import DecodeLimits, Radiograph, open_film
+from service.film.film import Radiograph, open_film
+from service.film.limits import DecodeLimits
 from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
 
 FILM = film()

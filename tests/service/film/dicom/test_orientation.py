@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydicom import uid
 
-from service.film.film import DecodeLimits, Radiograph
+from service.film.film import Radiograph
+from service.film.limits import DecodeLimits
 from service.model.model import Model
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder

@@ -15,8 +15,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from service.film.dicom import header as dicom
 from service.film.dicom import lookup_table
-from service.film.dicom import reader as dicom
 from service.film.errors import UnreadableImage, UnsupportedDicom
 from service.film.film import Radiograph
 from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film

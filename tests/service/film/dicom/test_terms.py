@@ -6,7 +6,7 @@ import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from service.film.dicom import reader as dicom
+from service.film.dicom import header as dicom
 from service.film.film import Radiograph
 from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, dicom_with_texts, film
 

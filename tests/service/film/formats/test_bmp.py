@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from service.film.errors import UnreadableImage, UnsupportedImage
-from service.film.film import DecodeLimits, Radiograph, open_film
+from service.film.film import Radiograph, open_film
+from service.film.limits import DecodeLimits
 from tests.support.encoded_films import encode, film
 
 FILM = film()

@@ -7,7 +7,8 @@ from PIL import Image
 
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph
-from service.film.formats import jpeg_structure as jpeg
+from service.film.formats.jpeg import structure as jpeg
+from service.film.formats.jpeg.reader import is_stored_as_rgb
 from tests.support.encoded_films import encode, film
 
 FILM = film()
@@ -33,13 +34,13 @@ def test_coded_data_are_not_bytes_between_segments():
     noise = np.random.default_rng(4).integers(0, 256, (500, 500), dtype=np.uint8)
     data = encode(noise, "JPEG", quality=100, progressive=True)
     assert len(data) > 3 * jpeg.MAX_STRAY_BYTES
-    jpeg.check_segments(data)
+    jpeg.read_structure(data)
 
 
 def test_scans_up_to_the_limit_pass_and_no_more():
-    jpeg.check_segments(b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9")
+    jpeg.read_structure(b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9")
     with pytest.raises(UnsupportedImage, match="50 scans"):
-        jpeg.check_segments(b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9")
+        jpeg.read_structure(b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9")
 
 
 def test_a_film_with_a_hundred_further_scans_is_refused_before_decoding():
@@ -86,7 +87,7 @@ def test_exif_in_many_segments_is_refused():
 @pytest.mark.parametrize("stray", [b"\x00", b"\xff", b"\xff\xd0", b"\xff\x00"], ids=["zeros", "fill", "restarts", "escapes"])
 def test_bytes_between_segments_are_refused_by_the_tens_of_thousands(stray):
     with pytest.raises(UnsupportedImage, match="bytes between segments"):
-        jpeg.check_segments(with_segments(stray * jpeg.MAX_STRAY_BYTES, b"\x00"))
+        jpeg.read_structure(with_segments(stray * jpeg.MAX_STRAY_BYTES, b"\x00"))
     assert Radiograph.from_bytes(with_segments(b"\xff" * 100)).pixels.shape == FILM.shape
 
 
@@ -94,7 +95,7 @@ def test_bytes_between_segments_are_refused_by_the_tens_of_thousands(stray):
 def test_markers_that_pillow_reads_without_a_length_hide_nothing(marker):
     hidden = bytes((0xFF, marker, 0xFF, 0xFD)) + segment(0xFE, b"") * (jpeg.MAX_SEGMENTS + 1)
     with pytest.raises(UnsupportedImage, match="1000 segments"):
-        jpeg.check_segments(with_segments(hidden))
+        jpeg.read_structure(with_segments(hidden))
 
 
 def test_a_file_without_a_scan_is_unreadable():
@@ -127,6 +128,6 @@ def without_marker(data: bytes, marker: int) -> bytes:
 @pytest.mark.parametrize("stored_as_rgb", [False, True])
 def test_without_markers_the_components_names_tell_what_they_are(stored_as_rgb):
     data = without_marker(encode(COLOURS, "JPEG", quality=92, keep_rgb=stored_as_rgb), 0xEE if stored_as_rgb else 0xE0)
-    assert jpeg.is_stored_as_rgb(Image.open(io.BytesIO(data))) is stored_as_rgb
+    assert is_stored_as_rgb(Image.open(io.BytesIO(data))) is stored_as_rgb
     red_to_grey = np.asarray(Image.fromarray(COLOURS).convert("L")).astype(int)
     assert np.abs(Radiograph.from_bytes(data, decode_side_px=640).pixels - red_to_grey).mean() < 4

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
-from service.film.film import DecodeLimits, Radiograph, open_film
-from service.film.formats import tiff
+from service.film.film import Radiograph, open_film
+from service.film.formats.tiff import pages as tiff
+from service.film.limits import DecodeLimits
 from tests.support.encoded_films import encode_image, film, tiff_file, tiff_of
 
 FILM = film()
@@ -71,9 +72,9 @@ def test_a_directory_of_a_hundred_thousand_strips_is_refused(kind):
         data[entry : entry + 8] = struct.pack("<HHI", 273, kind, count)
         if refused:
             with pytest.raises(UnsupportedImage, match="fewer strips"):
-                tiff.read_directories(bytes(data))
+                tiff.read_pages(bytes(data))
         else:
-            tiff.read_directories(bytes(data))
+            tiff.read_pages(bytes(data))
 
 
 def test_a_long_profile_is_no_reason_to_refuse_a_film():

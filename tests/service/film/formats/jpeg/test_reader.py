@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from service.film.errors import UnreadableImage, UnsupportedFormat, UnsupportedImage
-from service.film.film import DecodeLimits, Radiograph, open_film
+from service.film.film import Radiograph, open_film
+from service.film.limits import DecodeLimits
 from tests.support.encoded_films import encode, film
 
 FILM = film(600)

@@ -1,0 +1,1 @@
+"""JPEG files, and the JPEG data inside TIFF and DICOM files."""

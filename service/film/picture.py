@@ -1,0 +1,58 @@
+"""A film that Pillow has opened, of any format: its pixels, colour and EXIF orientation."""
+
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+from PIL.Image import Image
+
+from service.film import colour, grey
+from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.grey import GreyPixels
+from service.film.limits import DecodeLimits
+from service.film.opened_file import COSTLY_PIXELS, DecodedFile, OpenedFile
+
+# What Pillow's plugins raise on damaged files.
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error)
+
+# As much as a JPEG may hold, see `jpeg.structure.MAX_EXIF_SEGMENTS`; PNG and WebP set no limit.
+MAX_EXIF_BYTES = 512 * 1024
+
+_ORIENTATION = 0x0112  # EXIF 2.3
+
+
+def open_picture(
+    image: Image,
+    limits: DecodeLimits,
+    *,
+    is_slow: bool = False,
+    to_grey: Callable[[Any], GreyPixels] = grey.from_image,
+) -> OpenedFile:
+    """A film whose file was opened by Pillow. Raises as `DecodeLimits.check_size`.
+
+    is_slow: whether decoding is costly whatever the size.
+    to_grey: the decoded image -> uint8 [H, W].
+    """
+    size = width_px, height_px = image.size
+    limits.check_size(width_px, height_px)
+    return OpenedFile(is_slow or width_px * height_px > COSTLY_PIXELS, lambda _: decode_picture(image, size, to_grey))
+
+
+def decode_picture(image: Image, size: tuple[int, int], to_grey: Callable[[Any], GreyPixels] = grey.from_image) -> DecodedFile:
+    """Decode the pixels. size: width and height as stored."""
+    image.load()
+    # Not before: PNG's EXIF is read by decoding all of it. After loading, a TIFF is upright, and has no such tag any more.
+    orientation = _orientation(image)
+    chroma = colour.mean_chroma(image)  # before `to_grey`, which decodes a PNG of deep colour again without its colours
+    return DecodedFile(to_grey(image), *size, orientation, mean_chroma=chroma)
+
+
+def _orientation(image: Image) -> int:
+    """EXIF orientation, 1 without one. Pillow parses every value that the tag claims to hold."""
+    exif_bytes = max(len(image.info.get(name) or b"") for name in ("exif", "Raw profile type exif"))
+    if exif_bytes > MAX_EXIF_BYTES:
+        raise UnsupportedImage(f"The image holds {exif_bytes} bytes of EXIF data; save it without metadata.")
+    try:
+        return cast(int, image.getexif().get(_ORIENTATION, 1))
+    except DAMAGED as fault:
+        raise UnreadableImage("The image's EXIF data are damaged; save it without metadata, upright.") from fault
