@@ -137,6 +137,7 @@ $(SERVE_ENV)/.installed: requirements-serve.txt
 	@echo "Installing what serving needs into $(SERVE_ENV)/, once: about 6 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(SERVE_ENV)
 	$(SERVE_ENV)/bin/pip install --disable-pip-version-check -r requirements-serve.txt
+	$(SERVE_ENV)/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(CHECKOV_ENV)/.installed: tests/requirements-manifests.txt
@@ -149,4 +150,5 @@ $(DEV_ENV)/.installed: requirements-serve.txt requirements-train.txt tests/requi
 	$(PYTHON) -m venv $(DEV_ENV)
 	$(DEV_ENV)/bin/pip install --disable-pip-version-check \
 		-r requirements-train.txt -r tests/requirements.txt -r benchmarks/requirements.txt
+	$(DEV_ENV)/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
