@@ -1,32 +1,32 @@
-"""Checks what a start needs, before anything listens. Exit status 1 and one line on a fault."""
+"""`cxr check`: what a start of the service needs, looked at before anything listens."""
 
 import os
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from service.access.policy import AccessPolicy
-from service.commands.faults import report_faults
-from service.errors import RecordsUnavailable
-from service.model.errors import BundleError, BundleNotFound
-from service.model.loading import candidates
-from service.model.manifest import ModelBundle
-from service.records.database import Database
-from service.records.opening import build_records
-from service.records.values import utc_text
-from service.settings import PREFIX, Settings, read_settings
+if TYPE_CHECKING:
+    from service.records.database import Database
+    from service.settings import Settings
 
 
-def main() -> int:
-    """Read the settings, look for the bundle, open the records, build the access policy; nothing is kept.
+def check() -> None:
+    """Check settings, model bundle, database and access control, as every start of the service does.
 
-    Prints what was found, and on stderr what does not hinder a start but keeps the service from being ready.
+    Prints what was found, and on stderr what keeps the service from being ready. Exit status 1 if it could not start.
+
+    Example: cxr check
     """
-    with report_faults() as outcome:
-        settings = read_settings(os.environ)
-        given = sorted(name.upper() for name in settings.model_fields_set)
-        print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, all as by default'}")
-        print(f"bundle: {_found_bundle(settings)}")
-        records = build_records(settings)
+    from service.access.policy import AccessPolicy
+    from service.errors import RecordsUnavailable
+    from service.records.opening import configured_records
+    from service.settings import PREFIX, read_settings
+
+    settings = read_settings(os.environ)
+    given = sorted(name.upper() for name in settings.model_fields_set)
+    print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, all as by default'}")
+    print(f"bundle: {_found_bundle(settings)}")
+    with configured_records() as records:
         print(f"database: {records.database.name}")
         try:
             records.open()
@@ -36,16 +36,17 @@ def main() -> int:
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
         AccessPolicy.from_settings(settings, records.database)
         print(f"access: {_access(settings, records.database)}")
-        records.close()
-        outcome.status = 0
-    return outcome.status
 
 
-def _found_bundle(settings: Settings) -> str:
-    """The one that will serve. Raises BundleNotFound if none of the candidates is there.
+def _found_bundle(settings: "Settings") -> str:
+    """The bundle that the service will load. Raises BundleNotFound if there is no candidate at all.
 
     With one that is there and damaged the service starts, and /health says why it is not ready.
     """
+    from service.model.errors import BundleError, BundleNotFound
+    from service.model.loading import candidates
+    from service.model.manifest import ModelBundle
+
     faults: list[BundleError] = []
     for path in candidates(settings.bundle):
         try:
@@ -62,7 +63,7 @@ def _found_bundle(settings: Settings) -> str:
     return "none that can be trusted"
 
 
-def _access(settings: Settings, database: Database) -> str:
+def _access(settings: "Settings", database: "Database") -> str:
     ways = []
     if settings.accepts_keys:
         ways.append(_keys(database))
@@ -71,16 +72,14 @@ def _access(settings: Settings, database: Database) -> str:
     return " and ".join(ways) or "open to everybody who reaches the address"
 
 
-def _keys(database: Database) -> str:
+def _keys(database: "Database") -> str:
     from service.access.keys import KeyStore
+    from service.errors import RecordsUnavailable
+    from service.records.values import utc_text
 
     now = utc_text(datetime.now(UTC))
     try:
         keys = [key for key in KeyStore(database).every() if not key.revoked_at and (key.expires_at or now) >= now]
     except RecordsUnavailable:
         return "API keys"
-    return f"{len(keys)} API keys" + ("" if keys else " (make one: `cxr keys create --help`)")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"{len(keys)} API keys" + ("" if keys else " (create one: `cxr keys create --help`)")
