@@ -17,9 +17,6 @@ DEV_ENV := .venv
 CHECKOV_ENV := .venv-checkov
 RUN_IN := $(DEV_ENV)/bin/python -m
 
-# Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
-TLS = $(if $(CERT)$(KEY),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
-
 # No usage data leaves the house: service/usage_data.py says so to every process of ours, this to bentoml's and mlflow's own.
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
@@ -48,7 +45,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); under TLS 1.3 with CERT=file KEY=file
-	$(SERVE_ENV)/bin/bentoml serve --host $(HOST) --port $(PORT) $(TLS)
+	$(SERVE_ENV)/bin/cxr serve --host $(HOST) --port $(PORT) $(if $(CERT),--cert "$(CERT)") $(if $(KEY),--key "$(KEY)")
 
 monitor: $(SERVE_ENV)/.installed ## Serve, with a Prometheus beside it, and Grafana where it is installed: PORT=
 	$(SERVE_ENV)/bin/python -m k8s.monitoring.local --port $(PORT)

