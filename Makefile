@@ -1,4 +1,5 @@
 # Two environments: .venv-serve holds what serving needs and nothing else; .venv holds everything for development.
+# TORCH_BACKEND=cpu or =cu130, for instance, chooses PyTorch's build when they are made; service/commands/install.py has the default.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
@@ -131,10 +132,8 @@ clean: ## Remove environments and caches; runs/ and reports/ stay
 	rm -rf $(SERVE_ENV) $(DEV_ENV) $(CHECKOV_ENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(SERVE_ENV)/.installed: requirements-serve.txt
-	@echo "Installing what serving needs into $(SERVE_ENV)/, once: about 6 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(SERVE_ENV)
-	$(SERVE_ENV)/bin/pip install --disable-pip-version-check -r requirements-serve.txt
-	$(SERVE_ENV)/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(SERVE_ENV)/bin/python -m service.commands.install requirements-serve.txt
 	touch $@
 
 $(CHECKOV_ENV)/.installed: tests/requirements-manifests.txt
@@ -143,9 +142,6 @@ $(CHECKOV_ENV)/.installed: tests/requirements-manifests.txt
 	touch $@
 
 $(DEV_ENV)/.installed: requirements-serve.txt requirements-train.txt tests/requirements.txt benchmarks/requirements.txt
-	@echo "Installing what development needs into $(DEV_ENV)/, once: about 6.5 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(DEV_ENV)
-	$(DEV_ENV)/bin/pip install --disable-pip-version-check \
-		-r requirements-train.txt -r tests/requirements.txt -r benchmarks/requirements.txt
-	$(DEV_ENV)/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(DEV_ENV)/bin/python -m service.commands.install requirements-train.txt tests/requirements.txt benchmarks/requirements.txt
 	touch $@
