@@ -1,4 +1,5 @@
 # Two environments: .venv-serve holds what serving needs and nothing else; .venv holds everything for development.
+# TORCH_BACKEND=cpu or =cu130, for instance, chooses PyTorch's build when they are made; service/commands/install.py has the default.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
@@ -16,9 +17,6 @@ SERVE_ENV := .venv-serve
 DEV_ENV := .venv
 CHECKOV_ENV := .venv-checkov
 RUN_IN := $(DEV_ENV)/bin/python -m
-
-# Suites of TLS 1.3 cannot be chosen, and are always there; of 1.2 only those of a pre-shared key are left, which nobody has.
-TLS = $(if $(CERT)$(KEY),--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK)
 
 # No usage data leaves the house: service/usage_data.py says so to every process of ours, this to bentoml's and mlflow's own.
 export BENTOML_DO_NOT_TRACK := True
@@ -48,7 +46,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); under TLS 1.3 with CERT=file KEY=file
-	$(SERVE_ENV)/bin/bentoml serve --host $(HOST) --port $(PORT) $(TLS)
+	$(SERVE_ENV)/bin/cxr serve --host $(HOST) --port $(PORT) $(if $(CERT),--cert "$(CERT)") $(if $(KEY),--key "$(KEY)")
 
 monitor: $(SERVE_ENV)/.installed ## Serve, with a Prometheus beside it, and Grafana where it is installed: PORT=
 	$(SERVE_ENV)/bin/python -m k8s.monitoring.local --port $(PORT)
@@ -134,9 +132,8 @@ clean: ## Remove environments and caches; runs/ and reports/ stay
 	rm -rf $(SERVE_ENV) $(DEV_ENV) $(CHECKOV_ENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(SERVE_ENV)/.installed: requirements-serve.txt
-	@echo "Installing what serving needs into $(SERVE_ENV)/, once: about 6 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(SERVE_ENV)
-	$(SERVE_ENV)/bin/pip install --disable-pip-version-check -r requirements-serve.txt
+	$(SERVE_ENV)/bin/python -m service.commands.install requirements-serve.txt
 	touch $@
 
 $(CHECKOV_ENV)/.installed: tests/requirements-manifests.txt
@@ -145,8 +142,6 @@ $(CHECKOV_ENV)/.installed: tests/requirements-manifests.txt
 	touch $@
 
 $(DEV_ENV)/.installed: requirements-serve.txt requirements-train.txt tests/requirements.txt benchmarks/requirements.txt
-	@echo "Installing what development needs into $(DEV_ENV)/, once: about 6.5 GB on Linux, where PyTorch brings CUDA along (README.md: how to do without)."
 	$(PYTHON) -m venv $(DEV_ENV)
-	$(DEV_ENV)/bin/pip install --disable-pip-version-check \
-		-r requirements-train.txt -r tests/requirements.txt -r benchmarks/requirements.txt
+	$(DEV_ENV)/bin/python -m service.commands.install requirements-train.txt tests/requirements.txt benchmarks/requirements.txt
 	touch $@

@@ -116,7 +116,7 @@ class ChestXray:
         # What BentoML's command line prints as one line.
         try:
             check_options()
-            _run_preflight()
+            _run_check()
             start.make_folder()
         except (SettingsError, OSError) as fault:
             raise BentoMLConfigException(str(fault)) from fault
@@ -273,9 +273,9 @@ class ChestXray:
         return loading
 
 
-def _run_preflight() -> None:
+def _run_check() -> None:
     """In a process of its own: the supervisor would keep for good the memory that databases and cryptography take."""
-    command = [sys.executable, "-m", "service.commands.preflight"]
+    command = [sys.executable, "-m", "service.commands.cxr", "check"]
     checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if checked.returncode != 0:
         raise SettingsError(checked.stderr.strip())

@@ -1,6 +1,7 @@
-"""The `cxr` command: every command of the project, in the order in which people need them."""
+"""The `cxr` command: every command of the project, in the order in which people need it."""
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +13,14 @@ from service.commands.faults import describe_fault
 # Panel of `cxr --help` -> command -> the module that defines it, as a function or a `typer.Typer` of the command's name.
 # Loaded by name: serving must not import training, and the serving image holds the package `service` only.
 PANELS: dict[str, dict[str, str]] = {
+    "Judge films": {
+        "serve": "service.commands.serve",
+    },
     "Run the service": {
+        "check": "service.commands.check",
         "keys": "service.commands.keys",
+        "audit": "service.commands.audit",
+        "records": "service.commands.records",
     },
 }
 
@@ -33,7 +40,7 @@ def build_app() -> typer.Typer:
             try:
                 command = getattr(importlib.import_module(module_name), name.replace("-", "_"))
             except ModuleNotFoundError as missing:
-                if missing.name and module_name.startswith(missing.name):
+                if missing.name == module_name.partition(".")[0]:
                     continue
                 raise
             if isinstance(command, typer.Typer):
@@ -47,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; argv without the program's name. Returns the exit status: 0, 1 after a fault, 2 for wrong usage, 130 if
     interrupted. A command that ends with another status raises `typer.Exit`.
     """
+    logger = logging.getLogger("service")
+    level_before = logger.level
+    logger.setLevel(logging.ERROR)  # a fault is printed, so warnings about it would say it twice
     try:
         status: Any = build_app()(args=None if argv is None else list(argv), prog_name="cxr", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -54,11 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as fault:
         line, status = describe_fault(fault)
         print(line, file=sys.stderr)
+    finally:
+        logger.setLevel(level_before)
     return status if isinstance(status, int) else 0
 
 
 def _start() -> None:
-    """What `app.callback` makes a group of, even while there is one command only."""
+    """Makes the app a group of commands even if it has only one."""
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from service.film.errors import ChestXrayError
 
 
 def describe_fault(fault: Exception) -> tuple[str, int]:
-    """The line and the exit status for an expected fault: 2 for wrong usage, else 1. Raises `fault` again if it is a bug."""
+    """The line and the exit status of an expected fault: 2 for wrong usage, else 1. Raises any other exception again."""
     match fault:
         case typer.TyperException():
             context = getattr(fault, "ctx", None)
             hint = f" `{context.command_path} --help` shows what it takes." if context else ""
-            return fault.format_message().rstrip(".") + "." + hint, getattr(fault, "exit_code", 1)
+            message = fault.format_message()
+            return message + ("" if message.endswith((".", "?")) else ".") + hint, getattr(fault, "exit_code", 1)
         case ChestXrayError():
             return str(fault), 1
         case OSError():
@@ -29,7 +30,7 @@ def describe_fault(fault: Exception) -> tuple[str, int]:
         case ModuleNotFoundError():
             return (
                 f"The Python package {fault.name} is missing here. Commands that train, export, evaluate or measure run in the "
-                f"environment .venv, which `make .venv/.installed` creates.",
+                "environment .venv, which `make .venv/.installed` creates.",
                 1,
             )
     raise fault

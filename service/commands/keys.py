@@ -1,6 +1,5 @@
 """`cxr keys`: API keys of the service, in the database that CXR_DATABASE_URL names."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,10 +67,8 @@ def revoke(key_id: Annotated[str, typer.Argument(help="As `cxr keys list` shows 
 @contextmanager
 def _key_store() -> "Iterator[KeyStore]":
     from service.access.keys import KeyStore
-    from service.records.opening import build_records
-    from service.settings import read_settings
+    from service.records.opening import configured_records
 
-    records = build_records(read_settings(os.environ))
-    records.open()
-    yield KeyStore(records.database)
-    records.close()
+    with configured_records() as records:
+        records.open()
+        yield KeyStore(records.database)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from service.errors import RecordsUnavailable, SettingsError
+from service.files import atomic_write
 from service.records.database import Database
 
 
@@ -19,14 +20,11 @@ def back_up(database: Database, path: Path) -> None:
     database.require_file()
     if path.exists():
         raise SettingsError(f"{path} is there already; name a new file.")
-    draft = path.with_name(f".{path.name}.draft")
-    draft.touch(mode=0o600)  # what is on record is for nobody else
     try:
-        with database.reading() as connection, closing(sqlite3.connect(draft)) as copy:
-            cast(sqlite3.Connection, connection.connection.driver_connection).backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # all in one file
-        draft.replace(path)
+        with atomic_write(path) as draft:
+            draft.touch(mode=0o600)  # records are for nobody else
+            with database.reading() as connection, closing(sqlite3.connect(draft)) as copy:
+                cast(sqlite3.Connection, connection.connection.driver_connection).backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # all in one file
     except sqlite3.Error as fault:
         raise RecordsUnavailable(f"The copy {path} could not be written ({fault}); is there room for it?") from fault
-    finally:
-        draft.unlink(missing_ok=True)

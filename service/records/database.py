@@ -83,7 +83,7 @@ class Database:
         if version != SCHEMA_VERSION:
             raise SettingsError(
                 f"The tables of CXR_DATABASE_URL ({self.name}) have version {version}, this release reads {SCHEMA_VERSION}; "
-                "run `python -m service.commands.audit upgrade`, or go back to the release that wrote them."
+                "run `cxr records upgrade`, or go back to the release that wrote them."
             )
 
     def require_file(self) -> None:
@@ -91,7 +91,7 @@ class Database:
         if self.is_sqlite and not Path(str(self._url.database)).exists():
             raise SettingsError(
                 f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or make the database with "
-                "`python -m service.commands.audit upgrade`."
+                "`cxr records upgrade`."
             )
 
     def _unwritable(self) -> SettingsError:

@@ -10,22 +10,10 @@ from sqlalchemy import ColumnElement, Table, delete, func, select, update
 from service.records import schema
 from service.records.chain import PERSONAL_FIELDS
 from service.records.database import Database
-from service.records.values import utc_text
+from service.records.values import RetentionPolicy, utc_text
 
 # A few milliseconds of the write lock.
 ROWS_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class RetentionPolicy:
-    """Ages in days. predictions: deleted. anonymise: audit rows lose their personal fields, and reports their author.
-
-    audit: rows deleted, the oldest first.
-    """
-
-    predictions: int = 90
-    anonymise: int = 90
-    audit: int = 365
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,18 @@ class StoredReport:
     corrected_from: str | None
 
 
+@dataclass(frozen=True)
+class RetentionPolicy:
+    """Ages in days. predictions: deleted. anonymise: audit rows lose their personal fields, and reports their author.
+
+    audit: rows deleted, the oldest first.
+    """
+
+    predictions: int = 90
+    anonymise: int = 90
+    audit: int = 365
+
+
 def utc_text(moment: datetime) -> str:
     """As all tables spell a time: ISO 8601, UTC, microseconds; so it sorts, and hashes alike in every database."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -58,6 +58,8 @@ def test_the_readme_calls_are_not_tried_on_a_server_that_was_there_before():
     assert done.stdout.startswith(f"Port {port} is taken by another process")
 
 
-@pytest.mark.parametrize("given", ["CERT=cert.pem", "KEY=key.pem"])
-def test_make_serve_tells_the_server_of_one_file_without_the_other(given):
-    assert "--ssl-certfile" in run("make", "--dry-run", "serve", given).stdout
+@pytest.mark.parametrize(
+    ("given", "passed_on"), [("CERT=my cert.pem", '--cert "my cert.pem"'), ("KEY=key.pem", '--key "key.pem"')]
+)
+def test_make_serve_passes_certificate_and_key_on(given, passed_on):
+    assert passed_on in run("make", "--dry-run", "serve", given).stdout

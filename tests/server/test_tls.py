@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.serving import ROOT, served
+from tests.support.serving import served
 from tests.support.tls import make_certificate
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(bundle_path, certificate):
-    # As `make serve CERT=… KEY=…` calls it.
+    # As `cxr serve --cert FILE --key FILE` calls it.
     options = ["--ssl-certfile", str(certificate.certificate), "--ssl-keyfile", str(certificate.key), "--ssl-ciphers", "kPSK"]
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_HEAD_TIMEOUT_SECONDS": "1"}
     with served(os.environ | settings, options=options) as server:
@@ -55,8 +55,3 @@ def test_answers_under_tls_tell_browsers_to_stay_with_it(server, certificate):
     response = httpx.get(f"{server.address}/health", verify=certificate.client_context())
     assert response.json()["status"] == "ok"
     assert "max-age" in response.headers["Strict-Transport-Security"]
-
-
-def test_make_serve_passes_the_certificate_on_as_it_is_tried_here():
-    recipe = (ROOT / "Makefile").read_text("utf-8")
-    assert '--ssl-certfile "$(CERT)" --ssl-keyfile "$(KEY)" --ssl-ciphers kPSK' in recipe

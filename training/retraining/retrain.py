@@ -90,7 +90,7 @@ def _triggers(arguments: argparse.Namespace, labels: int) -> list[Trigger]:
 
 def _write_labels(path: Path, since: str) -> None:
     """By the service's own command: where its records are, its settings say."""
-    command = [sys.executable, "-m", "service.commands.labels", "--out", str(path), "--since", since]
+    command = [sys.executable, "-m", "service.commands.cxr", "records", "labels", "--out", str(path), "--since", since]
     asked = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (our own command)
     if asked.returncode != 0:
         raise ConfigError(f"The records do not say which labels were confirmed: {asked.stderr.strip()}")

@@ -69,7 +69,7 @@ def _trigger(labels: dict[str, str]) -> Trigger:
 
 
 def read_labels(path: Path) -> list[ConfirmedLabel]:
-    """The labels that `python -m service.commands.labels` wrote, one for each film."""
+    """The labels that `cxr records labels` wrote, one for each film."""
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [ConfirmedLabel(row["image_sha256"], row["label"], row["request_id"]) for row in csv.DictReader(stream)]
     # A film may have been sent more than once; its last report counts.

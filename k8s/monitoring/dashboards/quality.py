@@ -17,7 +17,7 @@ QUALITY = Dashboard(
     title="Chest X-ray: Quality",
     description="Accuracy and calibration on the films whose label was confirmed in the last week. Who confirms, chooses: "
     "labels of doubtful films alone make the figures worse than the model is. A prediction counts once, with its first label; "
-    "labels that were corrected since are right in the export of service.commands.labels.",
+    "labels that were corrected since are right in the export of `cxr records labels`.",
     variables=(VERSION,),
     since="now-7d",
     rows=(

@@ -32,7 +32,7 @@ def store(records_url):
 
 def run(url, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, "-m", "service.commands.cxr", *arguments],
         cwd=ROOT,
         env=os.environ | {"CXR_DATABASE_URL": url} | environment,
         capture_output=True,
@@ -43,14 +43,14 @@ def run(url, *arguments, **environment):
 
 
 def test_verify_tells_a_log_that_holds_from_one_that_was_changed(store, records_url):
-    held = run(records_url, "service.commands.audit", "verify")
+    held = run(records_url, "audit", "verify")
     assert (held.returncode, held.stderr) == (0, "")
     assert "3 rows, 1 to 3" in held.stdout
     head = held.stdout.split()[-1]
-    assert run(records_url, "service.commands.audit", "verify", "--expect", head).returncode == 0
+    assert run(records_url, "audit", "verify", "--expect", head).returncode == 0
     with store.database.writing() as connection:
         connection.execute(update(schema.audit).where(schema.audit.c.seq == 2).values(prediction="Normal"))
-    broken = run(records_url, "service.commands.audit", "verify")
+    broken = run(records_url, "audit", "verify")
     assert broken.returncode == 1
     assert "row 2 was changed" in broken.stderr
 
@@ -59,21 +59,25 @@ def test_an_empty_log_is_told_and_is_no_success(tmp_path):
     url = f"sqlite:///{tmp_path}/records.db"
     store = RecordStore(url)
     store.open()
-    empty = run(url, "service.commands.audit", "verify")
+    empty = run(url, "audit", "verify")
     assert empty.returncode == 3
-    assert "is empty. Is it the right database?" in empty.stderr and "service.commands.audit backup" in empty.stderr
-    assert run(url, "service.commands.audit", "verify", "--allow-empty").returncode == 0
+    assert "is empty. Is it the right database?" in empty.stderr and "cxr records backup" in empty.stderr
+    assert run(url, "audit", "verify", "--allow-empty").returncode == 0
     store.append(entry(0, MOMENT.replace(year=2020))).result(30)
     apply_retention(store.database, RetentionPolicy(), MOMENT)
-    deleted = run(url, "service.commands.audit", "verify")
+    deleted = run(url, "audit", "verify")
     assert (deleted.returncode, "its 1 rows were deleted with their age" in deleted.stderr) == (3, True)
     store.close()
 
 
 def test_a_database_that_is_not_there_is_not_made_by_who_only_looks(tmp_path):
     absent = f"sqlite:///{tmp_path}/folder/records.db"
-    for command in (("verify",), ("export", "--out", str(tmp_path / "a.csv")), ("backup", "--out", str(tmp_path / "b.db"))):
-        refused = run(absent, "service.commands.audit", *command)
+    for command in (
+        ("audit", "verify"),
+        ("audit", "export", "--out", str(tmp_path / "a.csv")),
+        ("records", "backup", "--out", str(tmp_path / "b.db")),
+    ):
+        refused = run(absent, *command)
         assert (refused.returncode, "There is no file at CXR_DATABASE_URL" in refused.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
 
@@ -86,11 +90,11 @@ def test_a_backup_beside_a_writer_is_whole_and_a_copied_file_is_not(tmp_path):
     for number in range(3):
         store.append(entry(number), [prediction(number)]).result(30)
     subprocess.run(["cp", path, copied], check=True)  # not in this process: closing the file would drop SQLite's locks on it
-    assert run(f"sqlite:///{copied}", "service.commands.audit", "verify").returncode == 3
-    assert run(f"sqlite:///{path}", "service.commands.audit", "backup", "--out", str(backup)).returncode == 0
+    assert run(f"sqlite:///{copied}", "audit", "verify").returncode == 3
+    assert run(f"sqlite:///{path}", "records", "backup", "--out", str(backup)).returncode == 0
     assert [each.name for each in tmp_path.glob("*backup*")] == ["backup.db"]
     store.append(entry(3)).result(30)
-    kept = run(f"sqlite:///{backup}", "service.commands.audit", "verify")
+    kept = run(f"sqlite:///{backup}", "audit", "verify")
     assert (kept.returncode, "3 rows, 1 to 3" in kept.stdout) == (0, True)
     for taken in (backup, path):
         with pytest.raises(SettingsError, match="is there already"):
@@ -108,8 +112,12 @@ def test_a_damaged_file_is_called_so_and_nobody_is_told_to_try_again(tmp_path, d
     store.append(entry(), [prediction()]).result(30)
     store.close()
     path.write_bytes(path.read_bytes()[:40_000] if damage == "cut" else b"no database" * 1000)
-    for command in (("verify",), ("export", "--out", str(tmp_path / "e.csv")), ("backup", "--out", str(tmp_path / "b.db"))):
-        refused = run(f"sqlite:///{path}", "service.commands.audit", *command)
+    for command in (
+        ("audit", "verify"),
+        ("audit", "export", "--out", str(tmp_path / "e.csv")),
+        ("records", "backup", "--out", str(tmp_path / "b.db")),
+    ):
+        refused = run(f"sqlite:///{path}", *command)
         assert refused.returncode == 1
         assert "no SQLite database" in refused.stderr and "try again" not in refused.stderr
     assert [each.name for each in tmp_path.iterdir() if each.suffix in (".csv", ".draft")] == []
@@ -126,30 +134,28 @@ def test_verify_needs_the_secret_that_the_rows_were_written_with(records_url):
     store.open()
     store.append(entry()).result(30)
     store.close()
-    assert run(records_url, "service.commands.audit", "verify", CXR_AUDIT_SECRET="0123456789abcdef").returncode == 0
-    assert run(records_url, "service.commands.audit", "verify").returncode == 1
-    short = run(records_url, "service.commands.audit", "verify", CXR_AUDIT_SECRET="0123")
+    assert run(records_url, "audit", "verify", CXR_AUDIT_SECRET="0123456789abcdef").returncode == 0
+    assert run(records_url, "audit", "verify").returncode == 1
+    short = run(records_url, "audit", "verify", CXR_AUDIT_SECRET="0123")
     assert short.returncode == 1
     assert "CXR_AUDIT_SECRET" in short.stderr
     assert "0123" not in short.stderr
 
 
 def test_the_log_is_exported_as_csv(store, records_url, tmp_path):
-    assert run(records_url, "service.commands.audit", "export", "--out", str(tmp_path / "audit.csv")).returncode == 0
+    assert run(records_url, "audit", "export", "--out", str(tmp_path / "audit.csv")).returncode == 0
     with (tmp_path / "audit.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["request_id"] for row in rows] == ["request-0", "request-1", "request-2"]
     assert rows[0]["confidence"] == "0.92"
-    later = run(
-        records_url, "service.commands.audit", "export", "--out", str(tmp_path / "b.csv"), "--since", "2026-11-23T09:00:00"
-    )
+    later = run(records_url, "audit", "export", "--out", str(tmp_path / "b.csv"), "--since", "2026-11-23T09:00:00")
     assert later.returncode == 2
     assert "time zone" in later.stderr
 
 
 def test_labels_are_exported_for_retraining(store, records_url, tmp_path):
     report(store, Feedback(MOMENT, of_request(1), "Tuberculosis"))
-    assert run(records_url, "service.commands.labels", "--out", str(tmp_path / "labels.csv")).returncode == 0
+    assert run(records_url, "records", "labels", "--out", str(tmp_path / "labels.csv")).returncode == 0
     with (tmp_path / "labels.csv").open(newline="") as stream:
         [row] = csv.DictReader(stream)
     assert (row["label"], row["prediction"], row["kind"]) == ("Tuberculosis", "Pneumonia", "feedback")
@@ -160,7 +166,7 @@ def test_of_a_film_that_was_relabelled_the_last_label_is_exported_with_the_one_b
     report(store, Feedback(MOMENT, of_request(1), "Normal"))
     report(store, Incident(MOMENT + timedelta(hours=1), "case-1", of_request(1), "Tuberculosis"))
     report(store, Feedback(MOMENT, of_request(2), "Normal"))
-    assert run(records_url, "service.commands.labels", "--out", str(tmp_path / "labels.csv")).returncode == 0
+    assert run(records_url, "records", "labels", "--out", str(tmp_path / "labels.csv")).returncode == 0
     with (tmp_path / "labels.csv").open(newline="") as stream:
         rows = {row["request_id"]: row for row in csv.DictReader(stream)}
     found = {name: tuple(row[key] for key in ("kind", "label", "corrected_from")) for name, row in rows.items()}
@@ -169,7 +175,7 @@ def test_of_a_film_that_was_relabelled_the_last_label_is_exported_with_the_one_b
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, records_url, tmp_path):
-    failed = run(records_url, "service.commands.labels", "--out", str(tmp_path / "absent" / "labels.csv"))
+    failed = run(records_url, "records", "labels", "--out", str(tmp_path / "absent" / "labels.csv"))
     assert failed.returncode == 1
     assert "absent" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -179,45 +185,45 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, records_url
 def test_retention_says_what_it_would_forget_and_then_forgets_it(store, records_url):
     old = MOMENT.replace(year=2020)
     store.append(entry(9, old), [prediction(9, old)]).result(30)
-    would = run(records_url, "service.commands.expire", "--dry-run")
+    would = run(records_url, "records", "expire", "--dry-run")
     assert "Would forget: predictions deleted: 1, audit anonymised: 1" in would.stdout
-    assert "Forgotten: predictions deleted: 1, audit anonymised: 1" in run(records_url, "service.commands.expire").stdout
-    assert "Forgotten: predictions deleted: 0, audit anonymised: 0" in run(records_url, "service.commands.expire").stdout
-    assert run(records_url, "service.commands.audit", "verify").returncode == 0
-    assert run(records_url, "service.commands.expire", "--audit-days", "0").returncode == 2
+    assert "Forgotten: predictions deleted: 1, audit anonymised: 1" in run(records_url, "records", "expire").stdout
+    assert "Forgotten: predictions deleted: 0, audit anonymised: 0" in run(records_url, "records", "expire").stdout
+    assert run(records_url, "audit", "verify").returncode == 0
+    assert run(records_url, "records", "expire", "--audit-days", "0").returncode == 2
 
 
 def test_keys_are_made_listed_and_revoked(records_url):
-    made = run(records_url, "service.commands.cxr", "keys", "create", "dr_who", "--role", "clinician", "--expires-days", "365")
+    made = run(records_url, "keys", "create", "dr_who", "--role", "clinician", "--expires-days", "365")
     key = made.stdout.strip()
     assert made.returncode == 0
     assert key.startswith("cxr_")
     assert key not in made.stderr
-    listed = run(records_url, "service.commands.cxr", "keys", "list").stdout
+    listed = run(records_url, "keys", "list").stdout
     key_id = key.split("_")[1]
     assert key_id in listed
     assert key.split("_", 2)[2] not in listed
-    assert run(records_url, "service.commands.cxr", "keys", "revoke", key_id).returncode == 0
-    assert "revoked" in run(records_url, "service.commands.cxr", "keys", "list").stdout
-    again = run(records_url, "service.commands.cxr", "keys", "revoke", key_id)
+    assert run(records_url, "keys", "revoke", key_id).returncode == 0
+    assert "revoked" in run(records_url, "keys", "list").stdout
+    again = run(records_url, "keys", "revoke", key_id)
     assert again.returncode == 1
     assert "no key" in again.stderr
-    unknown = run(records_url, "service.commands.cxr", "keys", "create", "dr_who", "--role", "king")
+    unknown = run(records_url, "keys", "create", "dr_who", "--role", "king")
     assert unknown.returncode == 2
     assert "invalid choice: 'king' (choose from 'admin', 'clinician', 'audit')" in unknown.stderr
 
 
 def test_tables_are_made_by_upgrade_alone_where_servers_may_not(records_url):
     settings = {"CXR_DATABASE_UPGRADE": "false"}
-    refused = run(records_url, "service.commands.cxr", "keys", "list", **settings)
+    refused = run(records_url, "keys", "list", **settings)
     assert refused.returncode == 1
-    assert "service.commands.audit upgrade" in refused.stderr
-    assert run(records_url, "service.commands.audit", "upgrade", **settings).returncode == 0
-    assert run(records_url, "service.commands.cxr", "keys", "list", **settings).returncode == 0
+    assert "cxr records upgrade" in refused.stderr
+    assert run(records_url, "records", "upgrade", **settings).returncode == 0
+    assert run(records_url, "keys", "list", **settings).returncode == 0
 
 
 def test_a_database_that_is_away_is_one_line_and_not_the_password(tmp_path):
-    away = run("postgresql://user:hush@127.0.0.1:1/none", "service.commands.audit", "verify")
+    away = run("postgresql://user:hush@127.0.0.1:1/none", "audit", "verify")
     assert away.returncode == 1
     assert "try again" in away.stderr
     assert "hush" not in away.stderr
@@ -228,7 +234,7 @@ def test_an_incident_keeps_what_it_is_about_when_the_prediction_is_forgotten(sto
     old = MOMENT.replace(year=2020)
     store.append(entry(9, old), [prediction(9, old)]).result(30)
     report(store, Feedback(old, of_request(9), "Normal", "dr_who"))
-    assert run(records_url, "service.commands.expire").returncode == 0
+    assert run(records_url, "records", "expire").returncode == 0
     with store.database.reading() as connection:
         assert "request-9" not in connection.execute(select(schema.predictions.c.request_id)).scalars().all()
         [row] = connection.execute(select(schema.feedback)).mappings().all()

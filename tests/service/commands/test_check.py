@@ -1,7 +1,6 @@
-"""`python -m service.commands.preflight`, which `bentoml serve` runs before it starts a worker."""
+"""`cxr check`, which `bentoml serve` runs before it starts a worker."""
 
 import json
-import logging
 import os
 import shutil
 
@@ -9,7 +8,7 @@ import pytest
 
 from service.access.keys import KeyStore
 from service.access.roles import Role
-from service.commands import preflight
+from service.commands.cxr import main
 from service.model.manifest import HEAD_NAME, MANIFEST_NAME
 from service.records.store import RecordStore
 from tests.support.serving import failed_start
@@ -25,11 +24,9 @@ def check(monkeypatch, capsys, bundle_path, tmp_path):
         defaults = {"CXR_BUNDLE": bundle_path, "CXR_DATABASE_URL": f"sqlite:///{tmp_path}/records.db"}
         for name, value in (defaults | settings).items():
             monkeypatch.setenv(name, str(value))
-        return preflight.main(), *capsys.readouterr()
+        return main(["check"]), *capsys.readouterr()
 
-    level = logging.getLogger("service").level
-    yield run
-    logging.getLogger("service").setLevel(level)
+    return run
 
 
 def test_it_says_what_it_checked_and_what_it_found(check, bundle, tmp_path):
@@ -47,7 +44,7 @@ def test_it_says_who_may_call_and_no_secret(check, tmp_path):
     records = RecordStore(f"sqlite:///{tmp_path}/records.db")
     records.open()
     keys = KeyStore(records.database)
-    assert "access: 0 API keys (make one: " in check(CXR_AUTH="keys")[1]
+    assert "access: 0 API keys (create one: " in check(CXR_AUTH="keys")[1]
     for name in ("a", "b", "c"):
         keys.create(name, Role.CLINICIAN)
     keys.revoke(keys.every()[0].key_id)

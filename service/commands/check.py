@@ -1,0 +1,80 @@
+"""`cxr check`: what a start of the service needs, looked at before anything listens."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.records.database import Database
+    from service.settings import Settings
+
+
+def check() -> None:
+    """Check settings, model bundle, database and access control, as every start of the service does.
+
+    Prints what was found, and on stderr what keeps the service from being ready. Exit status 1 if it could not start.
+
+    Example: cxr check
+    """
+    from service.access.policy import AccessPolicy
+    from service.errors import RecordsUnavailable
+    from service.records.opening import configured_records
+    from service.settings import PREFIX, read_settings
+
+    settings = read_settings(os.environ)
+    given = sorted(name.upper() for name in settings.model_fields_set)
+    print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, all as by default'}")
+    print(f"bundle: {_found_bundle(settings)}")
+    with configured_records() as records:
+        print(f"database: {records.database.name}")
+        try:
+            records.open()
+        except RecordsUnavailable as away:
+            # Of the driver, if it was the driver: SQLAlchemy adds its own words.
+            reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
+            print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
+        AccessPolicy.from_settings(settings, records.database)
+        print(f"access: {_access(settings, records.database)}")
+
+
+def _found_bundle(settings: "Settings") -> str:
+    """The bundle that the service will load. Raises BundleNotFound if there is no candidate at all.
+
+    With one that is there and damaged the service starts, and /health says why it is not ready.
+    """
+    from service.model.bundle import ModelBundle
+    from service.model.errors import BundleNotFound
+    from service.model.releases import candidates, first_trusted
+
+    found, faults = first_trusted(candidates(settings.bundle), ModelBundle.open)
+    if found is not None:
+        for fault in faults:
+            print(f"{fault} An older bundle serves instead.", file=sys.stderr)
+        return f"{found.path}, {found.manifest.name} {found.manifest.version}"
+    if all(isinstance(fault, BundleNotFound) for fault in faults):
+        raise faults[0]
+    print(f"{faults[0]} No model is served.", file=sys.stderr)
+    return "none that can be trusted"
+
+
+def _access(settings: "Settings", database: "Database") -> str:
+    ways = []
+    if settings.accepts_keys:
+        ways.append(_keys(database))
+    if settings.accepts_tokens:
+        ways.append(f"bearer tokens of {settings.token_issuer}")
+    return " and ".join(ways) or "open to everybody who reaches the address"
+
+
+def _keys(database: "Database") -> str:
+    from service.access.keys import KeyStore
+    from service.errors import RecordsUnavailable
+    from service.records.values import utc_text
+
+    now = utc_text(datetime.now(UTC))
+    try:
+        keys = [key for key in KeyStore(database).every() if not key.revoked_at and (key.expires_at or now) >= now]
+    except RecordsUnavailable:
+        return "API keys"
+    return f"{len(keys)} API keys" + ("" if keys else " (create one: `cxr keys create --help`)")

@@ -1,0 +1,24 @@
+"""Types of options that several commands take."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as fault:
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-11-23T08:00:00Z") from fault
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no time zone; add Z for UTC")
+    return moment
+
+
+def _time(meaning: str) -> Any:
+    return typer.Option(parser=_moment, metavar="TIME", help=f"{meaning}, for example 2026-11-23T08:00:00Z.")
+
+
+Since = Annotated[datetime | None, _time("From this time on")]
+Until = Annotated[datetime | None, _time("Before this time")]

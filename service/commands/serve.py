@@ -1,0 +1,36 @@
+"""`cxr serve`: the HTTP service, run by BentoML."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# BentoML finds the package `service` and its files from here.
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="IP address to listen at; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port to listen at.")] = 3000,
+    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate (PEM); serves HTTPS, TLS 1.3 only.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
+) -> None:
+    """Serve the released model over HTTP, with its web page, until Ctrl-C.
+
+    Settings are environment variables named CXR_…; relative paths in them start at the folder of the package `service`.
+
+    Example: cxr serve --port 8080
+    """
+    command = [sys.executable, "-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", host, "--port", str(port)]
+    if cert or key:
+        # TLS 1.2 is left with suites for pre-shared keys only, which no client has; suites of TLS 1.3 cannot be switched off.
+        command += ["--ssl-certfile", _absolute(cert), "--ssl-keyfile", _absolute(key), "--ssl-ciphers", "kPSK"]
+    os.chdir(_ROOT)
+    os.execv(sys.executable, command)  # noqa: S606 (this process becomes the server, and gets its signals)
+
+
+def _absolute(path: Path | None) -> str:
+    """An empty text for a file that is not given: the server itself refuses a certificate or key that lacks its counterpart."""
+    return str(path.absolute()) if path else ""

@@ -1,0 +1,54 @@
+"""Files on disk that several processes share: atomic writes and locks. Knows nothing of what is in them."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield the path of a draft beside `path`, for the block to write; rename it to `path` when the block ends.
+
+    `path` is complete or as it was before, whatever is killed or loses power. If the block raises, the draft is removed.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        yield draft
+        sync(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically."""
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock(path: Path, *, wait: bool = True, shared: bool = False) -> int | None:
+    """Lock a file or folder between processes (flock). Returns the open descriptor that holds the lock until it is closed.
+
+    The kernel releases the lock however the process ends. None if another process holds it and `wait` is false.
+    Raises OSError, for example FileNotFoundError.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
