@@ -8,7 +8,7 @@ from PIL import Image
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph
 from service.film.formats import png
-from tests.support.encoded_films import encode, film, png_16_bit, png_of_chunks, png_of_rows, png_rows
+from tests.support.encoded_films import encode, film, pixels_of, png_16_bit, png_of_chunks, png_of_rows, png_rows
 
 DEEP = film().astype(np.uint16) * 257
 COLOUR = png_16_bit(np.dstack([DEEP] * 3))
@@ -16,7 +16,7 @@ COLOUR = png_16_bit(np.dstack([DEEP] * 3))
 
 def test_chunks_up_to_the_limit_are_read_and_no_more():
     others = 3  # header, pixels and end
-    assert Radiograph.from_bytes(png_of_chunks(png.MAX_CHUNKS - others)).pixels.shape == (100, 100)
+    assert pixels_of(png_of_chunks(png.MAX_CHUNKS - others)).shape == (100, 100)
     with pytest.raises(UnsupportedImage, match="50000 chunks"):
         Radiograph.from_bytes(png_of_chunks(png.MAX_CHUNKS - others + 1))
 
@@ -75,7 +75,7 @@ def test_pixel_data_that_end_early_are_damage_at_every_depth(depth, colour_type,
     # Pillow takes a stream that ends with a row for a whole film, and leaves the rest black.
     samples = film_of(depth, channels)
     rows = png_rows(samples, depth, interlaced=interlaced)
-    assert Radiograph.from_bytes(png_of(samples, depth, colour_type, rows, interlaced=interlaced)).pixels.shape == (120, 130)
+    assert pixels_of(png_of(samples, depth, colour_type, rows, interlaced=interlaced)).shape == (120, 130)
     for kept in (1, len(rows) // 2, len(rows) - 1):
         with pytest.raises(UnreadableImage, match="before its last row"):
             Radiograph.from_bytes(png_of(samples, depth, colour_type, rows[:kept], interlaced=interlaced))
@@ -83,13 +83,13 @@ def test_pixel_data_that_end_early_are_damage_at_every_depth(depth, colour_type,
 
 def test_a_film_of_one_grey_value_is_whole_whichever_it_is():
     for grey in range(256):
-        assert np.all(Radiograph.from_bytes(encode(np.full((100, 100), grey, np.uint8), "PNG")).pixels == grey)
+        assert np.all(pixels_of(encode(np.full((100, 100), grey, np.uint8), "PNG")) == grey)
 
 
 def test_data_behind_the_last_row_and_the_last_chunk_are_no_damage():
     rows = png_rows(film_of(8, 1), 8)
     data = png_of_rows(130, 120, 8, 0, rows + rows[:7]) + b"behind the end" * 9
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, film()[:120, :130])
+    assert np.array_equal(pixels_of(data), film()[:120, :130])
 
 
 # The end chunk says nothing that the pixels have not said.
@@ -97,7 +97,7 @@ def test_data_behind_the_last_row_and_the_last_chunk_are_no_damage():
 @pytest.mark.parametrize("samples", [film(), DEEP, np.dstack([DEEP] * 2), np.dstack([DEEP] * 3), np.dstack([DEEP] * 4)])
 def test_a_film_without_the_last_chunk_is_whole_at_every_depth(samples, missing):
     data = encode(samples, "PNG") if samples.dtype == np.uint8 else png_16_bit(samples)
-    assert np.array_equal(Radiograph.from_bytes(data[:-missing]).pixels, film())
+    assert np.array_equal(pixels_of(data[:-missing]), film())
 
 
 def test_a_chunk_of_the_pixels_that_does_not_match_its_checksum_is_damage():
@@ -130,7 +130,7 @@ BIG = zlib.compress(bytes(2 * png.MAX_TEXT_BYTES))
 def test_texts_profiles_and_a_single_frame_change_nothing(chunk):
     still = [(b"fcTL", struct.pack(">IIIIIHHBB", 0, 64, 64, 32, 32, 1, 1, 0, 0))] if chunk[0] == b"acTL" else []
     data = png_of_rows(130, 120, 8, 0, png_rows(film_of(8, 1), 8), chunk, *still)
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, film()[:120, :130])
+    assert np.array_equal(pixels_of(data), film()[:120, :130])
 
 
 def test_pixels_between_which_a_text_stands_are_read():
@@ -144,7 +144,7 @@ def test_pixels_between_which_a_text_stands_are_read():
         return struct.pack(">I", len(part)) + b"IDAT" + part + struct.pack(">I", zlib.crc32(b"IDAT" + part))
 
     split = data[:place] + idat(body[:length]) + text + idat(body[length:]) + data[data.index(b"IEND") - 4 :]
-    assert np.array_equal(Radiograph.from_bytes(split).pixels, film())
+    assert np.array_equal(pixels_of(split), film())
 
 
 def exif_text(orientation: int, padding: int = 0) -> bytes:
@@ -159,9 +159,7 @@ def test_an_orientation_in_a_text_is_heeded():
     rows = png_rows(film_of(8, 1), 8)
     xmp = b'XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
     for chunk in ((b"zTXt", exif_text(3)), (b"iTXt", xmp)):
-        assert np.array_equal(
-            Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, chunk)).pixels, film()[:120, :130][::-1, ::-1]
-        )
+        assert np.array_equal(pixels_of(png_of_rows(130, 120, 8, 0, rows, chunk)), film()[:120, :130][::-1, ::-1])
 
 
 def test_an_orientation_in_a_text_that_is_too_long_is_refused_and_not_called_damage():
@@ -173,7 +171,7 @@ def test_an_orientation_in_a_text_that_is_too_long_is_refused_and_not_called_dam
 def test_many_texts_together_may_not_be_longer_than_one():
     part = (b"zTXt", exif_text(3, png.MAX_TEXT_BYTES // 8))
     rows = png_rows(film_of(8, 1), 8)
-    assert Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, part)).pixels.shape == (120, 130)
+    assert pixels_of(png_of_rows(130, 120, 8, 0, rows, part)).shape == (120, 130)
     with pytest.raises(UnsupportedImage, match="metadata"):
         Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, *[part] * 5))
 
@@ -181,7 +179,7 @@ def test_many_texts_together_may_not_be_longer_than_one():
 def test_a_text_that_should_hold_an_orientation_and_holds_nothing_changes_nothing():
     rows = png_rows(film_of(8, 1), 8)
     for chunk in ((b"zTXt", b"Raw profile type exif\0\0no stream"), (b"zTXt", b"Raw profile type exif\0")):
-        assert np.array_equal(Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, chunk)).pixels, film()[:120, :130])
+        assert np.array_equal(pixels_of(png_of_rows(130, 120, 8, 0, rows, chunk)), film()[:120, :130])
 
 
 def test_pngs_that_only_one_makers_devices_show_are_not_called_damaged():
