@@ -10,8 +10,6 @@ from service.film.film import Radiograph
 from tests.support.encoded_films import dicom_file, film
 
 FILM = film()
-FULL_RANGE = FILM.copy()
-FULL_RANGE[0, :2] = 0, 255
 
 
 @pytest.mark.parametrize(
