@@ -49,8 +49,8 @@ def sandbox():
 
 
 @pytest.fixture
-def own():
-    """A sandbox of the test's own, whose one process has decoded a film."""
+def started():
+    """A sandbox whose one process has decoded a film."""
     sandbox = SandboxedDecoder(DecodeLimits())
     decode(sandbox)
     yield sandbox
@@ -105,13 +105,13 @@ def test_one_process_serves_film_after_film_and_as_many_as_there_are_threads(san
     assert only_process(sandbox) is first
 
 
-def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process(own):
-    process = only_process(own)
+def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process(started):
+    process = only_process(started)
     os.kill(process._popen.pid, signal.SIGSTOP)  # as a codec that never comes back
     with pytest.raises(OutOfTime):
-        decode(own, 0.2)
+        decode(started, 0.2)
     assert process._popen.poll() is not None
-    decode(own)
+    decode(started)
 
 
 @pytest.fixture
@@ -171,36 +171,36 @@ def test_processes_know_no_secrets_and_end_with_the_service(monkeypatch):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_process_ends_when_its_service_is_gone(own):
-    process = only_process(own)
+def test_a_process_ends_when_its_service_is_gone(started):
+    process = only_process(started)
     process._popen.stdin.close()
     assert process._popen.wait(30) == 0
     process._popen.stdout.close()
 
 
-def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(own, monkeypatch):
-    process = only_process(own)
-    assert own._sweeper.interval == decoder_module.IDLE_SECONDS
-    own._sweep()
+def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(started, monkeypatch):
+    process = only_process(started)
+    assert started._sweeper.interval == decoder_module.IDLE_SECONDS
+    started._sweep()
     assert process.is_alive()
     monkeypatch.setattr(decoder_module, "IDLE_SECONDS", 0.0)
-    own._sweep()
+    started._sweep()
     assert not process.is_alive()
-    assert (own._idle, own._sweeper) == ([], None)
-    decode(own)
+    assert (started._idle, started._sweeper) == ([], None)
+    decode(started)
 
 
 @pytest.mark.parametrize(
     "answer", [b"no answer", b"{}", b'{"refusal": "SystemExit", "message": ""}', b'{"shape": [300], "facts": {}}']
 )
-def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(own, monkeypatch, answer):
-    process, parse_answer = only_process(own), messages.parse_answer
+def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(started, monkeypatch, answer):
+    process, parse_answer = only_process(started), messages.parse_answer
     with monkeypatch.context() as patched:
         patched.setattr(messages, "parse_answer", lambda _, read: parse_answer(json.loads(answer), read))
         with pytest.raises(UnreadableImage, match="breaks"):
-            decode(own)
+            decode(started)
     assert not process.is_alive()
-    assert own.decode(FILES["tiff"], 256, soon()).format == "tiff"
+    assert started.decode(FILES["tiff"], 256, soon()).format == "tiff"
 
 
 @pytest.mark.parametrize("before", ["", "os.write(1, bytes(5000));"], ids=["silent", "prints"])
@@ -239,7 +239,7 @@ sandbox.close()
 @pytest.mark.parametrize("way", ["PYTHONPATH", "HOME", "PYTHONUSERBASE"])
 def test_a_process_finds_the_packages_that_the_service_finds(tmp_path, way):
     packages = str(Path(np.__file__).parent.parent)
-    base = Path(sys._base_executable)  # which has none of its own
+    base = Path(sys._base_executable)  # which has none of its started
     user_base = tmp_path / ".local"
     environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHONUSERBASE": str(user_base), "PATH": os.environ["PATH"]}
     if way == "PYTHONPATH":
@@ -256,11 +256,11 @@ def test_a_process_finds_the_packages_that_the_service_finds(tmp_path, way):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_what_asks_the_service_to_end_breaks_no_film(own, ending):
-    process = only_process(own)
+def test_what_asks_the_service_to_end_breaks_no_film(started, ending):
+    process = only_process(started)
     os.kill(process._popen.pid, ending)
-    decode(own)
-    assert only_process(own) is process
+    decode(started)
+    assert only_process(started) is process
 
 
 def test_films_are_decoded_in_a_crowd_of_connections():
