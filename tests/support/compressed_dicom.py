@@ -1,10 +1,13 @@
 """Films as compressed DICOM files, by other encoders than the codecs that read them wherever there is one."""
 
+import io
+
 import imagecodecs
 import numpy as np
-from pydicom import uid
+from pydicom import dcmread, uid
+from pydicom.encaps import generate_frames
 
-from tests.support.encoded_films import dicom_bytes, dicom_dataset
+from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file
 
 # pydicom's own way to write these, through pylibjpeg-openjpeg, pyjpegls and itself.
 _BY_PYDICOM = (uid.JPEG2000Lossless, uid.JPEG2000, uid.JPEGLSLossless, uid.JPEGLSNearLossless, uid.RLELossless)
@@ -29,12 +32,15 @@ SYNTAXES = (*_BY_PYDICOM, *_BY_IMAGECODECS)
 LOSSY = (uid.JPEG2000, uid.JPEGLSNearLossless, uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.HTJ2K)
 
 
+# What writers fill a frame up with, to an even length or to that of a block; PS3.5 A.4 knows one zero byte.
+FILLERS = (b"\0", b"\0\0", b"\0" * 1001, b" ", b"   ", b"\r\n", b"\n", b"\xff", b"\xff\xff", b"\xff\0\0", b" \r\n\0\0")
+
+
 def compressed_dicom(pixels: np.ndarray, syntax: uid.UID, **attributes) -> bytes:
     """A DICOM file of that transfer syntax, which may also be an uncompressed one. attributes: as of `dicom_dataset`."""
-    dataset = dicom_dataset(pixels, **attributes)
     if not syntax.is_compressed:
-        dataset.file_meta.TransferSyntaxUID = syntax
-        return dicom_bytes(dataset)
+        return dicom_file(pixels, syntax, **attributes)
+    dataset = dicom_dataset(pixels, **attributes)
     if syntax in _BY_PYDICOM:
         dataset.compress(syntax, **_OPTIONS.get(syntax, {}))
         return dicom_bytes(dataset)
@@ -48,5 +54,14 @@ def with_frame(dataset, syntax: uid.UID, *fragments: bytes) -> bytes:
     dataset.PixelData = b"".join(b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in (b"", *items))
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = syntax
-    return dicom_bytes(dataset)
+    return dicom_bytes(dataset, syntax)
+
+
+def frame_of(data: bytes) -> bytes:
+    """The one frame of a compressed DICOM file."""
+    return next(generate_frames(dcmread(io.BytesIO(data)).PixelData, number_of_frames=1))
+
+
+def jpeg_2000(pixels: np.ndarray, codec_format: str = "j2k", bits: int = 12) -> bytes:
+    """A lossless JPEG 2000 codestream, or a JP2 file."""
+    return imagecodecs.jpeg2k_encode(pixels, level=0, codecformat=codec_format, bitspersample=bits)

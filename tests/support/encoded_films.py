@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydicom.datadict import tag_for_keyword
+from pydicom import uid
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from export.phantom import phantom_film
+from service.film.film import Radiograph
 from service.model.findings import Finding
 
 
@@ -25,6 +26,14 @@ def film(size_px: int = 256, seed: int = 7) -> np.ndarray:
     pixels[-corner:, -corner:] = 5
     return pixels
 
+
+# The uncompressed transfer syntaxes.
+SYNTAXES = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
 
 # Of the frontal films: the patient's side or end to which the rows run, and the one to which the columns run.
 ORIENTATIONS = ("LF", "RF", "LH", "RH", "FL", "FR", "HL", "HR")
@@ -53,11 +62,23 @@ def encode_image(image: Image.Image, format_name: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def _png(header: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    every = ((b"IHDR", header), *chunks, (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in every
-    )
+def png_file(
+    width_px: int,
+    height_px: int,
+    depth: int,
+    colour_type: int,
+    coded: bytes,
+    *chunks: tuple[bytes, bytes],
+    interlaced: bool = False,
+) -> bytes:
+    """A PNG of that header, whatever its coded (deflated) pixels are. chunks: before the pixels."""
+    header = struct.pack(">IIBBBBB", width_px, height_px, depth, colour_type, 0, 0, interlaced)
+    every = ((b"IHDR", header), *chunks, (b"IDAT", coded), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, body) for name, body in every)
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def png_16_bit(samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
@@ -65,9 +86,8 @@ def png_16_bit(samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
     height, width = samples.shape[:2]
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[samples[0, 0].size]
     rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
-    body = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # a filter byte of 0 (none) before each row
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    return _png(header, *chunks, (b"IDAT", zlib.compress(body)))
+    coded = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())  # a filter byte of 0 (none) before each row
+    return png_file(width, height, 16, colour_type, coded, *chunks)
 
 
 # First column and row of each of Adam7's passes, and the steps between columns and rows (PNG specification, 8.1).
@@ -84,24 +104,9 @@ def png_rows(samples: np.ndarray, depth: int, *, interlaced: bool = False) -> li
     return rows
 
 
-def png_of_rows(
-    width_px: int,
-    height_px: int,
-    depth: int,
-    colour_type: int,
-    rows: list[bytes],
-    *chunks: tuple[bytes, bytes],
-    interlaced: bool = False,
-) -> bytes:
-    """A PNG of that header, whatever its rows are. chunks: before the pixels."""
-    header = struct.pack(">IIBBBBB", width_px, height_px, depth, colour_type, 0, 0, interlaced)
-    return _png(header, *chunks, (b"IDAT", zlib.compress(b"".join(rows))))
-
-
-def png_of_chunks(count: int) -> bytes:
-    """An 8-bit PNG of 100 x 100 px with so many empty IDAT chunks before its pixels."""
-    body = zlib.compress(bytes(100 * 101))
-    return _png(struct.pack(">IIBBBBB", 100, 100, 8, 0, 0, 0, 0), *[(b"IDAT", b"")] * count, (b"IDAT", body))
+def png_claiming(width_px: int, height_px: int) -> bytes:
+    """A PNG of under 100 bytes whose header is valid and claims this size."""
+    return png_file(width_px, height_px, 8, 0, zlib.compress(b""))
 
 
 def tiff_file(
@@ -109,40 +114,31 @@ def tiff_file(
 ) -> bytes:
     """A TIFF of one strip with the tags that Pillow cannot write. tags: tag_<number>=value, None leaves one out."""
     data = samples.astype(samples.dtype.newbyteorder(byte_order)).tobytes()
-    data = zlib.compress(data) if deflated else data
     values: dict[int, int | None] = {256: samples.shape[1], 257: samples.shape[0], 258: samples.dtype.itemsize * 8}
-    values |= {259: 8 if deflated else 1, 262: photometric, 273: 8, 277: samples[0, 0].size, 278: samples.shape[0]}
-    values |= {279: len(data)} | {int(name.removeprefix("tag_")): value for name, value in tags.items()}
+    values |= {259: 8 if deflated else 1, 262: photometric, 277: samples[0, 0].size, 278: samples.shape[0]}
+    values |= {int(name.removeprefix("tag_")): value for name, value in tags.items()}
+    return tiff_of(zlib.compress(data) if deflated else data, values, byte_order=byte_order)
+
+
+def tiff_of(data: bytes, tags: dict[int, int | None], size_px: int = 256, byte_order: str = "<") -> bytes:
+    """A TIFF of one strip of these coded data: 8-bit grey, uncompressed, but for the tags; None leaves one out."""
+    values = {256: size_px, 257: size_px, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: size_px, 279: len(data)} | tags
     present = sorted((tag, value) for tag, value in values.items() if value is not None)
     directory = struct.pack(byte_order + "H", len(present))
     directory += b"".join(struct.pack(byte_order + "HHII", tag, 4, 1, value) for tag, value in present) + bytes(4)
-    data += b"\0" * (len(data) % 2)
-    order, version = {"<": (b"II", b"*\0"), ">": (b"MM", b"\0*")}[byte_order]
-    return order + version + struct.pack(byte_order + "I", 8 + len(data)) + data + directory
-
-
-def tiff_of(data: bytes, tags: dict[int, int], size_px: int = 256) -> bytes:
-    """A TIFF of one strip of these coded data: 8-bit grey, uncompressed, but for the tags."""
-    values = {256: size_px, 257: size_px, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: size_px, 279: len(data)} | tags
-    directory = struct.pack("<H", len(values))
-    directory += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(values.items())) + bytes(4)
     padded = data + b"\0" * (len(data) % 2)
-    return b"II*\0" + struct.pack("<I", 8 + len(padded)) + padded + directory
-
-
-def png_claiming(width_px: int, height_px: int) -> bytes:
-    """A PNG of under 100 bytes whose header is valid and claims this size."""
-    return _png(struct.pack(">IIBBBBB", width_px, height_px, 8, 0, 0, 0, 0), (b"IDAT", zlib.compress(b"")))
+    order, version = {"<": (b"II", b"*\0"), ">": (b"MM", b"\0*")}[byte_order]
+    return order + version + struct.pack(byte_order + "I", 8 + len(padded)) + padded + directory
 
 
 def dicom_dataset(pixels: np.ndarray, **attributes: Any) -> Dataset:
     """A single-frame MONOCHROME2 secondary capture; `attributes` are set last, None deletes one."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["film"])
-    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = uid.SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid(entropy_srcs=["film"])
+    dataset.SOPClassUID = uid.SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
     dataset.PatientName = "Phantom^Film"
     dataset.Modality = "DX"
@@ -162,23 +158,30 @@ def dicom_dataset(pixels: np.ndarray, **attributes: Any) -> Dataset:
     return dataset
 
 
-def dicom_bytes(dataset: Dataset) -> bytes:
-    """A DICOM Part 10 file."""
+def dicom_bytes(dataset: Dataset, syntax: uid.UID | None = None) -> bytes:
+    """A DICOM Part 10 file. syntax: the data set's own, if left out."""
     stream = io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = syntax or dataset.file_meta.TransferSyntaxUID
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
 
 
-def dicom_file(pixels: np.ndarray, **attributes: Any) -> bytes:
-    """`dicom_dataset` as a file."""
-    return dicom_bytes(dicom_dataset(pixels, **attributes))
+def dicom_file(pixels: np.ndarray, syntax: uid.UID = uid.ExplicitVRLittleEndian, **attributes: Any) -> bytes:
+    """`dicom_dataset` as a file of that uncompressed transfer syntax."""
+    dataset = dicom_dataset(pixels.astype(pixels.dtype.newbyteorder("<" if syntax.is_little_endian else ">")), **attributes)
+    return dicom_bytes(dataset, syntax)
 
 
 def dicom_with_texts(pixels: np.ndarray, texts: dict[str, bytes], **attributes: Any) -> bytes:
-    """`dicom_file` with these code strings as they are, whether or not the standard allows such bytes in them."""
+    """`dicom_file` with these attributes as they are, whether or not the standard allows such bytes in them."""
     dataset = dicom_dataset(pixels, **attributes)
     for name, text in texts.items():
         tag = Tag(tag_for_keyword(name))
         value = text + b" " * (len(text) % 2)
-        dataset[tag] = RawDataElement(tag, "CS", len(value), value, 0, False, True)
+        dataset[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True)
     return dicom_bytes(dataset)
+
+
+def pixels_of(data: bytes, **options: Any) -> np.ndarray:
+    """The decoded film's pixels. options: as of `Radiograph.from_bytes`."""
+    return Radiograph.from_bytes(data, **options).pixels

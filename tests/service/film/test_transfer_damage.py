@@ -8,7 +8,7 @@ import pytest
 from service.film import transfer_damage as mangled
 from service.film.errors import InputError, UnreadableImage
 from service.film.film import Radiograph
-from tests.support.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file, tiff_of
+from tests.support.encoded_films import dicom_file, encode, film, pixels_of, png_16_bit, tiff_file, tiff_of
 
 RNG = np.random.default_rng(5)
 # Noise, as detectors have: without it, a phantom's files hold few of the bytes that films hold.
@@ -80,9 +80,9 @@ def test_no_mangled_film_is_judged_as_another_picture(how):
     for name, data in FILES.items():
         if (how, name) in DARKENED:
             continue
-        sound = Radiograph.from_bytes(data).pixels.astype(int)
+        sound = pixels_of(data).astype(int)
         try:
-            read = Radiograph.from_bytes(MANGLING[how](data)).pixels
+            read = pixels_of(MANGLING[how](data))
         except InputError:
             continue
         assert np.abs(read - sound).mean() < 3
@@ -101,21 +101,21 @@ DARK = [np.clip(FILM // 4, 14, 63).astype(np.uint8)]
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])
 def test_odd_but_sound_pictures_are_read(format_name):
     for pixels in (*FLAT, *STRIPES, *DARK):
-        assert Radiograph.from_bytes(encode(pixels, format_name)).pixels.shape == pixels.shape
+        assert pixels_of(encode(pixels, format_name)).shape == pixels.shape
 
 
 def test_a_dark_film_with_a_text_in_utf_8_is_read():
     dark = (FILM // 4)[:120, :120]
     data = tiff_of(dark.tobytes(), {}, 120) + ("胸部X線" * 12).encode()
     assert not data.decode("utf-8").isascii()
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, dark)
+    assert np.array_equal(pixels_of(data), dark)
 
 
 def test_deep_samples_that_look_like_line_ends_are_read():
     for value in (0x0A0D, 0x0D0A, 0x0A0A):
         deep = np.full((300, 300), value, np.uint16)
         for byte_order in "<>":
-            assert Radiograph.from_bytes(tiff_file(deep, byte_order=byte_order)).pixels.shape == (300, 300)
+            assert pixels_of(tiff_file(deep, byte_order=byte_order)).shape == (300, 300)
 
 
 @pytest.mark.parametrize("size_bytes", [500, 5000, 40_000])
@@ -123,7 +123,7 @@ def test_texts_with_line_ends_in_a_film_are_no_sign(size_bytes):
     comment = b"line of a text\r\n" * (size_bytes // 16)
     for pixels in (FILM, *FLAT):
         data = encode(pixels, "JPEG", comment=comment)
-        assert Radiograph.from_bytes(data).pixels.shape == pixels.shape
+        assert pixels_of(data).shape == pixels.shape
 
 
 def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():

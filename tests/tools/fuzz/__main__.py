@@ -1,8 +1,10 @@
 """Spoilt films against the decoder, or a service: `python -m tests.tools.fuzz [--count 20000] [--seed 1] [--url ADDRESS]`."""
 
 import argparse
+import logging
 import resource
 import sys
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +16,6 @@ import httpx
 import psutil
 from tqdm import tqdm
 
-from service.app import _silence_decoders
 from service.errors import OutOfTime
 from service.film.errors import InputError
 from service.film.film import open_film
@@ -40,7 +41,6 @@ def _decoding_seconds() -> float:
 
 def decode_all(count: int, seed: int, keep: Path | None = None) -> tuple[Counter[str], list[tuple[float, str]], list[str]]:
     """Outcomes by name; the ten slowest; and what went wrong, with the spoilt files kept in `keep`."""
-    _silence_decoders()
     films, sandbox = seeds(), SandboxedDecoder(DecodeLimits())
     outcomes: Counter[str] = Counter()
     times: list[tuple[float, str]] = []
@@ -106,6 +106,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--url", help="of a running service; without it, the decoder is tried in this process")
     parser.add_argument("--keep", type=Path, help="folder for files that went wrong")
     arguments = parser.parse_args(argv)
+    warnings.simplefilter("ignore")
+    logging.disable()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if arguments.url:
         outcomes, times, faults = post_all(arguments.url, arguments.count, arguments.seed)

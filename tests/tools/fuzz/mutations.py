@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset
 
 from tests.support.compressed_dicom import SYNTAXES, compressed_dicom, with_frame
 from tests.support.encoded_films import (
-    dicom_bytes,
     dicom_dataset,
     dicom_file,
     encode,
@@ -20,8 +19,7 @@ from tests.support.encoded_films import (
     film,
     png_16_bit,
     png_claiming,
-    png_of_chunks,
-    png_of_rows,
+    png_file,
     png_rows,
     tiff_file,
 )
@@ -33,13 +31,14 @@ DEEP = FILM.astype(np.uint16) * 16
 def seeds() -> dict[str, bytes]:
     """Small films of every format that is read, by name."""
     rgb = np.dstack([FILM, FILM // 2, FILM // 3])
+    interlaced = png_rows(FILM[..., None], 8, interlaced=True)
     films = {
         "jpeg": encode(FILM, "JPEG"),
         "jpeg progressive": encode(rgb, "JPEG", progressive=True),
         "jpeg lossless": imagecodecs.jpeg8_encode(FILM, lossless=True),
         "jpeg of 12 bits": imagecodecs.jpeg8_encode(DEEP, lossless=True, bitspersample=12),
         "png": encode(FILM, "PNG"),
-        "png interlaced": png_of_rows(160, 160, 8, 0, png_rows(FILM[..., None], 8, interlaced=True), interlaced=True),
+        "png interlaced": png_file(160, 160, 8, 0, zlib.compress(b"".join(interlaced)), interlaced=True),
         "png 16": png_16_bit(DEEP),
         "png rgba 16": png_16_bit(np.dstack([DEEP] * 4)),
         "png palette": encode(FILM // 64, "PNG", bits=2),
@@ -54,12 +53,9 @@ def seeds() -> dict[str, bytes]:
         "webp lossless": encode(rgb, "WEBP", lossless=True),
         "dicom": dicom_file(DEEP, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=3000),
     }
-    films["dicom tables"] = dicom_file(
-        DEEP, ModalityLUTSequence=[_table(16)], VOILUTSequence=[_table(12)], BitsStored=12, HighBit=11
-    )
-    deflated = dicom_dataset(FILM)
-    deflated.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    films["dicom deflated"] = dicom_bytes(deflated)
+    tables = {"ModalityLUTSequence": [_table(16)], "VOILUTSequence": [_table(12)]}
+    films["dicom tables"] = dicom_file(DEEP, **tables, BitsStored=12, HighBit=11)
+    films["dicom deflated"] = dicom_file(FILM, uid.DeflatedExplicitVRLittleEndian)
     for syntax in SYNTAXES:
         pixels, options = (FILM, {}) if syntax == uid.JPEGBaseline8Bit else (DEEP, {"BitsStored": 12, "HighBit": 11})
         films[f"dicom {syntax.keyword}"] = compressed_dicom(pixels, syntax, **options)
@@ -77,15 +73,13 @@ def _table(bits: int) -> Dataset:
 def bombs() -> dict[str, bytes]:
     """Files made to cost more than they hold."""
     row = zlib.compress(bytes(200_000_000), 9)
-    deflated = dicom_dataset(np.zeros((7000, 7000), np.uint16))
-    deflated.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    coded = zlib.compress(bytes(100 * 101))
+    text = b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 20))
     lying = bytearray(dicom_file(FILM))
-    place = lying.rindex(b"\xe0\x7f\x10\x00")
-    lying[place + 8 : place + 12] = struct.pack("<I", 0xFFFFFFF0)
+    offset = lying.rindex(b"\xe0\x7f\x10\x00")
+    lying[offset + 8 : offset + 12] = struct.pack("<I", 0xFFFFFFF0)
     nested = struct.pack("<HHI", 0x0028, 0x3010, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
-    nest = dicom_dataset(FILM)
-    nest.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
-    flat = dicom_bytes(nest)
+    flat = dicom_file(FILM, uid.ImplicitVRLittleEndian)
     cut = flat.index(struct.pack("<HH", 0x7FE0, 0x0010))
     scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
     plain_tiff = tiff_file(FILM, tag_259=8)
@@ -97,24 +91,17 @@ def bombs() -> dict[str, bytes]:
     orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 5, 125_000, 26, 0) + bytes(1_000_000)
 
     def with_values(group: int, element: int, before: bytes) -> bytes:
-        place = flat.index(before)
-        return flat[:place] + struct.pack("<HHI", group, element, len(values)) + values + flat[place:]
+        offset = flat.index(before)
+        return flat[:offset] + struct.pack("<HHI", group, element, len(values)) + values + flat[offset:]
 
     return {
         "a png of 50,000 x 50,000 px": png_claiming(50_000, 50_000),
-        "a png whose pixels inflate to 200 MB": _png_with(160, 160, row),
-        "a png of a hundred thousand chunks": png_of_chunks(100_000),
-        "a png of ten thousand texts of a megabyte": png_of_rows(
-            160,
-            160,
-            8,
-            0,
-            png_rows(FILM[..., None], 8),
-            *[(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 20)))] * 10_000,
-        ),
+        "a png whose pixels inflate to 200 MB": png_file(160, 160, 8, 0, row),
+        "a png of a hundred thousand chunks": png_file(100, 100, 8, 0, coded, *[(b"IDAT", b"")] * 100_000),
+        "a png of ten thousand texts of a megabyte": png_file(100, 100, 8, 0, coded, *[(b"zTXt", text)] * 10_000),
         "a tiff of 60,000 x 60,000 px": tiff_file(FILM, tag_256=60_000, tag_257=60_000),
         "a tiff whose strip inflates to 200 MB": plain_tiff[:8] + row + plain_tiff[8 + FILM.size :],
-        "a deflated dicom of 100 MB": dicom_bytes(deflated),
+        "a deflated dicom of 100 MB": dicom_file(np.zeros((7000, 7000), np.uint16), uid.DeflatedExplicitVRLittleEndian),
         "a dicom with a lying length": bytes(lying),
         "a dicom of 60,000 x 60,000 px": dicom_file(FILM, Rows=60_000, Columns=60_000),
         "a dicom of nested sequences": flat[:cut] + nested * 20_000 + flat[cut:],
@@ -126,14 +113,6 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-def _png_with(width: int, height: int, body: bytes) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
-
 Mutation = Callable[[bytearray, np.random.Generator, list[bytes]], bytes]
 
 
@@ -142,14 +121,14 @@ def _truncate(data: bytearray, rng: np.random.Generator, others: list[bytes]) ->
 
 
 def _flip_bits(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
-    for place in rng.integers(0, len(data), rng.integers(1, 12)):
-        data[place] ^= 1 << int(rng.integers(0, 8))
+    for offset in rng.integers(0, len(data), rng.integers(1, 12)):
+        data[offset] ^= 1 << int(rng.integers(0, 8))
     return bytes(data)
 
 
 def _flip_in_the_head(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
-    for place in rng.integers(0, min(len(data), 700), rng.integers(1, 6)):
-        data[place] = int(rng.integers(0, 256))
+    for offset in rng.integers(0, min(len(data), 700), rng.integers(1, 6)):
+        data[offset] = int(rng.integers(0, 256))
     return bytes(data)
 
 
@@ -163,8 +142,8 @@ def _lie_in_a_number(data: bytearray, rng: np.random.Generator, others: list[byt
     """Write an extreme number of 2 or 4 bytes somewhere in the first kilobytes, where lengths and sizes are."""
     size = int(rng.choice([2, 4]))
     value = int(rng.choice([0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 60_000, 0x7FFFFFFF, 0xFFFFFFFF])) & ((1 << 8 * size) - 1)
-    place = int(rng.integers(0, max(1, min(len(data), 3000) - size)))
-    data[place : place + size] = value.to_bytes(size, str(rng.choice(["little", "big"])))
+    offset = int(rng.integers(0, max(1, min(len(data), 3000) - size)))
+    data[offset : offset + size] = value.to_bytes(size, str(rng.choice(["little", "big"])))
     return bytes(data)
 
 

@@ -7,10 +7,10 @@ import pytest
 from pydicom import uid
 
 from service.film.dicom.file import RationedFile, is_bare_data_set, is_deflated
-from service.film.errors import UnreadableImage, UnsupportedDicom, UnsupportedFormat
+from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedDicom, UnsupportedFormat
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
+from tests.support.encoded_films import SYNTAXES, dicom_file, film, pixels_of
 
 FILM = film(128)
 FILM[0, :2] = 0, 255
@@ -19,10 +19,7 @@ META = 132  # where the file meta group begins (PS3.10 7.1)
 
 
 def in_syntax(syntax: uid.UID, **attributes: object) -> bytes:
-    order = "<" if syntax.is_little_endian else ">"
-    dataset = dicom_dataset(FILM.astype(np.uint16).astype(f"{order}u2"), BitsStored=8, HighBit=7, **attributes)
-    dataset.file_meta.TransferSyntaxUID = syntax
-    return dicom_bytes(dataset)
+    return dicom_file(FILM.astype(np.uint16), syntax, BitsStored=8, HighBit=7, **attributes)
 
 
 def meta_end(data: bytes) -> int:
@@ -48,16 +45,12 @@ MENTION = "sent as 1.2.840.10008.1.2.1.99 before"
 
 
 # PS3.10 7.1: Transfer Syntax UID (0002,0010) says how the data set is encoded, and nothing else does.
-@pytest.mark.parametrize(
-    "syntax",
-    [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, DEFLATED],
-    ids=lambda syntax: syntax.name,
-)
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("keyword", ["ImageComments", "PatientComments", "SeriesDescription"])
 def test_a_data_set_that_mentions_the_deflated_syntax_is_read_by_its_own(syntax, keyword):
     data = in_syntax(syntax, **{keyword: MENTION})
     assert is_deflated(data) == (syntax == DEFLATED)
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, FILM)
+    assert np.array_equal(pixels_of(data), FILM)
 
 
 def test_pixels_a_preamble_and_other_meta_elements_may_mention_it_too():
@@ -71,7 +64,7 @@ def test_pixels_a_preamble_and_other_meta_elements_may_mention_it_too():
     for data in mentioned:
         assert not is_deflated(data)
         assert not open_film(data, DecodeLimits()).is_costly
-        assert np.array_equal(Radiograph.from_bytes(data).pixels, FILM)
+        assert np.array_equal(pixels_of(data), FILM)
 
 
 SHAPES = {
@@ -93,13 +86,34 @@ def test_a_file_meta_group_of_any_shape_tells_whether_a_file_is_deflated(shape, 
     data = in_syntax(syntax)
     data = with_meta(data, SHAPES[shape](meta_of(data)))
     assert is_deflated(data) == (syntax == DEFLATED)
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, FILM)
+    assert np.array_equal(pixels_of(data), FILM)
+
+
+def test_a_deflated_bomb_is_refused_before_it_has_inflated():
+    data = dicom_file(np.zeros((8000, 8000), np.uint16), DEFLATED)
+    assert len(data) < 200_000
+    with pytest.raises(UnsupportedDicom, match="inflates to more"):
+        Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=1_000_000))
+
+
+def test_a_deflated_film_is_not_even_opened_in_the_servers_own_process():
+    assert open_film(dicom_file(FILM, DEFLATED), DecodeLimits()).is_costly
+
+
+def test_a_deflated_film_over_the_limit_is_too_large():
+    data = dicom_file(np.zeros((1200, 1200), np.uint8), DEFLATED)
+    with pytest.raises(ImageTooLarge):
+        Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=1_000_000))
+
+
+def test_what_only_says_that_it_is_deflated_is_unreadable():
+    data = dicom_file(FILM, DEFLATED)
+    with pytest.raises(UnreadableImage):
+        Radiograph.from_bytes(data[:400] + b"not a deflate stream" * 20)
 
 
 def test_of_two_transfer_syntaxes_the_parsers_counts_and_nothing_inflates_without_a_limit():
-    bomb = dicom_dataset(np.zeros((8000, 8000), np.uint16))
-    bomb.file_meta.TransferSyntaxUID = DEFLATED
-    data = dicom_bytes(bomb)
+    data = dicom_file(np.zeros((8000, 8000), np.uint16), DEFLATED)
     for order in (1, -1):
         both = [element(0x0010, b"UI", syntax.encode()) for syntax in (uid.ExplicitVRLittleEndian, DEFLATED)][::order]
         spoilt = with_meta(data, b"".join(both))
@@ -146,10 +160,8 @@ def test_a_file_that_was_cut_off_before_its_pixels_is_said_to_be(syntax):
 
 
 def test_a_file_without_pixels_was_not_cut_off():
-    dataset = dicom_dataset(FILM)
-    del dataset.PixelData
     with pytest.raises(UnsupportedDicom, match="holds no image"):
-        Radiograph.from_bytes(dicom_bytes(dataset))
+        Radiograph.from_bytes(dicom_file(FILM, PixelData=None))
 
 
 BARE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)

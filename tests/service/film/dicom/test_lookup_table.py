@@ -8,20 +8,13 @@ from pydicom.dataset import Dataset
 from service.film.errors import UnsupportedDicom
 from service.film.film import Radiograph
 from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
+from tests.support.encoded_films import SYNTAXES, dicom_file, film, pixels_of
 
 # 12 bit, with all of its values from one end to the other.
 DEEP = film(128).astype(np.uint16) * 16
 DEEP[0, :2] = 0, 4095
 SHOWN = (DEEP * (255 / 4095) + 0.5).astype(np.uint8)
 TWELVE = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
-
-SYNTAXES = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-)
 
 
 def table(descriptor: list[int], entries: np.ndarray, *, vr: str = "US", data_vr: str = "OW") -> list[Dataset]:
@@ -31,13 +24,6 @@ def table(descriptor: list[int], entries: np.ndarray, *, vr: str = "US", data_vr
     item.add_new("LUTData", data_vr, entries.tolist() if data_vr in ("US", "SS") else entries.tobytes())
     item.ModalityLUTType = "US"
     return [item]
-
-
-def pixels_of(stored: np.ndarray, syntax: uid.UID, **attributes: object) -> np.ndarray:
-    order = "<" if syntax.is_little_endian else ">"
-    dataset = dicom_dataset(stored.astype(stored.dtype.newbyteorder(order)), **attributes)
-    dataset.file_meta.TransferSyntaxUID = syntax
-    return Radiograph.from_bytes(dicom_bytes(dataset)).pixels
 
 
 def ramp(syntax: uid.UID, count: int = 4096) -> np.ndarray:
@@ -54,7 +40,7 @@ def test_a_voi_lut_of_signed_input_begins_below_zero_whatever_its_vr(syntax, vr,
     stored = DEEP if is_rescaled else DEEP.astype(np.int16) - 2048
     rescale = {"RescaleSlope": 1, "RescaleIntercept": -2048} if is_rescaled else {}
     voi = table([4096, first, 12], ramp(syntax), vr=vr)
-    assert np.array_equal(pixels_of(stored, syntax, VOILUTSequence=voi, **TWELVE, **rescale), SHOWN)
+    assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **TWELVE, **rescale)), SHOWN)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
@@ -70,7 +56,7 @@ def test_a_voi_lut_of_unsigned_input_begins_above_zero_whatever_its_vr(syntax, v
         stored = DEEP.astype(np.int16) - 2048
         attributes = {"ModalityLUTSequence": table([4096, -2048, 16], ramp(syntax, 44096)[40000:], vr="SS"), **TWELVE}
     voi = table([4096, first, 12], ramp(syntax), vr=vr)
-    assert np.array_equal(pixels_of(stored, syntax, VOILUTSequence=voi, **attributes), SHOWN)
+    assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **attributes)), SHOWN)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
@@ -80,11 +66,11 @@ def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(sy
     scale = 2.0 ** (bits - 12)
     entries = (np.arange(4096) * scale).astype("<u2" if syntax.is_little_endian else ">u2")
     modality = table([4096, first, bits], entries, vr=vr)
-    shown = pixels_of(
+    data = dicom_file(
         DEEP.astype(np.int16) - 2048, syntax, ModalityLUTSequence=modality,
         WindowCenter=2048 * scale, WindowWidth=4096 * scale, VOILUTFunction="LINEAR_EXACT", **TWELVE,
     )  # fmt: skip
-    assert np.abs(shown.astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
+    assert np.abs(pixels_of(data).astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
 
 
 def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
@@ -92,12 +78,12 @@ def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
     data = compressed_dicom(
         DEEP, uid.JPEG2000Lossless, VOILUTSequence=voi, RescaleSlope=1, RescaleIntercept=-2048, BitsStored=12, HighBit=11
     )
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, SHOWN)
+    assert np.array_equal(pixels_of(data), SHOWN)
 
 
 def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sign():
     voi = table([4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS")
-    assert np.array_equal(Radiograph.from_bytes(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)).pixels, SHOWN)
+    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)), SHOWN)
 
 
 # Most image objects must say 8 or 16 (C.11.2.1.1), which is then the size of an entry and not its depth.
@@ -114,7 +100,7 @@ def test_a_voi_lut_has_the_depth_of_its_entries_where_its_descriptor_names_their
     entries = np.arange(4096) * (largest / 4095)
     data = dicom_file(DEEP, VOILUTSequence=table([4096, 0, declared], entries.astype("<u2")), BitsStored=12, HighBit=11)
     expected = np.minimum(np.floor(entries.astype("<u2")[DEEP] * (255 / ((1 << depth) - 1)) + 0.5), 255)
-    assert np.abs(Radiograph.from_bytes(data).pixels - expected).max() <= 1
+    assert np.abs(pixels_of(data) - expected).max() <= 1
 
 
 EIGHT = (np.arange(4096) >> 4).astype(np.uint8)
@@ -140,13 +126,13 @@ def test_entries_of_eight_bits_are_read_from_words_and_from_bytes(syntax, form):
     elif vr == "OB":
         entries = EIGHT
     voi = table([4096, 0, 8], entries.astype(np.int16) if vr == "SS" else entries, data_vr=vr)
-    assert np.array_equal(pixels_of(DEEP, syntax, VOILUTSequence=voi, **TWELVE), EIGHT[DEEP])
+    assert np.array_equal(pixels_of(dicom_file(DEEP, syntax, VOILUTSequence=voi, **TWELVE)), EIGHT[DEEP])
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_count_of_zero_means_65536_entries(syntax):
     stored = DEEP.astype(np.uint16) * 16 + 15
-    shown = pixels_of(stored, syntax, VOILUTSequence=table([0, 0, 16], ramp(syntax, 1 << 16)))
+    shown = pixels_of(dicom_file(stored, syntax, VOILUTSequence=table([0, 0, 16], ramp(syntax, 1 << 16))))
     assert np.array_equal(shown, np.floor(stored * (255 / 65535) + 0.5))
 
 
@@ -169,13 +155,13 @@ def without(*keywords: str) -> list[Dataset]:
 )  # fmt: skip
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_table_that_is_empty_is_none(sequence, items, syntax):
-    shown = pixels_of(DEEP, syntax, **{sequence: items}, WindowCenter=2048, WindowWidth=4096, **TWELVE)
+    shown = pixels_of(dicom_file(DEEP, syntax, **{sequence: items}, WindowCenter=2048, WindowWidth=4096, **TWELVE))
     assert np.array_equal(shown, SHOWN)
 
 
 def test_the_first_table_that_is_one_is_taken():
     voi = [Dataset(), *without("LUTData"), *table([4096, 0, 12], np.arange(4096).astype("<u2"))]
-    assert np.array_equal(Radiograph.from_bytes(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)).pixels, SHOWN)
+    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)), SHOWN)
 
 
 @pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])

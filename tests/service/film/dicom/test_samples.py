@@ -7,28 +7,20 @@ from pydicom import uid
 from service.film.errors import UnreadableImage, UnsupportedDicom
 from service.film.film import Radiograph
 from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import dicom_bytes, dicom_dataset, dicom_file, film
+from tests.support.encoded_films import SYNTAXES, dicom_bytes, dicom_dataset, dicom_file, film, pixels_of
 
 FILM = film(128)
 FILM[0, :2] = 0, 255
-SYNTAXES = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-)
 BORDER = 20
 
 
 def shown(stored, syntax, *, padding=(), limit=(), **attributes):
     """The film's pixels. padding, limit: VR and value, as they are written."""
-    order = "<" if syntax.is_little_endian else ">"
-    dataset = dicom_dataset(stored.astype(stored.dtype.newbyteorder(order)), **attributes)
+    dataset = dicom_dataset(stored.astype(stored.dtype.newbyteorder("<" if syntax.is_little_endian else ">")), **attributes)
     for keyword, element in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):
         if element:
             dataset.add_new(keyword, *element)
-    dataset.file_meta.TransferSyntaxUID = syntax
-    return Radiograph.from_bytes(dicom_bytes(dataset)).pixels
+    return pixels_of(dicom_bytes(dataset, syntax))
 
 
 def bordered(stored, value):
@@ -86,14 +78,14 @@ def test_padding_of_compressed_films_is_told_alike(syntax):
     stored = FILM.astype(np.int16) * 8 - 1000
     padded = bordered(stored, -2000)
     data = compressed_dicom(padded, syntax, BitsStored=12, HighBit=11, PixelPaddingValue=-2000)
-    plain = Radiograph.from_bytes(dicom_file(stored, BitsStored=12, HighBit=11)).pixels
-    assert np.array_equal(Radiograph.from_bytes(data).pixels[:, BORDER:-BORDER], plain)
+    plain = pixels_of(dicom_file(stored, BitsStored=12, HighBit=11))
+    assert np.array_equal(pixels_of(data)[:, BORDER:-BORDER], plain)
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.uint32])
 def test_a_film_of_nothing_but_padding_is_black(kind):
     data = dicom_file(np.full((120, 120), 7, kind), PixelPaddingValue=7, PhotometricInterpretation="MONOCHROME1")
-    assert Radiograph.from_bytes(data).pixels.max() == 0
+    assert pixels_of(data).max() == 0
 
 
 @pytest.mark.parametrize("syntax", [*SYNTAXES, uid.RLELossless], ids=lambda syntax: syntax.name)
@@ -104,7 +96,7 @@ def test_a_high_bit_of_15_over_values_in_the_low_bits_is_not_believed(syntax, ki
     if syntax == uid.RLELossless:
         data = compressed_dicom(stored, syntax, BitsStored=12, HighBit=11)
         data = data.replace(b"\x28\x00\x02\x01US\x02\x00\x0b\x00", b"\x28\x00\x02\x01US\x02\x00\x0f\x00")
-        pixels = Radiograph.from_bytes(data).pixels
+        pixels = pixels_of(data)
     else:
         pixels = shown(stored, syntax, BitsStored=12, HighBit=15)
     assert np.array_equal(pixels, plain)
@@ -148,19 +140,6 @@ def test_a_high_bit_that_cannot_be_over_values_that_lie_elsewhere_is_refused():
         shown(FILM.astype(np.uint16) << 8, uid.ExplicitVRLittleEndian, BitsStored=12, HighBit=16)
 
 
-def test_run_lengths_keep_the_bits_of_native_samples():
-    """PS3.5 G.2 encodes the samples' bytes as they are, overlays in unused bits and values at the top included."""
-    stored = FILM.astype(np.uint16) * 16
-    plain = Radiograph.from_bytes(dicom_file(stored, BitsStored=12, HighBit=11)).pixels
-    overlay = stored.copy()
-    overlay[30:60, 30:60] |= 0xF000
-    for words, high in ((overlay, 11), (stored << 4, 15)):
-        data = compressed_dicom(words, uid.RLELossless)
-        data = data.replace(b"\x28\x00\x01\x01US\x02\x00\x10\x00", b"\x28\x00\x01\x01US\x02\x00\x0c\x00")
-        data = data.replace(b"\x28\x00\x02\x01US\x02\x00\x0f\x00", b"\x28\x00\x02\x01US\x02\x00" + bytes([high, 0]))
-        assert np.array_equal(Radiograph.from_bytes(data).pixels, plain)
-
-
 # Implicit VR has OW only (PS3.5 A.1).
 @pytest.mark.parametrize(
     ("syntax", "vr"), [(syntax, vr) for syntax in SYNTAXES for vr in ("OB", "OW") if vr == "OW" or not syntax.is_implicit_VR]
@@ -174,11 +153,36 @@ def test_pixels_may_be_followed_by_padding_whatever_their_vr(syntax, vr, trail):
     dataset = dicom_dataset(odd[:127])
     dataset.add_new("PixelData", vr, data + b" " * trail)
     dataset.file_meta.TransferSyntaxUID = syntax
-    expected = Radiograph.from_bytes(dicom_file(odd[:127])).pixels
-    assert np.array_equal(Radiograph.from_bytes(dicom_bytes(dataset)).pixels, expected)
+    expected = pixels_of(dicom_file(odd[:127]))
+    assert np.array_equal(pixels_of(dicom_bytes(dataset)), expected)
 
 
 def test_pixels_that_are_too_few_are_refused_by_their_number():
     data = dicom_file(FILM, PixelData=bytes(1000))
     with pytest.raises(UnreadableImage, match="1000 bytes of pixels"):
         Radiograph.from_bytes(data)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int16])
+def test_overlays_in_unused_bits_do_not_show(kind):
+    stored = FILM.astype(kind) * 8
+    overlay = stored.copy()
+    overlay[50:80, 50:80] |= 0x7000 if kind is np.int16 else 0xF000
+    attributes = {"BitsStored": 12, "HighBit": 11}
+    plain = pixels_of(dicom_file(stored, **attributes))
+    assert np.array_equal(pixels_of(dicom_file(overlay, **attributes)), plain)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_leaves_the_contrast_alone(photometric):
+    stored = np.roll(FILM, 100, axis=1).astype(np.int16) * 4
+    stored = 1020 - stored if photometric == "MONOCHROME1" else stored
+    padded = stored.copy()
+    padded[:, :20] = -2000
+    attributes = {"PhotometricInterpretation": photometric}
+    plain = pixels_of(dicom_file(stored, **attributes))
+    shown = pixels_of(dicom_file(padded, PixelPaddingValue=-2000, **attributes))
+    assert np.array_equal(shown[:, 20:], plain[:, 20:])
+    assert shown[:, :20].max() == 0
+    in_range = pixels_of(dicom_file(padded, PixelPaddingValue=-3000, PixelPaddingRangeLimit=-1500, **attributes))
+    assert np.array_equal(in_range, shown)

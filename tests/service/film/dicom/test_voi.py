@@ -76,34 +76,6 @@ def test_half_a_window_is_none(attributes):
     assert read(dataset) == (None, "")
 
 
-def read_text(center: str, width: str) -> tuple[Voi | None, str]:
-    data = dicom_bytes(dataset_with(WindowCenter="1234567890123456", WindowWidth="6543210987654321"))
-    for placeholder, value in (("1234567890123456", center), ("6543210987654321", width)):
-        data = data.replace(placeholder.encode(), value.ljust(16).encode("latin-1"))
-    return read_voi(pydicom.dcmread(io.BytesIO(data)), 0, 65535)
-
-
-@pytest.mark.parametrize(
-    ("center", "width"),
-    [("10", "3"), ("10\\20", "3\\4"), ("10,0", "3"), ("x\\10", "9\\3"), ("20\\10", "0\\3"), ("\\10", "\\3"), ("10\\20", "3")],
-)
-def test_the_first_valid_window_counts_and_a_decimal_comma_is_a_point(center, width):
-    assert read_text(center, width) == (Window(10, 3, "LINEAR"), "")
-
-
-@pytest.mark.parametrize(
-    ("center", "width"),
-    [
-        ("100", "0"), ("100", "-5"), ("100", "0.5"), ("100", "1e400"), ("100", "nan"), ("inf", "5"), ("NaN", "5"),
-        ("auto", "5"), ("5", "wide"), ("5 5", "9"), ("1.0,5", "9"), ("\xb5", "9"), ("0\\1", "0\\0"), ("1\\", "\\9"),
-    ],
-)  # fmt: skip
-def test_a_window_that_cannot_be_is_none_and_said_to_be(center, width):
-    voi, fault = read_text(center, width)
-    assert voi is None
-    assert fault == "it has no window of a centre and a width of at least 1"
-
-
 def test_a_sigmoid_of_width_0_is_none_too():
     voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=0, VOILUTFunction="SIGMOID"))
     assert voi is None and fault

@@ -8,7 +8,7 @@ import pytest
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import encode, film
+from tests.support.encoded_films import encode, film, pixels_of
 
 FILM = film()
 GREYS = b"".join(bytes((grey, grey, grey, 0)) for grey in range(256))
@@ -29,7 +29,7 @@ def run_lengths(rows: np.ndarray) -> bytes:
 
 def test_run_lengths_are_read_and_kept_out_of_the_servers_own_process():
     data = bmp(run_lengths(FILM), 8, 1, GREYS)
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, FILM)
+    assert np.array_equal(pixels_of(data), FILM)
     assert open_film(data, DecodeLimits()).is_costly
     assert not open_film(encode(FILM, "BMP"), DecodeLimits()).is_costly
 
@@ -44,7 +44,7 @@ def test_the_usual_bit_fields_are_read(bits, masks):
     grey = FILM.astype(np.uint32)
     pixels = sum(((grey * (mask // (mask & -mask)) // 255) * (mask & -mask)) for mask in masks)
     data = bmp(pixels[::-1].astype(f"<u{bits // 8}").tobytes(), bits, 3, struct.pack("<III", *masks))
-    assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FILM).max() <= 8
+    assert np.abs(pixels_of(data).astype(int) - FILM).max() <= 8
 
 
 UNREAD = {

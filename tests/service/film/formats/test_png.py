@@ -8,24 +8,27 @@ from PIL import Image
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph
 from service.film.formats import png
-from tests.support.encoded_films import encode, film, png_16_bit, png_of_chunks, png_of_rows, png_rows
+from tests.support.encoded_films import encode, film, pixels_of, png_16_bit, png_chunk, png_file, png_rows
 
-DEEP = film().astype(np.uint16) * 257
+FILM = film()
+SMALL = FILM[:120, :130]
+DEEP = FILM.astype(np.uint16) * 257
 COLOUR = png_16_bit(np.dstack([DEEP] * 3))
 
 
 def test_chunks_up_to_the_limit_are_read_and_no_more():
-    others = 3  # header, pixels and end
-    assert Radiograph.from_bytes(png_of_chunks(png.MAX_CHUNKS - others)).pixels.shape == (100, 100)
+    fitting = [(b"IDAT", b"")] * (png.MAX_CHUNKS - 3)  # and header, pixels and end
+    coded = zlib.compress(bytes(100 * 101))
+    assert pixels_of(png_file(100, 100, 8, 0, coded, *fitting)).shape == (100, 100)
     with pytest.raises(UnsupportedImage, match="50000 chunks"):
-        Radiograph.from_bytes(png_of_chunks(png.MAX_CHUNKS - others + 1))
+        Radiograph.from_bytes(png_file(100, 100, 8, 0, coded, *fitting, fitting[0]))
 
 
 def test_only_16_bit_samples_with_colour_or_alpha_are_deep_colour():
     assert png.has_deep_colour(COLOUR)
     assert png.has_deep_colour(png_16_bit(np.dstack([DEEP, DEEP])))
     assert not png.has_deep_colour(png_16_bit(DEEP))
-    assert not png.has_deep_colour(encode(np.dstack([film()] * 3), "PNG"))
+    assert not png.has_deep_colour(encode(np.dstack([FILM] * 3), "PNG"))
 
 
 def test_a_second_header_is_refused_before_decoding():
@@ -60,13 +63,20 @@ PALETTE = b"".join(bytes([grey] * 3) for grey in range(256))
 
 
 def film_of(depth: int, channels: int) -> np.ndarray:
-    small = film()[:120, :130]
-    return np.dstack([(small.astype(np.uint32) * ((1 << depth) - 1) // 255).astype(np.uint16)] * channels)
+    return np.dstack([(SMALL.astype(np.uint32) * ((1 << depth) - 1) // 255).astype(np.uint16)] * channels)
 
 
 def png_of(samples: np.ndarray, depth: int, colour_type: int, rows: list[bytes], *, interlaced: bool = False) -> bytes:
     palette = [(b"PLTE", PALETTE[: 3 << depth])] if colour_type == 3 else []
-    return png_of_rows(130, 120, depth, colour_type, rows, *palette, interlaced=interlaced)
+    return png_file(130, 120, depth, colour_type, zlib.compress(b"".join(rows)), *palette, interlaced=interlaced)
+
+
+ROWS = png_rows(SMALL[..., None], 8)
+
+
+def grey_png(*chunks: tuple[bytes, bytes], rows: list[bytes] = ROWS) -> bytes:
+    """A PNG that shows SMALL. chunks: before the pixels."""
+    return png_file(130, 120, 8, 0, zlib.compress(b"".join(rows)), *chunks)
 
 
 @pytest.mark.parametrize("interlaced", [False, True], ids=["", "interlaced"])
@@ -75,7 +85,7 @@ def test_pixel_data_that_end_early_are_damage_at_every_depth(depth, colour_type,
     # Pillow takes a stream that ends with a row for a whole film, and leaves the rest black.
     samples = film_of(depth, channels)
     rows = png_rows(samples, depth, interlaced=interlaced)
-    assert Radiograph.from_bytes(png_of(samples, depth, colour_type, rows, interlaced=interlaced)).pixels.shape == (120, 130)
+    assert pixels_of(png_of(samples, depth, colour_type, rows, interlaced=interlaced)).shape == (120, 130)
     for kept in (1, len(rows) // 2, len(rows) - 1):
         with pytest.raises(UnreadableImage, match="before its last row"):
             Radiograph.from_bytes(png_of(samples, depth, colour_type, rows[:kept], interlaced=interlaced))
@@ -83,30 +93,28 @@ def test_pixel_data_that_end_early_are_damage_at_every_depth(depth, colour_type,
 
 def test_a_film_of_one_grey_value_is_whole_whichever_it_is():
     for grey in range(256):
-        assert np.all(Radiograph.from_bytes(encode(np.full((100, 100), grey, np.uint8), "PNG")).pixels == grey)
+        assert np.all(pixels_of(encode(np.full((100, 100), grey, np.uint8), "PNG")) == grey)
 
 
 def test_data_behind_the_last_row_and_the_last_chunk_are_no_damage():
-    rows = png_rows(film_of(8, 1), 8)
-    data = png_of_rows(130, 120, 8, 0, rows + rows[:7]) + b"behind the end" * 9
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, film()[:120, :130])
+    assert np.array_equal(pixels_of(grey_png(rows=ROWS + ROWS[:7]) + b"behind the end" * 9), SMALL)
 
 
 # The end chunk says nothing that the pixels have not said.
 @pytest.mark.parametrize("missing", [1, 4, 11, 12])
-@pytest.mark.parametrize("samples", [film(), DEEP, np.dstack([DEEP] * 2), np.dstack([DEEP] * 3), np.dstack([DEEP] * 4)])
+@pytest.mark.parametrize("samples", [FILM, DEEP, np.dstack([DEEP] * 2), np.dstack([DEEP] * 3), np.dstack([DEEP] * 4)])
 def test_a_film_without_the_last_chunk_is_whole_at_every_depth(samples, missing):
     data = encode(samples, "PNG") if samples.dtype == np.uint8 else png_16_bit(samples)
-    assert np.array_equal(Radiograph.from_bytes(data[:-missing]).pixels, film())
+    assert np.array_equal(pixels_of(data[:-missing]), FILM)
 
 
 def test_a_chunk_of_the_pixels_that_does_not_match_its_checksum_is_damage():
     # PNG specification, 13.2: such an error in a critical chunk is fatal.
-    data = encode(film(), "PNG", compress_level=0)
+    data = encode(FILM, "PNG", compress_level=0)
     end = data.index(b"IEND") - 4
-    for place in (end - 1, end // 2):
+    for offset in (end - 1, end // 2):
         spoilt = bytearray(data)
-        spoilt[place] ^= 1
+        spoilt[offset] ^= 1
         with pytest.raises(UnreadableImage, match="again"):
             Radiograph.from_bytes(bytes(spoilt))
 
@@ -129,22 +137,15 @@ BIG = zlib.compress(bytes(2 * png.MAX_TEXT_BYTES))
 )
 def test_texts_profiles_and_a_single_frame_change_nothing(chunk):
     still = [(b"fcTL", struct.pack(">IIIIIHHBB", 0, 64, 64, 32, 32, 1, 1, 0, 0))] if chunk[0] == b"acTL" else []
-    data = png_of_rows(130, 120, 8, 0, png_rows(film_of(8, 1), 8), chunk, *still)
-    assert np.array_equal(Radiograph.from_bytes(data).pixels, film()[:120, :130])
+    assert np.array_equal(pixels_of(grey_png(chunk, *still)), SMALL)
 
 
 def test_pixels_between_which_a_text_stands_are_read():
-    data = encode(film(), "PNG")
-    place, length = data.index(b"IDAT") - 4, 1000
-    body = data[place + 8 : data.index(b"IEND") - 8]
-    text = png_of_rows(1, 1, 8, 0, [], (b"tEXt", b"Comment\0here"))[33:][:24]
-    assert text[4:8] == b"tEXt"
-
-    def idat(part: bytes) -> bytes:
-        return struct.pack(">I", len(part)) + b"IDAT" + part + struct.pack(">I", zlib.crc32(b"IDAT" + part))
-
-    split = data[:place] + idat(body[:length]) + text + idat(body[length:]) + data[data.index(b"IEND") - 4 :]
-    assert np.array_equal(Radiograph.from_bytes(split).pixels, film())
+    data = encode(FILM, "PNG")
+    start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    coded = data[start + 8 : end - 4]
+    split = png_chunk(b"IDAT", coded[:1000]) + png_chunk(b"tEXt", b"Comment\0here") + png_chunk(b"IDAT", coded[1000:])
+    assert np.array_equal(pixels_of(data[:start] + split + data[end:]), FILM)
 
 
 def exif_text(orientation: int, padding: int = 0) -> bytes:
@@ -156,35 +157,59 @@ def exif_text(orientation: int, padding: int = 0) -> bytes:
 
 
 def test_an_orientation_in_a_text_is_heeded():
-    rows = png_rows(film_of(8, 1), 8)
     xmp = b'XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
     for chunk in ((b"zTXt", exif_text(3)), (b"iTXt", xmp)):
-        assert np.array_equal(
-            Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, chunk)).pixels, film()[:120, :130][::-1, ::-1]
-        )
+        assert np.array_equal(pixels_of(grey_png(chunk)), SMALL[::-1, ::-1])
 
 
 def test_an_orientation_in_a_text_that_is_too_long_is_refused_and_not_called_damage():
-    data = png_of_rows(130, 120, 8, 0, png_rows(film_of(8, 1), 8), (b"zTXt", exif_text(3, 1_000_000)))
     with pytest.raises(UnsupportedImage, match="metadata"):
-        Radiograph.from_bytes(data)
+        Radiograph.from_bytes(grey_png((b"zTXt", exif_text(3, 1_000_000))))
 
 
 def test_many_texts_together_may_not_be_longer_than_one():
     part = (b"zTXt", exif_text(3, png.MAX_TEXT_BYTES // 8))
-    rows = png_rows(film_of(8, 1), 8)
-    assert Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, part)).pixels.shape == (120, 130)
+    assert pixels_of(grey_png(part)).shape == (120, 130)
     with pytest.raises(UnsupportedImage, match="metadata"):
-        Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, *[part] * 5))
+        Radiograph.from_bytes(grey_png(*[part] * 5))
 
 
 def test_a_text_that_should_hold_an_orientation_and_holds_nothing_changes_nothing():
-    rows = png_rows(film_of(8, 1), 8)
     for chunk in ((b"zTXt", b"Raw profile type exif\0\0no stream"), (b"zTXt", b"Raw profile type exif\0")):
-        assert np.array_equal(Radiograph.from_bytes(png_of_rows(130, 120, 8, 0, rows, chunk)).pixels, film()[:120, :130])
+        assert np.array_equal(pixels_of(grey_png(chunk)), SMALL)
 
 
 def test_pngs_that_only_one_makers_devices_show_are_not_called_damaged():
-    data = png_of_rows(130, 120, 8, 0, png_rows(film_of(8, 1), 8), (b"CgBI", bytes(4)))
     with pytest.raises(UnsupportedImage, match="Apple"):
-        Radiograph.from_bytes(data)
+        Radiograph.from_bytes(grey_png((b"CgBI", bytes(4))))
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("planes", ["grey, alpha", "RGB", "RGBA"])
+def test_16_bit_colour_or_alpha_gives_the_same_film_as_16_bit_grey(planes, bits):
+    deep = DEEP >> (16 - bits)
+    stacked = {"grey, alpha": [deep, deep * 0], "RGB": [deep] * 3, "RGBA": [deep] * 3 + [deep * 0]}[planes]
+    of_grey = Radiograph.from_bytes(png_16_bit(deep))
+    of_colour = Radiograph.from_bytes(png_16_bit(np.dstack(stacked)))
+    assert np.array_equal(of_colour.pixels, of_grey.pixels)
+    assert np.abs(of_colour.pixels.astype(int) - FILM).max() <= 1
+    assert (of_colour.format, of_colour.width_px, of_colour.height_px) == ("png", 256, 256)
+
+
+def test_16_bit_colour_is_weighted_as_8_bit_colour_is():
+    colour = np.random.default_rng(1).integers(0, 256, (120, 130, 3), dtype=np.uint8)
+    of_16_bit = pixels_of(png_16_bit(colour.astype(np.uint16) * 257))
+    of_8_bit = pixels_of(encode(colour, "PNG"))
+    assert np.abs(of_16_bit.astype(int) - of_8_bit).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_16_bit_colour_film_is_turned_upright_as_an_8_bit_one_is(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    narrow = FILM[:, :150]
+    deep = np.dstack([narrow.astype(np.uint16) * 257] * 3)
+    of_16_bit = Radiograph.from_bytes(png_16_bit(deep, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))))
+    of_8_bit = Radiograph.from_bytes(encode(narrow, "PNG", exif=exif))
+    assert np.abs(of_16_bit.pixels.astype(int) - of_8_bit.pixels).max() <= 1
+    assert (of_16_bit.width_px, of_16_bit.height_px) == (of_8_bit.width_px, of_8_bit.height_px)

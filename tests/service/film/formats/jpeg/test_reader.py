@@ -11,7 +11,7 @@ from PIL import Image
 from service.film.errors import UnreadableImage, UnsupportedFormat, UnsupportedImage
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import encode, film
+from tests.support.encoded_films import encode, film, pixels_of
 
 FILM = film(600)
 DEEP = FILM.astype(np.uint16) * 257
@@ -36,7 +36,7 @@ def lossy_12_bit() -> bytes:
 def test_a_lossless_film_is_read_whatever_its_predictor(predictor, decode_side_px):
     # ITU-T T.81, H.1.2.1. libjpeg decodes such a film at full scale only, and else breaks off.
     data = lossless(8, predictor)
-    assert np.array_equal(Radiograph.from_bytes(data, decode_side_px=decode_side_px).pixels, FILM)
+    assert np.array_equal(pixels_of(data, decode_side_px=decode_side_px), FILM)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 7, 9, 10, 12, 14, 16])
@@ -50,16 +50,16 @@ def test_lossless_samples_of_every_depth_are_scaled_by_the_depth_that_the_header
 def test_a_faint_film_of_12_bits_stays_faint():
     faint = of_depth(12) // 8
     data = imagecodecs.jpeg8_encode(faint, lossless=True, bitspersample=12)
-    assert np.abs(Radiograph.from_bytes(data).pixels - faint * 255.0 / 4095).max() <= 0.5
+    assert np.abs(pixels_of(data) - faint * 255.0 / 4095).max() <= 0.5
 
 
 def test_12_bits_in_a_film_of_16_are_not_rendered_black():
     data = imagecodecs.jpeg8_encode(of_depth(12), lossless=True, bitspersample=16)
-    assert np.abs(Radiograph.from_bytes(data).pixels.astype(int) - FILM).max() <= 1
+    assert np.abs(pixels_of(data).astype(int) - FILM).max() <= 1
 
 
 def test_a_lossy_film_of_12_bits_is_read():
-    assert np.abs(Radiograph.from_bytes(lossy_12_bit(), decode_side_px=256).pixels.astype(int) - FILM).mean() < 1
+    assert np.abs(pixels_of(lossy_12_bit(), decode_side_px=256).astype(int) - FILM).mean() < 1
 
 
 @pytest.mark.parametrize("bits", [8, 12])
@@ -139,7 +139,7 @@ def test_a_progressive_film_that_ends_between_two_scans_is_damage(kept):
 def test_a_film_that_ends_in_mid_grey_is_whole(grey):
     plain = np.full((200, 200), grey, np.uint8)
     for data in (encode(plain, "JPEG"), encode(plain, "JPEG", progressive=True)):
-        assert np.abs(Radiograph.from_bytes(data, decode_side_px=100).pixels.astype(int) - grey).max() <= 1
+        assert np.abs(pixels_of(data, decode_side_px=100).astype(int) - grey).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph
 from service.film.formats.jpeg import structure as jpeg
 from service.film.formats.jpeg.reader import is_stored_as_rgb
-from tests.support.encoded_films import encode, film
+from tests.support.encoded_films import encode, film, pixels_of
 
 FILM = film()
 BASELINE = encode(FILM, "JPEG")
@@ -27,7 +27,7 @@ def with_segments(*segments: bytes) -> bytes:
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
 def test_films_as_encoders_write_them_pass(options):
-    assert Radiograph.from_bytes(encode(FILM, "JPEG", **options)).pixels.shape == FILM.shape
+    assert pixels_of(encode(FILM, "JPEG", **options)).shape == FILM.shape
 
 
 def test_coded_data_are_not_bytes_between_segments():
@@ -51,7 +51,7 @@ def test_a_film_with_a_hundred_further_scans_is_refused_before_decoding():
 
 def test_scans_inside_a_segment_are_not_scans_of_the_film():
     thumbnail = segment(0xEC, SCAN * 100)
-    assert Radiograph.from_bytes(with_segments(thumbnail)).pixels.shape == FILM.shape
+    assert pixels_of(with_segments(thumbnail)).shape == FILM.shape
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ def test_scans_inside_a_segment_are_not_scans_of_the_film():
     ids=["profile", "Photoshop's blocks", "several pictures", "comment"],
 )
 def test_broken_metadata_are_no_damage_to_the_film(broken):
-    assert np.array_equal(Radiograph.from_bytes(with_segments(broken)).pixels, Radiograph.from_bytes(BASELINE).pixels)
+    assert np.array_equal(pixels_of(with_segments(broken)), pixels_of(BASELINE))
 
 
 def test_segments_up_to_the_limit_pass_and_no_more():
     comment = segment(0xFE, b"")
     own = 8  # start, JFIF, two tables, frame, two codes, scan
     fitting = jpeg.MAX_SEGMENTS - own
-    assert Radiograph.from_bytes(with_segments(*[comment] * (fitting - 5))).pixels.shape == FILM.shape
+    assert pixels_of(with_segments(*[comment] * (fitting - 5))).shape == FILM.shape
     with pytest.raises(UnsupportedImage, match="1000 segments"):
         Radiograph.from_bytes(with_segments(*[comment] * (fitting + 5)))
 
 
 def test_exif_in_many_segments_is_refused():
     exif = Image.Exif().tobytes() + bytes(60_000)
-    assert Radiograph.from_bytes(with_segments(*[segment(0xE1, exif)] * jpeg.MAX_EXIF_SEGMENTS)).pixels.shape == FILM.shape
+    assert pixels_of(with_segments(*[segment(0xE1, exif)] * jpeg.MAX_EXIF_SEGMENTS)).shape == FILM.shape
     with pytest.raises(UnsupportedImage, match="8 segments of EXIF"):
         Radiograph.from_bytes(with_segments(*[segment(0xE1, exif)] * (jpeg.MAX_EXIF_SEGMENTS + 1)))
 
@@ -88,7 +88,7 @@ def test_exif_in_many_segments_is_refused():
 def test_bytes_between_segments_are_refused_by_the_tens_of_thousands(stray):
     with pytest.raises(UnsupportedImage, match="bytes between segments"):
         jpeg.read_structure(with_segments(stray * jpeg.MAX_STRAY_BYTES, b"\x00"))
-    assert Radiograph.from_bytes(with_segments(b"\xff" * 100)).pixels.shape == FILM.shape
+    assert pixels_of(with_segments(b"\xff" * 100)).shape == FILM.shape
 
 
 @pytest.mark.parametrize("marker", [0x01, 0xC8, 0xD8, 0xD9, 0xF0, 0xFD])
@@ -117,7 +117,7 @@ def test_a_colour_film_has_the_pixels_that_a_grey_decoding_gives(options, side_p
     grey = Image.open(io.BytesIO(data))
     grey.draft("L", (side_px, side_px))
     assert grey.mode == "L"
-    assert np.array_equal(Radiograph.from_bytes(data, decode_side_px=side_px).pixels, np.asarray(grey))
+    assert np.array_equal(pixels_of(data, decode_side_px=side_px), np.asarray(grey))
 
 
 def without_marker(data: bytes, marker: int) -> bytes:
@@ -130,4 +130,4 @@ def test_without_markers_the_components_names_tell_what_they_are(stored_as_rgb):
     data = without_marker(encode(COLOURS, "JPEG", quality=92, keep_rgb=stored_as_rgb), 0xEE if stored_as_rgb else 0xE0)
     assert is_stored_as_rgb(Image.open(io.BytesIO(data))) is stored_as_rgb
     red_to_grey = np.asarray(Image.fromarray(COLOURS).convert("L")).astype(int)
-    assert np.abs(Radiograph.from_bytes(data, decode_side_px=640).pixels - red_to_grey).mean() < 4
+    assert np.abs(pixels_of(data, decode_side_px=640) - red_to_grey).mean() < 4

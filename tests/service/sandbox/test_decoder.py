@@ -15,7 +15,7 @@ from pydicom import uid
 
 from service.errors import DecoderFailed, OutOfTime
 from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, InputError, UnreadableImage, UnsupportedFormat
-from service.film.film import Radiograph, open_film
+from service.film.film import Radiograph
 from service.film.limits import DecodeLimits
 from service.sandbox import decoder as decoder_module
 from service.sandbox import messages
@@ -48,13 +48,26 @@ def sandbox():
     sandbox.close()
 
 
-def only_process(sandbox):
-    [(_, process)] = sandbox._idle
-    return process
+@pytest.fixture
+def started():
+    """A sandbox whose one process has decoded a film."""
+    sandbox = SandboxedDecoder(DecodeLimits())
+    decode(sandbox)
+    yield sandbox
+    sandbox.close()
 
 
 def soon(seconds=60.0):
     return monotonic() + seconds
+
+
+def decode(sandbox, seconds=60.0):
+    assert sandbox.decode(FILES["jpeg"], 256, soon(seconds)).width_px == 300
+
+
+def only_process(sandbox):
+    [(_, process)] = sandbox._idle
+    return process
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -85,23 +98,20 @@ def test_refusals_come_out_as_they_are_outside(sandbox, data, refusal):
 
 
 def test_one_process_serves_film_after_film_and_as_many_as_there_are_threads(sandbox):
-    sandbox.decode(FILES["jpeg"], 256, soon())
+    decode(sandbox)
     first = only_process(sandbox)
     for _ in range(5):
-        sandbox.decode(FILES["jpeg"], 256, soon())
+        decode(sandbox)
     assert only_process(sandbox) is first
 
 
-def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process():
-    sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
+def test_a_film_that_takes_too_long_frees_its_thread_and_ends_its_process(started):
+    process = only_process(started)
     os.kill(process._popen.pid, signal.SIGSTOP)  # as a codec that never comes back
     with pytest.raises(OutOfTime):
-        sandbox.decode(FILES["jpeg"], 256, soon(0.2))
+        decode(started, 0.2)
     assert process._popen.poll() is not None
-    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
-    sandbox.close()
+    decode(started)
 
 
 @pytest.fixture
@@ -127,7 +137,7 @@ def test_a_film_whose_process_was_killed_by_somebody_else_is_read_by_another(kil
     sandbox = SandboxedDecoder(DecodeLimits())
     for _ in range(2):  # the first film's process is begun for it, the second one's was waiting
         killed = kill(1)
-        assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+        decode(sandbox)
         assert [process.status for process in killed] == [-signal.SIGKILL]
     sandbox.close()
 
@@ -136,9 +146,9 @@ def test_a_film_that_kills_two_processes_is_unreadable_and_the_next_one_is_read(
     sandbox = SandboxedDecoder(DecodeLimits())
     killed = kill(2)
     with pytest.raises(UnreadableImage, match="breaks"):
-        sandbox.decode(FILES["jpeg"], 256, soon())
+        decode(sandbox)
     assert len(killed) == 2
-    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+    decode(sandbox)
     sandbox.close()
 
 
@@ -154,52 +164,43 @@ def test_a_film_that_takes_too_much_memory_is_refused(monkeypatch):
 def test_processes_know_no_secrets_and_end_with_the_service(monkeypatch):
     monkeypatch.setenv("CXR_AUDIT_SECRET", "a secret of the operator")
     sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
-    child = psutil.Process(process._popen.pid)
+    decode(sandbox)
+    child = psutil.Process(only_process(sandbox)._popen.pid)
     assert not any(name.startswith("CXR_") for name in child.environ())
     sandbox.close()
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_process_ends_when_its_service_is_gone():
-    sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
+def test_a_process_ends_when_its_service_is_gone(started):
+    process = only_process(started)
     process._popen.stdin.close()
     assert process._popen.wait(30) == 0
     process._popen.stdout.close()
 
 
-def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(monkeypatch):
-    sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
-    assert sandbox._sweeper.interval == decoder_module.IDLE_SECONDS
-    sandbox._sweep()
+def test_a_process_that_waits_for_long_ends_and_the_next_film_starts_another(started, monkeypatch):
+    process = only_process(started)
+    assert started._sweeper.interval == decoder_module.IDLE_SECONDS
+    started._sweep()
     assert process.is_alive()
     monkeypatch.setattr(decoder_module, "IDLE_SECONDS", 0.0)
-    sandbox._sweep()
+    started._sweep()
     assert not process.is_alive()
-    assert (sandbox._idle, sandbox._sweeper) == ([], None)
-    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
-    sandbox.close()
+    assert (started._idle, started._sweeper) == ([], None)
+    decode(started)
 
 
 @pytest.mark.parametrize(
     "answer", [b"no answer", b"{}", b'{"refusal": "SystemExit", "message": ""}', b'{"shape": [300], "facts": {}}']
 )
-def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(monkeypatch, answer):
-    sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process, parse_answer = only_process(sandbox), messages.parse_answer
+def test_an_answer_that_cannot_be_read_ends_its_process_and_does_not_answer_for_the_next_film(started, monkeypatch, answer):
+    process, parse_answer = only_process(started), messages.parse_answer
     with monkeypatch.context() as patched:
         patched.setattr(messages, "parse_answer", lambda _, read: parse_answer(json.loads(answer), read))
         with pytest.raises(UnreadableImage, match="breaks"):
-            sandbox.decode(FILES["jpeg"], 256, soon())
+            decode(started)
     assert not process.is_alive()
-    assert sandbox.decode(FILES["tiff"], 256, soon()).format == "tiff"
-    sandbox.close()
+    assert started.decode(FILES["tiff"], 256, soon()).format == "tiff"
 
 
 @pytest.mark.parametrize("before", ["", "os.write(1, bytes(5000));"], ids=["silent", "prints"])
@@ -208,7 +209,7 @@ def test_a_process_that_cannot_start_is_no_fault_of_the_film_and_its_complaint_i
     monkeypatch.syspath_prepend(tmp_path)
     sandbox = SandboxedDecoder(DecodeLimits())
     with pytest.raises(DecoderFailed, match="log says why"):
-        sandbox.decode(FILES["jpeg"], 256, soon())
+        decode(sandbox)
     assert "libGL.so.1 is missing" in caplog.text
     assert sandbox._idle == []
 
@@ -218,10 +219,10 @@ def test_a_start_that_hangs_is_given_up_and_one_that_outlasts_the_film_is_out_of
     monkeypatch.syspath_prepend(tmp_path)
     sandbox = SandboxedDecoder(DecodeLimits())
     with pytest.raises(OutOfTime):
-        sandbox.decode(FILES["jpeg"], 256, soon(0.2))
+        decode(sandbox, 0.2)
     monkeypatch.setattr(decoder_module, "START_SECONDS", 0.2)
     with pytest.raises(DecoderFailed):
-        sandbox.decode(FILES["jpeg"], 256, soon())
+        decode(sandbox)
 
 
 DECODE_ONE = """
@@ -238,7 +239,7 @@ sandbox.close()
 @pytest.mark.parametrize("way", ["PYTHONPATH", "HOME", "PYTHONUSERBASE"])
 def test_a_process_finds_the_packages_that_the_service_finds(tmp_path, way):
     packages = str(Path(np.__file__).parent.parent)
-    base = Path(sys._base_executable)  # which has none of its own
+    base = Path(sys._base_executable)  # which has none of its started
     user_base = tmp_path / ".local"
     environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PYTHONUSERBASE": str(user_base), "PATH": os.environ["PATH"]}
     if way == "PYTHONPATH":
@@ -255,32 +256,11 @@ def test_a_process_finds_the_packages_that_the_service_finds(tmp_path, way):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_what_asks_the_service_to_end_breaks_no_film(ending):
-    sandbox = SandboxedDecoder(DecodeLimits())
-    sandbox.decode(FILES["jpeg"], 256, soon())
-    process = only_process(sandbox)
+def test_what_asks_the_service_to_end_breaks_no_film(started, ending):
+    process = only_process(started)
     os.kill(process._popen.pid, ending)
-    assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
-    assert only_process(sandbox) is process
-    sandbox.close()
-
-
-STUCK = """
-import time
-from service.sandbox import __main__ as sandbox
-sandbox.Radiograph.from_bytes = lambda *film, **options: time.sleep(3600)
-sandbox.main(1 << 30)
-"""
-
-
-def test_a_process_ends_in_the_middle_of_a_film_when_its_service_is_gone():
-    process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with process.stdout:
-        assert messages.read_head(process.stdout.read) == {"ready": True}
-        for part in messages.request(FILES["jpeg"], 256, DecodeLimits()):
-            process.stdin.write(part)
-        process.stdin.close()
-        assert process.wait(30) == 0
+    decode(started)
+    assert only_process(started) is process
 
 
 def test_films_are_decoded_in_a_crowd_of_connections():
@@ -289,40 +269,9 @@ def test_films_are_decoded_in_a_crowd_of_connections():
     crowd = [os.open(os.devnull, os.O_RDONLY) for _ in range(1200)]
     try:
         sandbox = SandboxedDecoder(DecodeLimits())
-        assert sandbox.decode(FILES["jpeg"], 256, soon()).width_px == 300
+        decode(sandbox)
         sandbox.close()
     finally:
         for descriptor in crowd:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_the_longest_message_fits_its_head():
-    head, body = messages.refusal(UnreadableImage("\u200b" * 10_000))
-    assert (len(head), body) == (messages._HEAD_BYTES, b"")
-
-
-def test_what_a_codec_prints_does_not_pass_for_an_answer():
-    code = "import os; from service.sandbox import __main__ as sandbox; answers = sandbox._private_stdout(); "
-    code += "os.write(1, b'noise'); answers.write(b'answer'); answers.flush()"
-    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert printed.stdout == b"answer"
-
-
-@pytest.mark.parametrize(
-    ("data", "is_costly"),
-    [
-        (FILES["jpeg"], False),
-        (FILES["png16"], False),
-        (dicom_file(FILM), False),
-        (FILES["jpeg2000"], True),
-        (encode(np.zeros((3000, 3000), np.uint8), "JPEG"), False),
-        (encode(np.zeros((3000, 3000), np.uint8), "PNG"), False),
-        (encode(np.zeros((5000, 5000), np.uint8), "PNG"), True),
-        (encode(np.zeros((5000, 5000), np.uint8), "JPEG"), False),
-        (encode(np.zeros((5000, 5000), np.uint8), "JPEG", progressive=True), True),
-    ],
-    ids=["jpeg", "png16", "dicom", "jpeg2000", "jpeg 3000", "png 3000", "png 5000", "jpeg 5000", "progressive 5000"],
-)
-def test_only_what_takes_long_or_needs_a_codec_is_costly(data, is_costly):
-    assert open_film(data, DecodeLimits()).is_costly == is_costly

@@ -1,0 +1,81 @@
+"""Frames of run lengths (DICOM PS3.5 G), through the whole decoder."""
+
+import struct
+
+import numpy as np
+import pytest
+from pydicom.uid import RLELossless
+
+from service.film.errors import UnreadableImage
+from service.film.film import Radiograph
+from tests.support.compressed_dicom import FILLERS, compressed_dicom, frame_of, with_frame
+from tests.support.encoded_films import dicom_dataset, dicom_file, film, pixels_of
+
+DEEP = film().astype(np.uint16) * 16  # 12 bit
+TWELVE = {"BitsStored": 12, "HighBit": 11}
+PLAIN = pixels_of(dicom_file(DEEP, **TWELVE))
+FRAME = frame_of(compressed_dicom(DEEP, RLELossless, **TWELVE))
+
+
+def of_frame(frame: bytes, **attributes: object) -> bytes:
+    return with_frame(dicom_dataset(DEEP, **TWELVE, **attributes), RLELossless, frame)
+
+
+def test_runs_beyond_the_declared_size_are_unreadable():
+    with pytest.raises(UnreadableImage):
+        Radiograph.from_bytes(of_frame(FRAME, Rows=128))
+
+
+def run_length_segments(frame: bytes) -> list[bytes]:
+    count, *starts = struct.unpack("<16I", frame[:64])
+    return [frame[start:end] for start, end in zip(starts[:count], [*starts[1:count], len(frame)], strict=True)]
+
+
+def run_length_frame(segments: list[bytes]) -> bytes:
+    starts = [64 + sum(map(len, segments[:number])) for number in range(len(segments))]
+    return struct.pack("<16I", len(segments), *starts, *[0] * (15 - len(segments))) + b"".join(segments)
+
+
+@pytest.mark.parametrize("filler", FILLERS, ids=repr)
+def test_padding_behind_every_run_length_segment_is_no_damage(filler):
+    segments = run_length_segments(FRAME)
+    data = of_frame(run_length_frame([each + filler for each in segments]))
+    assert np.array_equal(pixels_of(data), PLAIN)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda segments: [segments[0], segments[1] + b"\x05abcdef"],
+        lambda segments: [segments[0], segments[1][:-40]],
+        lambda segments: [segments[0][: len(segments[0]) // 2], segments[1]],
+        lambda segments: segments[:1],
+        lambda segments: [*segments, segments[1]],
+        lambda segments: [b"", segments[1]],
+    ],
+    ids=["more runs", "the end cut off", "half a segment", "a segment missing", "a segment too many", "an empty segment"],
+)
+def test_run_lengths_that_are_no_film_of_this_size_are_unreadable(spoil):
+    segments = run_length_segments(FRAME)
+    data = of_frame(run_length_frame(spoil(segments)))
+    with pytest.raises(UnreadableImage, match="run lengths"):
+        Radiograph.from_bytes(data)
+
+
+@pytest.mark.parametrize("start", [0, 63, 1 << 31])
+def test_run_lengths_that_begin_elsewhere_are_unreadable(start):
+    frame = bytearray(FRAME)
+    frame[8:12] = struct.pack("<I", start)
+    with pytest.raises(UnreadableImage, match="run lengths"):
+        Radiograph.from_bytes(of_frame(bytes(frame)))
+
+
+def test_run_lengths_keep_the_bits_of_native_samples():
+    """PS3.5 G.2 encodes the samples' bytes as they are, overlays in unused bits and values at the top included."""
+    overlay = DEEP.copy()
+    overlay[30:60, 30:60] |= 0xF000
+    for words, high in ((overlay, 11), (DEEP << 4, 15)):
+        data = compressed_dicom(words, RLELossless)
+        data = data.replace(b"\x28\x00\x01\x01US\x02\x00\x10\x00", b"\x28\x00\x01\x01US\x02\x00\x0c\x00")
+        data = data.replace(b"\x28\x00\x02\x01US\x02\x00\x0f\x00", b"\x28\x00\x02\x01US\x02\x00" + bytes([high, 0]))
+        assert np.array_equal(pixels_of(data), PLAIN)
