@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from service.commands.options import Bundle, OperatingPoint
+from service.film.limits import DecodeLimits
 
 
 def score(
@@ -16,9 +17,7 @@ def score(
     bundle: Bundle = None,
     operating_point: OperatingPoint = "balanced",
     processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Films judged at once. Default: the CPUs.")] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Largest film that is decoded. Default: that of the service.")
-    ] = None,
+    max_pixels: Annotated[int, typer.Option(metavar="N", min=1, help="Largest film, in pixels.")] = DecodeLimits().max_pixels,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
     """Judge every film below a folder and write one row for each. For research use only.
@@ -29,7 +28,6 @@ def score(
 
     Example: cxr score /data/archive --out predictions.csv
     """
-    from service.film.limits import DecodeLimits
     from service.process.cpus import usable_cpus
     from service.score.run import ScoreRun, score_films
 
@@ -41,7 +39,7 @@ def score(
         bundle=bundle,
         operating_point=operating_point,
         processes=processes or usable_cpus(),
-        max_pixels=max_pixels or DecodeLimits().max_pixels,
+        max_pixels=max_pixels,
         overwrite=overwrite,
     )
     try:
