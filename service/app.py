@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -54,7 +53,7 @@ from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_o
 from service.model.errors import BundleError
 from service.model.grad_cam import GradCam
 from service.model.manifest import ModelManifest
-from service.pipeline import Pipeline, ServedPrediction
+from service.pipeline import Pipeline, ServedPrediction, silence_decoding_libraries
 from service.process import supervision as start
 from service.process.listening import check_options
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
@@ -80,7 +79,7 @@ class ChestXray:
     def __init__(self) -> None:
         start.end_with_supervisor()
         self.settings = read_settings(os.environ)
-        _silence_decoders()
+        silence_decoding_libraries()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
         self._pool = WorkerPool(self.settings.threads, self.settings.queue_limit, QUEUE_DEPTH.set)
@@ -281,14 +280,6 @@ def _run_check() -> None:
         raise SettingsError(checked.stderr.strip())
     for line in checked.stderr.splitlines():
         logger.warning("%s", line)
-
-
-def _silence_decoders() -> None:
-    """Drop what the decoding libraries say of a film: it repeats text of the file, whose line breaks would forge log lines."""
-    for library in ("PIL", "pydicom"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-        # Shown once and remembered for good is the default: every new text would also take memory for ever.
-        warnings.filterwarnings("ignore", module=rf"{library}\.")
 
 
 def _value(result: T | BaseException) -> T:

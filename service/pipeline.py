@@ -1,9 +1,11 @@
 """A model under the limits of the service: deadlines, the sandbox for costly films, metrics and drift counts. Knows no HTTP."""
 
 import logging
+import warnings
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
+from typing import Any
 
 from service.drift import DriftCounter
 from service.errors import OutOfTime
@@ -27,6 +29,10 @@ class ServedPrediction(Prediction):
     """
 
     prediction_id: str
+
+    def members(self) -> dict[str, Any]:
+        """See `Prediction.members`."""
+        return {"prediction_id": self.prediction_id, **super().members()}
 
 
 class Pipeline:
@@ -89,6 +95,14 @@ class Pipeline:
             if opened.is_costly and self._sandbox is not None:
                 return self._sandbox.decode(data, decode_side_px, deadline)
             return opened.decode(decode_side_px)
+
+
+def silence_decoding_libraries() -> None:
+    """Drop what Pillow and pydicom log and warn of. They quote text of the file, whose line breaks would forge log lines."""
+    for library in ("PIL", "pydicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+        # By default Python remembers every text that it warned with, so that each new one would take memory for ever.
+        warnings.filterwarnings("ignore", module=rf"{library}\.")
 
 
 def _served(prediction: Prediction) -> ServedPrediction:

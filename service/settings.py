@@ -53,18 +53,13 @@ class Settings(BaseSettings):
         default_factory=usable_cpus,
         ge=1,
         le=256,
-        description="Films judged at the same time. By default the number of usable CPUs; a container's CPU quota counts.",
+        description="Films judged at once. Default: the usable CPUs, within a container's quota.",
     )
     ort_threads_per_session: int = Field(
-        default=1,
-        ge=1,
-        le=256,
-        description="Threads within one model run. 1 suits a server: films judged at the same time take one core each.",
+        default=1, ge=1, le=256, description="Threads within one model run. With 1, films judged at once take one core each."
     )
     queue_limit: int = Field(
-        default=64,
-        ge=10,
-        description="Films that may wait for a thread; the next film is refused with 503. At least 10, the films of one batch.",
+        default=64, ge=10, description="Films that may wait; the next is refused with 503. At least 10, a whole batch."
     )
     timeout_seconds: float = Field(
         default=60.0,
@@ -81,25 +76,18 @@ class Settings(BaseSettings):
         "send requests into connections that are just being closed.",
     )
     head_timeout_seconds: int = Field(
-        default=30,
-        ge=1,
-        description="Seconds within which a request's head must arrive; then the connection is closed.",
+        default=30, ge=1, description="Seconds within which a request's head must arrive; then the connection is closed."
     )
     max_upload_bytes: int = Field(
-        default=40 * _MEBIBYTE,
-        ge=1,
-        description="Largest body of a request with one film, in bytes; a larger one is refused with 413. Default: 40 MiB.",
+        default=40 * _MEBIBYTE, ge=1, description="Largest body with one film, in bytes; a larger one is refused with 413."
     )
     max_batch_bytes: int = Field(
-        default=100 * _MEBIBYTE,
-        ge=1,
-        description="Largest body of a batch request, in bytes; a larger one is refused with 413. Default: 100 MiB.",
+        default=100 * _MEBIBYTE, ge=1, description="Largest body with a batch, in bytes; a larger one is refused with 413."
     )
     max_pixels: int = Field(
         default=DecodeLimits().max_pixels,
         ge=1,
-        description="Largest film, in pixels, checked before it is decoded; a larger one is refused with 413. The default "
-        "admits a 14 x 17 inch plate at a pitch of 0.05 mm.",
+        description="Largest film, in pixels; a larger one is refused with 413, before it is decoded.",
     )
     max_held_bytes: int = Field(
         default=400 * _MEBIBYTE,
@@ -108,13 +96,10 @@ class Settings(BaseSettings):
         "refused with 503. At least `CXR_MAX_UPLOAD_BYTES` and `CXR_MAX_BATCH_BYTES`. Default: 400 MiB.",
     )
     explain_preload: bool = Field(
-        default=False,
-        description="Whether to load PyTorch in the background at start. By default the first explanation loads it, and waits "
-        "some seconds.",
+        default=False, description="Whether to load PyTorch at start. By default the first explanation loads it, some seconds."
     )
     environment: Literal["development", "production"] = Field(
-        default="development",
-        description="`production` refuses to start without access control.",
+        default="development", description="`production` refuses to start without access control."
     )
     auth: Literal["none", "keys", "tokens", "keys_and_tokens"] = Field(
         default="none",
@@ -122,8 +107,7 @@ class Settings(BaseSettings):
         "(`keys_and_tokens`), or nothing (`none`).",
     )
     jwks: str | None = Field(
-        default=None,
-        description="File or https URL of the token issuer's JSON Web Key Set. Required for tokens.",
+        default=None, description="File or https URL of the token issuer's JSON Web Key Set. Required for tokens."
     )
     token_issuer: str | None = Field(
         default=None, description="Issuer that a token must name in its claim `iss`. Required for tokens."
@@ -143,23 +127,22 @@ class Settings(BaseSettings):
     )
     rate_limit_storage: str = Field(
         default="memory://",
-        description="Where requests are counted: `memory://` counts for this process alone, `redis://host:6379/0` for all that "
-        "share the Redis server.",
+        description="Where requests are counted: `memory://`, or a Redis server that several processes share "
+        "(`redis://host:6379/0`).",
     )
     allowed_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
         default=(),
-        description="Networks that may call, as CIDR blocks separated by commas. By default all. Health probes are always "
-        "answered.",
+        description="Networks that may call, as CIDR blocks separated by commas. Default: all. Probes are always answered.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         default=(),
         description="Networks of proxies whose `X-Forwarded-For` header is believed, as CIDR blocks separated by commas. "
-        "By default none.",
+        "Default: none.",
     )
     cors_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], NoDecode] = Field(
         default=(),
         description="Origins whose web pages may call, such as `https://viewer.example`, separated by commas; `*` allows all. "
-        "By default none.",
+        "Default: none.",
     )
     database_url: str = Field(
         default=f"sqlite:///{DEFAULT_DATABASE}",

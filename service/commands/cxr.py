@@ -15,6 +15,8 @@ from service.commands.faults import describe_fault
 PANELS: dict[str, dict[str, str]] = {
     "Judge films": {
         "serve": "service.commands.serve",
+        "predict": "service.commands.predict",
+        "score": "service.commands.score",
     },
     "Run the service": {
         "check": "service.commands.check",

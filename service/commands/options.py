@@ -22,3 +22,6 @@ def _time(meaning: str) -> Any:
 
 Since = Annotated[datetime | None, _time("From this time on")]
 Until = Annotated[datetime | None, _time("Before this time")]
+
+Bundle = Annotated[str | None, typer.Option(metavar="FOLDER", help="Bundle to use. Default: the release that is served.")]
+OperatingPoint = Annotated[str, typer.Option(metavar="NAME", help="Decision rule of the bundle.")]

@@ -2,7 +2,7 @@
 
 import base64
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -129,7 +129,11 @@ class BatchAnswer(ModelFacts, RequestFacts):
 
 def prediction_answer(prediction: ServedPrediction, model_version: str) -> PredictionAnswer:
     """Domain -> wire."""
-    return PredictionAnswer(request_id=current_request_id(), model_version=model_version, **_film_members(prediction))
+    return PredictionAnswer(
+        request_id=current_request_id(),
+        model_version=model_version,
+        **prediction.members(),
+    )
 
 
 def explain_answer(prediction: ServedPrediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
@@ -143,7 +147,10 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation, model
         film_png=None if explanation.film_png is None else _base64(explanation.film_png),
     )
     return ExplainAnswer(
-        request_id=current_request_id(), model_version=model_version, explanation=facts, **_film_members(prediction)
+        request_id=current_request_id(),
+        model_version=model_version,
+        explanation=facts,
+        **prediction.members(),
     )
 
 
@@ -152,7 +159,7 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
         if isinstance(result, ChestXrayError)
-        else BatchPrediction(index=index, **_film_members(result))
+        else BatchPrediction(index=index, **result.members())
         for index, result in enumerate(results)
     )
     return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
@@ -179,32 +186,9 @@ def prediction_record(prediction: ServedPrediction, model_version: str, endpoint
         operating_point=prediction.operating_point,
         prediction_set=prediction.prediction_set,
         review_reasons=prediction.review_reasons,
-        inference_time_ms=_inference_time_ms(prediction),
+        inference_time_ms=prediction.inference_time_ms,
     )
 
 
 def _base64(picture: bytes) -> str:
     return base64.b64encode(picture).decode("ascii")
-
-
-def _inference_time_ms(prediction: ServedPrediction) -> float:
-    return round(prediction.inference_seconds * 1000, 2)
-
-
-def _film_members(prediction: ServedPrediction) -> dict[str, Any]:
-    return {
-        "prediction_id": prediction.prediction_id,
-        "prediction": prediction.finding,
-        "confidence": prediction.confidence,
-        "probabilities": prediction.probabilities,
-        "operating_point": prediction.operating_point,
-        "prediction_set": prediction.prediction_set,
-        "review": Review(required=prediction.review_required, reasons=prediction.review_reasons),
-        "image": ImageFacts(
-            format=prediction.format,
-            width_px=prediction.width_px,
-            height_px=prediction.height_px,
-            orientation=prediction.orientation,
-        ),
-        "inference_time_ms": _inference_time_ms(prediction),
-    }

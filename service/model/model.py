@@ -9,6 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,25 @@ class Prediction(Decision):
     inference_seconds: float
     observed: Observed
     embedding: npt.NDArray[np.float32] | None = field(repr=False, compare=False)
+
+    @property
+    def inference_time_ms(self) -> float:
+        """Time of the model run alone, in milliseconds, to two decimals."""
+        return round(self.inference_seconds * 1000, 2)
+
+    def members(self) -> dict[str, Any]:
+        """The members of a JSON object with the answer, as /predict gives them."""
+        image = ("format", "width_px", "height_px", "orientation")
+        return {
+            "prediction": self.finding,
+            "confidence": self.confidence,
+            "probabilities": self.probabilities,
+            "operating_point": self.operating_point,
+            "prediction_set": self.prediction_set,
+            "review": {"required": self.review_required, "reasons": self.review_reasons},
+            "image": {name: getattr(self, name) for name in image},
+            "inference_time_ms": self.inference_time_ms,
+        }
 
 
 @dataclass(frozen=True)
@@ -209,7 +229,7 @@ def load_model(bundle: str | os.PathLike[str] | None = None) -> Model:
 
     bundle: a bundle folder, or a tag of BentoML's model store such as "chest-xray:1.2.0". By default the release that the
         service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
-        one cannot be trusted, an older one is loaded, with a warning in the log. The environment variable CXR_BUNDLE is a
+        one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is a
         setting of the service, and not read here.
 
     Raises BundleError if the bundle cannot be trusted.
@@ -220,5 +240,5 @@ def load_model(bundle: str | os.PathLike[str] | None = None) -> Model:
     if model is None:
         raise faults[0]
     for fault in faults:
-        logger.warning("%s Using %s %s instead.", fault, model.manifest.name, model.manifest.version)
+        logger.error("%s Using %s %s instead.", fault, model.manifest.name, model.manifest.version)
     return model

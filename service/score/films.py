@@ -1,10 +1,10 @@
-"""Which files lie below a folder, and which of them are called pictures."""
+"""Finds the files below a folder, and tells by the name which should be pictures."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# In lower case: of the formats that are read, and of other pictures, whose rows say that they are not.
+# Of formats that are read, and of other pictures, whose rows state that they are not read.
 PICTURE_SUFFIXES = frozenset(
     {
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".dcm", ".dicom", ".dic",
@@ -14,16 +14,17 @@ PICTURE_SUFFIXES = frozenset(
 
 
 def is_called_a_picture(path: str) -> bool:
-    """By the end of its name; DICOM files often have none, and are told by what is in them."""
+    """Whether the name ends as a picture's does. DICOM files often have no suffix; their content tells."""
     return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
 def find_files(folder: Path, on_fault: Callable[[OSError], None]) -> Iterator[str]:
-    """Paths of files relative to the folder, with / between parts, in the order of their parts; hidden ones left out.
+    """Yield the paths of all files relative to the folder, with / between parts, sorted by their parts; no hidden files.
 
-    What has a picture's name is there even if it is no regular file, or a link that leads nowhere. Links to folders are not
-    followed: they may lead in circles, or out of the archive. on_fault: is told of a folder that cannot be read, whose films
-    are then missing.
+    Something with a picture's name is listed even if it is no regular file or a broken link. Links to folders are not followed:
+    they may lead in circles, or out of the archive.
+
+    on_fault: called for each folder that cannot be read, whose films are then missing.
     """
     try:
         with os.scandir(folder) as entries:
@@ -42,5 +43,5 @@ def find_files(folder: Path, on_fault: Callable[[OSError], None]) -> Iterator[st
 def _holds(of_entry: Callable[[], bool]) -> bool:
     try:
         return of_entry()
-    except OSError:  # a link to itself, or through a folder that may not be read
+    except OSError:  # a link to itself, or through a folder that this user may not read
         return False

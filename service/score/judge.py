@@ -1,12 +1,10 @@
-"""Judges film after film in a process of its own."""
+"""Runs in each process of the pool: judges one film after another."""
 
-import logging
 import multiprocessing
 import os
 import stat
 import threading
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +14,12 @@ from service.errors import DecoderFailed, UploadTooLarge
 from service.film.errors import ChestXrayError, UnreadableImage, UnsupportedFormat
 from service.film.limits import DecodeLimits
 from service.model import load_model
-from service.pipeline import Pipeline
+from service.pipeline import Pipeline, silence_decoding_libraries
 from service.sandbox.decoder import SandboxedDecoder
 from service.score.films import is_called_a_picture
 from service.score.rows import Row, refusal_row, row_of
 
-# A plate of 64 million pixels in JPEG 2000 takes some seconds; nothing that can be read takes a minute.
+# A film of 64 million pixels in JPEG 2000 takes some seconds; nothing that can be read takes a minute.
 FILM_SECONDS = 60.0
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
@@ -29,7 +27,14 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done with every film. every_file: whether a file that is no picture has a row, whatever its name."""
+    """How films are judged.
+
+    folder: that film paths are relative to.
+    bundle: folder of the bundle.
+    operating_point: decision rule, by its name in the bundle.
+    max_pixels: largest film that is decoded.
+    every_file: whether even a file that has no picture's name and is no picture gets a row.
+    """
 
     folder: Path
     bundle: Path
@@ -38,26 +43,24 @@ class Task:
     every_file: bool = False
 
 
-# Of a worker process: what `prepare` made.
+# Made by `prepare`, in each process of the pool.
 _ready: tuple[Task, Pipeline] | None = None
 
 
 def prepare(task: Task) -> None:
     """Make this process ready to judge."""
-    global _ready  # noqa: PLW0603 (a worker process belongs to one task)
+    global _ready  # noqa: PLW0603 (a process belongs to one task)
     _end_with_parent()
     cv2.setNumThreads(1)
-    for library in ("PIL", "pydicom"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-        warnings.filterwarnings("ignore", module=rf"{library}\.")
+    silence_decoding_libraries()
     limits = DecodeLimits(max_pixels=task.max_pixels)
     _ready = task, Pipeline(load_model(task.bundle), limits, SandboxedDecoder(limits))
 
 
 def judge(path: str) -> Row | None:
-    """The film's row; None for a file that is no picture, and not called one.
+    """The film's row; None for a file that is no picture and has no picture's name.
 
-    Raises DecoderFailed: what is missing on this machine is no fault of any film.
+    Raises DecoderFailed if this machine cannot decode, which is no fault of the film.
     """
     if _ready is None:
         raise RuntimeError("prepare was not called")
@@ -81,7 +84,7 @@ def judge(path: str) -> Row | None:
 def _read(path: Path) -> bytes:
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for whoever writes
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for its writer
             raise UnreadableImage("The file is no regular file.")
         if found.st_size > MAX_FILE_BYTES:
             raise UploadTooLarge(f"The file is longer than {MAX_FILE_BYTES} bytes.")
@@ -91,7 +94,7 @@ def _read(path: Path) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """However it ended: a process that was killed cannot end its workers."""
+    """End this process when the parent ends, however that ended: a parent that is killed cannot end its children."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

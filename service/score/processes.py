@@ -1,4 +1,4 @@
-"""Films through several processes, their rows in the order of the films."""
+"""Judges films in several processes; their rows come in the order of the films."""
 
 import multiprocessing
 import signal
@@ -6,84 +6,90 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
 
 from service.film.errors import UnreadableImage
 from service.score.judge import Task, judge, prepare
 from service.score.rows import Row, refusal_row
 
-# Films on their way for each process: enough that none waits, few enough that memory stays bounded.
+# Films submitted ahead for each process: enough that no process waits, few enough that memory stays bounded.
 _AHEAD = 4
 
 
-class Workers:
-    """processes: of their own, so that a film that crashes one takes no other with it."""
+class Processes:
+    """A pool of processes for one task. A film that crashes its process takes no other film with it.
 
-    def __init__(self, task: Task, processes: int, model_version: str) -> None:
+    task: what each process does.
+    count: processes in the pool.
+    model_version: for the rows of films that crash a process.
+    """
+
+    def __init__(self, task: Task, count: int, model_version: str) -> None:
         self._task = task
-        self._processes = processes
+        self._count = count
         self._version = model_version
-        self._pool = self._start(processes)
+        self._pool = self._start(count)
 
-    def rows(self, paths: Iterable[str]) -> Iterator[tuple[str, Row | None]]:
-        """Path and row of each film, in the order of the paths."""
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        """Drop the films that wait; after Ctrl-C also end the processes at once, whatever they judge."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if kind is KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()
+
+    def rows(self, paths: Iterable[str]) -> Iterator[Row | None]:
+        """What `judge` returns for each film."""
         waiting: deque[tuple[str, Future[Row | None]]] = deque()
         for path in paths:
             waiting.append((path, self._submit(path)))
-            if len(waiting) >= _AHEAD * self._processes:
+            if len(waiting) >= _AHEAD * self._count:
                 yield self._first(waiting)
         while waiting:
             yield self._first(waiting)
 
-    def close(self) -> None:
-        """Let go of what waits."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def end(self) -> None:
-        """At once, whatever is being judged."""
-        self.close()
-        for process in multiprocessing.active_children():
-            process.terminate()
-
     def _submit(self, path: str) -> "Future[Row | None]":
         try:
             return _submit(self._pool, path)
-        except BrokenProcessPool as broken:  # of a film before: told when it is this one's turn
+        except BrokenProcessPool as broken:  # an earlier film broke it; `_first` handles that when this film's turn comes
             future: Future[Row | None] = Future()
             future.set_exception(broken)
             return future
 
-    def _first(self, waiting: deque[tuple[str, "Future[Row | None]"]]) -> tuple[str, Row | None]:
+    def _first(self, waiting: deque[tuple[str, "Future[Row | None]"]]) -> Row | None:
         path, future = waiting.popleft()
         try:
-            return path, future.result()
+            return future.result()
         except BrokenProcessPool:
-            return path, self._alone(path, waiting)
+            return self._retry(path, waiting)
 
-    def _alone(self, path: str, waiting: deque[tuple[str, "Future[Row | None]"]]) -> Row | None:
-        """A process died, nobody knows of which film: this one is tried by itself, and the others are begun anew."""
-        self.close()
+    def _retry(self, path: str, waiting: deque[tuple[str, "Future[Row | None]"]]) -> Row | None:
+        """A process died, and any film in work may be the cause: judge this one alone, then submit the others again."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         with self._start(1) as alone:
             try:
                 row = _submit(alone, path).result()
             except BrokenProcessPool:
                 error = UnreadableImage("The film's file breaks the program that judges it.")
                 row = refusal_row(path, b"", error, self._version)
-        self._pool = self._start(self._processes)
+        self._pool = self._start(self._count)
         for _ in range(len(waiting)):
             other, _broken = waiting.popleft()
             waiting.append((other, self._submit(other)))
         return row
 
-    def _start(self, processes: int) -> ProcessPoolExecutor:
+    def _start(self, count: int) -> ProcessPoolExecutor:
         # Not forked: threads of ONNX Runtime and OpenCV do not survive that.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(processes, mp_context=context, initializer=prepare, initargs=(self._task,))
+        return ProcessPoolExecutor(count, mp_context=context, initializer=prepare, initargs=(self._task,))
 
 
 def _submit(pool: ProcessPoolExecutor, path: str) -> "Future[Row | None]":
-    """As the pool's own. A process that it starts for this inherits that Ctrl-C, which is meant for us, is not heard."""
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Submit with SIGINT blocked: a process that the pool starts now inherits that, and leaves Ctrl-C to this process."""
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(judge, path)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)

@@ -1,4 +1,4 @@
-"""One row of the result for each film."""
+"""The columns of the table, and the row of each film."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -16,7 +16,7 @@ COLUMNS = (
 
 Row = Mapping[str, str]
 
-# A spreadsheet takes text that begins with one of these for a formula.
+# Spreadsheets read text that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -36,12 +36,12 @@ def row_of(path: str, prediction: Prediction) -> Row:
         "review_required": str(prediction.review_required).lower(),
         "review_reasons": ";".join(prediction.review_reasons),
         "model_version": prediction.model_version,
-        "inference_time_ms": f"{1000 * prediction.inference_seconds:.2f}",
+        "inference_time_ms": f"{prediction.inference_time_ms:.2f}",
     }
 
 
 def refusal_row(path: str, data: bytes, error: ChestXrayError, model_version: str) -> Row:
-    """Of a film that was refused. data: its bytes, empty if they could not be had."""
+    """Row of a film that was refused. data: its bytes, empty if they could not be read."""
     return {
         "path": _safe(path),
         "image_sha256": sha256(data).hexdigest() if data else "",
@@ -52,5 +52,5 @@ def refusal_row(path: str, data: bytes, error: ChestXrayError, model_version: st
 
 
 def _safe(path: str) -> str:
-    """The same path, spelled so that no spreadsheet computes it."""
+    """The same path, spelled so that no spreadsheet reads it as a formula."""
     return f"./{path}" if path.startswith(_FORMULA_STARTS) else path

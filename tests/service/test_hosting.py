@@ -9,21 +9,13 @@ import pytest
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.hosting import ModelHost
 from service.model.errors import BundleNotFound, GoldenMismatch
-from service.model.manifest import HEAD_NAME, MANIFEST_NAME
+from service.model.manifest import HEAD_NAME
 from service.model.releases import FORMER_STATE_NAME, STATE_NAME, candidates
 from service.settings import Settings
 from tests.support.encoded_films import encode, film
+from tests.support.manifests import copy_bundle
 
 PNG = encode(film(256), "PNG")
-
-
-def release(models, bundle_path, version):
-    """A copy of the bundle under another version."""
-    path = models / f"chest-xray-{version}"
-    shutil.copytree(bundle_path, path)
-    manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
-    (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version}), "utf-8")
-    return path
 
 
 def spoil(path):
@@ -33,7 +25,7 @@ def spoil(path):
 @pytest.fixture
 def models(tmp_path, bundle_path):
     for version in ("1.0.0", "1.1.0"):
-        release(tmp_path, bundle_path, version)
+        copy_bundle(bundle_path, tmp_path, version)
     return tmp_path
 
 
@@ -101,7 +93,7 @@ def test_a_host_without_a_model_serves_after_a_reload_that_finds_one(models, bun
     spoil(models / "chest-xray-1.0.0")
     hosted = host(models, "1.0.0")
     shutil.rmtree(models / "chest-xray-1.0.0")
-    release(models, bundle_path, "1.0.0")
+    copy_bundle(bundle_path, models, "1.0.0")
     assert hosted.reload().outcome == "swapped"
     assert hosted.health() == {"status": "ok", "model_version": "1.0.0", "fallback_in_use": False}
 
@@ -206,7 +198,7 @@ def test_a_choice_that_cannot_be_is_named(models, text):
 @pytest.fixture
 def chosen(models, bundle_path, monkeypatch):
     """A host that serves 1.1.0, the registry's choice, with 1.0.0 before it; and a way to choose again."""
-    release(models, bundle_path, "1.2.0")
+    copy_bundle(bundle_path, models, "1.2.0")
     monkeypatch.setattr("service.hosting.candidates", lambda setting: candidates(setting, models))
     choose(models, "chest-xray-1.1.0", "chest-xray-1.0.0")
     return ModelHost(Settings())

@@ -1,6 +1,7 @@
 """A manifest and a bundle of dummy files, for tests that need no model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ def manifest_members(**changes: Any) -> dict[str, Any]:
 
 def make_manifest(**changes: Any) -> ModelManifest:
     return ModelManifest.model_validate(manifest_members(**changes))
+
+
+def copy_bundle(bundle_path: Path, models: Path, version: str) -> Path:
+    """A copy of a bundle under another version, in the folder `models`."""
+    path = models / f"chest-xray-{version}"
+    shutil.copytree(bundle_path, path)
+    manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version}), "utf-8")
+    return path
 
 
 def write_bundle(path: Path, **changes: Any) -> Path:

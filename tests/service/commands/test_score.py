@@ -65,7 +65,18 @@ def archive(tmp_path_factory):
 
 
 def command(archive, out, bundle, *options):
-    return [sys.executable, "-m", "service.commands.score", str(archive), "--out", str(out), "--bundle", str(bundle), *options]
+    return [
+        sys.executable,
+        "-m",
+        "service.commands.cxr",
+        "score",
+        str(archive),
+        "--out",
+        str(out),
+        "--bundle",
+        str(bundle),
+        *options,
+    ]
 
 
 def score(archive, out, bundle, *options, **environment):
@@ -347,9 +358,9 @@ def test_a_film_that_ends_its_process_is_refused_and_the_others_are_judged(archi
 
     monkeypatch.setattr(module, "judge", end_on_007)
     task = Task(archive, bundle_path, "balanced", 64_000_000)
-    workers = module.Workers(task, 2, "1.0.0")
-    rows = dict(workers.rows([f"many/{number:03d}.png" for number in range(4, 32)]))
-    workers.close()
+    paths = [f"many/{number:03d}.png" for number in range(4, 32)]
+    with module.Processes(task, 2, "1.0.0") as processes:
+        rows = dict(zip(paths, processes.rows(paths), strict=True))
     assert rows["many/007.png"]["error"] == "unreadable-image"
     assert [row["prediction"] != "" for path, row in rows.items() if path != "many/007.png"] == [True] * 27
 

@@ -1,4 +1,4 @@
-"""The file with the rows: grown row by row beside its place, and put there when it is whole."""
+"""The table that a run writes. It grows row by row in a file beside it, which a later run can continue."""
 
 import csv
 import json
@@ -11,15 +11,19 @@ from typing import Any
 from service.errors import SettingsError
 from service.score.rows import COLUMNS, Row
 
-# Names of files are bytes, and need not be UTF-8: these come back as they were, and are spelled out in the table.
+# File names are bytes that need not be UTF-8: kept as they are in the unfinished file, spelled out in the finished table.
 _ANY_NAME = "surrogateescape"
 _SPELLED_OUT = "backslashreplace"
 
 
-class Result:
-    """out: .csv or .parquet. settings: what the rows depend on; a run goes on only with rows of the same ones.
+class Table:
+    """Rows of one run.
 
-    Raises SettingsError if the file exists, or if unfinished rows are of other settings.
+    out: file of the finished table, .csv or .parquet.
+    settings: what the rows depend on; only an unfinished table of the same settings is continued.
+    overwrite: whether `out` may exist.
+
+    Raises SettingsError if the file exists, or if the unfinished table is of other settings.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, str], overwrite: bool) -> None:
@@ -44,27 +48,27 @@ class Result:
         self._stream = self._partial.open("a", newline="", encoding="utf-8", errors=_ANY_NAME)
         self._writer = csv.DictWriter(self._stream, COLUMNS, restval="")
 
-    def __enter__(self) -> "Result":
+    def __enter__(self) -> "Table":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         self._stream.close()
 
     def rows(self) -> Iterator[Row]:
-        """Those written so far."""
+        """The rows written so far."""
         with self._partial.open(newline="", encoding="utf-8", errors=_ANY_NAME) as stream:
             yield from csv.DictReader(stream, COLUMNS)
 
     def add(self, row: Row) -> None:
-        """Append a row; it survives the end of this process."""
+        """Append a row; it survives if this process is killed."""
         self._writer.writerow(row)
         self._stream.flush()
 
     def finish(self) -> None:
-        """Put the file in its place."""
+        """Write the finished table, and remove the unfinished one."""
         self._stream.close()
         whole = self._out.with_name(f".{self._out.name}.whole")
-        # Films that came between two runs were judged last.
+        # Sorted, since films that were added between two runs were judged last.
         rows = sorted(self.rows(), key=lambda row: row["path"].removeprefix("./").split("/"))
         if self._out.suffix == ".parquet":
             _write_parquet(whole, rows)
@@ -80,7 +84,7 @@ class Result:
         self._note.unlink()
 
     def _drop_torn_line(self) -> None:
-        """Of a process that was killed while it wrote."""
+        """Drop the incomplete last line of a process that was killed while it wrote."""
         with self._partial.open("r+b") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - 65_536))
             start, tail = stream.tell(), stream.read()
