@@ -10,8 +10,8 @@ import pytest
 from pydicom import uid
 
 from service.film.preprocessing import decode, to_model_input
-from service.model.findings import FINDINGS
 from service.model.bundle import ModelBundle
+from service.model.findings import FINDINGS
 from service.model.predictor import Predictor
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import dicom_file, encode, film, png_claiming
