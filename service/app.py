@@ -33,7 +33,7 @@ from service.http.problems import STATUS_OF
 from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS
 from service.model.errors import BundleError
 from service.process.listening import check_options
-from service.process.supervision import end_with_supervisor, make_folder
+from service.process.supervision import end_with_supervisor, make_metrics_folder
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class ChestXray:
         try:
             check_options()
             _run_check()
-            make_folder()
+            make_metrics_folder()
         except (SettingsError, OSError) as fault:
             raise BentoMLConfigException(str(fault)) from fault  # BentoML's command line prints this one without a traceback
 
