@@ -16,31 +16,30 @@ from service.errors import IssuerUnavailable, SettingsError
 
 logger = logging.getLogger(__name__)
 
-# Signatures of public keys only: with a shared secret among them, the public key itself would pass for one (RFC 8725, 3.1).
+# Asymmetric signatures only: with HMAC among them, a public key would be accepted as the shared secret (RFC 8725, 3.1).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 MAX_KEY_SET_BYTES = 1024 * 1024
 
-# A key set is read again after an hour, or when a token names a key that it lacks, but then not for every such token.
+# The key set is read again after this time, or when a token names an unknown key.
 REFRESH_SECONDS = 3600.0
+# Shortest time between two attempts; shorter while there are no keys at all, and so no caller can be authenticated.
 RETRY_SECONDS = 10.0
-# An issuer that is away does not lock everybody out at once.
+FIRST_RETRY_SECONDS = 2.0
+# While the issuer cannot be reached, the known keys stay valid for this long.
 USABLE_SECONDS = 24 * 3600.0
 _FETCH_SECONDS = 5.0
-# While there are no keys at all, nobody comes in.
-FIRST_RETRY_SECONDS = 2.0
 
-# More keys than issuers publish at once; each costs a tenth of a millisecond, whoever sends the token.
+# Issuers publish fewer keys at once. Trying one takes a tenth of a millisecond, and everybody may send tokens.
 MAX_CANDIDATES = 16
 
-_ISSUER_AWAY = "The keys of the token issuer cannot be read at this moment, so that no new token can be checked; try again."
+_ISSUER_AWAY = "The keys of the token issuer cannot be read now, so new tokens cannot be verified; try again."
 
 
 class KeySet:
-    """The issuer's public keys, read when they are needed. source: a file, or an https URL (http on loopback).
+    """The issuer's public keys, read when they are needed. Thread-safe; methods may query the issuer, and block.
 
-    Raises SettingsError if the source is neither; a file is read at once, so that a wrong one is noticed at the start. May be
-    used by several threads; its methods may ask the issuer, and block.
+    source: a file, which is read at once, or an https URL (http on loopback). Raises SettingsError if it is neither.
     """
 
     def __init__(self, source: str) -> None:
@@ -60,7 +59,7 @@ class KeySet:
                 raise SettingsError(f"CXR_JWKS is {source}, {_why_unreadable(fault)}.") from fault
 
     def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
-        """The keys that may have signed a token of that key identifier, MAX_CANDIDATES at most; none if there are none.
+        """The keys that may have signed a token with this key identifier, at most MAX_CANDIDATES.
 
         Raises IssuerUnavailable if no key set was read within USABLE_SECONDS.
         """
@@ -68,15 +67,15 @@ class KeySet:
             self._refresh_if_due(waiting=not self._is_usable())
         if not self._is_usable():
             raise IssuerUnavailable(_ISSUER_AWAY)
-        # An identifier is optional on either side (RFC 7515, 4.1.4; RFC 7517, 4.5), and need not be unique in a set.
+        # Identifiers are optional in tokens and keys (RFC 7515, 4.1.4; RFC 7517, 4.5), and need not be unique.
         found = [key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id)]
         found.sort(key=lambda key: key.key_id != key_id)
         return tuple(found[:MAX_CANDIDATES])
 
     def newer_candidates(self, key_id: str | None, tried: tuple[jwt.PyJWK, ...]) -> tuple[jwt.PyJWK, ...]:
-        """Those of a key set that was read after `tried` did not fit: the issuer may have changed its keys.
+        """The candidates after another look at the key set, which may have changed; none if they equal `tried`.
 
-        Raises IssuerUnavailable if a key of that identifier is not known, and the issuer, who may publish it, cannot be asked.
+        Raises IssuerUnavailable if no key with this identifier is known, and the issuer cannot be reached.
         """
         self._refresh_if_due(waiting=True)
         if self._is_away and not any(key.key_id == key_id for key in tried):
@@ -88,9 +87,9 @@ class KeySet:
         return monotonic() - self._read_at <= USABLE_SECONDS
 
     def _refresh_if_due(self, waiting: bool) -> None:
-        """Ask the issuer, unless it was asked a moment ago; a fault is logged, and what was read before goes on.
+        """Read the key set, unless that was tried a moment ago. After a fault, which is logged, the known keys stay.
 
-        waiting: for what another thread is asking just now; else this one goes on with what is known.
+        waiting: whether to wait for another thread that is reading it.
         """
         if not self._reading.acquire(blocking=waiting):
             return
@@ -99,7 +98,7 @@ class KeySet:
                 self._refresh()
         except (OSError, ValueError, HTTPException) as fault:
             self._is_away = True
-            logger.warning("The token issuer's keys cannot be read: %r", fault)
+            logger.warning("The keys of the token issuer cannot be read: %r", fault)
         finally:
             self._reading.release()
 
@@ -108,7 +107,7 @@ class KeySet:
             text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()[:MAX_KEY_SET_BYTES]
             self._keys = _public_keys(text)
         finally:
-            self._tried_at = monotonic()  # at its end: who waited for an attempt that failed does not begin another
+            self._tried_at = monotonic()  # at the end, so that threads that waited for a failed attempt do not start another
         self._read_at, self._is_away = monotonic(), False
 
 
@@ -123,7 +122,7 @@ def _is_trustworthy(url: str) -> bool:
 
 
 def _public_keys(text: bytes) -> tuple[jwt.PyJWK, ...]:
-    """Those of a key set that may sign a token. Raises ValueError if there are none."""
+    """The usable keys of a key set. Raises ValueError if there are none."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as fault:
@@ -137,12 +136,12 @@ def _public_keys(text: bytes) -> tuple[jwt.PyJWK, ...]:
 
 
 def _public_key(entry: Any) -> jwt.PyJWK | None:
-    """None if it is not one that we read; there may be others beside it that we do."""
+    """One key of a key set; None if it is of a kind that is not supported."""
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str | None):
         return None
     try:
         key = jwt.PyJWK(entry)
-    except Exception:  # a set is others' data, and the library raises whatever its parts do
+    except Exception:  # foreign data, for which the library raises errors of many kinds
         return None
     return key if key.algorithm_name in ALGORITHMS else None
 
@@ -154,7 +153,7 @@ def _why_unreadable(fault: Exception) -> str:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """An issuer's keys come from the address that the operator named, and from no other."""
+    """Keys must come from the address that the operator set."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""OAuth 2.0 bearer tokens: JSON Web Tokens (RFC 7519) of one issuer, checked against its key set (RFC 7517)."""
+"""OAuth 2.0 bearer tokens: JSON Web Tokens (RFC 7519) of one issuer, verified with its key set."""
 
 import hashlib
 import threading
@@ -15,15 +15,15 @@ from service.access.key_set import KeySet
 from service.access.roles import Role
 from service.errors import AccessDenied, NotAuthenticated
 
-# Clocks differ.
+# For clocks that differ.
 LEEWAY_SECONDS = 30
 MAX_TOKEN_BYTES = 16 * 1024
 
-# A signature takes a tenth of a millisecond to check; a token that was good stays so for a moment.
+# Checking a signature takes a tenth of a millisecond, so valid tokens are cached.
 _CACHE_SECONDS = 60.0
 _CACHED_TOKENS = 4096
 
-# What PyJWT finds wrong with a token whose signature is right, in words; the first kind that fits.
+# Faults of a token with a valid signature, as PyJWT reports them; the first match counts.
 _FAULTS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "The token has expired"),
     (jwt.ImmatureSignatureError, "The token is not valid yet"),
@@ -38,9 +38,12 @@ _STRONGEST_FIRST = (Role.ADMIN, Role.CLINICIAN, Role.AUDIT)
 
 @dataclass(frozen=True)
 class Issuer:
-    """key_set: file or URL of its JSON Web Key Set. name, audience: what `iss` and `aud` must say.
+    """The issuer whose tokens are accepted.
 
-    roles_claim: where its roles are, see `_claim`.
+    key_set: file or URL of its JSON Web Key Set.
+    name: required value of the claim `iss`.
+    audience: required value of the claim `aud`.
+    roles_claim: the claim that holds the roles, see `_claim`.
     """
 
     key_set: str
@@ -50,7 +53,7 @@ class Issuer:
 
 
 class TokenVerifier:
-    """Tells callers by their tokens. May be used by several threads. Raises SettingsError for a key set that cannot be had."""
+    """Identifies callers by their tokens. Thread-safe. Raises SettingsError if the key set is not usable."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
@@ -59,13 +62,13 @@ class TokenVerifier:
         self._changing = threading.Lock()
 
     def needs_look_up(self, token: str) -> bool:
-        """Whether `verify` might ask the issuer, and so block."""
+        """Whether `verify` might query the issuer, and block."""
         return self._cached(_digest(token)) is None
 
     def verify(self, token: str) -> Caller:
         """The caller whose token it is.
 
-        Raises NotAuthenticated, AccessDenied if it names none of our roles, or IssuerUnavailable.
+        Raises NotAuthenticated, AccessDenied if the token names none of our roles, or IssuerUnavailable.
         """
         digest = _digest(token)
         cached = self._cached(digest)
@@ -77,7 +80,7 @@ class TokenVerifier:
         if claims is None:
             claims = self._claims(token, self._keys.newer_candidates(key_id, candidates))
         if claims is None:
-            raise NotAuthenticated("The token is not signed with a key that its issuer publishes; get a new token.")
+            raise NotAuthenticated("The token is not signed with a key that its issuer publishes; get a new one.")
         caller = self._caller_of(claims)
         with self._changing:
             self._good[digest] = min(int(claims["exp"]), time() + _CACHE_SECONDS), caller
@@ -86,13 +89,13 @@ class TokenVerifier:
         return caller
 
     def _claims(self, token: str, candidates: tuple[jwt.PyJWK, ...]) -> dict[str, Any] | None:
-        """What the token says, if one of the keys signed it. Raises NotAuthenticated if that is not enough to come in."""
+        """The claims, if one of the keys signed the token; else None. Raises NotAuthenticated if they are not valid."""
         for key in candidates:
             try:
                 return jwt.decode(
                     token,
                     key,
-                    # A key set's key is for one algorithm; what the token's own header says is not asked.
+                    # The key determines the algorithm; the token's own header is not trusted.
                     algorithms=[key.algorithm_name],
                     issuer=self._issuer.name,
                     audience=self._issuer.audience,
@@ -119,7 +122,7 @@ class TokenVerifier:
         if role is None:
             raise AccessDenied(
                 f"The token names none of the roles {', '.join(Role)} in its claim {self._issuer.roles_claim!r}; "
-                "ask whoever manages accounts for one."
+                "ask your administrator for one."
             )
         return Caller(subject, role, f"token:{subject}")
 
@@ -129,13 +132,13 @@ def _digest(token: str) -> bytes:
 
 
 def _key_id(token: str) -> str | None:
-    """Of the token's header, which nobody has checked yet. Raises NotAuthenticated if there is none."""
+    """The key identifier in the header, which is not verified yet. Raises NotAuthenticated if the token has no header."""
     if len(token) > MAX_TOKEN_BYTES:
         raise NotAuthenticated(f"The token is longer than {MAX_TOKEN_BYTES} bytes.")
     try:
         header = jwt.get_unverified_header(token)
     except jwt.PyJWTError as fault:
-        raise NotAuthenticated("The bearer token is not a JSON Web Token; check that it was copied whole.") from fault
+        raise NotAuthenticated("The bearer token is not a JSON Web Token; check that it was copied completely.") from fault
     key_id: str | None = header.get("kid")
     return key_id
 
@@ -148,9 +151,9 @@ def _named_roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
 
 
 def _claim(claims: Any, path: str) -> Any:
-    """The claim of that name as it stands, else by descending at one of its dots; None if there is none.
+    """The claim with this name, or, after its dots, of a nested object; None if there is none.
 
-    A claim's name may itself hold dots: `https://hospital.example/roles` is one name, `realm_access.roles` is two.
+    Names may contain dots themselves: `https://hospital.example/roles` is one name, `realm_access.roles` is two.
     """
     if not isinstance(claims, Mapping):
         return None

@@ -67,9 +67,9 @@ def test_blanks_around_a_credential_are_no_part_of_it(guarded):
 @pytest.mark.parametrize(
     ("auth", "words"),
     [
-        ("keys", "API key missing: enter a key on the web page, or send it in the X-API-Key header."),
-        ("tokens", "Access token missing: send a token in the Authorization header, after the word Bearer."),
-        ("keys_and_tokens", "API key missing: enter a key on the web page, or send it in the X-API-Key header, or send a"),
+        ("keys", "API key missing: send an API key in the X-API-Key header, or enter it on the web page."),
+        ("tokens", "Access token missing: send a token in the Authorization header, as Bearer <token>."),
+        ("keys_and_tokens", "API key missing: send an API key in the X-API-Key header, or enter it on the web page, or send a"),
     ],
 )
 def test_who_says_nothing_is_told_what_to_do_at_the_page_and_in_a_program(database, key_set, auth, words):
@@ -92,7 +92,7 @@ def test_a_credential_of_a_kind_that_is_off_is_refused(database):
     policy = AccessPolicy.from_settings(Settings(auth="keys"), database)
     refusal = admit(policy, authorization=f"Bearer {token()}").refusal
     assert isinstance(refusal, NotAuthenticated)
-    assert str(refusal).startswith("Access tokens are not accepted here: enter a key on the web page")
+    assert str(refusal).startswith("Access tokens are not accepted here: send an API key in the X-API-Key header")
 
 
 def test_the_rate_is_counted_for_each_key_and_for_each_address_of_strangers(guarded):

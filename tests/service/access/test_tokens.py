@@ -81,7 +81,7 @@ def test_neither_unsigned_tokens_nor_public_keys_as_secrets_pass(verifier):
         ({"aud": "another-service"}, "The token is meant for another service; get a new one."),
         ({"iss": "https://elsewhere.example"}, "The token comes from another issuer; get a new one."),
         ({"sub": None}, "The token lacks one of the claims exp, iss, aud and sub; get a new one."),
-        ({"kid": "unknown"}, "The token is not signed with a key that its issuer publishes; get a new token."),
+        ({"kid": "unknown"}, "The token is not signed with a key that its issuer publishes; get a new one."),
     ],
 )
 def test_what_is_wrong_with_a_token_is_said_in_words(verifier, changes, words):
