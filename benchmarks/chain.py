@@ -6,21 +6,17 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import process_time
-from types import SimpleNamespace
 
-from _bentoml_sdk.service import set_current_service
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.keys import KeyStore
 from service.access.policy import AccessPolicy
 from service.access.roles import Role
 from service.http.call import current_call
-from service.http.middleware.admission import AdmissionMiddleware
-from service.http.middleware.headers import HeadersMiddleware
-from service.http.middleware.recording import RecordingMiddleware
-from service.http.middleware.request_id import RequestIdMiddleware, current_request_id
-from service.http.problems import ProblemMiddleware
-from service.http.thread_pool import WorkerPool
+from service.http.capacity import Capacity
+from service.http.context import ServiceContext
+from service.http.middleware.request_id import current_request_id
+from service.http.middleware.stack import MiddlewareStack
 from service.model.findings import FINDINGS
 from service.prediction_id import new_prediction_id
 from service.records.store import RecordStore
@@ -36,23 +32,20 @@ def chain_cpu_ms(requests: int, at_once: int) -> float:
     A real key, SQLite database and limiter, and a judged film's record; at_once: requests on their way at the same time.
     """
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(database_url=f"sqlite:///{Path(folder) / 'records.db'}", auth="keys", rate_limit="1000000/minute")
-        records = RecordStore(settings.database_url)
+        context = ServiceContext()
+        database = f"sqlite:///{Path(folder) / 'records.db'}"
+        settings = context.settings = Settings(database_url=database, auth="keys", rate_limit="1000000/minute")
+        records = context.records = RecordStore(database)
         records.open()
         key, _ = KeyStore(records.database).create("benchmark", Role.CLINICIAN)
-        access = AccessPolicy.from_settings(settings, records.database)
-        pool = WorkerPool(threads=2, queue_limit=64)
-        running = SimpleNamespace(settings=settings, records=records, access=access, reserve_place=pool.reserve)
-        set_current_service(running)
-        chain: ASGIApp = _judged
-        for middleware in (AdmissionMiddleware, RecordingMiddleware, ProblemMiddleware, HeadersMiddleware, RequestIdMiddleware):
-            chain = middleware(chain)
+        context.access = AccessPolicy.from_settings(settings, records.database)
+        context.capacity = Capacity(2, settings.queue_limit, settings.max_held_bytes)
         try:
+            chain = MiddlewareStack(_judged, context)
             whole, bare = (asyncio.run(_cpu_ms(app, key, requests, at_once)) for app in (chain, _bare))
         finally:
-            set_current_service(None)
             records.close()
-            pool.shut_down()
+            context.capacity.close()
     return whole - bare
 
 

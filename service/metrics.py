@@ -10,10 +10,10 @@ from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
 from service.model.model import Prediction
-from service.process.supervision import join_metrics
+from service.process.supervision import join_metrics_folder
 
 # Each metric below opens its file when it is defined.
-join_metrics()
+join_metrics_folder()
 
 # A small film takes about a millisecond to decode, a large one a hundred; the first explanation waits for PyTorch.
 STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

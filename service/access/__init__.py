@@ -1,1 +1,1 @@
-"""Who may call, and how often. Free of HTTP: paths, headers and addresses in, a caller or an error out."""
+"""Access control: who may call, and how often. Knows no HTTP: paths, headers and addresses in, a caller or an error out."""

@@ -1,4 +1,4 @@
-"""Where a request comes from: behind proxies that are trusted, against the allow list, and anonymised for the records."""
+"""Client addresses: found behind trusted proxies, compared with networks, and anonymised for the records."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -8,10 +8,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: Sequence[Network]) -> Address | None:
-    """The client's address; None where there is none (a Unix socket) or none that can be read.
+    """The client's address; None if there is none (a Unix socket) or it cannot be read.
 
-    peer: who connected. forwarded_for: the X-Forwarded-For header, believed only as far as trusted proxies wrote it: from the
-    right, the first address that is not one of theirs is the client.
+    peer: the address that connected.
+    forwarded_for: the X-Forwarded-For header. From the right, the first address that is no trusted proxy's is the client; what
+        stands left of it is the client's own claim.
     """
     address = parse_address(peer)
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
@@ -21,7 +22,7 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
 
 
 def parse_address(text: str | None) -> Address | None:
-    """An address with or without brackets, port and zone; an IPv4 address inside IPv6 (RFC 4291, 2.5.5.2) as IPv4."""
+    """Parse an address with or without brackets, port and zone. IPv4 inside IPv6 (RFC 4291, 2.5.5.2) becomes IPv4."""
     if not text or len(text) > 128:
         return None
     if text.startswith("["):
@@ -38,19 +39,19 @@ def parse_address(text: str | None) -> Address | None:
 
 
 def is_in(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether one of the networks holds the address."""
+    """Whether the address belongs to one of the networks."""
     return any(address.version == network.version and address in network for network in networks)
 
 
 def neighbourhood(address: Address | None) -> str:
-    """What refusals are counted by: an IPv4 address, or the first 64 bits of an IPv6 one, all of which one host may have."""
+    """The unit by which refusals are counted: an IPv4 address, or the /64 network that one IPv6 host may use all of."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
 
 
 def anonymised(address: Address | None) -> str | None:
-    """192.168.1.x, or the first 48 bits of an IPv6 address: enough to tell a house, not a desk (REPORT 9.3)."""
+    """192.168.1.x, or the first 48 bits of an IPv6 address: identifies a site, not a desk (REPORT 9.3)."""
     if address is None:
         return None
     if isinstance(address, ipaddress.IPv4Address):

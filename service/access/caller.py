@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The identity of a caller."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,12 @@ from service.access.roles import Role
 
 @dataclass(frozen=True)
 class Caller:
-    """user_id: the name of a key, or the subject of a token. credential: tells one's several keys apart, and is no secret."""
+    """An authenticated caller.
+
+    user_id: name of the API key, or subject of the token.
+    role: what the caller may do.
+    credential: identifies the key or token, without its secret; a user may have several.
+    """
 
     user_id: str
     role: Role

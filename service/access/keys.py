@@ -1,4 +1,4 @@
-"""API keys: made, looked up and revoked. Only their hashes are stored."""
+"""API keys: created, verified and revoked. Only their hashes are stored."""
 
 import hashlib
 import hmac
@@ -19,21 +19,21 @@ from service.records import schema
 from service.records.database import Database
 from service.records.values import utc_text
 
-# cxr_<key_id>_<secret>: the prefix lets scanners of code and logs recognise a key that has strayed.
+# cxr_<key_id>_<secret>: by the prefix, scanners recognise a key that was committed or logged by mistake.
 _KEY = re.compile(r"cxr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 
-# A revocation is noticed after this long, and a caller costs one look into the database in that time.
+# A key is looked up in the database once in this time, so a revocation takes effect after it.
 CACHE_SECONDS = 5.0
 _CACHED_KEYS = 4096
 
-_REFUSAL = "The API key is not known, expired or revoked; ask the operator for another one."
+_REFUSAL = "The API key is unknown, expired or revoked; ask the operator for another one."
 
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A key as it is stored. Times are ISO 8601 in UTC; None: never."""
+    """A key as it is stored. Times are ISO 8601 in UTC; None means never."""
 
     key_id: str
     name: str
@@ -45,15 +45,15 @@ class StoredKey:
 
 
 class KeyStore:
-    """The keys in a database. Its methods block, and raise RecordsUnavailable."""
+    """The API keys in the database. Methods block, and raise RecordsUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def create(self, name: str, role: Role, expires_at: datetime | None = None) -> tuple[str, StoredKey]:
-        """A new key: its text, which nobody can ever read again, and what is stored of it.
+        """Create a key. Returns its text, which cannot be read again later, and what is stored of it.
 
-        name: of who will use it, as audit rows show it. Raises SettingsError if it is not a plain name.
+        name: of its user, as audit rows show it. Raises SettingsError if it is not a plain name.
         """
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{name[:64]!r} cannot be a key's name; use up to 128 letters, digits and . _ @ -")
@@ -65,21 +65,21 @@ class KeyStore:
         return f"cxr_{key_id}_{secret}", stored
 
     def every(self) -> list[StoredKey]:
-        """All keys, the oldest first, revoked ones too: audit rows may name them."""
+        """All keys, oldest first; also revoked ones, which audit rows may name."""
         with self._database.reading() as connection:
             rows = connection.execute(select(schema.api_keys).order_by(schema.api_keys.c.created_at)).mappings().all()
         return [_stored(dict(row)) for row in rows]
 
     def revoke(self, key_id: str) -> None:
-        """End a key. Raises SettingsError if there is none of that identifier, or if it has ended already."""
+        """Revoke a key. Raises SettingsError if it does not exist or is revoked already."""
         keys = schema.api_keys
         ended = update(keys).where(keys.c.key_id == key_id, keys.c.revoked_at.is_(None))
         with self._database.writing() as connection:
             if connection.execute(ended.values(revoked_at=utc_text(datetime.now(UTC)))).rowcount == 0:
-                raise SettingsError(f"There is no key {key_id[:32]!r}; `cxr keys list` shows them.")
+                raise SettingsError(f"There is no active key {key_id[:32]!r}; `cxr keys list` shows all.")
 
     def find(self, key_id: str) -> StoredKey | None:
-        """The key of that identifier."""
+        """The key with that identifier; None if there is none."""
         with self._database.reading() as connection:
             query = select(schema.api_keys).where(schema.api_keys.c.key_id == key_id)
             row = connection.execute(query).mappings().one_or_none()
@@ -87,16 +87,16 @@ class KeyStore:
 
 
 class KeyVerifier:
-    """Tells callers by their keys. May be used by several threads."""
+    """Identifies callers by their API keys. Thread-safe."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        # By identifier, so that wrong secrets of one key take one place.
+        # By identifier, so that wrong secrets of one key share one entry.
         self._found: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
         self._changing = threading.Lock()
 
     def needs_look_up(self, key: str) -> bool:
-        """Whether `verify` would ask the database, and so block."""
+        """Whether `verify` would query the database, and block."""
         parts = _KEY.fullmatch(key)
         return parts is not None and self._cached(parts[1]) is None
 
@@ -104,9 +104,9 @@ class KeyVerifier:
         """The caller whose key it is. Raises NotAuthenticated, or RecordsUnavailable."""
         parts = _KEY.fullmatch(key)
         if parts is None:
-            raise NotAuthenticated("The API key does not have the form of one (cxr_…); check that it was copied whole.")
+            raise NotAuthenticated("The API key is malformed (it starts with cxr_); check that it was copied completely.")
         stored = self._look_up(parts[1])
-        # Compared even where there is no such key, so that the time taken does not tell.
+        # Compare even if there is no such key, so that the response time does not reveal which keys exist.
         is_right = hmac.compare_digest(_hash(parts[2]), stored.secret_hash if stored else _hash(""))
         now = utc_text(datetime.now(UTC))
         if stored is None or not is_right or stored.revoked_at or (stored.expires_at and stored.expires_at <= now):
@@ -131,7 +131,7 @@ class KeyVerifier:
 
 
 def _hash(secret: str) -> str:
-    # A fast hash is the right one here: 256 random bits cannot be guessed, however fast the guesses are.
+    # A fast hash suffices: 256 random bits cannot be guessed, however fast the guesses are.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The one place where it is decided whether a request comes in."""
+"""Decides whether a request is admitted: address, credentials, role, rate."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,16 +17,18 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from service.records.database import Database
 
-# A look-up takes a millisecond, and what it finds is kept for a while.
+# A look-up takes a millisecond, and its result is cached.
 _LOOK_UP_THREADS = 4
 
 
 @dataclass(frozen=True)
 class Admission:
-    """caller: None where nobody has to say who they are. address: anonymised. refusal: why the request does not come in.
+    """The decision on a request.
 
-    is_recorded: whether the audit log is to know. Of strangers who were refused too often it learns no more: else they could
-    fill the disk, and a service that cannot put answers on record gives none.
+    caller: None without access control, for public paths, and if unknown.
+    address: of the client, anonymised.
+    refusal: why the request is refused; None if it is admitted.
+    is_recorded: whether it gets an audit row. Unknown callers that exceed the rate limit get none, or they could fill the disk.
     """
 
     caller: Caller | None = None
@@ -36,36 +38,41 @@ class Admission:
 
 
 class Verifier(Protocol):
-    """Tells callers by one kind of credential."""
+    """Identifies callers by one kind of credential."""
 
     def needs_look_up(self, credential: str) -> bool:
         """Whether `verify` might block."""
 
     def verify(self, credential: str) -> Caller:
-        """Raises NotAuthenticated, AccessDenied, or a ServiceError if that cannot be told at this moment."""
+        """Raises NotAuthenticated, AccessDenied, or a ServiceError if the credential cannot be checked now."""
 
 
 class AccessPolicy:
-    """keys, tokens: the credentials that open the door; without any of them it stands open for every allowed address."""
+    """Admits or refuses requests.
+
+    keys: verifies API keys; None if they are not accepted.
+    tokens: verifies bearer tokens; None if they are not accepted. Without keys and tokens, everybody is admitted.
+    limiter: counts the requests of callers, and the refusals of addresses.
+    """
 
     def __init__(self, settings: Settings, keys: Verifier | None, tokens: Verifier | None, limiter: RateLimiter) -> None:
         self._settings = settings
         self._keys = keys
         self._tokens = tokens
         self._limiter = limiter
-        # Threads of its own for each: an issuer that hangs holds up tokens, and neither keys nor the rest of the service.
+        # Separate threads: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
         self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in (keys, tokens) if verifier}
 
     @classmethod
     def from_settings(cls, settings: Settings, database: "Database") -> "AccessPolicy":
-        """database: where the keys are. Raises SettingsError."""
-        # Not at import: BentoML's supervisor imports the service too, and what is not used takes memory for nothing.
+        """database: holds the API keys. Raises SettingsError."""
+        # Not imported above: unused, these modules take memory, also in BentoML's supervisor.
         keys: Verifier | None = None
         tokens: Verifier | None = None
         if settings.accepts_tokens:
             from service.access.tokens import Issuer, TokenVerifier
 
-            # Settings says that all three are there.
+            # Settings makes sure that all three are set.
             source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
             tokens = TokenVerifier(Issuer(source, name, audience, settings.token_roles_claim))
         if settings.accepts_keys:
@@ -76,22 +83,24 @@ class AccessPolicy:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has to say who they are."""
+        """Whether there is no access control."""
         return self._keys is None and self._tokens is None
 
     async def admit(
         self, path: str, headers: Mapping[str, str], peer: str | None, forwarded_for: str | None = None
     ) -> Admission:
-        """Judge a request by its head: address, credentials, role, rate, in this order.
+        """Decide on a request by its head.
 
-        path: decoded. headers: X-API-Key and Authorization, with names in lower case. peer: the address that connected.
-        forwarded_for: every line of X-Forwarded-For, joined by commas: a proxy may add one of its own below the client's.
+        path: decoded.
+        headers: x-api-key and authorization, by these names.
+        peer: the address that connected.
+        forwarded_for: all lines of X-Forwarded-For, joined by commas: a proxy may add a line below the client's.
         """
         address = client_address(peer, forwarded_for, self._settings.trusted_proxies)
         shown = anonymised(address)
         allowed = self._settings.allowed_networks
         if allowed and endpoint_of(path) not in PROBES and (address is None or not is_in(address, allowed)):
-            return await self._refused(address, AccessDenied("Requests from this address are not answered."))
+            return await self._refused(address, AccessDenied("This address is not in a network that may call."))
         roles = required_roles(path)
         if roles is None or self.is_open:
             return Admission(address=shown)
@@ -100,13 +109,13 @@ class AccessPolicy:
         except ChestXrayError as refusal:
             return await self._refused(address, refusal)
         if caller.role not in roles:
-            takes = " or ".join(sorted(roles))
-            denied = AccessDenied(f"The role {caller.role} does not include {endpoint_of(path)}; it takes {takes}.")
+            needed = " or ".join(sorted(roles))
+            denied = AccessDenied(f"The role {caller.role} may not call {endpoint_of(path)}; this needs the role {needed}.")
             return Admission(caller, shown, await self._limited(caller.credential) or denied)
         return Admission(caller, shown, await self._limited(caller.credential))
 
     async def _refused(self, address: Address | None, refusal: ChestXrayError) -> Admission:
-        """The refusal of a stranger, counted by where it comes from."""
+        """Refuse an unknown caller. Refusals are counted by address."""
         limited = await self._limited(f"address:{neighbourhood(address)}")
         return Admission(None, anonymised(address), limited or refusal, is_recorded=limited is None)
 
@@ -117,27 +126,27 @@ class AccessPolicy:
         return verifier.verify(credential)
 
     def _presented(self, headers: Mapping[str, str]) -> tuple[Verifier, str]:
-        # Blanks around a field's value are no part of it (RFC 9110, 5.5); servers cut them off in front only.
+        # Whitespace around a field's value is not part of it (RFC 9110, 5.5); the server removes only what precedes it.
         key = headers.get("x-api-key", "").strip()
         scheme, _, bearer = headers.get("authorization", "").strip().partition(" ")
         bearer = bearer.strip() if scheme.lower() == "bearer" else ""
         if key and bearer:
-            raise NotAuthenticated("Both an API key and a bearer token are given; send one of them.")
+            raise NotAuthenticated("The request has both an API key and a bearer token; send one of them.")
         credential = key or bearer
         if not credential:
-            raise NotAuthenticated(f"{'API key' if self._keys else 'Access token'} missing: {self._ways()}.")
+            raise NotAuthenticated(f"{'API key' if self._keys else 'Access token'} missing: {self._remedy()}.")
         verifier = self._keys if key or bearer.startswith("cxr_") else self._tokens
         if verifier is None:
-            raise NotAuthenticated(f"{'API keys' if key else 'Access tokens'} are not accepted here: {self._ways()}.")
+            raise NotAuthenticated(f"{'API keys' if key else 'Access tokens'} are not accepted here: {self._remedy()}.")
         return verifier, credential
 
-    def _ways(self) -> str:
-        """Of saying who calls: for the reader at the web page, who sends no headers, and for a program's author."""
-        ways = (
-            self._keys and "enter a key on the web page, or send it in the X-API-Key header",
-            self._tokens and "send a token in the Authorization header, after the word Bearer",
+    def _remedy(self) -> str:
+        """How to authenticate: for users of the web page, and for authors of programs."""
+        remedies = (
+            self._keys and "send an API key in the X-API-Key header, or enter it on the web page",
+            self._tokens and "send a token in the Authorization header, as Bearer <token>",
         )
-        return ", or ".join(way for way in ways if way)
+        return ", or ".join(remedy for remedy in remedies if remedy)
 
     async def _limited(self, identity: str) -> ChestXrayError | None:
         try:

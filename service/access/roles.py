@@ -1,4 +1,4 @@
-"""Roles, and what each may call (REPORT Table 31). What is not named here is for known callers, whatever their role."""
+"""Roles, and which endpoints each may call (REPORT Table 31). Other paths are open to every authenticated caller."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,12 @@ from urllib.parse import unquote
 
 
 class Role(StrEnum):
-    """admin: everything. clinician: films, feedback, incidents. audit: the audit log, to read."""
+    """What a caller may do.
+
+    admin: everything.
+    clinician: films, feedback, incidents.
+    audit: read the audit log.
+    """
 
     ADMIN = "admin"
     CLINICIAN = "clinician"
@@ -29,35 +34,35 @@ ROLES_OF: Mapping[str, frozenset[Role]] = {
     "/model/reload": frozenset({Role.ADMIN}),
 }
 
-# The kubelet asks these, from an address of its own, and is told nothing but yes or no.
+# Called by the kubelet from an address of its own; they answer yes or no only.
 PROBES = frozenset({"/livez", "/readyz", "/healthz"})
 
-# Their links are relative, and would lead elsewhere from a path with a slash at its end.
+# Their links are relative, and would break under a path with a trailing slash.
 _PAGES = frozenset({"/", "/docs"})
 
-# /schema.json tells BentoML's own clients what /docs.json tells everybody else's.
+# /schema.json is for BentoML's own clients, /docs.json for all others.
 PUBLIC = frozenset({"/health", "/metrics", "/docs.json", "/schema.json", *_PAGES, *PROBES})
 
-# All whose path may end in a slash.
+# Paths that may have a trailing slash.
 _ENDPOINTS = (ROLES_OF.keys() | PUBLIC) - _PAGES
 
-# Files, and nothing else, below these.
+# Static files.
 PUBLIC_FOLDERS = ("/ui", "/static_content")
 
 UNKNOWN_ENDPOINT = "unknown"
 
-# Below it, /ui would resemble /audit. Comparing takes time, and no path of ours is a third as long as the longest compared.
+# With a lower cutoff, /ui would resemble /audit. Comparing long paths takes time, and ours have 20 characters at most.
 _LEAST_RESEMBLANCE = 0.7
 _LONGEST_COMPARED = 64
 
-# A file's path in them: no dots that climb, nothing that a second decoding could turn into such.
+# The path of a static file: no parent folders, and nothing that a second decoding could turn into one.
 _PLAIN_FILE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 
 
 def endpoint_of(path: str) -> str:
-    """The route that a path means, or UNKNOWN_ENDPOINT: a label of bounded number, whatever strangers ask for.
+    """The endpoint of a path, with or without a trailing slash, or UNKNOWN_ENDPOINT.
 
-    One slash at the end of an endpoint's path changes nothing.
+    Suits as a metric's label: the number of endpoints does not depend on what clients send.
     """
     if path in _PAGES:
         return path
@@ -67,13 +72,13 @@ def endpoint_of(path: str) -> str:
 
 
 def nearest_endpoint(path: str) -> str | None:
-    """The endpoint whose path resembles this one most; None if none does."""
+    """The endpoint with the most similar path; None if none is similar."""
     plain = re.sub("/+", "/", path[:_LONGEST_COMPARED]).rstrip("/")
     return next(iter(get_close_matches(plain, sorted(_ENDPOINTS | _PAGES), n=1, cutoff=_LEAST_RESEMBLANCE)), None)
 
 
 def required_roles(path: str) -> frozenset[Role] | None:
-    """The roles that may call a path (decoded once, as a server hands it on); None if everybody may."""
+    """The roles that may call a path, as the server passes it on (decoded once); None if everybody may."""
     endpoint = endpoint_of(path)
     if endpoint in ROLES_OF:
         return ROLES_OF[endpoint]

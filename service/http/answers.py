@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.film.errors import ChestXrayError
 from service.film.film import Orientation
-from service.http.call import current_call
+from service.http.call import Call
 from service.http.middleware.request_id import current_request_id
 from service.http.problems import problem_of
 from service.model.decision import ReviewReason
@@ -165,15 +165,14 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version
     return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
 
 
-def prediction_record(prediction: ServedPrediction, model_version: str, endpoint: str, index: int = 0) -> PredictionRecord:
-    """Domain -> what is kept of a prediction."""
-    call = current_call()
+def prediction_record(prediction: ServedPrediction, model_version: str, call: Call, index: int) -> PredictionRecord:
+    """What the records keep of a prediction."""
     return PredictionRecord(
         timestamp=datetime.now(UTC),
         prediction_id=prediction.prediction_id,
         request_id=current_request_id(),
         index=index,
-        endpoint=endpoint,
+        endpoint=call.endpoint,
         user_id=call.caller.user_id if call.caller else None,
         model_version=model_version,
         image_sha256=prediction.image_sha256,

@@ -1,4 +1,4 @@
-"""What is learnt of a request while it is answered, for its audit row: who called, and what was said."""
+"""The request being answered, as far as its audit row and its metrics need it."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -6,19 +6,26 @@ from dataclasses import dataclass, field
 from math import inf
 
 from service.access.caller import Caller
-from service.http.thread_pool import Place
+from service.http.capacity import Reservation
 from service.records.values import PredictionRecord
 
 
 @dataclass
 class Call:
-    """One request. Filled by whoever learns something, read when its answer is about to leave.
+    """One request. Middleware and endpoints fill it in; the audit row is written from it before the answer leaves.
 
-    endpoint: the route, see `roles.endpoint_of`. needs_row: whether an audit row is still to be written.
-    address: of the client, anonymised. problem: kind of the refusal, None without one. predictions: in the order of the films.
-    films: how many were sent; a film that is refused has no prediction. deadline: of time.monotonic, when the client is told
-    that the time is over. place: kept for the film while it is being sent. counts: called once the answer is on record, by any
-    thread; an answer that is refused or held back counts no film, since its client will send it again.
+    method: HTTP method.
+    endpoint: the route, see `roles.endpoint_of`.
+    needs_row: whether an audit row is still to be written.
+    caller: who called; None if unknown.
+    address: anonymised address of the client.
+    problem: kind of the refusal; None without one.
+    films: number of films sent, refused ones included.
+    deadline: time.monotonic() at which the client is told that the time is over.
+    reservation: capacity reserved for the films; None for other requests.
+    predictions: of the films that were judged, in the order sent.
+    counts: called by any thread once the answer is on record. An answer that is refused or withheld counts no film, because
+        its client will send the film again.
     """
 
     method: str
@@ -29,7 +36,7 @@ class Call:
     problem: str | None = None
     films: int = 0
     deadline: float = inf
-    place: Place | None = None
+    reservation: Reservation | None = None
     predictions: list[PredictionRecord] = field(default_factory=list)
     counts: list[Callable[[], None]] = field(default_factory=list)
 
@@ -38,7 +45,7 @@ _current: ContextVar[Call] = ContextVar("call")
 
 
 def begin_call(method: str, endpoint: str, needs_row: bool) -> Call:
-    """A new call, the current one of this context."""
+    """Make a new call the current one of this context."""
     call = Call(method, endpoint, needs_row)
     _current.set(call)
     return call

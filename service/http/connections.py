@@ -1,6 +1,7 @@
 """Connections under uvicorn: how long one may idle or take over a request's head, and half-closed ones get their answer."""
 
 import asyncio
+import functools
 import json
 import uuid
 from http import HTTPStatus
@@ -10,9 +11,9 @@ import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.http.context import ServiceContext
 from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import MEDIA_TYPE, Problem
-from service.http.running import running_service
 
 # Tokens are 16 KiB at most; the parser itself would take a head of any length.
 MAX_HEAD_BYTES = 64 * 1024
@@ -29,11 +30,10 @@ class Connection(HttpToolsProtocol):
     closed; so is one whose head is too long. One that idles between requests is closed after `keep_alive_seconds`.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, context: ServiceContext, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        settings = running_service().settings
-        self.timeout_keep_alive = settings.keep_alive_seconds
-        self._head_seconds = settings.head_timeout_seconds
+        self.timeout_keep_alive = context.settings.keep_alive_seconds
+        self._head_seconds = context.settings.head_timeout_seconds
         self._is_in_head = self._is_last = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -191,6 +191,6 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def use_for_connections() -> None:
-    """Let uvicorn make them of this class, whoever starts it: BentoML's command has no option for it."""
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{Connection.__module__}:{Connection.__name__}"
+def use_for_connections(context: ServiceContext) -> None:
+    """Let uvicorn build its connections of this class, whoever starts it: BentoML's command has no option for that."""
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = functools.partial(Connection, context)  # type: ignore[assignment]

@@ -38,14 +38,13 @@ _SECURITY_SCHEMES = {
 }
 
 
-def complete(document: dict[str, Any], forms: dict[str, type[RequestForm]], summary: str) -> dict[str, Any]:
-    """Add raw bodies, query parameters, problems and the GET routes to BentoML's document, in place; returns it.
-
-    forms: the form that each POST path reads.
-    """
+def openapi_document(service: Any) -> dict[str, Any]:
+    """BentoML's document of its `service`, with raw bodies, query parameters, problems and the other routes added."""
+    document: dict[str, Any] = service.openapi_spec.asdict()
+    forms: dict[str, type[RequestForm]] = {api.route: api.input_spec for api in service.apis.values()}
     # Pydantic's schemas are those of JSON Schema 2020-12, as OpenAPI 3.1 takes them.
     document["openapi"] = "3.1.0"
-    document["info"] |= {"title": "Chest X-ray classification", "description": summary, "version": __version__}
+    document["info"] |= {"title": "Chest X-ray classification", "description": service.inner.__doc__, "version": __version__}
     document["info"].pop("contact", None)
     # BentoML describes its own error bodies, which never leave this service, and a task API that it does not have.
     schemas = document["components"]["schemas"]

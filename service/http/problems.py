@@ -1,16 +1,12 @@
-"""Errors as RFC 9457 problem details: the one table from error class to status, and the middleware behind it."""
+"""Errors as RFC 9457 problem details, and the table from error class to status code."""
 
 import json
-import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access.roles import nearest_endpoint
 from service.errors import (
     AccessDenied,
     DecoderFailed,
@@ -40,8 +36,6 @@ from service.film.errors import (
 from service.http.call import current_call
 from service.http.middleware.request_id import current_request_id
 from service.model.errors import UnknownFinding, UnknownOperatingPoint
-
-logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -132,76 +126,3 @@ def problem_of(error: ChestXrayError) -> Problem:
 def sentence_case(class_name: str) -> str:
     """ImageTooSmall -> Image too small."""
     return kebab_case(class_name).replace("-", " ").capitalize()
-
-
-class ProblemMiddleware:
-    """Gives every error answer the one shape, whoever made it; an error that escapes becomes a bare 500."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI entry."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-        replacement: Response | None = None
-
-        async def send_normalised(message: Message) -> None:
-            nonlocal started, replacement
-            if message["type"] == "http.response.start":
-                started = True
-                replacement = _replacement(scope, message)
-            if replacement is None:
-                await send(message)
-            elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                await replacement(scope, receive, send)
-
-        try:
-            await self._app(scope, receive, send_normalised)
-        except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
-            if started:
-                raise
-            await _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, scope).response()(scope, receive, send)
-
-
-# What the server says about itself goes on; what described the replaced body does not.
-_HEADERS_OF_BODY = ("content-length", "content-type", "content-encoding")
-
-
-def _replacement(scope: Scope, start: Message) -> Response | None:
-    headers = Headers(raw=start["headers"])
-    media_type = headers.get("content-type", "").partition(";")[0]
-    if start["status"] < 400 or media_type in (MEDIA_TYPE, HEALTH_MEDIA_TYPE):
-        return None
-    status = HTTPStatus(start["status"])
-    kept = {name: value for name, value in headers.items() if name not in _HEADERS_OF_BODY}
-    if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        # RFC 9110, 15.5.6: a 405 names the methods. Starlette's files, which do not, can be read and nothing else.
-        kept["allow"] = ", ".join(sorted(headers.get("allow", "GET, HEAD").split(", ")))
-    response = _plain_problem(status, scope, kept.get("allow", "")).response()
-    response.headers.update(kept)
-    return response
-
-
-def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Problem:
-    """allowed: methods that the path answers, as the header Allow names them."""
-    match status:
-        case HTTPStatus.NOT_FOUND:
-            detail = _nothing_at(scope["path"])
-        case HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = f"This path answers {allowed}, not {scope['method']}; /docs lists what there is."
-        case HTTPStatus.SERVICE_UNAVAILABLE:
-            detail = "The service is not ready; /health says why."
-        case HTTPStatus.INTERNAL_SERVER_ERROR:
-            detail = "The service failed; its log has the details under this request_id."
-        case _:
-            detail = f"{status.description or status.phrase}."
-    return Problem(status, detail)
-
-
-def _nothing_at(path: str) -> str:
-    nearest = nearest_endpoint(path)
-    return f"There is nothing at this path{f'; did you mean {nearest}?' if nearest else '.'} /docs lists what there is."

@@ -26,7 +26,7 @@ def test_importing_the_service_reads_no_settings():
     ("setting", "complaint"),
     [
         ({"CXR_THREAD": "3"}, "Unknown setting CXR_THREAD; the settings are CXR_ALLOWED_NETWORKS, "),
-        ({"CXR_THREADS": "many"}, "A setting is out of range. CXR_THREADS is 'many': "),
+        ({"CXR_ENVIRONMENT": "production"}, "A setting is out of range. CXR_ENVIRONMENT=production needs CXR_AUTH="),
     ],
 )
 def test_a_wrong_setting_ends_the_start_with_its_name(setting, complaint):

@@ -4,21 +4,19 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from time import time
 
 import httpx
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from service.access.tokens import RETRY_SECONDS
+from service.access.key_set import RETRY_SECONDS
 from tests.support.serving import environment_without_settings, free_port, served
 from tests.support.tls import make_certificate
+from tests.support.tokens import AUDIENCE, ISSUER, RSA, STRANGERS, public, token
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-ISSUER, AUDIENCE, ROLES = "https://login.hospital.example", "chest-xray", "https://hospital.example/roles"
+ROLES = "https://hospital.example/roles"
 
 KEY_SET_SERVER = """
 import functools, http.server, ssl, sys
@@ -32,19 +30,16 @@ server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
 
-KEYS = {name: rsa.generate_private_key(public_exponent=65537, key_size=2048) for name in ("old", "new")}
+KEYS = {"old": RSA, "new": STRANGERS}
 
 
 def publish(folder, *names):
-    public = [json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEYS[name].public_key())) for name in names]
-    entries = [entry | {"kid": name, "use": "sig", "alg": "RS256"} for entry, name in zip(public, names, strict=True)]
-    (folder / "jwks.json").write_text(json.dumps({"keys": entries}))
+    (folder / "jwks.json").write_text(json.dumps({"keys": [public(KEYS[name], name, "RS256") for name in names]}))
 
 
-def token(name, subject):
-    """One that nobody has seen before: a token that was good is not checked anew for a minute."""
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "exp": int(time()) + 600, ROLES: ["clinician"]}
-    return {"Authorization": f"Bearer {jwt.encode(claims, KEYS[name], 'RS256', {'kid': name})}"}
+def bearer(name, subject):
+    """A token that nobody has seen before: one that was good is not checked anew for a minute."""
+    return {"Authorization": f"Bearer {token(KEYS[name], name, sub=subject, **{ROLES: ['clinician']})}"}
 
 
 @contextmanager
@@ -78,9 +73,9 @@ def test_a_key_set_that_is_away_is_told_and_what_was_read_goes_on(bundle_path, t
     with served(environment | settings) as server, httpx.Client(base_url=server.address, timeout=60) as client:
 
         def status(name, subject):
-            return client.get("/model/info", headers=token(name, subject)).status_code
+            return client.get("/model/info", headers=bearer(name, subject)).status_code
 
-        away = client.get("/model/info", headers=token("old", "first"))
+        away = client.get("/model/info", headers=bearer("old", "first"))
         assert away.status_code == 503, away.text
         assert int(away.headers["Retry-After"]) > 0
         assert away.json()["type"] == "urn:chest-xray:problem:issuer-unavailable"

@@ -1,7 +1,7 @@
 """Request bodies -> the bytes of films and the options beside them. Never fetches a URL, never writes to disk."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,11 +11,13 @@ from service.film.errors import UnsupportedFormat
 from service.film.file_format import sniff_format
 from service.http.body.multipart import read_parts
 from service.http.body.options import OPTIONS, read_options
-from service.http.body_budget import Hold
 
 IMAGE_FIELD = "image"
 IMAGES_FIELD = "images"
 MAX_BATCH_FILMS = 10
+
+# Told of each chunk of a body; may raise Overloaded.
+Hold = Callable[[int], None]
 
 # An address or a path in place of a film, which a form's author meant to be opened here.
 _LINE_OF_TEXT = re.compile(rb"[\x20-\x7e]{1,4096}")

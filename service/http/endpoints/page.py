@@ -1,4 +1,4 @@
-"""The web page at /, and its files under /ui/."""
+"""The web page at / and its files under /ui/."""
 
 from pathlib import Path
 

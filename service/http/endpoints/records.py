@@ -1,8 +1,9 @@
-"""The routes around the records: feedback and incidents in, the audit log out."""
+"""/feedback, /incidents and /audit: reports into the records, and the audit log out of them."""
 
 import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -12,26 +13,26 @@ from starlette.routing import Route
 
 from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
 from service.http.call import current_call
+from service.http.context import ServiceContext
 from service.http.middleware.recording import record_with
-from service.http.running import running_service
 from service.metrics import CORRECTIONS, INCIDENTS, count_feedback
 from service.records.values import AuditFilter, Feedback, Incident, NewReport, StoredReport
 
 
-def records_routes() -> list[Route]:
+def records_routes(context: ServiceContext) -> list[Route]:
     """Routes to mount at /."""
     return [
-        Route("/feedback", _feedback, methods=["POST"]),
-        Route("/incidents", _incidents, methods=["POST"]),
-        Route("/audit", _audit, methods=["GET"]),
+        Route("/feedback", partial(_feedback, context), methods=["POST"]),
+        Route("/incidents", partial(_incidents, context), methods=["POST"]),
+        Route("/audit", partial(_audit, context)),
     ]
 
 
-async def _feedback(request: Request) -> Response:
-    body = await read_report(request, FeedbackBody, running_service().settings.timeout_seconds)
+async def _feedback(context: ServiceContext, request: Request) -> Response:
+    body = await read_report(request, FeedbackBody, context.settings.timeout_seconds)
     feedback = Feedback(datetime.now(UTC), body.about(), body.label, _user_id())
-    report = await asyncio.to_thread(running_service().records.feedback_report, feedback)
-    stored = await record_with(report, HTTPStatus.CREATED)
+    report = await asyncio.to_thread(context.records.feedback_report, feedback)
+    stored = await record_with(context.records, report, HTTPStatus.CREATED)
     _count_label(report, stored)
     answer = {
         "feedback_id": stored.number,
@@ -43,11 +44,11 @@ async def _feedback(request: Request) -> Response:
     return JSONResponse(answer, HTTPStatus.CREATED)
 
 
-async def _incidents(request: Request) -> Response:
-    body = await read_report(request, IncidentBody, running_service().settings.timeout_seconds)
+async def _incidents(context: ServiceContext, request: Request) -> Response:
+    body = await read_report(request, IncidentBody, context.settings.timeout_seconds)
     incident = Incident(datetime.now(UTC), body.case_id, body.about(), body.label, body.note, _user_id())
-    report = await asyncio.to_thread(running_service().records.incident_report, incident)
-    stored = await record_with(report, HTTPStatus.CREATED)
+    report = await asyncio.to_thread(context.records.incident_report, incident)
+    stored = await record_with(context.records, report, HTTPStatus.CREATED)
     _count_label(report, stored)
     if stored.is_first:  # a prediction counts once, however often it is reported
         INCIDENTS.labels(report.values["model_version"]).inc()
@@ -62,10 +63,10 @@ async def _incidents(request: Request) -> Response:
     return JSONResponse(answer, HTTPStatus.CREATED)
 
 
-async def _audit(request: Request) -> Response:
+async def _audit(context: ServiceContext, request: Request) -> Response:
     query = read_query(request, AuditQuery)
     wanted = AuditFilter(since=query.since, until=query.until, user_id=query.user, endpoint=query.endpoint)
-    page = await asyncio.to_thread(running_service().records.audit_page, wanted, query.after, query.limit)
+    page = await asyncio.to_thread(context.records.audit_page, wanted, query.after, query.limit)
     answer: dict[str, Any] = {
         "rows": [asdict(row) for row in page.rows],
         "next": page.next_after_seq,

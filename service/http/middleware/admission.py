@@ -1,6 +1,5 @@
-"""Asks the access policy before anything else of a request is looked at, its body least of all."""
+"""Asks the access policy and the capacity before anything else of a request is read, its body least of all."""
 
-import asyncio
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -10,67 +9,52 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.access.roles import PUBLIC_FOLDERS, UNKNOWN_ENDPOINT, endpoint_of
 from service.errors import Overloaded
 from service.http.call import current_call
-from service.http.pace import RefusalPace
+from service.http.context import ServiceContext
 from service.http.problems import problem_of
-from service.http.running import running_service
 
-_FILMS = frozenset({"/predict", "/predict/batch", "/predict/explain"})
-
-# A film of some megabytes comes in less, in a hospital's network.
-_SENDING_SECONDS = 1.0
+_FILM_ENDPOINTS = frozenset({"/predict", "/predict/batch", "/predict/explain"})
 
 
 class AdmissionMiddleware:
-    """Refuses who may not call; who called is told to the audit row, refused or not."""
+    """Refuses callers without access, unknown paths, and films for which there is no room; notes who called."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
         self._app = app
-        self._pace = RefusalPace()
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        if scope["type"] == "websocket":  # nothing here speaks it, and the policy judges requests only
-            await send({"type": "websocket.close"})
-            return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         call = current_call()
         peer = scope["client"][0] if scope.get("client") else None
-        service = running_service()
         headers = Headers(scope=scope)
         forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
-        # Lines of one name are one list (RFC 9110, 5.3): of two keys neither counts, rather than the first or the last.
+        # Repeated lines of one field are one list (RFC 9110, 5.3): of two keys neither counts, not the first nor the last.
         credentials = {name: ", ".join(headers.getlist(name)) for name in ("x-api-key", "authorization")}
-        admission = await service.access.admit(scope["path"], credentials, peer, forwarded_for)
+        admission = await self._context.access.admit(scope["path"], credentials, peer, forwarded_for)
         call.caller, call.address = admission.caller, admission.address
         call.needs_row &= admission.is_recorded
-        refusal = admission.refusal
+        if admission.refusal is not None:
+            await problem_of(admission.refusal).response()(scope, receive, send)
+            return
         endpoint = endpoint_of(scope["path"])
-        if refusal is None and endpoint == UNKNOWN_ENDPOINT:
-            # Not left to the router: what it takes for one of our routes, and the policy does not, would be open to every role.
+        if endpoint == UNKNOWN_ENDPOINT:
+            # Not left to the router: a path that it matches to a route, and the policy does not, would be open to every role.
             await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
             return
         if endpoint not in PUBLIC_FOLDERS:
-            # The router gets the path that the policy judged. Of one with a slash too many it would make a redirect to http,
-            # behind a proxy that ends TLS, and the film and the key would follow in clear text.
+            # Route the path that the policy judged. For one with a trailing slash the router would redirect to http, and behind
+            # a proxy that ends TLS the film and the key would follow in clear text.
             scope = {**scope, "path": endpoint, "raw_path": endpoint.encode("ascii")}
-        if refusal is None and endpoint in _FILMS:
-            # Here, where a refusal costs least: a full service has no time to spare for films that it will not look at.
-            try:
-                call.place = service.reserve_place()
-            except Overloaded as full:
-                refusal = full
-                await self._pace.wait()
-        if refusal is not None:
-            await problem_of(refusal).response()(scope, receive, send)
-            return
-        if call.place is None:
+        if endpoint not in _FILM_ENDPOINTS:
             await self._app(scope, receive, send)
             return
-        # Who sends slowly keeps nobody out, and finds room, or none, when the film has come.
-        asyncio.get_running_loop().call_later(_SENDING_SECONDS, call.place.give_back)
+        try:
+            # Here, where a refusal costs least.
+            call.reservation = await self._context.capacity.reserve()
+        except Overloaded as full:
+            await problem_of(full).response()(scope, receive, send)
+            return
         try:
             await self._app(scope, receive, send)
         finally:
-            call.place.give_back()
+            call.reservation.release()

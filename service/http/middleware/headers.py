@@ -7,10 +7,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.context import ServiceContext
 from service.http.middleware.recording import PREDICTION_ID_HEADER
 from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import Problem
-from service.http.running import running_service
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
@@ -59,17 +59,15 @@ _CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_I
 class HeadersMiddleware:
     """Puts security headers on every answer, and answers cross-origin questions where the settings name origins."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._plain = self._app = app
-        self._settled = False
+    def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
+        self._plain = app
+        self._context = context
+        self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        if scope["type"] != "http":
-            await self._plain(scope, receive, send)
-            return
-        if not self._settled:
-            self._app, self._settled = _with_cors(self._plain, running_service().settings.cors_origins), True
+        if self._app is None:
+            self._app = _with_cors(self._plain, self._context.settings.cors_origins)
         headers = _headers_of(scope["path"])
         if scope.get("scheme") == "https":
             headers += _UNDER_TLS

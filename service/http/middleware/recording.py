@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import perf_counter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
@@ -15,11 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.access.roles import endpoint_of, required_roles
 from service.errors import RecordsUnavailable
 from service.http.call import Call, begin_call, current_call
+from service.http.context import ServiceContext
 from service.http.middleware.request_id import current_request_id
 from service.http.problems import problem_of
-from service.http.running import running_service
 from service.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
 from service.records.values import AuditEntry, NewReport, StoredReport
+
+if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
+    from service.records.store import RecordStore
 
 # On the answer to a single film: pictures have no other place for it.
 PREDICTION_ID_HEADER = "X-Prediction-ID"
@@ -37,14 +40,12 @@ class RecordingMiddleware:
     policy says are not worth one.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
         self._app = app
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         endpoint = endpoint_of(scope["path"])
         start, call = perf_counter(), begin_call(scope["method"], endpoint, required_roles(scope["path"]) is not None)
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
@@ -55,7 +56,7 @@ class RecordingMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 try:
-                    await _record_once(call, status)
+                    await self._record_once(call, status)
                 except RecordsUnavailable:
                     withheld = problem_of(RecordsUnavailable(_WITHHELD)).response()
                     status = withheld.status_code
@@ -73,9 +74,13 @@ class RecordingMiddleware:
             if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
             if withheld is None:  # writes the row of an error that becomes a 500 further out; others are written already
-                await _record_once(call, status)
+                await self._record_once(call, status)
         if withheld is not None:
             await withheld(scope, receive, send)
+
+    async def _record_once(self, call: Call, status: int) -> None:
+        if call.needs_row:
+            await _record(self._context.records, call, status)
 
 
 def _name_prediction(call: Call, start: Message) -> None:
@@ -83,23 +88,17 @@ def _name_prediction(call: Call, start: Message) -> None:
         MutableHeaders(scope=start)[PREDICTION_ID_HEADER] = call.predictions[0].prediction_id
 
 
-async def record_with(report: NewReport, status: int) -> StoredReport:
-    """Store a report in one transaction with the audit row of the call that brings it. status: of the answer.
+async def record_with(records: "RecordStore", report: NewReport, status: int) -> StoredReport:
+    """Store a report and the audit row of the call that brings it in one transaction. status: of the answer.
 
     Raises RecordsUnavailable; neither is stored then.
     """
-    call = current_call()
-    return cast(StoredReport, await _record(call, status, report))
+    return cast(StoredReport, await _record(records, current_call(), status, report))
 
 
-async def _record_once(call: Call, status: int) -> None:
-    if call.needs_row:
-        await _record(call, status)
-
-
-async def _record(call: Call, status: int, report: NewReport | None = None) -> StoredReport | None:
+async def _record(records: "RecordStore", call: Call, status: int, report: NewReport | None = None) -> StoredReport | None:
     """Raises RecordsUnavailable."""
-    # An answer that says no gives no prediction away, and leaves none on record.
+    # A refusal tells the client no prediction, so none is stored.
     is_given = status < HTTPStatus.BAD_REQUEST
     predictions = call.predictions if is_given else []
     single = predictions[0] if call.films == 1 and predictions else None
@@ -124,7 +123,7 @@ async def _record(call: Call, status: int, report: NewReport | None = None) -> S
     )
     # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
     call.needs_row = False
-    recorded = running_service().records.append(entry, predictions, report)
+    recorded = records.append(entry, predictions, report)
     if is_given:
         recorded.add_done_callback(functools.partial(_count, call))
     try:

@@ -28,9 +28,6 @@ class RequestIdMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         sent = Headers(scope=scope).get(HEADER, "")
         request_id = sent if _VALID.fullmatch(sent) else str(uuid.uuid4())
         _current.set(request_id)

@@ -25,7 +25,7 @@ PNG = encode(film(384), "PNG")
 def folder(tmp_path_factory):
     """For temporary files, with what a start left there that was killed, and what is none of ours."""
     folder = tmp_path_factory.mktemp("temporary")
-    for name in ("chest-xray-start-killed", "another-program"):
+    for name in ("chest-xray-metrics-killed", "another-program"):
         (folder / name).mkdir()
         (folder / name / "counter_1.db").touch()
     return folder
@@ -66,7 +66,7 @@ def test_a_second_server_of_the_same_user_takes_nothing_from_the_first(servers):
 
 
 def test_what_a_killed_start_left_is_removed_by_the_next_and_nothing_else_is(servers, folder):
-    ours = {path for path in folder.iterdir() if path.name.startswith("chest-xray-start-")}
+    ours = {path for path in folder.iterdir() if path.name.startswith("chest-xray-metrics-")}
     assert ours == {start_folder(server) for server in servers}
     assert (folder / "another-program" / "counter_1.db").exists()
 

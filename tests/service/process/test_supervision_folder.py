@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 from service.errors import SettingsError
-from service.process import supervision as start
+from service.process.supervision import make_metrics_folder
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_a_folder_of_temporary_files_without_room_ends_the_start_and_keeps_nothi
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limits[1]))  # as a full disk, for this process alone
     try:
         with pytest.raises(SettingsError, match=r"\(TMPDIR\) cannot hold the metrics: File too large"):
-            start.make_folder()
+            make_metrics_folder()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(temporary.iterdir()) == []
@@ -29,4 +29,4 @@ def test_a_folder_of_temporary_files_without_room_ends_the_start_and_keeps_nothi
 def test_a_folder_of_temporary_files_that_is_not_there_ends_the_start(temporary):
     temporary.rmdir()
     with pytest.raises(SettingsError, match=r"\(TMPDIR\) cannot hold the metrics: No such file or directory"):
-        start.make_folder()
+        make_metrics_folder()

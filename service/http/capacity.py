@@ -1,0 +1,186 @@
+"""How much work the service takes on at once: threads, a bounded queue, and the memory for request bodies."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
+from typing import Generic, TypeVar
+
+from service.errors import Overloaded
+
+T = TypeVar("T")
+
+# How long a slot is kept for a film that is still being sent. Some megabytes take less in a hospital's network; a slower
+# client gives its slot up, and competes for one again when its film has arrived.
+SENDING_SECONDS = 1.0
+
+# Refusals cost CPU time too. Below this rate each goes out at once, so that a load balancer can try the next server.
+REFUSALS_PER_SECOND = 50.0
+
+# Delay of the refusals beyond that rate: the time that Retry-After names, for clients that ignore it.
+REFUSAL_DELAY_SECONDS = 1.0
+
+# Each delayed refusal holds a connection and up to 64 KiB that the server has read from it.
+MAX_DELAYED_REFUSALS = 1000
+
+
+class Capacity:
+    """Admits requests that bring films, runs their work, and delays refusals in a flood. Belongs to the event loop.
+
+    threads: films processed at once.
+    queue_limit: films that may wait beyond those.
+    max_held_bytes: limit for all request bodies together, each from its first byte until its answer is ready.
+    report_waiting: called with the number of waiting films whenever it changes; from any thread, one call at a time.
+
+    A film whose client gave up counts until its thread ends: a thread cannot be stopped, and without counting it the next
+    films would pile up behind it.
+    """
+
+    def __init__(
+        self, threads: int, queue_limit: int, max_held_bytes: int, report_waiting: Callable[[int], None] = lambda films: None
+    ) -> None:
+        self._threads = threads
+        self._max_films = threads + queue_limit
+        self._max_held_bytes = max_held_bytes
+        self._report_waiting = report_waiting
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cxr")
+        self._films = 0
+        self._changing_films = threading.Lock()
+        self._held_bytes = 0
+        self._refusals = _RefusalPace()
+
+    async def reserve(self) -> "Reservation":
+        """Reserve a slot for a film that is still being sent. Raises Overloaded; in a flood of requests after a delay."""
+        try:
+            self.check_room()
+        except Overloaded:
+            await self._refusals.wait()
+            raise
+        self._add(1)
+        reservation = Reservation(self)
+        asyncio.get_running_loop().call_later(SENDING_SECONDS, reservation.free_slot)
+        return reservation
+
+    def check_room(self, films: int = 1) -> None:
+        """Raise Overloaded unless so many further films fit."""
+        taken = self._films
+        if taken + films > self._max_films:
+            raise Overloaded(f"{taken} films are being processed or waiting, and {films} more do not fit; try again shortly.")
+
+    def close(self) -> None:
+        """Drop the films that wait; those being processed end by themselves."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
+        self.check_room(len(calls))
+        waiting = [asyncio.wrap_future(self._submit(call)) for call in calls]
+        if len(waiting) > 1:
+            return await asyncio.gather(*waiting, return_exceptions=True)
+        # The usual single film does without gather's bookkeeping.
+        try:
+            return [await future for future in waiting]
+        except Exception as error:
+            return [error]
+
+    def _submit(self, call: Callable[[], T]) -> "Future[T]":
+        work = _Work(call)
+        future = self._executor.submit(work)
+        self._add(1)
+        # Runs on the thread that ends the call, before anybody who awaits the result goes on.
+        future.add_done_callback(functools.partial(self._finish, work))
+        return future
+
+    def _finish(self, work: "_Work[T]", _: "Future[T]") -> None:
+        work.drop()
+        self._add(-1)
+
+    def _hold(self, size_bytes: int) -> None:
+        if self._held_bytes + size_bytes > self._max_held_bytes:
+            raise Overloaded("The films being sent fill the memory reserved for them; try again shortly.")
+        self._held_bytes += size_bytes
+
+    def _add(self, films: int) -> None:
+        with self._changing_films:
+            before = self._waiting()
+            self._films += films
+            if self._waiting() != before:
+                self._report_waiting(self._waiting())
+
+    def _waiting(self) -> int:
+        return max(0, self._films - self._threads)
+
+
+class Reservation:
+    """What one request takes of the capacity: a slot while its film is being sent, and the bytes of its body."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._has_slot = True
+        self._held_bytes = 0
+
+    def hold(self, size_bytes: int) -> None:
+        """Count bytes of the body as they arrive. Raises Overloaded if they exceed the limit of all bodies together.
+
+        The declared length is not counted: a client that declares much and sends nothing keeps nobody out.
+        """
+        self._capacity._hold(size_bytes)
+        self._held_bytes += size_bytes
+
+    async def run(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
+        """Run blocking calls on the threads, all or none. Returns their results and errors in the same order.
+
+        Raises Overloaded if they do not fit together. If cancelled, calls that have not started leave the queue.
+        """
+        self.free_slot()  # the calls take it before any other request can
+        return await self._capacity._run(calls)
+
+    def free_slot(self) -> None:
+        """Give the slot up; a second call does nothing."""
+        if self._has_slot:
+            self._has_slot = False
+            self._capacity._add(-1)
+
+    def release(self) -> None:
+        """Give everything up; a second call does nothing."""
+        self.free_slot()
+        self._capacity._held_bytes -= self._held_bytes
+        self._held_bytes = 0
+
+
+class _Work(Generic[T]):
+    """A call in the executor's queue, which keeps cancelled calls until a thread takes them; `drop` frees the film at once."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call: Callable[[], T] | None = call
+
+    def __call__(self) -> T:
+        if self._call is None:
+            raise RuntimeError("a dropped call cannot run")
+        return self._call()
+
+    def drop(self) -> None:
+        self._call = None
+
+
+class _RefusalPace:
+    """A token bucket: REFUSALS_PER_SECOND go out at once, the others wait."""
+
+    def __init__(self) -> None:
+        self._tokens = REFUSALS_PER_SECOND
+        self._filled_at = monotonic()
+        self._delayed = 0
+
+    async def wait(self) -> None:
+        now = monotonic()
+        self._tokens = min(REFUSALS_PER_SECOND, self._tokens + (now - self._filled_at) * REFUSALS_PER_SECOND)
+        self._filled_at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+        elif self._delayed < MAX_DELAYED_REFUSALS:
+            self._delayed += 1
+            try:
+                await asyncio.sleep(REFUSAL_DELAY_SECONDS)
+            finally:
+                self._delayed -= 1

@@ -1,0 +1,40 @@
+"""The parts of the running service that endpoints and middleware share."""
+
+from typing import TYPE_CHECKING
+
+from service.access.policy import AccessPolicy
+from service.errors import ModelUnavailable
+from service.hosting import ModelHost
+from service.http.capacity import Capacity
+from service.pipeline import Pipeline
+from service.settings import Settings
+
+if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
+    from service.records.store import RecordStore
+
+
+class ServiceContext:
+    """Handed to every endpoint and middleware where service.app builds them.
+
+    BentoML does that when it imports service.app, in the supervisor as well; the parts exist once the worker has built
+    `ChestXray`, which sets them.
+
+    settings: what the operator configured.
+    records: predictions and audit log.
+    access: who may call.
+    host: holds the model being served.
+    capacity: threads, queue and memory.
+    """
+
+    settings: Settings
+    records: "RecordStore"
+    access: AccessPolicy
+    host: ModelHost
+    capacity: Capacity
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The model being served. Raises ModelUnavailable."""
+        if self.host.pipeline is None:
+            raise ModelUnavailable("No trusted model is loaded; /health says why.")
+        return self.host.pipeline

@@ -1,0 +1,168 @@
+"""/predict, /predict/batch and /predict/explain."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, perf_counter
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import OutOfTime, ServiceError
+from service.film.errors import ChestXrayError, InputError, kebab_case
+from service.http.accept import preferred_type
+from service.http.answers import (
+    BatchAnswer,
+    PredictionAnswer,
+    batch_answer,
+    explain_answer,
+    prediction_answer,
+    prediction_record,
+)
+from service.http.body.options import read_flag
+from service.http.body.upload import Hold, Upload, read_film, read_films
+from service.http.call import Call, current_call
+from service.http.capacity import Reservation
+from service.http.context import ServiceContext
+from service.http.problems import STATUS_OF, problem_of
+from service.metrics import REJECTIONS, STAGE_SECONDS
+from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
+from service.model.grad_cam import GradCam
+from service.pipeline import Pipeline, ServedPrediction
+
+# Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
+_BATCH_RESERVE = 0.05
+
+T = TypeVar("T")
+
+Read = Callable[[Request, int, Hold], Awaitable[Upload]]
+Judge = Callable[["_Job"], Awaitable[Response]]
+
+
+class Predictions:
+    """Answers the requests that bring films. Belongs to the event loop; films are judged on the threads of the capacity."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        # The pipeline whose head Grad-CAM holds, and its loading.
+        self._grad_cam: tuple[Pipeline | None, asyncio.Future[GradCam] | None] = (None, None)
+
+    async def predict(self, request: Request) -> Response:
+        """Answer of /predict."""
+        return await self._answer(request, read_film, self._context.settings.max_upload_bytes, self._predict)
+
+    async def predict_batch(self, request: Request) -> Response:
+        """Answer of /predict/batch."""
+        return await self._answer(request, read_films, self._context.settings.max_batch_bytes, self._predict_batch)
+
+    async def explain(self, request: Request) -> Response:
+        """Answer of /predict/explain."""
+        return await self._answer(request, read_film, self._context.settings.max_upload_bytes, self._explain)
+
+    def load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
+        """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
+        owner, loading = self._grad_cam
+        if owner is not pipeline or loading is None or (loading.done() and loading.exception() is not None):
+            loading = asyncio.get_running_loop().run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
+            self._grad_cam = pipeline, loading
+        return loading
+
+    async def _answer(self, request: Request, read: Read, max_bytes: int, judge: Judge) -> Response:
+        """Read the films and judge them in time; problems become answers. ProblemMiddleware logs unexpected errors."""
+        call, timeout_seconds = current_call(), self._context.settings.timeout_seconds
+        if (reservation := call.reservation) is None:
+            raise RuntimeError(f"AdmissionMiddleware reserves no capacity for {call.endpoint}")
+        call.deadline = monotonic() + timeout_seconds
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                pipeline = self._context.pipeline
+                start = perf_counter()
+                upload = await read(request, max_bytes, reservation.hold)
+                STAGE_SECONDS.labels("read").observe(perf_counter() - start)
+                call.films = len(upload.films)
+                operating_point = upload.options.get("operating_point", DEFAULT_OPERATING_POINT)
+                find_operating_point(pipeline.manifest, operating_point)
+                return await judge(_Job(request, pipeline, upload, operating_point, reservation, call))
+        except TimeoutError:
+            late = OutOfTime(f"The answer was not ready within {timeout_seconds:g} seconds; try again.")
+            return problem_of(late).response()
+        except ChestXrayError as error:
+            if type(error) not in STATUS_OF:
+                raise
+            return problem_of(error).response()
+        finally:
+            reservation.release()
+
+    async def _predict(self, job: "_Job") -> Response:
+        predict = partial(job.pipeline.predict, job.upload.films[0], job.operating_point, job.call.deadline)
+        [result] = await job.reservation.run([predict])
+        prediction = _value(result)
+        job.note(prediction)
+        return _json(prediction_answer(prediction, job.version))
+
+    async def _predict_batch(self, job: "_Job") -> Response:
+        deadline = job.call.deadline - _BATCH_RESERVE * self._context.settings.timeout_seconds
+        calls = [partial(job.pipeline.predict, film, job.operating_point, deadline) for film in job.upload.films]
+        items: list[ServedPrediction | ChestXrayError] = []
+        for index, result in enumerate(await job.reservation.run(calls)):
+            if isinstance(result, InputError | ServiceError):
+                # Only films of a batch: RecordingMiddleware counts the requests that are refused as a whole.
+                job.call.counts.append(REJECTIONS.labels(kebab_case(type(result).__name__)).inc)
+                items.append(result)
+                continue
+            prediction = _value(result)
+            job.note(prediction, index)
+            items.append(prediction)
+        return _json(batch_answer(items, job.version))
+
+    async def _explain(self, job: "_Job") -> Response:
+        options = job.upload.options
+        target = find_finding(options["target"]) if "target" in options else None
+        explain = partial(
+            job.pipeline.explain,
+            job.upload.films[0],
+            job.operating_point,
+            target,
+            with_film=read_flag(options, "film"),
+            deadline=job.call.deadline,
+        )
+        grad_cam = await asyncio.shield(self.load_grad_cam(job.pipeline))
+        [result] = await job.reservation.run([partial(explain, grad_cam=grad_cam)])
+        prediction, explanation = _value(result)
+        job.note(prediction)
+        if preferred_type(job.request.headers.getlist("accept"), ("application/json", "image/png")) == "image/png":
+            return Response(explanation.overlay_png, media_type="image/png")
+        return _json(explain_answer(prediction, explanation, job.version))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A request whose films have arrived."""
+
+    request: Request
+    pipeline: Pipeline
+    upload: Upload
+    operating_point: str
+    reservation: Reservation
+    call: Call
+
+    @property
+    def version(self) -> str:
+        return self.pipeline.manifest.version
+
+    def note(self, prediction: ServedPrediction, index: int = 0) -> None:
+        """Leave a prediction to RecordingMiddleware, for the records and the metrics. index: of the film in its batch."""
+        self.call.predictions.append(prediction_record(prediction, self.version, self.call, index))
+        self.call.counts.append(partial(self.pipeline.count, prediction))
+
+
+def _value(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
+    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")

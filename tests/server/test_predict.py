@@ -1,0 +1,233 @@
+"""Films that are judged and films that are refused, alone and in batches."""
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import imagecodecs
+import numpy as np
+import pytest
+from pydicom import uid
+
+from service.model import load_model
+from service.model.findings import FINDINGS
+from tests.support.compressed_dicom import compressed_dicom
+from tests.support.encoded_films import dicom_file, encode, film, png_claiming
+from tests.support.problems import FILM, PNG, PREDICTION_MEMBERS, as_form, assert_problem
+
+pytestmark = pytest.mark.slow
+
+FILES = {
+    "jpeg": encode(FILM, "JPEG", quality=95),
+    "png": PNG,
+    "tiff": encode(FILM, "TIFF"),
+    "bmp": encode(FILM, "BMP"),
+    "webp": encode(FILM, "WEBP", lossless=True),
+    "dicom": dicom_file(FILM),
+}
+
+
+@pytest.mark.parametrize("format_name", FILES)
+@pytest.mark.parametrize("way", ["form", "raw"])
+def test_every_format_is_judged_as_a_form_and_as_the_whole_body(client, bundle_path, format_name, way):
+    data = FILES[format_name]
+    response = client.post("/predict", **(as_form(data) if way == "form" else {"content": data}))
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert set(answer) == PREDICTION_MEMBERS
+    assert answer["image"] == {"format": format_name, "width_px": 384, "height_px": 384, "orientation": "assumed"}
+
+    # To the bit, as from Python and `cxr predict`.
+    expected = load_model(bundle_path).predict(data).members() | {"inference_time_ms": answer["inference_time_ms"]}
+    assert {name: answer[name] for name in expected} == json.loads(json.dumps(expected))
+    assert list(answer["probabilities"]) == [finding.value for finding in FINDINGS]
+
+
+def test_an_answer_is_consistent_with_itself(client):
+    answer = client.post("/predict", content=PNG).json()
+    probabilities = answer["probabilities"]
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer["prediction"] == max(probabilities, key=probabilities.get)
+    assert answer["confidence"] == probabilities[answer["prediction"]]
+    assert (answer["operating_point"], answer["model_version"]) == ("balanced", "1.0.0")
+    assert answer["review"]["required"] == bool(answer["review"]["reasons"])
+    assert answer["inference_time_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encode(255 - FILM, "PNG"), "not_frontal_chest"),
+        (encode(np.dstack([FILM, FILM // 2, FILM // 4]), "PNG"), "not_frontal_chest"),
+        (encode(FILM // 50 + 120, "PNG"), "image_quality"),
+        (dicom_file(FILM, WindowCenter=128, WindowWidth=0), "image_quality"),
+        (compressed_dicom(FILM, uid.RLELossless, WindowCenter=128, WindowWidth=0), "image_quality"),
+        (encode(np.random.default_rng(6).integers(0, 256, FILM.shape, dtype=np.uint8), "PNG"), "out_of_distribution"),
+    ],
+    ids=["inverted", "coloured", "blank", "window of no width", "the same, decoded elsewhere", "noise"],
+)
+def test_a_picture_unlike_the_training_films_is_answered_and_flagged_for_review(client, data, reason):
+    for answer in (
+        client.post("/predict", content=data).json(),
+        client.post("/predict/explain", content=data).json(),
+        client.post("/predict/batch", files=[("images", data)]).json()["results"][0],
+    ):
+        assert reason in answer["review"]["reasons"]
+        assert answer["review"]["required"]
+
+
+@pytest.mark.parametrize("content_type", ["image/jpg", "text/plain", "application/json", "multipart/form-data", ""])
+def test_a_raw_body_is_read_whatever_type_is_declared(client, content_type):
+    assert client.post("/predict", content=PNG, headers={"Content-Type": content_type}).status_code == 200
+
+
+def test_the_operating_point_comes_from_the_query_or_the_form(client):
+    by_query = client.post("/predict?operating_point=tb_screening", content=PNG)
+    by_form = client.post("/predict", **as_form(PNG, operating_point="tb_screening"))
+    by_blob = client.post("/predict", files={"image": ("film", PNG), "operating_point": ("blob", b"tb_screening")})
+    for response in (by_query, by_form, by_blob):
+        assert response.json()["operating_point"] == "tb_screening"
+
+
+def test_an_option_that_is_given_twice_is_refused_at_every_endpoint(client):
+    for path, field in (("/predict", "image"), ("/predict/explain", "image"), ("/predict/batch", "images")):
+        for point in ("tb_screening", "balanced"):
+            files = {field: ("film", PNG), "operating_point": ("blob", point.encode())}
+            problem = assert_problem(client.post(f"{path}?operating_point=balanced", files=files), 400, "malformed-request")
+            assert "'operating_point' is given more than once" in problem["detail"]
+
+
+def test_a_film_without_a_file_name_is_read(client):
+    padded = PNG + bytes(1_200_000)  # more than the megabyte that the framework allows a field of text
+    assert client.post("/predict", files={"image": (None, PNG)}).status_code == 200
+    assert client.post("/predict", files={"image": (None, padded)}).status_code == 200
+    assert client.post("/predict/batch", files=[("images", (None, padded))]).json()["results"][0]["prediction"]
+
+
+REFUSED = {
+    "unsupported-format": (415, b"GIF89a and so on"),
+    "unreadable-image": (400, PNG[: len(PNG) // 2]),
+    "image-too-small": (422, encode(FILM[:99, :150], "PNG")),
+    "aspect-ratio-too-extreme": (422, encode(FILM[:110, :], "PNG")),
+    "image-too-large": (413, png_claiming(100_000, 100_000)),
+    "unsupported-dicom": (422, dicom_file(FILM, NumberOfFrames=2)),
+    "unsupported-image": (422, encode(FILM.astype(np.float32), "TIFF")),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("path", ["/predict", "/predict/explain"])
+def test_a_film_that_cannot_be_judged_is_the_clients_problem(client, path, kind):
+    status, data = REFUSED[kind]
+    assert_problem(client.post(path, content=data), status, kind)
+    assert_problem(client.post(path, **as_form(data)), status, kind)
+
+
+def test_a_film_that_the_client_took_for_text_is_told_how_to_be_sent(client):
+    for mangled in (PNG.translate(None, b"\r\n\0"), PNG.replace(b"\r\n", b"\n")):
+        assert "--data-binary" in assert_problem(client.post("/predict", content=mangled), 400, "unreadable-image")["detail"]
+
+
+def test_a_lossless_jpeg_of_12_bits_is_judged_as_the_same_film_in_8(client):
+    deep = (FILM.astype(np.uint32) * 4095 // 255).astype(np.uint16)
+    lossless = imagecodecs.jpeg8_encode(deep, lossless=True, bitspersample=12)
+    answer, expected = (client.post("/predict", content=data).json() for data in (lossless, PNG))
+    assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=0.02)
+
+
+def test_an_empty_body_is_an_unsupported_format(client):
+    assert_problem(client.post("/predict"), 415, "unsupported-format")
+
+
+def test_unknown_options_are_refused(client):
+    problem = assert_problem(client.post("/predict?operating_point=best", content=PNG), 400, "unknown-operating-point")
+    assert "tb_screening" in problem["detail"]
+    assert_problem(client.post("/predict/explain?target=Cancer", content=PNG), 400, "unknown-finding")
+
+
+def test_a_web_address_in_place_of_a_file_is_never_fetched(client):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/film.png"
+        form = {"image": (None, url)}
+        problem = assert_problem(client.post("/predict", files=form), 400, "malformed-request")
+        assert "never fetched" in problem["detail"]
+        assert_problem(client.post("/predict", json={"image": url}), 415, "unsupported-format")
+        assert_problem(client.post("/predict", data={"image": url}), 415, "unsupported-format")
+        listener.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [[("other", PNG)], [("image", PNG), ("image", PNG)], [("images", PNG)]],
+    ids=["no image", "two images", "field of the batch"],
+)
+def test_a_form_without_exactly_one_image_is_malformed(client, files):
+    assert_problem(client.post("/predict", files=files), 400, "malformed-request")
+
+
+@pytest.mark.parametrize("body", [b"", b"--b\r\nbroken", b"no boundary in sight", b"--b\r\n\r\n--b--\r\n"])
+def test_a_broken_form_is_malformed(client, body):
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert_problem(client.post("/predict", content=body, headers=headers), 400, "malformed-request")
+
+
+def test_a_declared_length_over_the_limit_is_refused_without_reading(server):
+    parts = urlsplit(server.address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2000001\r\n\r\n")
+        answer = connection.recv(65536)
+    assert b" 413 " in answer.split(b"\r\n")[0]
+    assert b"application/problem+json" in answer
+
+
+def test_a_chunked_body_is_cut_off_at_the_limit(server):
+    parts = urlsplit(server.address)
+    chunk = b"%x\r\n" % 500_000 + b"x" * 500_000 + b"\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(5):  # 2,500,000 bytes, of 2,000,000 that are allowed
+            connection.sendall(chunk)
+        answer = connection.recv(65536)  # the body never ended
+    assert b" 413 " in answer.split(b"\r\n")[0]
+
+
+def test_a_batch_answers_in_order_and_a_bad_film_fails_alone(client):
+    films = [PNG, b"not a film", FILES["dicom"], REFUSED["image-too-small"][1]]
+    response = client.post("/predict/batch", files=[("images", data) for data in films])
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert set(answer) == {"request_id", "model_version", "results"}
+    results = answer["results"]
+    assert [result["index"] for result in results] == [0, 1, 2, 3]
+    assert [result.get("image", {}).get("format") for result in results] == ["png", None, "dicom", None]
+    assert [results[place]["error"]["status"] for place in (1, 3)] == [415, 422]
+    assert results[1]["error"]["request_id"] == response.headers["X-Request-ID"]
+    alone = client.post("/predict", content=PNG).json()
+    assert results[0]["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_batch_takes_one_to_ten_films(client, count):
+    response = client.post("/predict/batch?operating_point=high_sensitivity", files=[("images", PNG)] * count)
+    results = response.json()["results"]
+    assert len(results) == count
+    assert {result["operating_point"] for result in results} == {"high_sensitivity"}
+
+
+def test_a_batch_of_none_or_eleven_is_malformed(client):
+    assert_problem(client.post("/predict/batch", files=[("other", PNG)]), 400, "malformed-request")
+    assert_problem(client.post("/predict/batch", files=[("images", PNG)] * 11), 400, "malformed-request")
+    assert_problem(client.post("/predict/batch", content=PNG), 400, "malformed-request")
+    assert_problem(client.post("/predict/batch?operating_point=x", files=[("images", PNG)]), 400, "unknown-operating-point")
+
+
+def test_many_clients_get_the_answers_to_their_own_films(client):
+    films = [encode(film(256, seed), "PNG") for seed in range(6)]
+    alone = [client.post("/predict", content=data).json()["probabilities"] for data in films]
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda data: client.post("/predict", content=data).json()["probabilities"], films * 2))
+    for one, other in zip(alone * 2, together, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)

@@ -1,0 +1,75 @@
+"""A service without a model that can be trusted, without room, or out of time."""
+
+import json
+import os
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+
+from service.model.bundle import sha256_of
+from service.model.manifest import GOLDEN_NAME, MANIFEST_NAME
+from tests.support.encoded_films import encode
+from tests.support.problems import PNG, assert_problem
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_bundle_that_cannot_be_trusted_keeps_the_service_alive_but_not_ready(bundle_path, tmp_path):
+    path = tmp_path / "tampered"
+    shutil.copytree(bundle_path, path)
+    with np.load(path / GOLDEN_NAME) as arrays:
+        golden = {name: arrays[name] for name in arrays.files}
+    golden["probabilities"] = golden["probabilities"][:, ::-1]
+    np.savez(path / GOLDEN_NAME, **golden)
+    manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+    manifest["files"][GOLDEN_NAME] = sha256_of(path / GOLDEN_NAME)
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest), "utf-8")
+    with (
+        serving(os.environ | {"CXR_BUNDLE": str(path)}, wait_for="/livez") as address,
+        httpx.Client(base_url=address) as client,
+    ):
+        assert_problem(client.get("/readyz"), 503)
+        health = client.get("/health")
+        assert health.status_code == 503
+        assert health.json()["status"] == "unavailable"
+        assert health.json()["reason"] == "golden-mismatch"
+        assert str(path) not in health.text
+        for response in (client.post("/predict", content=PNG), client.post("/predict/explain", content=PNG)):
+            assert_problem(response, 503, "model-unavailable")
+            assert response.headers["Retry-After"] == "30"
+        assert_problem(client.get("/model/info"), 503, "model-unavailable")
+
+
+@pytest.fixture(scope="module")
+def narrow_address(bundle_path):
+    settings = {"CXR_BUNDLE": str(bundle_path), "CXR_THREADS": "1", "CXR_QUEUE_LIMIT": "10", "CXR_TIMEOUT_SECONDS": "5"}
+    with serving(os.environ | settings) as address:
+        yield address
+
+
+def test_what_does_not_fit_in_the_queue_is_told_to_come_back(narrow_address):
+    slow = encode(np.zeros((7000, 7000), np.uint8), "PNG")  # fifty kilobytes that take a tenth of a second to decode
+    batch = {"files": [("images", slow)] * 10}
+    with httpx.Client(base_url=narrow_address, timeout=90) as client, ThreadPoolExecutor(4) as threads:
+        responses = list(threads.map(lambda _: client.post("/predict/batch", **batch), range(4)))
+    refused = [response for response in responses if response.status_code == 503]
+    assert refused
+    for response in refused:
+        assert_problem(response, 503, "overloaded")
+        assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("path", ["/predict", "/feedback", "/incidents"])
+def test_a_body_that_never_comes_is_out_of_time(narrow_address, path):
+    parts = urlsplit(narrow_address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        answer = connection.recv(65536)
+    assert b" 504 " in answer.split(b"\r\n")[0]
+    assert b"application/problem+json" in answer

@@ -1,0 +1,187 @@
+"""The token issuer's keys: which are tried, and how they are kept up to date."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from service.access import key_set
+from service.access.tokens import Issuer, TokenVerifier
+from service.errors import IssuerUnavailable, NotAuthenticated, SettingsError
+from tests.support.tokens import AUDIENCE, EC, ISSUER, KEY_SET, OTHERS, RSA, STRANGERS, public, token
+
+
+def without(member, key):
+    return {name: value for name, value in key.items() if name != member}
+
+
+@pytest.mark.parametrize(
+    ("published", "kid"),
+    [
+        ([*(without("kid", public(key, "", "RS256")) for key in (*OTHERS, RSA))], "r1"),
+        ([*(without("kid", public(key, "", "RS256")) for key in (*OTHERS, RSA))], None),
+        ([*(public(key, "same", "RS256") for key in (*OTHERS, RSA))], "same"),
+        ([*(public(key, str(index), "RS256") for index, key in enumerate((*OTHERS, RSA)))], None),
+        ([public(EC, "r1", "ES256"), public(RSA, "r1", "RS256")], "r1"),
+        ([public(OTHERS[0], "r1", "RS256"), without("kid", public(RSA, "", "RS256"))], "r1"),
+        ([without("alg", public(OTHERS[0], "r1", "RS256")), {"kty": "RSA", "n": 7, "e": []}, public(RSA, "r1", "RS256")], "r1"),
+    ],
+)
+def test_every_key_that_may_have_signed_a_token_is_tried(tmp_path, published, kid):
+    """An identifier is optional in token and key, and need not be unique (RFC 7515, 4.1.4; RFC 7517, 4.5)."""
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": published}))
+    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    assert verifier.verify(token(kid=kid)).user_id == "dr_who"
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(STRANGERS, kid))
+    with pytest.raises(NotAuthenticated, match="expired"):
+        verifier.verify(token(kid=kid, exp=1))
+
+
+def test_no_more_keys_are_tried_than_an_issuer_has(tmp_path):
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [public(OTHERS[0], "same", "RS256")] * 1000 + [public(RSA, "same", "RS256")]}))
+    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    assert len(verifier._keys.candidates("same")) == key_set.MAX_CANDIDATES
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(kid="same"))
+
+
+def test_a_key_set_with_a_secret_in_it_offers_only_the_rest(tmp_path):
+    path = tmp_path / "jwks.json"
+    secret = {"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kid": "s1", "alg": "HS256"}
+    path.write_text(json.dumps({"keys": [secret, *KEY_SET["keys"]]}))
+    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    assert verifier.verify(token()).user_id == "dr_who"
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(b"\0" * 32, "s1", "HS256"))
+
+
+@pytest.fixture
+def issuer_server():
+    """An issuer's key set over HTTP; `published` is what it answers, None an error, `asked` how often it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        published = KEY_SET
+        asked = 0
+
+        def do_GET(self):
+            type(self).asked += 1
+            self.send_response(200 if self.published else 500)
+            self.end_headers()
+            if self.published:
+                self.wfile.write(json.dumps(self.published).encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Handler, f"http://127.0.0.1:{server.server_port}/jwks"
+    server.shutdown()
+
+
+def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stranger(issuer_server, monkeypatch):
+    published, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    assert verifier.verify(token()).user_id == "dr_who"
+    rotated = OTHERS[0]
+    published.published = {"keys": [public(rotated, "r2", "RS256")]}
+    for _ in range(5):
+        with pytest.raises(NotAuthenticated):
+            verifier.verify(token(rotated, "r2"))
+    assert published.asked == 1
+    now[0] += key_set.RETRY_SECONDS
+    assert verifier.verify(token(rotated, "r2")).user_id == "dr_who"
+    assert published.asked == 2
+    published.published = None  # away: what is known goes on working, for a day
+    now[0] += key_set.REFRESH_SECONDS
+    assert verifier.verify(token(rotated, "r2", sub="other")).user_id == "other"
+    # A key that is not known may be one that the issuer publishes by now; one that is known does not become right.
+    with pytest.raises(IssuerUnavailable):
+        verifier.verify(token(rotated, "r3"))
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(kid="r2"))
+    now[0] += key_set.USABLE_SECONDS
+    with pytest.raises(IssuerUnavailable):
+        verifier.verify(token(rotated, "r2", sub="third"))
+
+
+def test_a_key_that_is_changed_under_its_identifier_is_fetched(issuer_server, monkeypatch):
+    published, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    assert verifier.verify(token()).user_id == "dr_who"
+    rotated = OTHERS[0]
+    published.published = {"keys": [public(rotated, "r1", "RS256")]}
+    now[0] += key_set.RETRY_SECONDS
+    assert verifier.verify(token(rotated, "r1")).user_id == "dr_who"
+    with pytest.raises(NotAuthenticated):
+        verifier.verify(token(sub="other"))
+
+
+def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(issuer_server, monkeypatch):
+    published, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
+    keys_then, published.published = published.published, None
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    for _ in range(3):
+        with pytest.raises(IssuerUnavailable):
+            verifier.verify(token())
+    assert published.asked == 1
+    published.published = keys_then
+    now[0] += key_set.FIRST_RETRY_SECONDS
+    assert verifier.verify(token()).user_id == "dr_who"
+
+
+@pytest.mark.parametrize("content", ["<html>", "[" * 100_000, '{"keys": []}'])
+def test_a_key_set_that_makes_no_sense_is_as_good_as_none(monkeypatch, content):
+    monkeypatch.setattr(key_set, "_fetch", lambda _: content.encode())
+    with pytest.raises(IssuerUnavailable):
+        TokenVerifier(Issuer("https://login.hospital.example/jwks", ISSUER, AUDIENCE, "roles")).verify(token())
+
+
+def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(issuer_server, monkeypatch):
+    _, url = issuer_server
+    now = [1000.0]
+    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
+    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    verifier.verify(token())
+    now[0] += key_set.REFRESH_SECONDS
+    asked, answers = threading.Event(), threading.Event()
+
+    def hang(_):
+        asked.set()
+        answers.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(key_set, "_fetch", hang)
+    first = threading.Thread(target=verifier.verify, args=[token(sub="first")])
+    first.start()
+    assert asked.wait(60)
+    assert verifier.verify(token(sub="second")).user_id == "second"
+    answers.set()
+    first.join()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"keys": []}', "[1]", '{"keys": 7}', '{"keys": ["x", 7]}', '{"keys": [{"kty": "oct", "k": "AA"}]}']
+)
+def test_a_file_without_public_keys_is_noticed_at_the_start(tmp_path, content):
+    path = tmp_path / "jwks.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match="CXR_JWKS"):
+        TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+
+
+def test_keys_are_fetched_under_tls_only(tmp_path):
+    nowhere = ("https://", "https:///jwks", "https://login.hospital.example:99999/jwks")
+    for source in ("http://login.hospital.example/jwks", "ftp://x/y", *nowhere, str(tmp_path / "absent.json")):
+        with pytest.raises(SettingsError, match="CXR_JWKS"):
+            TokenVerifier(Issuer(source, ISSUER, AUDIENCE, "roles"))

@@ -1,0 +1,58 @@
+import asyncio
+from time import time
+
+import pytest
+
+from service.access.rate_limit import RateLimiter
+from service.errors import RateLimited, SettingsError
+from tests.support.databases import REDIS
+
+STORAGES = ["memory://", pytest.param(REDIS, marks=pytest.mark.skipif(not REDIS, reason="CXR_TEST_REDIS_URL is not set"))]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_one_request_too_many_is_refused_with_the_seconds_to_wait(storage):
+    identity = f"test:{time()}"
+
+    async def scenario():
+        limiter = RateLimiter("3/minute", storage)
+        for _ in range(3):
+            await limiter.hit(identity)
+        with pytest.raises(RateLimited, match=r"^Rate limit exceeded: 3 per 1 minute. Try again in \d+ s.$") as refused:
+            await limiter.hit(identity)
+        assert 1 <= refused.value.retry_after_seconds <= 60
+        await limiter.hit(identity + "another")
+        if storage != "memory://":  # another process
+            with pytest.raises(RateLimited):
+                await RateLimiter("3/minute", storage).hit(identity)
+
+    asyncio.run(scenario())
+
+
+def test_while_redis_is_away_each_process_counts_alone(caplog):
+    async def scenario():
+        limiter = RateLimiter("2/minute", "redis://user:hush@127.0.0.1:1/0")
+        await limiter.hit("a")
+        await limiter.hit("a")
+        with pytest.raises(RateLimited):
+            await limiter.hit("a")
+
+    asyncio.run(scenario())
+    assert caplog.text.count("Redis is away") == 1
+    assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rate", "storage"),
+    [
+        ("many", "memory://"),
+        ("1/fortnight", "memory://"),
+        ("0/minute", "memory://"),
+        ("1/second; 100/hour", "memory://"),
+        ("1/minute", "redis-ish://h"),
+        ("1/minute", "x"),
+    ],
+)
+def test_a_rate_or_storage_that_cannot_be_is_named(rate, storage):
+    with pytest.raises(SettingsError, match="CXR_RATE_LIMIT"):
+        RateLimiter(rate, storage)

@@ -1,0 +1,115 @@
+"""Bearer tokens of the issuer in tests/support/tokens.py."""
+
+import base64
+import hmac
+from time import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from service.access.roles import Role
+from service.access.tokens import Issuer, TokenVerifier
+from service.errors import AccessDenied, NotAuthenticated
+from tests.support.tokens import AUDIENCE, EC, ISSUER, RSA, STRANGERS, token
+
+# Not reckoned from now: tests are collected long before the last of them runs.
+IN_2100 = 4_102_444_800
+
+
+@pytest.fixture
+def verifier(key_set):
+    return TokenVerifier(Issuer(str(key_set), ISSUER, AUDIENCE, "roles"))
+
+
+def test_a_good_token_names_its_caller(verifier):
+    for good in (token(), token(EC, "e1", "ES256"), token(exp=int(time()) - 10)):  # clocks may differ by so much
+        caller = verifier.verify(good)
+        assert (caller.user_id, caller.role) == ("dr_who", Role.CLINICIAN)
+    assert not verifier.needs_look_up(token())
+
+
+def test_an_end_beyond_all_numbers_of_the_machine_is_an_end(verifier):
+    """RFC 7519, 2: exp is any JSON number; one of over 308 digits is no float."""
+    assert verifier.verify(token(exp=10**400)).user_id == "dr_who"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": 1},
+        {"exp": None},
+        {"iss": "https://elsewhere.example"},
+        {"iss": None},
+        {"aud": "another-service"},
+        {"aud": None},
+        {"sub": None},
+        {"sub": "x" * 257},
+        {"sub": "forged\nline"},
+        pytest.param({"nbf": IN_2100}, id="not yet valid"),
+        pytest.param({"key": STRANGERS}, id="a stranger's key"),
+        {"kid": "e1"},
+        {"kid": "unknown"},
+        {"algorithm": "RS512"},
+    ],
+    ids=str,
+)
+def test_a_token_that_is_wrong_in_one_way_is_refused(verifier, changes):
+    bad = token(**changes)
+    with pytest.raises(NotAuthenticated) as refused:
+        verifier.verify(bad)
+    assert bad not in str(refused.value)
+
+
+def test_neither_unsigned_tokens_nor_public_keys_as_secrets_pass(verifier):
+    unsigned = jwt.encode({"iss": ISSUER, "aud": AUDIENCE, "sub": "x", "exp": int(time()) + 60}, None, "none", {"kid": "r1"})
+    head, body, _ = token().split(".")
+    hs_head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"r1"}').decode().rstrip("=")
+    secret = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    signature = hmac.digest(secret, f"{hs_head}.{body}".encode(), "sha256")
+    with_secret = f"{hs_head}.{body}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+    for forged in (unsigned, with_secret, f"{head}.{body}.", f"{head}.{body}.AAAA", "a.b.c", "", "x" * 20_000):
+        with pytest.raises(NotAuthenticated):
+            verifier.verify(forged)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exp": 1}, "The token has expired; get a new one."),
+        ({"nbf": IN_2100}, "The token is not valid yet; get a new one."),
+        ({"aud": "another-service"}, "The token is meant for another service; get a new one."),
+        ({"iss": "https://elsewhere.example"}, "The token comes from another issuer; get a new one."),
+        ({"sub": None}, "The token lacks one of the claims exp, iss, aud and sub; get a new one."),
+        ({"kid": "unknown"}, "The token is not signed with a key that its issuer publishes; get a new one."),
+    ],
+)
+def test_what_is_wrong_with_a_token_is_said_in_words(verifier, changes, words):
+    with pytest.raises(NotAuthenticated) as refused:
+        verifier.verify(token(**changes))
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims", "role"),
+    [
+        ("roles", {"roles": ["guest", "audit", "admin"]}, Role.ADMIN),
+        ("scope", {"scope": "openid clinician audit"}, Role.CLINICIAN),
+        ("realm_access.roles", {"realm_access": {"roles": ["audit"]}}, Role.AUDIT),
+        # Names with dots of their own, as Auth0 asks for: they are tried as they stand, at each level.
+        ("https://hospital.example/roles", {"https://hospital.example/roles": ["audit"]}, Role.AUDIT),
+        ("https://hospital.example/x.roles", {"https://hospital.example/x": {"roles": ["audit"]}}, Role.AUDIT),
+        ("resource_access.my.app.roles", {"resource_access": {"my.app": {"roles": ["audit"]}}}, Role.AUDIT),
+        ("a.roles", {"a.roles": ["audit"], "a": {"roles": ["admin"]}}, Role.AUDIT),
+        ("a.b.roles", {"a.b": "audit", "a": {"b": {"roles": ["audit"]}}}, Role.AUDIT),
+    ],
+)
+def test_roles_are_found_where_the_settings_say_and_the_strongest_counts(key_set, claim, claims, role):
+    verifier = TokenVerifier(Issuer(str(key_set), ISSUER, AUDIENCE, claim))
+    assert verifier.verify(token(**claims)).role == role
+
+
+@pytest.mark.parametrize("roles", [None, [], "", ["guest"], 7, {"admin": True}, [["admin"]], "administrator"])
+def test_a_token_without_a_role_of_ours_is_denied(verifier, roles):
+    with pytest.raises(AccessDenied):
+        verifier.verify(token(roles=roles))

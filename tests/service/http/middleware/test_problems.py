@@ -1,0 +1,107 @@
+"""Problem details and request identifiers of every answer, around an application of Starlette's."""
+
+import json
+
+import pytest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from service.http.middleware.problems import ProblemMiddleware
+from service.http.middleware.request_id import RequestIdMiddleware
+from service.http.problems import MEDIA_TYPE
+
+
+@pytest.fixture
+def client():
+    async def refuses(request):
+        return JSONResponse({"error": "a secret path"}, status_code=int(request.path_params["status"]))
+
+    async def fails(request):
+        raise RuntimeError("a secret value")
+
+    async def raises(request):
+        raise HTTPException(401, "a secret reason", headers={"WWW-Authenticate": "Bearer"})
+
+    app = Starlette(
+        routes=[
+            Route("/refuses/{status}", refuses),
+            Route("/fails", fails),
+            Route("/raises", raises),
+            Route("/works", lambda request: PlainTextResponse("fine")),
+        ],
+        middleware=[Middleware(RequestIdMiddleware), Middleware(ProblemMiddleware)],
+    )
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def assert_problem(response, status):
+    assert response.status_code == status
+    assert response.headers["content-type"] == MEDIA_TYPE
+    members = json.loads(response.content)
+    assert list(members) == ["type", "title", "status", "detail", "request_id"]
+    assert members["status"] == status
+    assert members["request_id"] == response.headers["X-Request-ID"]
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/refuses/400", 400), ("/refuses/429", 429), ("/refuses/504", 504), ("/fails", 500), ("/raises", 401), ("/nowhere", 404)],
+)
+def test_whoever_refuses_the_answer_is_a_problem_without_inner_detail(client, path, status):
+    assert_problem(client.get(path), status)
+
+
+def test_headers_of_the_refusal_are_kept(client):
+    assert client.get("/raises").headers["WWW-Authenticate"] == "Bearer"
+    refused = client.post("/works")
+    assert_problem(refused, 405)
+    assert refused.headers["Allow"] == "GET, HEAD"
+    assert "answers GET, HEAD, not POST" in refused.json()["detail"]
+
+
+def test_a_405_names_the_methods_even_where_the_framework_does_not(client):
+    """RFC 9110, 15.5.6; Starlette's static files answer without Allow."""
+    refused = client.get("/refuses/405")
+    assert_problem(refused, 405)
+    assert refused.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [("/predict//", "/predict"), ("/v1/predict", "/predict"), ("/model/inf", "/model/info"), ("/Health", "/health")],
+)
+def test_a_404_names_the_path_that_was_probably_meant(client, path, nearest):
+    refused = client.get(path)
+    assert_problem(refused, 404)
+    assert f"did you mean {nearest}?" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/ui", "/" + "predict" * 1000])
+def test_a_404_suggests_nothing_where_nothing_is_near(client, path):
+    assert "did you mean" not in client.get(path).json()["detail"]
+
+
+def test_an_answer_that_is_no_error_is_left_alone(client):
+    assert client.get("/works").text == "fine"
+
+
+@pytest.mark.parametrize("sent", ["a", "6f1c-abc_D.9", "x" * 128])
+def test_a_valid_request_id_is_kept(client, sent):
+    assert client.get("/works", headers={"X-Request-ID": sent}).headers["X-Request-ID"] == sent
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 129, "a b", "a;b", "<script>", "a/b"])
+def test_an_invalid_request_id_is_replaced_by_a_uuid(client, sent):
+    answered = client.get("/works", headers={"X-Request-ID": sent}).headers["X-Request-ID"]
+    assert len(answered) == 36
+    assert answered[14] == "4"
+
+
+def test_two_requests_have_two_ids(client):
+    assert client.get("/works").headers["X-Request-ID"] != client.get("/works").headers["X-Request-ID"]
