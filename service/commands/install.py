@@ -27,7 +27,7 @@ _UV_VARIABLES = {
     "cert": ("SSL_CERT_FILE", " "),
 }
 
-# uv knows PyTorch's own index. Asking there must not delay an installation that cannot reach it.
+# PyTorch's own index is asked this long, and then done without.
 _PROBE_SECONDS = 3
 
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/sys/module/nvidia/version")
@@ -36,14 +36,12 @@ _DRIVER_FILES = ("/proc/driver/nvidia/version", "/sys/module/nvidia/version")
 def main(files: Sequence[str]) -> int:
     """Install with uv, or with pip where uv cannot be had or fails; then the project itself, for the command `cxr`."""
     requirements = [word for name in files for word in ("--requirement", name)]
-    wanted = os.environ.get("TORCH_BACKEND", "")
-    if not (_fetch_uv() and _install_with_uv(requirements, wanted)):
-        if wanted:
-            print(
-                f"TORCH_BACKEND={wanted} needs uv and PyTorch's own index; leave it out to take what PyPI has.", file=sys.stderr
-            )
+    backend = os.environ.get("TORCH_BACKEND", "")
+    if not (_fetch_uv() and _install_with_uv(requirements, backend)):
+        if backend:
+            print(f"TORCH_BACKEND={backend} needs uv and PyTorch's own index; without it, PyPI's is taken.", file=sys.stderr)
             return 1
-        print("uv cannot install here; pip does it, with PyTorch as PyPI has it.")
+        print("uv cannot install here; pip does, with PyPI's build of PyTorch.", flush=True)
         if not _succeeds([*_PIP, "install", *requirements]):
             return 1
     project = ["--no-deps", "--no-build-isolation", "--editable", str(_ROOT)]
@@ -51,21 +49,24 @@ def main(files: Sequence[str]) -> int:
 
 
 def _fetch_uv() -> bool:
-    [version] = re.findall(r"^uv==.+$", (_ROOT / "tests" / "requirements.txt").read_text("utf-8"), flags=re.MULTILINE)
-    return _succeeds([*_PIP, "install", "--quiet", version], stderr=subprocess.DEVNULL)
+    return _succeeds([*_PIP, "install", "--quiet", _pin("uv", "tests/requirements.txt")], quiet=True)
 
 
-def _install_with_uv(requirements: Sequence[str], wanted: str) -> bool:
+def _install_with_uv(requirements: Sequence[str], backend: str) -> bool:
     environment = _uv_environment()
-    backend = wanted or ("cpu" if _is_cpu_build_better() and _reaches_cpu_build(environment) else "")
-    print(f"Installing with uv; PyTorch: {f'its {backend} build' if backend else 'as PyPI has it (on Linux 6 GB, with CUDA)'}.")
-    options = ["--torch-backend", backend] if backend else []
-    return _succeeds([*_UV, "install", "--python", sys.executable, *options, *requirements], env=environment)
+    options = [word for name in ("torch", "torchvision") for word in ("--reinstall-package", name)] if backend else []
+    if not backend and _is_cpu_build_better() and _reaches_cpu_build(environment):
+        backend = "cpu"
+    build = f"its build {backend}" if backend else "PyPI's build (6 GB with CUDA, on Linux)"
+    print(f"Installing with uv; of PyTorch {build}.", flush=True)
+    if backend:
+        options += ["--torch-backend", backend]
+    return _succeeds([*_UV, "install", "--python", sys.executable, *options, *requirements], environment)
 
 
 def _uv_environment() -> dict[str, str]:
     """This process's environment, and what pip is configured with, in uv's words."""
-    listed = subprocess.run([*_PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run([*_PIP, "config", "list"], capture_output=True, text=True, check=True).stdout  # noqa: S603
     found = re.findall(r"^(global|install|:env:)\.([a-z-]+)=(.*)$", listed, flags=re.MULTILINE)
     configured = {name: ast.literal_eval(value) for _, name, value in sorted(found, key=_precedence)}
     translated = {
@@ -88,16 +89,30 @@ def _is_cpu_build_better() -> bool:
 
 
 def _reaches_cpu_build(environment: dict[str, str]) -> bool:
-    [version] = re.findall(r"^torch==.+$", (_ROOT / "requirements-serve.txt").read_text("utf-8"), flags=re.MULTILINE)
-    question = [*_UV, "install", "--python", sys.executable, "--dry-run", "--no-deps", "--torch-backend", "cpu", version]
+    """Whether uv, which knows PyTorch's own index, finds the CPU build there; no answer in time is a no."""
+    options = ["--dry-run", "--reinstall", "--no-deps", "--torch-backend", "cpu"]
+    question = [*_UV, "install", "--python", sys.executable, *options, _pin("torch", "requirements-serve.txt")]
     try:
-        return _succeeds(question, env=environment, stderr=subprocess.DEVNULL, timeout=_PROBE_SECONDS)
+        return _succeeds(question, environment | {"UV_HTTP_RETRIES": "0"}, quiet=True, timeout_seconds=_PROBE_SECONDS)
     except subprocess.TimeoutExpired:
         return False
 
 
-def _succeeds(command: Sequence[str], **options: object) -> bool:
-    return subprocess.run(command, check=False, **options).returncode == 0
+def _pin(package: str, file: str) -> str:
+    [pin] = re.findall(rf"^{package}==.+$", (_ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
+    return pin
+
+
+def _succeeds(
+    command: Sequence[str],
+    environment: dict[str, str] | None = None,
+    *,
+    quiet: bool = False,
+    timeout_seconds: float | None = None,
+) -> bool:
+    errors = subprocess.DEVNULL if quiet else None
+    done = subprocess.run(command, env=environment, stderr=errors, timeout=timeout_seconds, check=False)  # noqa: S603
+    return done.returncode == 0
 
 
 if __name__ == "__main__":
