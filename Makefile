@@ -88,7 +88,7 @@ train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DAT
 		$(if $(MLFLOW),--mlflow "$(MLFLOW)")
 
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
-	$(RUN_IN) export.export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
+	$(RUN_IN) service.commands.cxr export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
 	$(RUN_IN) training.evaluation.evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \

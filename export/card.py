@@ -1,6 +1,6 @@
-"""The card that a bundle is born with: what it is, and how it does on the films it was calibrated on.
+"""The model card of an export: what the model is, and its metrics on the validation split.
 
-The figures that count, of the test split, come with the card that replaces this one (`export.bundle.attach_evaluation`).
+`export.attach` replaces it by the card of an evaluation on the test split.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from export.calibrate import TB_SENSITIVITY, Calibration, found_no_minimum
+from export.calibration import TB_SENSITIVITY, Calibration, found_no_minimum
 from service.model.decision import ReviewReason, decide
 from service.model.findings import FINDINGS, Finding
 from service.model.manifest import ModelManifest
@@ -17,13 +17,18 @@ TB_SCREENING = "tb_screening"
 
 
 @dataclass(frozen=True)
-class ValidationFigures:
+class ValidationMetrics:
     """Shares 0..1 on the validation split, by the service's own decision rules.
 
-    recall: per finding, at the balanced operating point. tb_sensitivity, tb_specificity: at tb_screening.
-    coverage: films whose conformal set holds the true finding; set_size: mean number of findings in it.
-    low_confidence: films below the review threshold; errors_low_confidence: share of the balanced errors among them, 0 if
-    there is no error.
+    films: number of films.
+    accuracy: at the balanced operating point.
+    recall: the same per finding.
+    tb_sensitivity: at tb_screening.
+    tb_specificity: at tb_screening.
+    coverage: films whose conformal set holds the true finding.
+    set_size: mean number of findings in that set.
+    low_confidence: films below the review threshold.
+    errors_low_confidence: share of the balanced errors that are among those films, 0 if there is no error.
     """
 
     films: int
@@ -37,17 +42,17 @@ class ValidationFigures:
     errors_low_confidence: float
 
 
-def validation_figures(
+def validation_metrics(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], manifest: ModelManifest
-) -> ValidationFigures:
-    """Judge calibrated probabilities [N, 3] against labels [N], which hold every finding."""
+) -> ValidationMetrics:
+    """Evaluate calibrated probabilities [N, 3] against labels [N], which hold every finding."""
     truth = [FINDINGS[label] for label in labels]
     balanced = [decide(row, manifest) for row in probabilities.tolist()]
     screened = [decide(row, manifest, TB_SCREENING).finding is Finding.TUBERCULOSIS for row in probabilities.tolist()]
     right = np.array([decision.finding is finding for decision, finding in zip(balanced, truth, strict=True)])
     called, is_tb = np.array(screened), np.array([finding is Finding.TUBERCULOSIS for finding in truth])
     unsure = np.array([ReviewReason.LOW_CONFIDENCE in decision.review_reasons for decision in balanced])
-    return ValidationFigures(
+    return ValidationMetrics(
         films=len(labels),
         accuracy=float(right.mean()),
         recall={finding: float(right[labels == index].mean()) for index, finding in enumerate(FINDINGS)},
@@ -60,9 +65,9 @@ def validation_figures(
     )
 
 
-def render_card(manifest: ModelManifest, calibration: Calibration, figures: ValidationFigures) -> str:
-    """Markdown. Every figure is measured; what is not known is not mentioned."""
-    recalls = "\n".join(f"| Recall, {finding.value} | {value:.3f} |" for finding, value in figures.recall.items())
+def render_card(manifest: ModelManifest, calibration: Calibration, metrics: ValidationMetrics) -> str:
+    """Markdown. Every number is measured; what is not known is not mentioned."""
+    recalls = "\n".join(f"| Recall, {finding.value} | {value:.3f} |" for finding, value in metrics.recall.items())
     at_bound = ", at the bound of its range: too few films, or a network that is always or never right" * found_no_minimum(
         manifest.temperature
     )
@@ -80,7 +85,7 @@ Classifies a frontal chest radiograph as {", ".join(finding.value for finding in
 - Training data: fingerprint {manifest.data_fingerprint}; the recipe is `training_config` in manifest.json
 - Licences: those of the training data and of the pretrained weights apply to this model; see where the data came from
 
-## Calibration, fitted on {figures.films} validation films
+## Calibration, fitted on {metrics.films} validation films
 | What | Value |
 |---|---|
 | Temperature | {manifest.temperature:.4f}{at_bound} |
@@ -89,20 +94,20 @@ Classifies a frontal chest radiograph as {", ".join(finding.value for finding in
 | Conformal quantiles ({manifest.conformal.coverage:.0%} coverage) | {quantiles} |
 | Review if the confidence is below | {manifest.review.low_confidence_below:.4f} |
 {_outlier_row(manifest)}
-## Figures on the same films
-They are those that training chose the model by and that the thresholds were fitted on, so that new films will fare worse.
-The test split has not been looked at yet.
+## Metrics on the same films
+Training chose the model by these films, and the thresholds were fitted on them: expect less on new films. The test split has
+not been used yet.
 
 | What | Value |
 |---|---|
-| Accuracy (balanced) | {figures.accuracy:.3f} |
+| Accuracy (balanced) | {metrics.accuracy:.3f} |
 {recalls}
-| Tuberculosis screening, sensitivity | {figures.tb_sensitivity:.3f} |
-| Tuberculosis screening, specificity | {figures.tb_specificity:.3f} |
-| True finding in the conformal set | {figures.coverage:.3f} |
-| Findings in the conformal set, mean | {figures.set_size:.2f} |
-| Films below the review threshold | {figures.low_confidence:.3f} |
-| Errors among those films | {figures.errors_low_confidence:.3f} of all errors |
+| Tuberculosis screening, sensitivity | {metrics.tb_sensitivity:.3f} |
+| Tuberculosis screening, specificity | {metrics.tb_specificity:.3f} |
+| True finding in the conformal set | {metrics.coverage:.3f} |
+| Findings in the conformal set, mean | {metrics.set_size:.2f} |
+| Films below the review threshold | {metrics.low_confidence:.3f} |
+| Errors among those films | {metrics.errors_low_confidence:.3f} of all errors |
 
 ## Limits
 - It knows three answers. A film with another disease, of a child where only adults were seen, or that is no frontal chest film

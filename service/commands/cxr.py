@@ -13,8 +13,9 @@ from service.commands.faults import describe_fault
 # Panel of `cxr --help` -> command -> the module that defines it, as a function or a `typer.Typer` of the command's name.
 # Loaded by name: serving must not import training, and the serving image holds the package `service` only.
 PANELS: dict[str, dict[str, str]] = {
-    "Judge films": {
-        "serve": "service.commands.serve",
+    "Release a model": {
+        "export": "export.commands.export",
+        "registry": "export.commands.registry",
     },
     "Run the service": {
         "check": "service.commands.check",

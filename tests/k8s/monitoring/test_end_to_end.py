@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from export.bundle import seal, write_json
+from export.drift_reference import build_reference
 from export.films import Films
 from export.phantom import phantom_film
-from export.reference import build_reference
 from k8s.monitoring import preview
 from k8s.monitoring.__main__ import DASHBOARDS
 from k8s.monitoring.dashboards.panels import all_expressions

@@ -12,8 +12,7 @@ import pytest
 
 from export.bundle import seal
 from export.export import export_bundle
-from export.registry_state import LogEntry, read_state
-from service.model.bundle import ModelBundle
+from export.registry import LogEntry, Registry
 from service.model.findings import Finding
 from service.model.releases import ServingChoice, read_choice
 from service.records.store import RecordStore
@@ -137,7 +136,7 @@ class House:
 
     def log(self) -> list[LogEntry]:
         """Of the registry, the latest entry first."""
-        return list(read_state(self.models).log)
+        return list(Registry(self.models).log())
 
     def releases(self) -> set[str]:
         return {path.name for path in self.models.iterdir() if path.is_dir() and not path.name.startswith(".")}

@@ -5,10 +5,9 @@ import shutil
 
 import pytest
 
-from export.registry_state import read_state
-from service.model.bundle import ModelBundle
-from service.model.manifest import MANIFEST_NAME
-from service.model.releases import ServingChoice
+from export.registry import Registry
+from service.model.loading import ServingChoice, read_choice
+from service.model.manifest import MANIFEST_NAME, ModelBundle
 from training.retraining.run import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
 
 pytestmark = pytest.mark.slow
@@ -42,22 +41,19 @@ def test_a_challenger_is_released_and_promoted_once(places):
     assert unfinished(folder.parent) == [] and decided(folder) == decision
     settled(folder, promoted=True)  # as if it had been killed before it noted that it is over
     carry_out(folder, models)
-    state = read_state(models)
-    assert state.choice == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
-    assert [entry.event for entry in state.log] == ["promoted"] and NOTE in state.log[0].note
+    assert read_choice(models) == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
+    assert [entry.event for entry in Registry(models).log()] == ["promoted"] and NOTE in Registry(models).log()[0].note
     assert ModelBundle.open(models / "chest-xray-1.1.0").manifest.version == "1.1.0"
 
 
 def test_what_was_rolled_back_meanwhile_is_not_promoted_again(places):
-    from export.registry import main
-
     folder, models = places
     settled(folder, promoted=True)
     carry_out(folder, models)
-    assert main(["--models", str(models), "rollback"]) == 0
+    Registry(models).rollback()
     settled(folder, promoted=True)
     carry_out(folder, models)
-    assert read_state(models).choice == ServingChoice("chest-xray-1.0.0", ())
+    assert read_choice(models) == ServingChoice("chest-xray-1.0.0", ())
 
 
 def test_why_the_champion_stays_is_noted_once(places):
@@ -65,6 +61,6 @@ def test_why_the_champion_stays_is_noted_once(places):
     for _ in range(2):
         settled(folder, promoted=False)
         assert carry_out(folder, models) == NOTE
-    assert [(entry.event, entry.note) for entry in read_state(models).log] == [("kept", NOTE)]
+    assert [(entry.event, entry.note) for entry in Registry(models).log()] == [("kept", NOTE)]
     assert not (models / "chest-xray-1.1.0").exists()
     assert (folder / DECISION_NAME).exists() and not (folder / PENDING_NAME).exists()
