@@ -49,7 +49,7 @@ serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); u
 	$(SERVE_ENV)/bin/cxr serve --host $(HOST) --port $(PORT) $(if $(CERT),--cert "$(CERT)") $(if $(KEY),--key "$(KEY)")
 
 monitor: $(SERVE_ENV)/.installed ## Serve, with a Prometheus beside it, and Grafana where it is installed: PORT=
-	$(SERVE_ENV)/bin/python -m k8s.monitoring.local --port $(PORT)
+	$(SERVE_ENV)/bin/python -m service.commands.cxr monitor --port $(PORT)
 
 # A file's tests stay together, since they share servers.
 test: $(DEV_ENV)/.installed ## Run all tests but the long ones, on all processors
@@ -64,7 +64,7 @@ manifests: $(CHECKOV_ENV)/.installed $(DEV_ENV)/.installed ## Look for insecure 
 		$(DEV_ENV)/bin/kubectl kustomize "$$overlay" > $(CHECKOV_ENV)/manifests.yaml || exit 1; \
 		$(CHECKOV_ENV)/bin/checkov --config-file k8s/checkov.yaml --file $(CHECKOV_ENV)/manifests.yaml || exit 1; \
 	done
-	$(DEV_ENV)/bin/python -m k8s.monitoring --check
+	$(RUN_IN) service.commands.cxr dashboards --check
 
 container: $(SERVE_ENV)/.installed $(DEV_ENV)/.installed ## Build the image, run it and look at it, as root with buildah: OPTIONS=
 	$(RUN_IN) tests.tools.container $(OPTIONS)

@@ -20,8 +20,8 @@ PANELS: dict[str, dict[str, str]] = {
     "Run the service": {
         "check": "service.commands.check",
         "keys": "service.commands.keys",
-        "audit": "service.commands.audit",
-        "records": "service.commands.records",
+        "monitor": "k8s.monitoring.command",
+        "dashboards": "k8s.monitoring.command",
     },
 }
 
