@@ -108,7 +108,7 @@ tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=
 	$(KEEP_MEMORY) $(RUN_IN) training.search.tune --data "$(DATA)"
 
 bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
-	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle "$(BUNDLE)")
+	$(RUN_IN) service.commands.cxr bench $(if $(BUNDLE),--bundle "$(BUNDLE)")
 
 smoke: $(SERVE_ENV)/.installed ## Serve from the serving environment alone and run the README's calls as they stand
 	PORT=$(PORT) tests/readme_calls.sh

@@ -1,4 +1,4 @@
-"""Keep the cores from going to sleep, to tell what waking them costs."""
+"""Keeps the cores from going to sleep, to measure the cost of waking them."""
 
 import os
 import subprocess

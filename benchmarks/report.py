@@ -1,4 +1,4 @@
-"""Measurements as a file for machines (JSON) and one for readers (Markdown, also printed)."""
+"""Writes the measurements as JSON and as Markdown."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +8,14 @@ from statistics import median
 from typing import Any
 
 from benchmarks.conditions import Conditions
-from benchmarks.figures import (
+from benchmarks.inprocess import StageCost
+from benchmarks.overload import Pressure
+from benchmarks.server import Memory
+from benchmarks.summary import (
     MEGABYTE,
     MULTIPART,
     RAW,
-    CellFigures,
+    CellSummary,
     Measurements,
     Rounds,
     Target,
@@ -21,9 +24,6 @@ from benchmarks.figures import (
     summarise,
     tuned_gain,
 )
-from benchmarks.inprocess import StageCost
-from benchmarks.overload import Pressure
-from benchmarks.server import Memory
 from training.tables import markdown_table
 
 _MOMENTS = {
@@ -33,7 +33,7 @@ _MOMENTS = {
 }
 
 _INTRODUCTION = (
-    "Measured by `python -m benchmarks`. Compare ratios, not milliseconds: everything was measured in short rounds that take "
+    "Measured by `cxr bench`. Compare ratios, not milliseconds: everything was measured in short rounds that take "
     "turns on one machine, each ratio is taken within a round, and the median over the rounds is shown. Client and servers "
     "share the machine's cores. The baseline is FastAPI, uvicorn and eager PyTorch with the same architecture and random "
     "weights, `benchmarks/baseline_fastapi.py`."
@@ -41,7 +41,7 @@ _INTRODUCTION = (
 
 
 def render_json(conditions: Conditions, measurements: Measurements) -> str:
-    """Conditions, targets, and the figures that they were judged by, with those of each round."""
+    """Conditions, targets, and all measurements behind them, with those of each round."""
     rounds = measurements.rounds
     document: dict[str, Any] = {
         "conditions": asdict(conditions),
@@ -60,13 +60,13 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
         "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
         "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],
         "cells": [
-            asdict(figures)
+            asdict(cell)
             | {
                 "requests_per_second_per_round": [sample.requests_per_second for sample in samples],
                 "server_cpu_ms_per_request_per_round": [1000 * sample.cpu_seconds_per_request for sample in samples],
                 "p50_ms_per_round": [sample.p50_ms for sample in samples],
             }
-            for figures, samples in zip(summarise(rounds), rounds.cells.values(), strict=True)
+            for cell, samples in zip(summarise(rounds), rounds.cells.values(), strict=True)
         ],
     }
     return json.dumps(_rounded(document), indent=2) + "\n"
@@ -158,7 +158,7 @@ def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:
     return markdown_table(header, rows)
 
 
-def _cells_table(cells: Iterable[CellFigures]) -> str:
+def _cells_table(cells: Iterable[CellSummary]) -> str:
     header = [
         "Server",
         "Path",

@@ -1,11 +1,15 @@
-"""The measured rounds: in-process, service and baselines in turn, each for a second or so, again and again."""
+"""The measured rounds: in-process, service and baselines in turn, each for a second or so, many times."""
 
 from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
 from benchmarks.awake import can_keep_awake, cores_kept_awake
-from benchmarks.figures import (
+from benchmarks.films import MULTIPART_TYPE, RAW_TYPE
+from benchmarks.inprocess import InProcess
+from benchmarks.load import Job, LoadClient
+from benchmarks.server import Server
+from benchmarks.summary import (
     BASELINE,
     BASELINE_TUNED,
     EXPLAIN,
@@ -17,10 +21,6 @@ from benchmarks.figures import (
     Rounds,
     Sample,
 )
-from benchmarks.films import MULTIPART_TYPE, RAW_TYPE
-from benchmarks.inprocess import InProcess
-from benchmarks.load import Job, LoadClient
-from benchmarks.server import Server
 
 CLIENTS = (1, 4, 16)
 
@@ -77,7 +77,7 @@ def _together(rounds: Sequence[_Round], awake: Rounds | None = None) -> Rounds:
 
 
 def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], client: LoadClient) -> Sample:
-    """Put the cell's load on its server."""
+    """Measure one cell: send its requests to its server."""
     job = Job(
         url=server.url + cell.route,
         bodies=bodies,

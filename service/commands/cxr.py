@@ -23,6 +23,9 @@ PANELS: dict[str, dict[str, str]] = {
         "monitor": "k8s.monitoring.command",
         "dashboards": "k8s.monitoring.command",
     },
+    "Measure": {
+        "bench": "benchmarks.command",
+    },
 }
 
 

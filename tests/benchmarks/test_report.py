@@ -11,7 +11,7 @@ from benchmarks import report
 from benchmarks.conditions import Conditions, read_conditions
 from benchmarks.films import MULTIPART_TYPE, jpeg_films, multipart_body
 from service.film.film import Radiograph
-from tests.benchmarks.test_figures import measurements, sample
+from tests.benchmarks.test_summary import measurements, sample
 
 CONDITIONS = Conditions(
     model="chest-xray 1.0.0 (efficientnet_b0)",

@@ -2,7 +2,12 @@
 
 import pytest
 
-from benchmarks.figures import (
+from benchmarks.inprocess import StageCost
+from benchmarks.inputs import LARGE_JPEG, REFERENCE
+from benchmarks.overload import Pressure
+from benchmarks.rounds import CELLS
+from benchmarks.server import Memory
+from benchmarks.summary import (
     BASELINE,
     BASELINE_TUNED,
     EXPLAIN,
@@ -20,11 +25,6 @@ from benchmarks.figures import (
     summarise,
     tuned_gain,
 )
-from benchmarks.inprocess import StageCost
-from benchmarks.inputs import LARGE_JPEG, REFERENCE
-from benchmarks.overload import Pressure
-from benchmarks.rounds import CELLS
-from benchmarks.server import Memory
 
 
 def sample(latency_ms: float = 10.0, seconds: float = 1.0, server_cpu_seconds: float = 0.1, requests: int = 10) -> Sample:
