@@ -26,9 +26,9 @@ def altered(path: Path, folder: Path, **changes: Any) -> Path:
             {"config": {"model": {"architecture": "no_such_network", "hidden": 64, "dropout": 0.3}}},
             "does not describe a network",
         ),
-        ({"config": {"model": {"hidden": "many"}}}, "config is not one that this code reads .model.hidden"),
-        ({"config": 3}, "config is not one that this code reads"),
-        ({"model_state_dict": {}}, "weights are not those of tf_efficientnet_lite0"),
+        ({"config": {"model": {"hidden": "many"}}}, "cannot read the checkpoint's config .model.hidden"),
+        ({"config": 3}, "cannot read the checkpoint's config"),
+        ({"model_state_dict": {}}, "weights do not fit tf_efficientnet_lite0"),
         ({"history": None}, "lacks history"),
     ],
 )

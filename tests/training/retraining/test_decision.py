@@ -1,4 +1,4 @@
-"""What a retraining decided is carried out once, however often that is begun: without training, by the real registry."""
+"""A decision is carried out once, however often that is begun: without training, by the real registry."""
 
 import json
 import shutil
@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from export.registry import Registry
-from service.model.loading import ServingChoice, read_choice
+from service.model.releases import STATE_NAME, ServingChoice, read_choice
+from service.model.errors import BundleNotFound
 from service.model.manifest import MANIFEST_NAME, ModelBundle
-from training.retraining.run import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
+from training.retraining.decision import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +17,7 @@ NOTE = "Challenger chest-xray-1.1.0, trained from chest-xray-1.0.0 because of As
 
 
 @pytest.fixture
-def places(tmp_path, bundle_path):
+def folders(tmp_path, bundle_path):
     """The folder of a run whose challenger is exported, and the releases."""
     folder, models = tmp_path / "runs" / "retrain-1.0.0-0123", tmp_path / "models"
     shutil.copytree(bundle_path, models / "chest-xray-1.0.0")
@@ -33,21 +34,21 @@ def settled(folder, promoted):
     return decision
 
 
-def test_a_challenger_is_released_and_promoted_once(places):
-    folder, models = places
+def test_a_challenger_is_released_and_promoted_once(folders):
+    folder, models = folders
     decision = settled(folder, promoted=True)
     assert unfinished(folder.parent) == [folder] and decided(folder) is None
     carry_out(folder, models)
     assert unfinished(folder.parent) == [] and decided(folder) == decision
-    settled(folder, promoted=True)  # as if it had been killed before it noted that it is over
+    settled(folder, promoted=True)  # as if it had been killed before it noted its end
     carry_out(folder, models)
     assert read_choice(models) == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
     assert [entry.event for entry in Registry(models).log()] == ["promoted"] and NOTE in Registry(models).log()[0].note
     assert ModelBundle.open(models / "chest-xray-1.1.0").manifest.version == "1.1.0"
 
 
-def test_what_was_rolled_back_meanwhile_is_not_promoted_again(places):
-    folder, models = places
+def test_a_challenger_that_was_rolled_back_is_not_promoted_again(folders):
+    folder, models = folders
     settled(folder, promoted=True)
     carry_out(folder, models)
     Registry(models).rollback()
@@ -56,11 +57,20 @@ def test_what_was_rolled_back_meanwhile_is_not_promoted_again(places):
     assert read_choice(models) == ServingChoice("chest-xray-1.0.0", ())
 
 
-def test_why_the_champion_stays_is_noted_once(places):
-    folder, models = places
+def test_the_reason_why_the_champion_stays_is_logged_once(folders):
+    folder, models = folders
     for _ in range(2):
         settled(folder, promoted=False)
         assert carry_out(folder, models) == NOTE
     assert [(entry.event, entry.note) for entry in Registry(models).log()] == [("kept", NOTE)]
     assert not (models / "chest-xray-1.1.0").exists()
     assert (folder / DECISION_NAME).exists() and not (folder / PENDING_NAME).exists()
+
+
+def test_a_damaged_state_promotes_nothing(folders):
+    folder, models = folders
+    settled(folder, promoted=True)
+    (models / STATE_NAME).write_text("{")
+    with pytest.raises(BundleNotFound, match="anew"):
+        carry_out(folder, models)
+    assert unfinished(folder.parent) == [folder] and not (models / "chest-xray-1.1.0").exists()
