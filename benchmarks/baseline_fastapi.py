@@ -16,7 +16,6 @@ from torchvision import transforms
 
 from service.model.bundle import ModelBundle
 from service.model.findings import FINDINGS
-from service.model.manifest import ModelBundle
 from training.network.classifier import build_network
 
 

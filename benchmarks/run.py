@@ -20,8 +20,8 @@ from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
 from benchmarks.server import Memory
 from benchmarks.summary import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
-from service.model.loading import locate_bundle
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.releases import locate_bundle
 
 FILM_SIZE_PX = 512
 LARGE_FILM_SIZE_PX = 2048

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import seal, staged_copy
-from service.model.manifest import GRAPH_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import GRAPH_NAME, MODEL_CARD_NAME
 from training.errors import ExportError
 
 # Model and thresholds were chosen on the other splits, whose metrics are better than those of new films.

@@ -4,7 +4,6 @@ Knows which files a bundle has, not how their contents are computed.
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,9 +16,11 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from export.phantom import phantom_film
+from service.files import sync
 from service.film.preprocessing import resize_stretched
+from service.model.bundle import ModelBundle, sha256_of
 from service.model.findings import FINDINGS
-from service.model.manifest import MANIFEST_NAME, ModelBundle, ModelManifest, sha256_of
+from service.model.manifest import MANIFEST_NAME, ModelManifest
 from service.model.outliers import OutlierStatistics
 from service.model.predictor import Predictor
 from training.errors import ExportError
@@ -49,7 +50,7 @@ def staged(target: Path, *, replace: bool = False) -> Iterator[Path]:
         staging.mkdir()
         yield staging
         for path in (*staging.iterdir(), staging):
-            _sync(path)
+            sync(path)
         if target.exists():
             target.rename(retired)
         try:
@@ -58,16 +59,7 @@ def staged(target: Path, *, replace: bool = False) -> Iterator[Path]:
             if retired.exists():
                 retired.rename(target)
             raise
-        _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(target.parent)
 
 
 @contextmanager

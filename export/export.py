@@ -22,6 +22,7 @@ from export.films import compute, read_films, usable_films
 from export.graph import ServingGraph, set_temperature, to_onnx
 from export.outliers import fit_spec, fit_statistics
 from export.parity import check_parity
+from service.model.bundle import ModelBundle
 from service.model.findings import DISEASES, Finding
 from service.model.manifest import (
     DRIFT_REFERENCE_NAME,

@@ -5,51 +5,40 @@ hospital and is not tracked by git; models/CHANGELOG.md, which is, describes pub
 choice over on POST /model/reload or at its next start.
 """
 
-import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from training.file_lock import file_lock
+
 from export.bundle import staged_copy
+from service.files import lock, write_json
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound
-from service.model.loading import (
+from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelManifest
+from service.model.predictor import load_predictor
+from service.model.releases import (
     FORMER_STATE_NAME,
     STATE_NAME,
+    LogEntry,
+    RegistryState,
     ServingChoice,
     candidates,
-    load_predictor,
+    first_trusted,
     read_choice,
+    read_state,
     releases,
     state_path,
     version_of,
 )
-from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelBundle, ModelManifest
-from training.file_lock import file_lock
 from training.json_file import write_whole
 
 # Previous releases that stay ready to go back to (REPORT Table 27).
 KEPT = 3
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """One decision.
-
-    at: ISO 8601, UTC.
-    event: "promoted", "rolled back" or "kept".
-    release: the chosen release from then on.
-    before: the chosen release until then.
-    note: why, or None.
-    """
-
-    at: str
-    event: str
-    release: str
-    before: str
-    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,26 +79,12 @@ class Registry:
 
     def log(self) -> tuple[LogEntry, ...]:
         """All decisions, the latest first. Raises BundleNotFound if the state is damaged."""
-        read_choice(self._models)
-        path = state_path(self._models)
-        if not path.exists():
-            return ()
-        try:
-            return tuple(LogEntry(**entry) for entry in json.loads(path.read_text("utf-8")).get("log", ()))
-        except TypeError as fault:
-            raise BundleNotFound(
-                f"The log in {path} is damaged; `cxr registry promote VERSION` sets it aside and begins a new one."
-            ) from fault
+        return read_state(self._models).log
 
     def loaded(self) -> str | None:
         """The release that the service loads at a start: the first candidate that passes its checks on this machine."""
-        for path in candidates(None, self._models):
-            try:
-                load_predictor(ModelBundle.open(path), threads=1)
-            except BundleError:
-                continue
-            return path.name
-        return None
+        found, _ = first_trusted(candidates(None, self._models), lambda path: load_predictor(ModelBundle.open(path)) and path)
+        return found.name if found else None
 
     def rows(self) -> list[ListedRelease]:
         """All releases, damaged and missing ones too; the highest version first."""
@@ -139,7 +114,7 @@ class Registry:
         """
         with self._alone():
             bundle = ModelBundle.open(bundle_path)
-            load_predictor(bundle, threads=1)
+            load_predictor(bundle)
             target = self._models / f"{bundle.manifest.name}-{bundle.manifest.version}"
             if target.exists():
                 if ModelBundle.open(target).manifest != bundle.manifest:
@@ -200,19 +175,14 @@ class Registry:
         return entry
 
     def _write(self, choice: ServingChoice | None, entry: LogEntry) -> None:
-        content = {
-            "serving": choice and choice.serving,
-            "previous": choice.previous if choice else (),
-            "log": [asdict(each) for each in (entry, *self.log())],
-        }
-        write_whole(self._models / STATE_NAME, content)
+        write_json(self._models / STATE_NAME, RegistryState(choice, (entry, *self.log())).members())
         (self._models / FORMER_STATE_NAME).unlink(missing_ok=True)
 
     def _trusted(self, path: Path) -> ModelManifest:
         """The manifest of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""
         try:
             bundle = ModelBundle.open(path)
-            load_predictor(bundle, threads=1)
+            load_predictor(bundle)
         except BundleError as fault:
             raise type(fault)(
                 f"{path.name} is damaged; restore it, or promote another. Nothing was changed. {fault}"
@@ -236,12 +206,17 @@ class Registry:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lock, so that no log entry is lost. Raises BundleNotFound if the folder cannot be written."""
-        with ExitStack() as held:
-            try:
-                held.enter_context(file_lock(self._models / ".registry.lock"))
-            except OSError as fault:
-                raise BundleNotFound(f"{self._models} cannot be written: {fault.strerror}. Nothing was changed.") from fault
+        path = self._models / ".registry.lock"
+        try:
+            path.touch()
+            held = lock(path)
+        except OSError as fault:
+            raise BundleNotFound(f"{self._models} cannot be written: {fault.strerror}. Nothing was changed.") from fault
+        try:
             yield
+        finally:
+            if held is not None:
+                os.close(held)
 
 
 def headline(manifest: ModelManifest, name: str) -> str:

@@ -10,7 +10,8 @@ from export.bundle import seal, staged_copy, write_json
 from export.drift_reference import build_reference
 from export.export import TRAINING_FILMS
 from export.films import compute, read_films, usable_films
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from training.data.validation_report import ValidationLimits

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from service.model.manifest import ModelBundle
+    from service.model.bundle import ModelBundle
 
 
 def export(

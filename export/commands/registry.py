@@ -152,7 +152,7 @@ def reissue(
 
 def _open(context: typer.Context) -> "Registry":
     from export.registry import Registry
-    from service.model.loading import MODELS_DIR
+    from service.model.releases import MODELS_DIR
 
     return Registry(context.obj or MODELS_DIR)
 

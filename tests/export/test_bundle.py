@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from export.attach import attach_evaluation
 from export.bundle import staged
+from service.model.bundle import ModelBundle
 from service.model.errors import HashMismatch
 from service.model.manifest import (
     DRIFT_REFERENCE_NAME,
@@ -161,7 +162,7 @@ import sys
 from pathlib import Path
 from export.bundle import is_registered, register
 from training.errors import ExportError
-from service.model.manifest import ModelBundle
+from service.model.bundle import ModelBundle
 
 bundle = ModelBundle.open(Path(sys.argv[1]))
 assert "bentoml" not in sys.modules, "importing export.bundle must not import bentoml"

@@ -17,7 +17,7 @@ from export.export import export_bundle
 from export.films import read_films
 from export.graph import ServingGraph
 from service.commands.cxr import main
-from service.film.film import DecodeLimits
+from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS
 from service.model.drift_reference import DriftReference
 from service.model.findings import FINDINGS, Finding

@@ -8,7 +8,8 @@ import torch
 
 from export.graph import PLACEHOLDER_TEMPERATURE, ServingGraph, set_temperature, to_onnx
 from export.parity import BATCH_SIZES, TOLERANCES, check_parity
-from service.model.manifest import GRAPH_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import GRAPH_NAME
 from service.model.predictor import INPUT_NAME, OUTPUT_NAMES, Predictor
 from tests.conftest import SettledNetwork, phantom_inputs
 from training.errors import ExportError, ParityFailed

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from export.registry import LogEntry, Registry
+from export.registry import Registry
 from service.commands.cxr import main
-from service.model.loading import FORMER_STATE_NAME, STATE_NAME, candidates
-from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME, ModelBundle
+from service.model.bundle import ModelBundle
+from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME
+from service.model.releases import FORMER_STATE_NAME, LogEntry, STATE_NAME, candidates
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0")
 CHANGELOG = "# Models\n\n## chest-xray 2.0.0\n\nThe last one.\n"

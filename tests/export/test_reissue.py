@@ -8,8 +8,9 @@ import pytest
 from export.bundle import seal, write_json
 from export.reissue import is_patch, reissue, reissued_card
 from service.commands.cxr import main
+from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, DriftReference
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ModelBundle
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
 from training.errors import DatasetError, ExportError
 
 

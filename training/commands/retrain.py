@@ -9,9 +9,12 @@ import typer
 def retrain(
     data: Annotated[Path, typer.Option(help="Data folder with train/, val/ and test/.")],
     prometheus: Annotated[
-        str | None, typer.Option(help="Address of the Prometheus whose alerts are reasons. Default: confirmed labels alone are.")
+        str | None,
+        typer.Option(help="Address of a Prometheus, whose alerts are reasons. Default: only labels are."),
     ] = None,
-    archive: Annotated[Path | None, typer.Option(help="Folder with the films as they were sent, found by their SHA-256.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="Folder with films as they were sent, found by their SHA-256.")
+    ] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of the releases. Default: the project's models/.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of retrainings.")] = Path("runs/retraining"),
     labels: Annotated[int, typer.Option(help="More new labels than this are a reason.")] = 1000,
@@ -30,13 +33,14 @@ def retrain(
 
     Example: cxr retrain --data DATA --prometheus http://prometheus:9090 --archive FILMS
     """
+    from service.model.releases import MODELS_DIR
     from training.retraining import retrain as module
 
     job = module.RetrainingJob(
         data=data,
         prometheus=prometheus,
         archive=archive,
-        models=models or module.MODELS_DIR,
+        models=models or MODELS_DIR,
         runs=runs,
         labels=labels,
         force=force,

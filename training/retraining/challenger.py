@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.files import write_json
+
 from export.attach import attach
 from export.export import export_bundle
-from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.releases import state_path
 from training.config import TrainConfig

@@ -1,15 +1,16 @@
 """The decision of a retraining: written down, carried out, and tracked in MLflow.
 
-It is written down before it is carried out, and each part of carrying it out may be repeated, so that a retraining may be killed
-at any moment.
+It is written down before it is carried out, and each part of carrying it out may be repeated, so that a retraining may be
+killed at any moment.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from export.registry import Registry
 from service.files import write_json
+
+from export.registry import Registry
 from training.retraining.verdict import OVERALL
 from training.run.tracking import RUN_NAME, open_client
 

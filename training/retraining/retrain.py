@@ -2,8 +2,8 @@
 
 A reason is an alert or enough confirmed labels (REPORT 8.4). Training continues from the released model; both models are
 evaluated on the same test films; the challenger is promoted only if it is better overall and worse in no class, beyond chance.
-The decision is in the registry's log, in the run's decision.json and, if asked for, in MLflow. The same command resumes a killed
-retraining, and does not train twice on the same films.
+The decision is in the registry's log, in the run's decision.json and, if asked for, in MLflow. The same command resumes a
+killed retraining, and does not train twice on the same films.
 """
 
 import os
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.files import lock
+
 from service.model.bundle import ModelBundle
 from service.model.releases import MODELS_DIR, locate_bundle
 from training.config_file import load_config

@@ -15,7 +15,6 @@ import pytest
 from export.attach import ATTACHED
 from export.phantom import phantom_film
 from service.commands.cxr import main as attach_main
-from service.film.film import DecodeLimits
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.decision import ReviewReason

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from export.registry import Registry
-from service.model.releases import STATE_NAME, ServingChoice, read_choice
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleNotFound
-from service.model.manifest import MANIFEST_NAME, ModelBundle
+from service.model.manifest import MANIFEST_NAME
+from service.model.releases import STATE_NAME, ServingChoice, read_choice
 from training.retraining.decision import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
 
 pytestmark = pytest.mark.slow

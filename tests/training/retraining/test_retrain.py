@@ -9,15 +9,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from service.files import lock
 
 from export.bundle import seal
 from export.export import export_bundle
-from export.registry import LogEntry, Registry
+from export.registry import Registry
 from service.commands.cxr import main
-from service.files import lock
+from service.model.bundle import ModelBundle
 from service.model.findings import Finding
-from service.model.releases import ServingChoice, read_choice
-from service.model.manifest import ModelBundle
+from service.model.releases import LogEntry, ServingChoice, read_choice
 from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
 from tests.support.recorded import MOMENT, entry, prediction, report
