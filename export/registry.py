@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from training.file_lock import file_lock
-
 from export.bundle import staged_copy
 from service.files import lock, write_json
 from service.model.bundle import ModelBundle
@@ -35,7 +33,6 @@ from service.model.releases import (
     state_path,
     version_of,
 )
-from training.json_file import write_whole
 
 # Previous releases that stay ready to go back to (REPORT Table 27).
 KEPT = 3
@@ -83,8 +80,8 @@ class Registry:
 
     def loaded(self) -> str | None:
         """The release that the service loads at a start: the first candidate that passes its checks on this machine."""
-        found, _ = first_trusted(candidates(None, self._models), lambda path: load_predictor(ModelBundle.open(path)) and path)
-        return found.name if found else None
+        name, _ = first_trusted(candidates(None, self._models), _checked)
+        return name
 
     def rows(self) -> list[ListedRelease]:
         """All releases, damaged and missing ones too; the highest version first."""
@@ -223,6 +220,12 @@ def headline(manifest: ModelManifest, name: str) -> str:
     """A headline metric of the test split with three digits, or a dash."""
     value = manifest.test_metrics.get("headline", {}).get(name)
     return f"{value:.3f}" if isinstance(value, int | float) else "-"
+
+
+def _checked(path: Path) -> str:
+    """The name of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""
+    load_predictor(ModelBundle.open(path))
+    return path.name
 
 
 def _now() -> str:

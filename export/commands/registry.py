@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from export.registry import LogEntry, Registry
+    from export.registry import Registry
+    from service.model.releases import LogEntry
 
 registry = typer.Typer(help="List releases of the model, and choose which one the service loads.", no_args_is_help=True)
 

@@ -13,6 +13,9 @@ from service.commands.faults import describe_fault
 # Panel of `cxr --help` -> command -> the module that defines it, as a function or a `typer.Typer` of the command's name.
 # Loaded by name: serving must not import training, and the serving image holds the package `service` only.
 PANELS: dict[str, dict[str, str]] = {
+    "Judge films": {
+        "serve": "service.commands.serve",
+    },
     "Release a model": {
         "export": "export.commands.export",
         "registry": "export.commands.registry",
@@ -20,6 +23,8 @@ PANELS: dict[str, dict[str, str]] = {
     "Run the service": {
         "check": "service.commands.check",
         "keys": "service.commands.keys",
+        "audit": "service.commands.audit",
+        "records": "service.commands.records",
         "monitor": "k8s.monitoring.command",
         "dashboards": "k8s.monitoring.command",
     },

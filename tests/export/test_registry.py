@@ -9,7 +9,7 @@ from export.registry import Registry
 from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME
-from service.model.releases import FORMER_STATE_NAME, LogEntry, STATE_NAME, candidates
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME, LogEntry, candidates
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0")
 CHANGELOG = "# Models\n\n## chest-xray 2.0.0\n\nThe last one.\n"

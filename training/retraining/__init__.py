@@ -1,1 +1,1 @@
-"""Retraining: triggers, new films, the challenger, the verdict and the decision."""
+"""The parts of training.retraining.retrain: triggers, new films, steps, decision and record."""

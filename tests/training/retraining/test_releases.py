@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from service.model.errors import BundleNotFound
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME
+from training.retraining.releases import CLAIM_NAME, next_version, was_promoted
+
+
+@pytest.fixture
+def places(tmp_path):
+    models, runs = tmp_path / "models", tmp_path / "runs"
+    (models / "chest-xray-1.1.1").mkdir(parents=True)
+    runs.mkdir()
+    return models, runs
+
+
+def following(places):
+    return next_version("chest-xray", "1.1.1", *places)
+
+
+def write_log(models, *entries):
+    (models / STATE_NAME).write_text(json.dumps({"serving": None, "previous": [], "log": list(entries)}))
+
+
+def test_the_next_version_is_the_minor_one_behind_the_champions(places):
+    assert following(places) == "1.2.0"
+
+
+def test_a_number_that_a_folder_has_is_taken(places):
+    """As after a rollback, when the challenger that disappointed still lies behind the champion."""
+    (places[0] / "chest-xray-1.2.0").mkdir()
+    assert following(places) == "1.3.0"
+    (places[0] / "chest-xray-1.10.3").mkdir()
+    assert following(places) == "1.11.0"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"event": "promoted", "release": "chest-xray-1.2.0", "before": "chest-xray-1.1.1"},
+        {"event": "rolled back", "release": "chest-xray-1.1.1", "before": "chest-xray-1.2.0"},
+        {"event": "kept", "release": "chest-xray-1.1.1", "note": "Challenger chest-xray-1.2.0, trained from it."},
+    ],
+)
+def test_a_number_that_a_decision_names_is_taken_though_its_folder_is_gone(places, entry):
+    write_log(places[0], entry)
+    assert following(places) == "1.3.0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["## chest-xray 1.2.0 (2026-12-01)", "Challenger 1.2.0, trained from chest-xray-1.1.1", "Promoted to chest-xray-1.2.0"],
+)
+def test_a_number_in_the_changelog_is_taken(places, text):
+    (places[0] / "CHANGELOG.md").write_text(f"# Models\n\n{text}\n")
+    assert following(places) == "1.3.0"
+
+
+def test_a_number_of_the_choice_that_an_older_release_wrote_is_taken(places):
+    (places[0] / FORMER_STATE_NAME).write_text(json.dumps({"serving": "chest-xray-1.2.0", "previous": []}))
+    assert following(places) == "1.3.0"
+
+
+def test_a_number_that_another_run_settled_on_is_taken(places):
+    (places[1] / "retrain-1.1.1-0123").mkdir()
+    (places[1] / "retrain-1.1.1-0123" / CLAIM_NAME).write_text(json.dumps({"challenger": "chest-xray-1.2.0"}))
+    assert following(places) == "1.3.0"
+
+
+def test_other_models_services_and_major_versions_take_no_number(places):
+    models, _ = places
+    for name in ("lung-fields-1.9.0", "chest-xray-2.5.0", "chest-xray-0.9.0"):
+        (models / name).mkdir()
+    (models / "CHANGELOG.md").write_text("Needs service 1.7.0 or newer.\n")
+    assert following(places) == "1.2.0"
+
+
+def test_a_release_that_was_promoted_and_rolled_back_was_promoted(places):
+    models, _ = places
+    assert not was_promoted("chest-xray-1.2.0", models)
+    write_log(
+        models,
+        {"event": "rolled back", "release": "chest-xray-1.1.1", "before": "chest-xray-1.2.0"},
+        {"event": "promoted", "release": "chest-xray-1.2.0", "before": "chest-xray-1.1.1"},
+    )
+    assert was_promoted("chest-xray-1.2.0", models) and not was_promoted("chest-xray-1.1.1", models)
+
+
+def test_a_damaged_state_says_neither(places):
+    (places[0] / STATE_NAME).write_text("{")
+    with pytest.raises(BundleNotFound, match="anew"):
+        was_promoted("chest-xray-1.2.0", places[0])
