@@ -13,13 +13,9 @@ from benchmarks.overload import Pressure
 from benchmarks.server import Memory
 from benchmarks.summary import (
     MEGABYTE,
-    MULTIPART,
-    RAW,
     CellSummary,
     Measurements,
-    Rounds,
     Target,
-    cpu_ratio,
     judge,
     summarise,
     tuned_gain,
@@ -46,7 +42,6 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
     document: dict[str, Any] = {
         "conditions": asdict(conditions),
         "targets": [asdict(target) | {"met": target.met} for target in judge(measurements)],
-        "cpu_ratios_awake": _awake_ratios(rounds.awake),
         "throughput_over_tuned_baseline": tuned_gain(rounds),
         "stages": {
             str(size_px): {stage: asdict(cost) for stage, cost in costs.items()}
@@ -86,7 +81,6 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 _targets_table(judge(measurements)),
                 f"Against a baseline whose model runs take one thread each, {tuned_gain(measurements.rounds):.2f} times its "
                 "throughput at 16 clients.",
-                _awake_sentence(measurements.rounds.awake),
                 "## In-process, one thread",
                 "Medians per film, JPEG, in milliseconds on the clock / of CPU.",
                 _stages_table(measurements.stages),
@@ -104,7 +98,7 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 _overload_table(measurements.overload),
                 "## Start and memory",
                 f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}. "
-                "Memory in MB, summed over all processes: RSS counts shared pages once for each process, PSS counts them once.",
+                "Resident memory in MB, summed over all processes: shared pages count once for each process.",
                 _memory_table(measurements.memory),
                 "## Versions",
                 f"{versions}.",
@@ -132,21 +126,6 @@ def _targets_table(targets: Iterable[Target]) -> str:
         for target in targets
     )
     return markdown_table(["What", "Target", "Measured", "Met"], rows)
-
-
-def _awake_ratios(awake: Rounds | None) -> dict[str, float] | None:
-    return None if awake is None else {body: cpu_ratio(awake, body, 1) for body in (RAW, MULTIPART)}
-
-
-def _awake_sentence(awake: Rounds | None) -> str:
-    ratios = _awake_ratios(awake)
-    if ratios is None:
-        return "What waking the cores costs a single client could not be measured on this system."
-    measured = " and ".join(f"{ratio:.2f} x ({body})" for body, ratio in ratios.items())
-    return (
-        "A single client leaves the cores idle between requests, and waking them, with cold caches, is charged to the server: "
-        f"with a loop of the lowest priority that keeps each core awake, the CPU ratio at 1 client is {measured}."
-    )
 
 
 def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:
@@ -220,15 +199,8 @@ def _overload_table(overload: Sequence[Sequence[Pressure]]) -> str:
 
 
 def _memory_table(memory: dict[str, Memory]) -> str:
-    rows = (
-        [_MOMENTS[moment], str(taken.processes), *map(_megabytes, (taken.rss_bytes, taken.pss_bytes, taken.uss_bytes))]
-        for moment, taken in memory.items()
-    )
-    return markdown_table(["When", "Processes", "RSS", "PSS", "USS"], rows)
-
-
-def _megabytes(size_bytes: int | None) -> str:
-    return "-" if size_bytes is None else f"{size_bytes / MEGABYTE:.0f}"
+    rows = ([_MOMENTS[moment], str(taken.processes), f"{taken.rss_bytes / MEGABYTE:.0f}"] for moment, taken in memory.items())
+    return markdown_table(["When", "Processes", "RSS"], rows)
 
 
 def _rounded(value: Any) -> Any:

@@ -44,14 +44,10 @@ class Memory:
 
     processes: number of processes.
     rss_bytes: resident; shared pages count once for each process.
-    pss_bytes: shared pages are divided among the processes that share them; None if the system does not provide it.
-    uss_bytes: pages of one process only; None if the system does not provide it.
     """
 
     processes: int
     rss_bytes: int
-    pss_bytes: int | None
-    uss_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -74,13 +70,8 @@ class Server:
 
     def memory(self) -> Memory:
         """Memory of all its processes now."""
-        infos = [process.memory_full_info() for process in _family(self.process)]
-        return Memory(
-            processes=len(infos),
-            rss_bytes=sum(info.rss for info in infos),
-            pss_bytes=_total(infos, "pss"),
-            uss_bytes=_total(infos, "uss"),
-        )
+        sizes = [process.memory_info().rss for process in _family(self.process)]
+        return Memory(processes=len(sizes), rss_bytes=sum(sizes))
 
 
 @contextmanager
@@ -180,13 +171,6 @@ def _end(process: psutil.Popen) -> None:
     for survivor in alive:
         survivor.kill()
     psutil.wait_procs(alive, timeout=STOP_LIMIT_SECONDS)
-
-
-def _total(infos: Sequence[object], field: str) -> int | None:
-    """Sum of a field that some systems lack."""
-    if not all(hasattr(info, field) for info in infos):
-        return None
-    return sum(getattr(info, field) for info in infos)
 
 
 def _family(process: psutil.Popen) -> list[psutil.Process]:

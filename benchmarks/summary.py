@@ -81,12 +81,10 @@ class Rounds:
 
     in_process_cpu_seconds: per film, one for each round.
     cells: cell -> one sample for each round.
-    awake: the same for AWAKE_CELLS, with all cores kept from going to sleep; None if the system cannot do that.
     """
 
     in_process_cpu_seconds: tuple[float, ...]
     cells: dict[Cell, tuple[Sample, ...]]
-    awake: "Rounds | None" = None
 
 
 @dataclass(frozen=True)

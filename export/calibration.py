@@ -16,6 +16,8 @@ from training.errors import ExportError
 Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
 
+TB_SCREENING = "tb_screening"
+
 # WHO target product profile for a TB triage test: at least 90 % sensitivity.
 TB_SENSITIVITY = 0.90
 

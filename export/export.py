@@ -14,8 +14,8 @@ from export.bundle import (
     write_json,
     write_outlier_statistics,
 )
-from export.calibration import CONFORMAL_COVERAGE, TB_SENSITIVITY, Calibration, calibrate
-from export.card import TB_SCREENING, render_card, validation_metrics
+from export.calibration import CONFORMAL_COVERAGE, TB_SCREENING, TB_SENSITIVITY, Calibration, calibrate
+from export.card import render_card
 from export.checkpoint import read_config, rebuild_network, uncalibrated_manifest
 from export.drift_reference import build_reference
 from export.films import compute, read_films, usable_films
@@ -111,8 +111,7 @@ def export_bundle(
         manifest = manifest.model_copy(update={"outliers": outliers})
 
         write_golden(folder / GOLDEN_NAME, predictor, spec.image_size_px)
-        metrics = validation_metrics(outputs["probabilities"], validation.labels, manifest)
-        (folder / MODEL_CARD_NAME).write_text(render_card(manifest, calibration, metrics), encoding="utf-8")
+        (folder / MODEL_CARD_NAME).write_text(render_card(manifest, calibration), encoding="utf-8")
         sealed = seal(folder, manifest)
         Predictor.from_bundle(sealed).replay_golden(sealed)
     bundle = ModelBundle.open(target)

@@ -30,33 +30,19 @@ def export(
 
 
 def summary(bundle: "ModelBundle", registered: bool) -> str:
-    """Fitted values, gaps between PyTorch and ONNX Runtime, and the next command."""
-    from export.calibration import found_no_minimum
-    from export.card import TB_SCREENING
-    from service.model.findings import Finding
-    from service.model.manifest import PARITY_NAME
+    """The calibration as in the model card, the gaps between PyTorch and ONNX Runtime, and the next command."""
+    from export.card import CALIBRATION_HEADING
+    from service.model.manifest import MODEL_CARD_NAME, PARITY_NAME
 
     manifest = bundle.manifest
+    card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
     parity = json.loads(bundle.file(PARITY_NAME).read_text("utf-8"))
     gaps = {name: max(of_films["max_gap"], parity["random"][name]["max_gap"]) for name, of_films in parity["real"].items()}
-    at_bound = " (at the bound of its range: calibrate on more films)" if found_no_minimum(manifest.temperature) else ""
-    quantiles = ", ".join(f"{finding} {quantile:.4f}" for finding, quantile in manifest.conformal.quantiles.items())
-    lines = [
-        "",
-        f"{manifest.name} {manifest.version} ({manifest.architecture}): {bundle.path}",
-        f"  temperature         {manifest.temperature:.4f}{at_bound}",
-        f"  tuberculosis from   {manifest.operating_points[TB_SCREENING].thresholds[Finding.TUBERCULOSIS]:.4f} (screening)",
-        f"  conformal quantiles {quantiles} ({manifest.conformal.coverage:.0%} coverage)",
-        f"  review below        {manifest.review.low_confidence_below:.4f}",
-    ]
-    if manifest.outliers is not None:
-        share = manifest.outliers.flagged_share
-        lines.append(f"  outlier above       {manifest.outliers.threshold:.4f} (flags {share:.1%} of the validation films)")
-    return "\n".join(
-        [
-            *lines,
-            "  largest gaps        " + ", ".join(f"{name} {gap:.1e}" for name, gap in gaps.items()),
-            f"  BentoML store       {f'{manifest.name}:{manifest.version}' if registered else 'not registered'}",
-            f"Next: cxr evaluate {bundle.path} --data DATA --split test",
-        ]
+    store = f"copied as {manifest.name}:{manifest.version}" if registered else "not changed"
+    return (
+        f"\n{manifest.name} {manifest.version} ({manifest.architecture}): {bundle.path}\n\n"
+        f"Calibration{card.partition(CALIBRATION_HEADING)[2].partition('## ')[0]}"
+        f"Largest gaps between PyTorch and ONNX Runtime: {', '.join(f'{name} {gap:.1e}' for name, gap in gaps.items())}\n"
+        f"BentoML's model store: {store}\n"
+        f"Next: cxr evaluate {bundle.path} --data DATA --split test"
     )

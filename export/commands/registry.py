@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from export.registry import Registry
+    from service.model.bundle import ModelBundle
     from service.model.releases import LogEntry
 
 registry = typer.Typer(help="List releases of the model, and choose which one the service loads.", no_args_is_help=True)
@@ -123,13 +124,10 @@ def attach(
 
     Example: cxr registry attach models/chest-xray-1.1.1 --metrics reports/metrics.json --card reports/MODEL_CARD.md
     """
-    from export.attach import TEST_SPLIT
     from export.attach import attach as attach_files
-    from export.bundle import register
 
     attached = attach_files(bundle, metrics, card)
-    registered = "" if no_register else f", registered as {register(attached, replace=True)}"
-    print(f"{attached.path}: metrics of the {TEST_SPLIT} split attached{registered}")
+    print(f"{attached.path}: metrics and model card attached{_register(attached, no_register, replace=True)}")
 
 
 @registry.command()
@@ -143,12 +141,16 @@ def reissue(
 
     Example: cxr registry reissue models/chest-xray-1.1.1 --data DATA --version 1.1.2
     """
-    from export.bundle import register
     from export.reissue import reissue as reissue_bundle
 
     new = reissue_bundle(bundle, data, version)
-    registered = "" if no_register else f", registered as {register(new)}"
-    print(f"{new.path}: the model of {bundle.name} with a new drift reference{registered}")
+    print(f"{new.path}: the model of {bundle.name} with a new drift reference{_register(new, no_register, replace=False)}")
+
+
+def _register(bundle: "ModelBundle", no_register: bool, replace: bool) -> str:
+    from export.bundle import register
+
+    return "" if no_register else f", registered as {register(bundle, replace=replace)}"
 
 
 def _open(context: typer.Context) -> "Registry":

@@ -192,7 +192,7 @@ def test_the_summary_names_the_bundle_and_the_next_command(bundle: ModelBundle) 
         f"{bundle.manifest.temperature:.4f}",
         "features ",
         "chest-xray:1.0.0",
-        "outlier above",
+        "Flagged as unlike the training films",
         "Next: cxr evaluate",
     ):
         assert part in said
