@@ -43,9 +43,9 @@ class Panel:
 
     title: heading.
     description: one line that explains it.
-    unit: one of Grafana's: s, percentunit, reqps, short.
     queries: what it shows.
-    thresholds: (from this value on, colour), rising.
+    thresholds: (from this value on, colour), rising; at least one.
+    unit: one of Grafana's: s, percentunit, reqps, short.
     base: colour below the first threshold.
     kind: of panel.
     width: in columns of 24.
@@ -56,13 +56,13 @@ class Panel:
 
     title: str
     description: str
-    unit: str
     queries: tuple[Query, ...]
     thresholds: tuple[tuple[float, str], ...]
+    unit: str = "short"
     base: str = GREEN
     kind: Kind = "timeseries"
     width: int = 12
-    minimum: float | None = None
+    minimum: float | None = 0
     maximum: float | None = None
     stacked: bool = False
 
@@ -73,6 +73,11 @@ class Row:
 
     title: str
     panels: tuple[Panel, ...]
+
+
+def row(title: str, *panels: Panel) -> Row:
+    """A row of these panels."""
+    return Row(title, panels)
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,6 @@ class Dashboard:
     rows: tuple[Row, ...]
     variables: tuple[Variable, ...] = ()
     since: str = "now-24h"
-
-    @property
-    def panels(self) -> list[Panel]:
-        """All of them, in their order."""
-        return [panel for row in self.rows for panel in row.panels]
 
 
 def model_of(described: Dashboard) -> dict[str, Any]:
@@ -151,9 +151,8 @@ def _panel(panel: Panel) -> Any:
     for index, query in enumerate(panel.queries):
         builder = builder.with_target(_target(query, index, panel.kind))
     if panel.kind == "timeseries":
-        # Thresholds are dashed lines.
-        drawn = GraphTresholdsStyleMode.DASHED if panel.thresholds else GraphTresholdsStyleMode.OFF
-        builder = builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(drawn)).fill_opacity(8)
+        lines = common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.DASHED)
+        builder = builder.thresholds_style(lines).fill_opacity(8)
         if panel.stacked:
             builder = builder.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).fill_opacity(30)
     return builder
@@ -169,5 +168,9 @@ def _target(query: Query, index: int, kind: Kind) -> Any:
 def all_expressions(dashboards: Sequence[Dashboard]) -> list[tuple[str, str, str]]:
     """(dashboard, panel, PromQL) of every query."""
     return [
-        (each.uid, panel.title, query.expression) for each in dashboards for panel in each.panels for query in panel.queries
+        (each.uid, panel.title, query.expression)
+        for each in dashboards
+        for row in each.rows
+        for panel in row.panels
+        for query in panel.queries
     ]
