@@ -16,7 +16,7 @@ QUALITY = Dashboard(
     uid="chest-xray-quality",
     title="Chest X-ray: Quality",
     description="Accuracy and calibration on the films whose label was confirmed in the last week. If only doubtful films are "
-    "labelled, the model looks worse than it is. A prediction counts once, with its first label; `cxr records labels` exports the "
+    "labelled, the model looks worse than it is. A prediction counts once, with its first label; `cxr records labels` exports "
     "corrected labels.",
     variables=(VERSION,),
     since="now-7d",
