@@ -49,7 +49,7 @@ serve: $(SERVE_ENV)/.installed ## Serve the released model on $(HOST):$(PORT); u
 	$(SERVE_ENV)/bin/cxr serve --host $(HOST) --port $(PORT) $(if $(CERT),--cert "$(CERT)") $(if $(KEY),--key "$(KEY)")
 
 monitor: $(SERVE_ENV)/.installed ## Serve, with a Prometheus beside it, and Grafana where it is installed: PORT=
-	$(SERVE_ENV)/bin/python -m k8s.monitoring.local --port $(PORT)
+	$(SERVE_ENV)/bin/cxr monitor --port $(PORT)
 
 # A file's tests stay together, since they share servers.
 test: $(DEV_ENV)/.installed ## Run all tests but the long ones, on all processors
@@ -64,7 +64,7 @@ manifests: $(CHECKOV_ENV)/.installed $(DEV_ENV)/.installed ## Look for insecure 
 		$(DEV_ENV)/bin/kubectl kustomize "$$overlay" > $(CHECKOV_ENV)/manifests.yaml || exit 1; \
 		$(CHECKOV_ENV)/bin/checkov --config-file k8s/checkov.yaml --file $(CHECKOV_ENV)/manifests.yaml || exit 1; \
 	done
-	$(DEV_ENV)/bin/python -m k8s.monitoring --check
+	$(DEV_ENV)/bin/cxr dashboards --check
 
 container: $(SERVE_ENV)/.installed $(DEV_ENV)/.installed ## Build the image, run it and look at it, as root with buildah: OPTIONS=
 	$(RUN_IN) tests.tools.container $(OPTIONS)
@@ -88,7 +88,7 @@ train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DAT
 		$(if $(MLFLOW),--mlflow "$(MLFLOW)")
 
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
-	$(RUN_IN) export.export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
+	$(DEV_ENV)/bin/cxr export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
 	$(RUN_IN) training.evaluation.evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
@@ -108,7 +108,7 @@ tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=
 	$(KEEP_MEMORY) $(RUN_IN) training.search.tune --data "$(DATA)"
 
 bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
-	$(RUN_IN) benchmarks $(if $(BUNDLE),--bundle "$(BUNDLE)")
+	$(DEV_ENV)/bin/cxr bench $(if $(BUNDLE),--bundle "$(BUNDLE)")
 
 smoke: $(SERVE_ENV)/.installed ## Serve from the serving environment alone and run the README's calls as they stand
 	PORT=$(PORT) tests/readme_calls.sh

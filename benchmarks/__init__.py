@@ -1,4 +1,4 @@
-"""Speed and size of the service, as ratios within one run: `python -m benchmarks`."""
+"""Speed and size of the service, as ratios within one run."""
 
 from service.usage_data import switch_off
 

@@ -1,4 +1,4 @@
-"""Under what conditions a run measured: the model, the kind of machine, the versions. Never which machine, or its folders."""
+"""Conditions of a run: the model, the kind of machine, the versions. Never the machine's name or its folders."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ import psutil
 
 from service.model.manifest import ModelManifest
 
-# What can change a figure, on either side of a ratio.
+# Packages whose version can change a measurement.
 PACKAGES = (
     "bentoml",
     "onnxruntime",
@@ -29,7 +29,17 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Conditions:
-    """model: name, version and architecture. cores: that this process may use. load_average: of the minute before the run."""
+    """Conditions of a run.
+
+    model: name, version and architecture.
+    cpu: model name.
+    cores: that this process may use.
+    memory_gigabytes: of the machine.
+    system: operating system and architecture.
+    python: version.
+    versions: of PACKAGES.
+    load_average: of the minute before the run.
+    """
 
     model: str
     cpu: str
@@ -42,7 +52,7 @@ class Conditions:
 
 
 def read_conditions(manifest: ModelManifest) -> Conditions:
-    """Look around."""
+    """Read the conditions of this machine."""
     return Conditions(
         model=f"{manifest.name} {manifest.version} ({manifest.architecture})",
         cpu=_cpu_model(),
@@ -56,7 +66,7 @@ def read_conditions(manifest: ModelManifest) -> Conditions:
 
 
 def _cpu_model() -> str:
-    """As the system names it; Linux tells it in /proc/cpuinfo only, and whether it has AVX-512, which halves a model run."""
+    """The system's name of it; on Linux from /proc/cpuinfo, with AVX-512 or without, which halves the time of a model run."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return platform.processor() or platform.machine()

@@ -8,7 +8,7 @@ import cv2
 from export.phantom import phantom_film
 from service.model.findings import FINDINGS
 
-# Hospitals' viewers export JPEG at about this quality; it sets the size of a film and so the time to decode it.
+# About the quality at which viewers of hospitals export; it decides a film's size in bytes and so the time to decode it.
 JPEG_QUALITY = 90
 
 _BOUNDARY = "chest-xray-benchmark"

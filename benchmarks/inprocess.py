@@ -1,4 +1,4 @@
-"""What the work itself costs: decode, preprocess, infer and observe by the service's own functions, without any HTTP."""
+"""Cost of the stages without HTTP: decode, preprocess, infer and observe, by the service's own functions."""
 
 import statistics
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class InProcess:
         self._outputs = ("probabilities", "embedding") if self._observer.needs_embedding else ("probabilities",)
 
     def stage_costs(self, films: Sequence[bytes], runs: int) -> dict[str, StageCost]:
-        """Cost of each of STAGES and their `total`; the films take turns, `runs` in all, after one turn that is not counted."""
+        """Cost of each of STAGES and of their `total`, over `runs` films in turn, after one turn that is not counted."""
         self.cpu_seconds_per_film(films, len(films))
         costs: dict[str, list[tuple[float, float]]] = {stage: [] for stage in (*STAGES, "total")}
         for run in range(runs):
@@ -64,9 +64,9 @@ class InProcess:
         }
 
     def cpu_seconds_per_film(self, films: Sequence[bytes], runs: int) -> float:
-        """Mean CPU seconds from bytes to probabilities; the films take turns, `runs` in all.
+        """Mean CPU seconds from bytes to probabilities, over `runs` films in turn.
 
-        A mean, because CPU seconds per request of a server are one too.
+        A mean, because a server's CPU seconds per request are one, too.
         """
         start = process_time()
         for run in range(runs):
@@ -80,5 +80,5 @@ class InProcess:
 
 
 def _now() -> tuple[float, float]:
-    """Seconds on the clock, and of CPU that this process has used."""
+    """Wall-clock seconds, and CPU seconds of this process."""
     return perf_counter(), process_time()

@@ -1,4 +1,4 @@
-"""What films of other sizes and formats cost, relative to a JPEG of 512 px: from bytes to decision, without HTTP."""
+"""Cost of films of other sizes and formats relative to a JPEG of 512 px, from bytes to decision, without HTTP."""
 
 import io
 import statistics

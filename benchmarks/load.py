@@ -1,13 +1,9 @@
-"""The client: a process of its own, so that its CPU time is not counted as the server's.
-
-`python -m benchmarks.load` reads jobs from standard input, one JSON object a line, and answers each with one line.
-"""
+"""The load client: a process of its own, so that its CPU time is not counted as the server's."""
 
 import asyncio
-import json
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from types import TracebackType
@@ -15,17 +11,21 @@ from typing import Self
 
 import aiohttp
 
-from benchmarks.server import ROOT, ServerFailed
+from benchmarks.server import ServerFailed
 
-# Beyond the servers' own limits, so that it is they who say what went wrong.
+# Longer than the servers' own limits, so that they answer with the reason.
 ANSWER_LIMIT_SECONDS = 150.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """`requests` POSTs to a URL by `clients` clients at once, each with a connection that it keeps.
+    """POSTs to a URL.
 
-    bodies: files whose contents are sent in turn, as content_type.
+    url: of server and route.
+    bodies: files whose contents are sent in turn.
+    content_type: of the bodies.
+    clients: at once, each with a connection that it keeps.
+    requests: in all.
     """
 
     url: str
@@ -37,9 +37,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Load:
-    """What a job measured. latencies_ms: one for each request, from sending it to its whole answer. seconds: of the whole job.
+    """Measurements of a job.
 
-    client_cpu_seconds: of the client itself, which shares the machine with the server.
+    latencies_ms: one for each request, from sending it to its whole answer.
+    seconds: of the whole job.
+    client_cpu_seconds: of the client process.
     """
 
     latencies_ms: tuple[float, ...]
@@ -51,34 +53,28 @@ class LoadClient:
     """The client process, for as long as the `with` block runs."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.load"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.communicate()
+        self._process.shutdown(cancel_futures=True)
 
     def run(self, job: Job) -> Load:
-        """Do one job. Raises ServerFailed if any answer is not 200: what a refusal costs is not what is measured."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asdict(job)) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise ServerFailed(f"The client ended while it sent to {job.url}; its message is above.")
-        answer = json.loads(line)
-        if "fault" in answer:
-            raise ServerFailed(answer["fault"])
-        return Load(tuple(answer["latencies_ms"]), answer["seconds"], answer["client_cpu_seconds"])
+        """Do one job. Raises ServerFailed for an answer other than 200, since refusals cost less than answers."""
+        return self._process.submit(_run, job).result()
 
 
-async def drive(job: Job) -> Load:
-    """Send the job's requests and measure them. Raises ServerFailed if any answer is not 200."""
+def _run(job: Job) -> Load:
+    try:
+        return asyncio.run(_drive(job))
+    except* (ServerFailed, aiohttp.ClientError, TimeoutError) as faults:
+        fault = f"{job.url}: {faults.exceptions[0]!r}"
+    raise ServerFailed(fault)
+
+
+async def _drive(job: Job) -> Load:
     bodies = [Path(path).read_bytes() for path in job.bodies]
     turns = iter(range(job.requests))
     latencies_ms: list[float] = []
@@ -101,20 +97,3 @@ async def drive(job: Job) -> Load:
             for _ in range(job.clients):
                 clients.create_task(client(session))
         return Load(tuple(latencies_ms), perf_counter() - start, process_time() - cpu)
-
-
-def main() -> int:
-    """Do the jobs of standard input."""
-    for line in sys.stdin:
-        fields = json.loads(line)
-        job = Job(**(fields | {"bodies": tuple(fields["bodies"])}))
-        try:
-            answer = asdict(asyncio.run(drive(job)))
-        except* (ServerFailed, aiohttp.ClientError, TimeoutError) as faults:
-            answer = {"fault": f"{job.url}: {faults.exceptions[0]!r}"}
-        print(json.dumps(answer), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

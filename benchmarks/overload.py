@@ -1,13 +1,12 @@
-"""More load than there is room for: how many films are still judged, and how long those that are take.
+"""More load than the service can take: how many films it still judges, and with which latency.
 
-`python -m benchmarks.overload HOST PORT FILM CLIENTS SECONDS` is the client, a process of its own. It sends bytes prepared
-beforehand and reads little more than the status, so that it can press far harder than a server on the same cores can answer.
+The client is a process of its own. It sends bytes prepared beforehand and reads little more than the status, so that it can
+send far more than a server on the same cores can answer.
 """
 
 import asyncio
-import json
-import subprocess
-import sys
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,16 +14,23 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from benchmarks.server import ROOT, Server
+from benchmarks.server import Server
 
-# 16 clients keep two cores busy; ten times as many are more than queue and threads hold.
+# 16 clients keep two cores busy; ten times as many exceed queue and threads.
 OVERLOADING_CLIENTS = 160
 CLIENTS = (4, 16, 40, OVERLOADING_CLIENTS, 640)
 
 
 @dataclass(frozen=True)
 class Pressure:
-    """Of so many clients that send again as soon as they have an answer. judged, refused: a second. other: other answers."""
+    """Result of one number of clients that send again as soon as they have an answer.
+
+    clients: number of clients.
+    judged_per_second: answers with status 200.
+    refused_per_second: answers with status 503.
+    other: number of other answers and broken connections.
+    p50_ms, p99_ms: latency of judged films.
+    """
 
     clients: int
     judged_per_second: float
@@ -35,16 +41,17 @@ class Pressure:
 
 
 def overload_curve(server: Server, film: Path, seconds: float) -> list[Pressure]:
-    """One point for each of CLIENTS."""
-    return [press(server, film, clients, seconds) for clients in CLIENTS]
-
-
-def press(server: Server, film: Path, clients: int, seconds: float) -> Pressure:
-    """Put so many clients on the server for so long."""
+    """One result for each of CLIENTS. seconds: to measure each of them."""
     parts = urlsplit(server.url)
-    command = [sys.executable, "-m", "benchmarks.overload", str(parts.hostname), str(parts.port), str(film)]
-    done = subprocess.run([*command, str(clients), str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True)
-    return Pressure(**json.loads(done.stdout))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as client:
+        return [
+            client.submit(_press, str(parts.hostname), parts.port or 80, film.read_bytes(), clients, seconds).result()
+            for clients in CLIENTS
+        ]
+
+
+def _press(host: str, port: int, film: bytes, clients: int, seconds: float) -> Pressure:
+    return asyncio.run(_run(host, port, film, clients, seconds))
 
 
 class _Client(asyncio.Protocol):
@@ -94,8 +101,3 @@ async def _run(host: str, port: int, film: bytes, clients: int, seconds: float) 
     p50_ms, p99_ms = np.percentile(judged, (50, 99)) if judged else (float("nan"), float("nan"))
     other = len(answers) - len(judged) - refused
     return Pressure(clients, len(judged) / taken, refused / taken, other, float(p50_ms), float(p99_ms))
-
-
-if __name__ == "__main__":
-    _, host, port, film, clients, seconds = sys.argv
-    print(json.dumps(vars(asyncio.run(_run(host, int(port), Path(film).read_bytes(), int(clients), float(seconds))))))

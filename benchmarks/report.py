@@ -1,4 +1,4 @@
-"""Measurements as a file for machines (JSON) and one for readers (Markdown, also printed)."""
+"""Writes the measurements as JSON and as Markdown."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,22 +8,18 @@ from statistics import median
 from typing import Any
 
 from benchmarks.conditions import Conditions
-from benchmarks.figures import (
+from benchmarks.inprocess import StageCost
+from benchmarks.overload import Pressure
+from benchmarks.server import Memory
+from benchmarks.summary import (
     MEGABYTE,
-    MULTIPART,
-    RAW,
-    CellFigures,
+    CellSummary,
     Measurements,
-    Rounds,
     Target,
-    cpu_ratio,
     judge,
     summarise,
     tuned_gain,
 )
-from benchmarks.inprocess import StageCost
-from benchmarks.overload import Pressure
-from benchmarks.server import Memory
 from training.tables import markdown_table
 
 _MOMENTS = {
@@ -33,7 +29,7 @@ _MOMENTS = {
 }
 
 _INTRODUCTION = (
-    "Measured by `python -m benchmarks`. Compare ratios, not milliseconds: everything was measured in short rounds that take "
+    "Measured by `cxr bench`. Compare ratios, not milliseconds: everything was measured in short rounds that take "
     "turns on one machine, each ratio is taken within a round, and the median over the rounds is shown. Client and servers "
     "share the machine's cores. The baseline is FastAPI, uvicorn and eager PyTorch with the same architecture and random "
     "weights, `benchmarks/baseline_fastapi.py`."
@@ -41,12 +37,11 @@ _INTRODUCTION = (
 
 
 def render_json(conditions: Conditions, measurements: Measurements) -> str:
-    """Conditions, targets, and the figures that they were judged by, with those of each round."""
+    """Conditions, targets, and all measurements behind them, with those of each round."""
     rounds = measurements.rounds
     document: dict[str, Any] = {
         "conditions": asdict(conditions),
         "targets": [asdict(target) | {"met": target.met} for target in judge(measurements)],
-        "cpu_ratios_awake": _awake_ratios(rounds.awake),
         "throughput_over_tuned_baseline": tuned_gain(rounds),
         "stages": {
             str(size_px): {stage: asdict(cost) for stage, cost in costs.items()}
@@ -60,13 +55,13 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
         "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
         "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],
         "cells": [
-            asdict(figures)
+            asdict(cell)
             | {
                 "requests_per_second_per_round": [sample.requests_per_second for sample in samples],
                 "server_cpu_ms_per_request_per_round": [1000 * sample.cpu_seconds_per_request for sample in samples],
                 "p50_ms_per_round": [sample.p50_ms for sample in samples],
             }
-            for figures, samples in zip(summarise(rounds), rounds.cells.values(), strict=True)
+            for cell, samples in zip(summarise(rounds), rounds.cells.values(), strict=True)
         ],
     }
     return json.dumps(_rounded(document), indent=2) + "\n"
@@ -86,7 +81,6 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 _targets_table(judge(measurements)),
                 f"Against a baseline whose model runs take one thread each, {tuned_gain(measurements.rounds):.2f} times its "
                 "throughput at 16 clients.",
-                _awake_sentence(measurements.rounds.awake),
                 "## In-process, one thread",
                 "Medians per film, JPEG, in milliseconds on the clock / of CPU.",
                 _stages_table(measurements.stages),
@@ -104,7 +98,7 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 _overload_table(measurements.overload),
                 "## Start and memory",
                 f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}. "
-                "Memory in MB, summed over all processes: RSS counts shared pages once for each process, PSS counts them once.",
+                "Resident memory in MB, summed over all processes: shared pages count once for each process.",
                 _memory_table(measurements.memory),
                 "## Versions",
                 f"{versions}.",
@@ -134,21 +128,6 @@ def _targets_table(targets: Iterable[Target]) -> str:
     return markdown_table(["What", "Target", "Measured", "Met"], rows)
 
 
-def _awake_ratios(awake: Rounds | None) -> dict[str, float] | None:
-    return None if awake is None else {body: cpu_ratio(awake, body, 1) for body in (RAW, MULTIPART)}
-
-
-def _awake_sentence(awake: Rounds | None) -> str:
-    ratios = _awake_ratios(awake)
-    if ratios is None:
-        return "What waking the cores costs a single client could not be measured on this system."
-    measured = " and ".join(f"{ratio:.2f} x ({body})" for body, ratio in ratios.items())
-    return (
-        "A single client leaves the cores idle between requests, and waking them, with cold caches, is charged to the server: "
-        f"with a loop of the lowest priority that keeps each core awake, the CPU ratio at 1 client is {measured}."
-    )
-
-
 def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:
     header = ["Film", *next(iter(stages.values()))]
     rows = (
@@ -158,7 +137,7 @@ def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:
     return markdown_table(header, rows)
 
 
-def _cells_table(cells: Iterable[CellFigures]) -> str:
+def _cells_table(cells: Iterable[CellSummary]) -> str:
     header = [
         "Server",
         "Path",
@@ -220,15 +199,8 @@ def _overload_table(overload: Sequence[Sequence[Pressure]]) -> str:
 
 
 def _memory_table(memory: dict[str, Memory]) -> str:
-    rows = (
-        [_MOMENTS[moment], str(taken.processes), *map(_megabytes, (taken.rss_bytes, taken.pss_bytes, taken.uss_bytes))]
-        for moment, taken in memory.items()
-    )
-    return markdown_table(["When", "Processes", "RSS", "PSS", "USS"], rows)
-
-
-def _megabytes(size_bytes: int | None) -> str:
-    return "-" if size_bytes is None else f"{size_bytes / MEGABYTE:.0f}"
+    rows = ([_MOMENTS[moment], str(taken.processes), f"{taken.rss_bytes / MEGABYTE:.0f}"] for moment, taken in memory.items())
+    return markdown_table(["When", "Processes", "RSS"], rows)
 
 
 def _rounded(value: Any) -> Any:

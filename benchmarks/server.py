@@ -1,4 +1,4 @@
-"""A server as a process: started on a free loopback port, watched with all its children, and always ended."""
+"""Runs a server as a process on a free loopback port, measures it with all its children, and always ends it."""
 
 import http.client
 import os
@@ -15,44 +15,49 @@ from typing import IO
 
 import psutil
 
+from service.film.errors import ChestXrayError
+
 HOST = "127.0.0.1"
 READY_PATH = "/readyz"
 ROOT = Path(__file__).resolve().parent.parent
 
-# Well beyond any start that is worth measuring.
+# Far longer than any start.
 START_LIMIT_SECONDS = 120.0
 # Just below the one that BentoML itself is given.
 SERVICE_LIMIT_SECONDS = 110
 # BentoML lets requests end before it stops.
 STOP_LIMIT_SECONDS = 15.0
-# Asking whether the server is ready takes CPU from its start, so not more often than its start-up time needs to be told apart.
+# The resolution of start times; polling more often would take CPU from the start.
 READY_POLL_SECONDS = 0.02
 
-# Whoever measures may have set these for other work: with them, neither server would run as it does by default.
+# May be set for other work on this machine, and would change how both servers run.
 _NOT_INHERITED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class ServerFailed(RuntimeError):
-    """A server or a client of the benchmark ended, or did not become ready."""
+class ServerFailed(ChestXrayError):
+    """A server of the benchmark ended, did not become ready, or did not answer with 200."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of all processes of a server, in bytes.
+    """Memory of all processes of a server.
 
-    rss: resident; pages that processes share count once for each. pss: shared pages split among those that share them, so that
-    the sum is what the server really takes; uss: pages of one process only. None where the system does not tell.
+    processes: number of processes.
+    rss_bytes: resident; shared pages count once for each process.
     """
 
     processes: int
     rss_bytes: int
-    pss_bytes: int | None
-    uss_bytes: int | None
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. start_seconds: from starting its process to READY_PATH answering 200."""
+    """A running server.
+
+    process: the first of its processes.
+    url: its address.
+    start_seconds: from the start of its process until READY_PATH answers 200.
+    """
 
     process: psutil.Popen
     url: str
@@ -65,20 +70,15 @@ class Server:
 
     def memory(self) -> Memory:
         """Memory of all its processes now."""
-        infos = [process.memory_full_info() for process in _family(self.process)]
-        return Memory(
-            processes=len(infos),
-            rss_bytes=sum(info.rss for info in infos),
-            pss_bytes=_total(infos, "pss"),
-            uss_bytes=_total(infos, "uss"),
-        )
+        sizes = [process.memory_info().rss for process in _family(self.process)]
+        return Memory(processes=len(sizes), rss_bytes=sum(sizes))
 
 
 @contextmanager
 def service(bundle_path: Path) -> Iterator[Server]:
     """The service as its users run it, `bentoml serve`, on the given bundle.
 
-    Settings are the defaults but for the time limit: on a machine that is busy otherwise, answers come late, and all count.
+    Settings are the defaults but for the time limit, since answers on a busy machine come late, and all count.
     """
     port = free_port()
     command = ["-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", HOST, "--port", str(port)]
@@ -86,7 +86,7 @@ def service(bundle_path: Path) -> Iterator[Server]:
         environment = {
             "CXR_BUNDLE": str(bundle_path.resolve()),
             "CXR_TIMEOUT_SECONDS": str(SERVICE_LIMIT_SECONDS),
-            # Records as by default, in SQLite, but of this run alone.
+            # In SQLite as by default, but for this run alone.
             "CXR_DATABASE_URL": f"sqlite:///{folder}/records.db",
         }
         with _running(command, port, environment) as server:
@@ -95,20 +95,24 @@ def service(bundle_path: Path) -> Iterator[Server]:
 
 @contextmanager
 def baseline(bundle_path: Path, torch_threads: int | None) -> Iterator[Server]:
-    """The server to compare with, for the bundle's architecture.
+    """The baseline server, for the bundle's architecture.
 
     torch_threads: threads of one model run; None leaves PyTorch's default.
     """
     port = free_port()
-    command = ["-m", "benchmarks.baseline_fastapi", "--bundle", str(bundle_path.resolve()), "--port", str(port)]
+    # No access log, as in the service.
+    options = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
+    environment = {"BASELINE_BUNDLE": str(bundle_path.resolve())}
     if torch_threads is not None:
-        command += ["--torch-threads", str(torch_threads)]
-    with _running(command, port, {}) as server:
+        environment["BASELINE_TORCH_THREADS"] = str(torch_threads)
+    with _running(
+        ["-m", "uvicorn", "--factory", "benchmarks.baseline_fastapi:create_app", *options], port, environment
+    ) as server:
         yield server
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
+    """A loopback port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -128,7 +132,7 @@ def _running(arguments: Sequence[str], port: int, environment: Mapping[str, str]
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # an interrupt from the keyboard reaches the benchmark alone, which then ends the server
+            start_new_session=True,  # Ctrl-C reaches the benchmark alone, which then ends the server
         )
         try:
             _wait_until_ready(process, port, start, log)
@@ -167,13 +171,6 @@ def _end(process: psutil.Popen) -> None:
     for survivor in alive:
         survivor.kill()
     psutil.wait_procs(alive, timeout=STOP_LIMIT_SECONDS)
-
-
-def _total(infos: Sequence[object], field: str) -> int | None:
-    """Sum of a field that not every system tells."""
-    if not all(hasattr(info, field) for info in infos):
-        return None
-    return sum(getattr(info, field) for info in infos)
 
 
 def _family(process: psutil.Popen) -> list[psutil.Process]:

@@ -1,28 +1,74 @@
-"""Writes bundles, with a hash of every file; registers them in BentoML's model store; attaches an evaluation.
+"""Writes bundles: their files, the hash of each file, and the folder as a whole, which appears complete or not at all.
 
-Knows what files a bundle has, not how their contents came about.
+Knows which files a bundle has, not how their contents are computed.
 """
 
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
-from export.staging import staged_copy
+from export.phantom import phantom_film
+from service.files import sync
+from service.film.preprocessing import resize_stretched
 from service.model.bundle import ModelBundle, sha256_of
-from service.model.manifest import MANIFEST_NAME, MODEL_CARD_NAME, ModelManifest
+from service.model.findings import FINDINGS
+from service.model.manifest import MANIFEST_NAME, ModelManifest
 from service.model.outliers import OutlierStatistics
 from service.model.predictor import Predictor
 from training.errors import ExportError
 from training.network.classifier import Head
 
-# What golden.npz records; features are left out, being 48 times larger than all others and checked through their mean.
+# What golden.npz records. Features are left out: they are 48 times larger than the rest, and the embedding is their mean.
 GOLDEN_OUTPUTS = ("probabilities", "logits", "embedding")
+
+# Two phantoms of each finding tell a wrong graph from a right one, and replay in a tenth of a second when a server starts.
+GOLDEN_SEEDS = (1, 2)
+
+
+@contextmanager
+def staged(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a new empty folder beside `target` that becomes `target` when the block ends, or vanishes if it raises.
+
+    Its files are flushed to the disk before it is renamed, so that a bundle is complete or absent after a kill or a power
+    failure. replace: whether an existing `target` may be replaced; it stays until the new one is complete. Raises ExportError
+    if `target` exists and may not be replaced.
+    """
+    if target.exists() and not replace:
+        raise ExportError(f"{target} exists; raise the version, or pass --replace to overwrite it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside, because a rename is atomic only within one file system.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        staging, retired = Path(scratch, "new"), Path(scratch, "old")
+        staging.mkdir()
+        yield staging
+        for path in (*staging.iterdir(), staging):
+            sync(path)
+        if target.exists():
+            target.rename(retired)
+        try:
+            staging.rename(target)
+        except OSError:
+            if retired.exists():
+                retired.rename(target)
+            raise
+        sync(target.parent)
+
+
+@contextmanager
+def staged_copy(bundle: ModelBundle, target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """As `staged`, with the bundle's files in the folder already: all but the manifest, which `seal` writes."""
+    with staged(target, replace=replace) as folder:
+        for name in bundle.manifest.files:
+            shutil.copy2(bundle.file(name), folder / name)
+        yield folder
 
 
 def write_head(path: Path, head: Head) -> None:
@@ -42,13 +88,15 @@ def write_outlier_statistics(path: Path, statistics: OutlierStatistics) -> None:
     path.chmod(0o644)
 
 
-def write_golden(path: Path, predictor: Predictor, images: npt.NDArray[np.uint8]) -> None:
-    """Record the predictor's outputs for synthetic images, uint8 [K, S, S]."""
+def write_golden(path: Path, predictor: Predictor, image_size_px: int) -> None:
+    """Record the predictor's outputs for phantoms of GOLDEN_SEEDS, uint8 [6, image_size_px, image_size_px]."""
+    films = [phantom_film(finding, seed) for seed in GOLDEN_SEEDS for finding in FINDINGS]
+    images = np.stack([resize_stretched(film, image_size_px) for film in films])
     np.savez_compressed(path, allow_pickle=False, images=images, **predictor.predict(images, GOLDEN_OUTPUTS))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented, so that a person can read it; not-a-number raises ValueError, because JSON has none."""
+    """Write indented JSON. Raises ValueError for not-a-number, which JSON lacks."""
     path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -60,35 +108,8 @@ def seal(folder: Path, manifest: ModelManifest) -> ModelBundle:
     return ModelBundle.open(folder)
 
 
-def attach_evaluation(bundle_path: Path, metrics: dict[str, Any], card: str) -> ModelBundle:
-    """Put figures of the test split and a model card into an existing bundle, which is replaced as a whole.
-
-    metrics: plain values, for manifest.test_metrics. card: Markdown, for MODEL_CARD.md. The graph stays, byte for byte, and so
-    does the version: figures do not change what the model answers. Raises BundleError if the bundle cannot be trusted, and
-    ExportError if the metrics hold a not-a-number.
-    """
-    try:
-        json.dumps(metrics, allow_nan=False)
-    except ValueError as fault:
-        # Checked here, because pydantic would write null for it without a word.
-        raise ExportError(
-            f"The metrics of {bundle_path} cannot be written as JSON ({fault}); give null for what is undefined."
-        ) from fault
-    bundle = ModelBundle.open(bundle_path)
-    manifest = bundle.manifest.model_copy(update={"test_metrics": metrics})
-    with staged_copy(bundle, bundle_path, replace=True) as staging:
-        (staging / MODEL_CARD_NAME).write_text(card, encoding="utf-8")
-        seal(staging, manifest)
-    return ModelBundle.open(bundle_path)
-
-
-def store_tag(name: str, version: str) -> str:
-    """The bundle's name in BentoML's model store."""
-    return f"{name}:{version}"
-
-
 def is_registered(tag: str) -> bool:
-    """Whether BentoML's model store holds this tag."""
+    """Whether BentoML's model store holds this tag, name:version."""
     import bentoml  # takes two seconds, and configures logging
 
     return any(str(model.tag) == tag for model in bentoml.models.list())
@@ -102,7 +123,7 @@ def register(bundle: ModelBundle, *, replace: bool = False) -> str:
     import bentoml
 
     manifest = bundle.manifest
-    tag = store_tag(manifest.name, manifest.version)
+    tag = f"{manifest.name}:{manifest.version}"
     if is_registered(tag):
         if not replace:
             raise ExportError(f"BentoML's model store holds {tag}; raise the version, or pass --replace to overwrite it.")

@@ -1,72 +1,20 @@
-"""The card that a bundle is born with: what it is, and how it does on the films it was calibrated on.
+"""The model card of an export: what the model is, and its calibration. `export.attach` replaces it by that of an evaluation."""
 
-The figures that count, of the test split, come with the card that replaces this one (`export.bundle.attach_evaluation`).
-"""
-
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-from export.calibrate import TB_SENSITIVITY, Calibration, found_no_minimum
-from service.model.decision import ReviewReason, decide
-from service.model.findings import FINDINGS, Finding
+from export.calibration import TB_SCREENING, TB_SENSITIVITY, Calibration, found_no_minimum
 from service.model.manifest import ModelManifest
 
-TB_SCREENING = "tb_screening"
+CALIBRATION_HEADING = "## Calibration"
 
 
-@dataclass(frozen=True)
-class ValidationFigures:
-    """Shares 0..1 on the validation split, by the service's own decision rules.
-
-    recall: per finding, at the balanced operating point. tb_sensitivity, tb_specificity: at tb_screening.
-    coverage: films whose conformal set holds the true finding; set_size: mean number of findings in it.
-    low_confidence: films below the review threshold; errors_low_confidence: share of the balanced errors among them, 0 if
-    there is no error.
-    """
-
-    films: int
-    accuracy: float
-    recall: dict[Finding, float]
-    tb_sensitivity: float
-    tb_specificity: float
-    coverage: float
-    set_size: float
-    low_confidence: float
-    errors_low_confidence: float
-
-
-def validation_figures(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], manifest: ModelManifest
-) -> ValidationFigures:
-    """Judge calibrated probabilities [N, 3] against labels [N], which hold every finding."""
-    truth = [FINDINGS[label] for label in labels]
-    balanced = [decide(row, manifest) for row in probabilities.tolist()]
-    screened = [decide(row, manifest, TB_SCREENING).finding is Finding.TUBERCULOSIS for row in probabilities.tolist()]
-    right = np.array([decision.finding is finding for decision, finding in zip(balanced, truth, strict=True)])
-    called, is_tb = np.array(screened), np.array([finding is Finding.TUBERCULOSIS for finding in truth])
-    unsure = np.array([ReviewReason.LOW_CONFIDENCE in decision.review_reasons for decision in balanced])
-    return ValidationFigures(
-        films=len(labels),
-        accuracy=float(right.mean()),
-        recall={finding: float(right[labels == index].mean()) for index, finding in enumerate(FINDINGS)},
-        tb_sensitivity=float(called[is_tb].mean()),
-        tb_specificity=float((~called[~is_tb]).mean()),
-        coverage=float(np.mean([t in decision.prediction_set for decision, t in zip(balanced, truth, strict=True)])),
-        set_size=float(np.mean([len(decision.prediction_set) for decision in balanced])),
-        low_confidence=float(unsure.mean()),
-        errors_low_confidence=float(unsure[~right].mean()) if not right.all() else 0.0,
-    )
-
-
-def render_card(manifest: ModelManifest, calibration: Calibration, figures: ValidationFigures) -> str:
-    """Markdown. Every figure is measured; what is not known is not mentioned."""
-    recalls = "\n".join(f"| Recall, {finding.value} | {value:.3f} |" for finding, value in figures.recall.items())
-    at_bound = ", at the bound of its range: too few films, or a network that is always or never right" * found_no_minimum(
-        manifest.temperature
-    )
+def render_card(manifest: ModelManifest, calibration: Calibration) -> str:
+    """Markdown. Every number is measured; what is not known is not mentioned."""
+    at_bound = ", at the bound of its range: too few films, or a network that is always or never right"
     quantiles = ", ".join(f"{finding} {quantile:.4f}" for finding, quantile in manifest.conformal.quantiles.items())
+    unusual_row = flagged = ""
+    if manifest.outliers is not None:
+        share = manifest.outliers.flagged_share
+        unusual_row = f"| Flagged as unlike the training films, share of the validation films | {share:.3f} |\n"
+        flagged = "; pictures unlike the training films are answered too, with a flag for review, which not all of them get"
     return f"""# {manifest.name} {manifest.version}
 
 Classifies a frontal chest radiograph as {", ".join(finding.value for finding in manifest.findings)}.
@@ -79,46 +27,20 @@ Classifies a frontal chest radiograph as {", ".join(finding.value for finding in
 - Exported: {manifest.created_at}, from code revision {manifest.git_commit or "unknown"}
 - Training data: fingerprint {manifest.data_fingerprint}; the recipe is `training_config` in manifest.json
 - Licences: those of the training data and of the pretrained weights apply to this model; see where the data came from
+- Not evaluated yet: `cxr evaluate` measures it on the test split, and `cxr registry attach` puts metrics and card in here
 
-## Calibration, fitted on {figures.films} validation films
+{CALIBRATION_HEADING}, fitted on {calibration.films} validation films
 | What | Value |
 |---|---|
-| Temperature | {manifest.temperature:.4f}{at_bound} |
+| Temperature | {manifest.temperature:.4f}{at_bound * found_no_minimum(manifest.temperature)} |
 | Negative log-likelihood, before and after (nats) | {calibration.nll_before:.4f}, {calibration.nll_after:.4f} |
 | Tuberculosis screening threshold (sensitivity at least {TB_SENSITIVITY:.0%}) | {calibration.tb_threshold:.4f} |
 | Conformal quantiles ({manifest.conformal.coverage:.0%} coverage) | {quantiles} |
 | Review if the confidence is below | {manifest.review.low_confidence_below:.4f} |
-{_outlier_row(manifest)}
-## Figures on the same films
-They are those that training chose the model by and that the thresholds were fitted on, so that new films will fare worse.
-The test split has not been looked at yet.
-
-| What | Value |
-|---|---|
-| Accuracy (balanced) | {figures.accuracy:.3f} |
-{recalls}
-| Tuberculosis screening, sensitivity | {figures.tb_sensitivity:.3f} |
-| Tuberculosis screening, specificity | {figures.tb_specificity:.3f} |
-| True finding in the conformal set | {figures.coverage:.3f} |
-| Findings in the conformal set, mean | {figures.set_size:.2f} |
-| Films below the review threshold | {figures.low_confidence:.3f} |
-| Errors among those films | {figures.errors_low_confidence:.3f} of all errors |
-
+{unusual_row}
 ## Limits
 - It knows three answers. A film with another disease, of a child where only adults were seen, or that is no frontal chest film
-  at all, gets one of the three{_unless_flagged(manifest)}.
-- Where a finding comes mostly from one hospital, a network can learn the hospital instead; figures per source tell.
+  at all, gets one of the three{flagged}.
+- Where a finding comes mostly from one hospital, a network can learn the hospital instead; metrics per source show it.
 - `{TB_SCREENING}` looks for tuberculosis alone: its "Normal" means "tuberculosis not suspected".
 """
-
-
-def _outlier_row(manifest: ModelManifest) -> str:
-    if manifest.outliers is None:
-        return ""
-    return f"| Flagged as unlike the training films, share of the validation films | {manifest.outliers.flagged_share:.3f} |\n"
-
-
-def _unless_flagged(manifest: ModelManifest) -> str:
-    if manifest.outliers is None:
-        return ""
-    return "; pictures unlike the training films are answered too, with a flag for review, which is no proof of the contrary"

@@ -1,4 +1,4 @@
-"""The films that a checkpoint was trained on, as model inputs, decoded by the service's own code. Knows nothing of networks."""
+"""The films that a checkpoint was trained on: decoded by the service's own code, and run through a bundle's graph."""
 
 import os
 from collections.abc import Sequence
@@ -11,17 +11,23 @@ from tqdm import tqdm
 
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.findings import FINDINGS
+from service.model.predictor import Outputs, Predictor
 from training.data.folder import FilmFile, scan_folder, without_source
 from training.data.validation import validate_dataset
 from training.data.validation_report import ValidationLimits
 from training.errors import DatasetError
+
+# Large enough to keep a session busy, small enough for the feature maps of any architecture to fit in memory.
+BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
 class Films:
     """Decoded films.
 
-    images: uint8 [N, S, S]. labels: int64 [N], index into `FINDINGS`. sizes_px: int64 [N, 2], width and height as stored.
+    images: uint8 [N, S, S].
+    labels: int64 [N], index into `FINDINGS`.
+    sizes_px: int64 [N, 2], width and height as stored.
     mean_chroma: float64 [N], see `Radiograph`.
     """
 
@@ -38,10 +44,10 @@ def usable_films(
     held_out_source: str = "",
     sources_fingerprint: str | None = None,
 ) -> dict[str, list[FilmFile]]:
-    """Split -> the films of `data` that training used: its own validation pass, which reads every file once.
+    """Split -> the films of `data` that training used, by training's own validation, which reads every file once.
 
     data_fingerprint, limits, held_out_source, sources_fingerprint: of the run whose films these must be.
-    Raises DatasetNotFound or DatasetError for a folder that is not a data set, is not that run's, or must not be trained on.
+    Raises DatasetNotFound or DatasetError for a folder that is no data set, is not that run's, or must not be trained on.
     """
     report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
     if report.data_fingerprint != data_fingerprint:
@@ -61,13 +67,13 @@ def usable_films(
     return films
 
 
-def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | None = None, seed: int = 0) -> Films:
-    """Decode at least one film: all of them, or a subsample of `limit` that depends on `seed` and their number only.
+def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | None = None) -> Films:
+    """Decode all films (at least one), or a subsample of `limit` that depends on their number only.
 
     Raises InputError for a film that validation would have excluded.
     """
     if limit is not None and len(files) > limit:
-        chosen = np.random.default_rng(seed).choice(len(files), size=limit, replace=False)
+        chosen = np.random.default_rng(0).choice(len(files), size=limit, replace=False)
         files = [files[index] for index in sorted(chosen)]
     images, sizes_px, mean_chroma = [], [], []
     for file in tqdm(files, desc=f"reading {files[0].split} films", unit="film"):
@@ -77,3 +83,10 @@ def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | Non
         mean_chroma.append(radiograph.mean_chroma)
     labels = [FINDINGS.index(file.finding) for file in files]
     return Films(np.stack(images), np.array(labels, np.int64), np.array(sizes_px, np.int64), np.array(mean_chroma))
+
+
+def compute(predictor: Predictor, images: npt.NDArray[np.uint8], *names: str) -> Outputs:
+    """The named outputs of the graph, each float32 [N, ...]; see `Predictor.predict`. images: uint8 [N, S, S], N >= 1."""
+    batches = tqdm(range(0, len(images), BATCH_SIZE), desc=f"computing {', '.join(names)}", unit="batch")
+    runs = [predictor.predict(images[start : start + BATCH_SIZE], names) for start in batches]
+    return {name: np.concatenate([run[name] for run in runs]) for name in names}

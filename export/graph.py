@@ -1,4 +1,4 @@
-"""A trained network as one ONNX graph: grey bytes in, calibrated probabilities out. Knows neither films nor folders."""
+"""Converts a trained network into one ONNX graph: grey bytes in, calibrated probabilities out."""
 
 import torch
 from onnx import ModelProto, numpy_helper
@@ -11,15 +11,14 @@ from training.network.onnx_graph import to_onnx_graph
 
 TEMPERATURE_NAME = "temperature"
 
-# Holds the place of the temperature until it has been fitted. Not 1: the exporter would fold a division by one away, and the
-# fitted value would have nowhere to go.
+# Until the temperature is fitted. Not 1, because the exporter would fold a division by one away, and with it the initializer.
 PLACEHOLDER_TEMPERATURE = 2.0
 
 
 class ServingGraph(nn.Module):
     """Everything between a grey image and the four outputs, so that no caller can normalise or calibrate differently.
 
-    Until `set_temperature` has been called, its probabilities mean nothing.
+    Its probabilities are valid only after `set_temperature`.
     """
 
     temperature: Tensor
@@ -49,8 +48,8 @@ def to_onnx(graph: ServingGraph, image_size_px: int) -> ModelProto:
 def set_temperature(graph: ServingGraph, model: ModelProto, temperature: float) -> None:
     """Write the fitted temperature into both forms of the graph.
 
-    Patching the one scalar, instead of converting a second time, keeps every other byte of the graph that the temperature
-    was fitted on. Raises ExportError if the converted graph has no such scalar.
+    Patching the one scalar instead of converting again keeps every other byte of the graph that the temperature was fitted on.
+    Raises ExportError if the converted graph has no such scalar.
     """
     graph.temperature.fill_(temperature)
     for initializer in model.graph.initializer:

@@ -1,7 +1,7 @@
-"""Fits what tells chest films from other pictures: statistics of the training films, thresholds by way of the validation films.
+"""Fits outlier detection: statistics of the training films, and thresholds that flag few validation films.
 
-Arrays in, statistics and thresholds out. Scores and image statistics are the service's own; fitting needs no pictures that are
-not films. The constants below were compared on test films and 55 other pictures of chest-xray 1.0.0.
+Arrays in, statistics and thresholds out. Scores and image statistics are the service's own; fitting needs no images that are
+not films. The constants below were compared on test films and 55 other pictures with chest-xray 1.0.0.
 """
 
 import math
@@ -21,19 +21,19 @@ from training.errors import ExportError
 # components and 0.9981 with the full covariance; every 64 take 0.3 MB.
 COMPONENTS = 64
 
-# Enough for lungs and heart to show; a finer mean film blurs all the same, since chests differ (8 to 112 px separate alike).
+# Shows lungs and heart. A finer mean film blurs as well, since chests differ: 8 to 112 px separate alike.
 MEAN_FILM_PX = 16
 
-# Share of validation films that score and image checks flag together. Other films of the same hospitals exceed it by a half
-# to once again, which is to stay within 2 %: beyond that people learn to click a flag away.
+# Share of validation films that score and image checks flag together. New films of the same hospitals are flagged up to twice
+# as often; 2 % is the limit, beyond which people learn to dismiss the flag.
 FLAGGED_SHARE = 0.01
 
-# Share of training and validation films that one bound of one image statistic may leave out: a training set has its own
-# spoilt films, and they must not stretch the bounds.
+# Share of training and validation films that one bound of one image statistic may leave out, so that a few spoilt films in a
+# training set do not stretch the bounds.
 BOUND_SHARE = 0.001
 
-# A film of 14 x 17 inches is 0.82 or 1.21 wide for its height, whether or not such films were trained on; cropped and
-# stretched ones lie further out.
+# A film of 14 x 17 inches has an aspect ratio of 0.82 or 1.21, whether or not such films were trained on; cropped and stretched
+# ones lie further out.
 ASPECT_RATIO_ALLOWANCE = 1.25
 
 # Grey levels. Copies of a grey film differ in colour by less than one; a coloured note on 2 % of it, or the cast of a warm
@@ -51,7 +51,7 @@ def fit_statistics(training: Films, embeddings: npt.NDArray[np.float32], compone
     Raises ExportError for embeddings that are not finite, or that do not differ within a class.
     """
     if not np.isfinite(embeddings).all():
-        raise ExportError("The network gives embeddings that are not finite on training films; train it again.")
+        raise ExportError("The network's embeddings of training films are not finite; train it again.")
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
     unit = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
     classes, membership = np.unique(training.labels, return_inverse=True)
@@ -75,10 +75,10 @@ def fit_statistics(training: Films, embeddings: npt.NDArray[np.float32], compone
 def fit_spec(
     statistics: OutlierStatistics, training: Films, validation: Films, embeddings: npt.NDArray[np.float32]
 ) -> OutlierSpec:
-    """Bounds that training and validation films keep but for `BOUND_SHARE`, and the threshold of the score.
+    """Bounds that all but `BOUND_SHARE` of the training and validation films keep, and the threshold of the score.
 
     embeddings: of the validation films, float32 [N, C]. The threshold is the lowest at which score and bounds together flag
-    no more than `FLAGGED_SHARE` of the validation films, or the highest score that the bounds leave if they flag as many alone.
+    at most `FLAGGED_SHARE` of the validation films, or the highest score within the bounds if these flag as many alone.
     """
     of_validation = _image_statistics(validation, statistics)
     bounds = _image_bounds([*_image_statistics(training, statistics), *of_validation])
@@ -92,9 +92,9 @@ def fit_spec(
 
 
 def score_threshold(scores: npt.NDArray[np.float64], flagged: npt.NDArray[np.bool_], share: float) -> float:
-    """The lowest threshold (to 1e-4) above which so few scores lie that, with the films already flagged, `share` is kept.
+    """The lowest threshold (to 1e-4) at which the films above it and those already flagged are at most `share` of all.
 
-    scores: float [N]; flagged: bool [N], not all of them. If `share` is used up, no other film is above the threshold.
+    scores: float [N]. flagged: bool [N], not all of them; if they already are `share`, no other film is above the threshold.
     """
     room = max(0, math.floor(share * len(scores) + 1e-9) - int(flagged.sum()))
     descending = np.sort(scores[~flagged])[::-1]

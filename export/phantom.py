@@ -1,10 +1,4 @@
-"""A deterministic synthetic chest film: golden inputs, tests, benchmarks and the README's example. No patient is in it.
-
-`python -m export.phantom OUT.png [Finding] [seed]` writes one.
-"""
-
-import sys
-from pathlib import Path
+"""Draws a synthetic chest film, the same for the same seed: for golden inputs, tests and benchmarks. No patient is in it."""
 
 import cv2
 import numpy as np
@@ -18,8 +12,8 @@ Film = npt.NDArray[np.uint8]
 def phantom_film(finding: Finding, seed: int, size_px: int = 512) -> Film:
     """Draw a frontal chest, uint8 [size_px, size_px], MONOCHROME2.
 
-    Pneumonia adds a soft basal consolidation; tuberculosis adds apical nodules and a cavity (REPORT 3.1). The pictures are
-    separable by a small network, and resemble a film only as far as tests need it.
+    Pneumonia adds a soft basal consolidation; tuberculosis adds apical nodules and a cavity (REPORT 3.1). A small network can
+    separate the three; they resemble films only as far as tests need it.
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px
@@ -57,18 +51,3 @@ def _ellipse(
 
 def _soft(level: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return 1.0 / (1.0 + np.exp(-np.clip(level * 14.0, -30, 30)))
-
-
-def main(argv: list[str]) -> int:
-    """Write one phantom film as PNG."""
-    if not 1 <= len(argv) <= 3:
-        print("usage: python -m export.phantom OUT.png [Normal|Pneumonia|Tuberculosis] [seed]", file=sys.stderr)
-        return 2
-    finding = Finding(argv[1]) if len(argv) > 1 else Finding.TUBERCULOSIS
-    film = phantom_film(finding, int(argv[2]) if len(argv) > 2 else 7)
-    Path(argv[0]).write_bytes(cv2.imencode(".png", film)[1].tobytes())
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

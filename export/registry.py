@@ -1,232 +1,232 @@
-"""Which release serves: `python -m export.registry list | log | add FOLDER | promote VERSION | rollback | note TEXT`.
+"""The registry: which release the service loads, which releases it goes back to, and a log of these decisions.
 
-A running service takes the choice up on POST /model/reload, or when it starts.
+Its state is one file beside the releases, so that a choice and its log entry are written together. The file belongs to one
+hospital and is not tracked by git; models/CHANGELOG.md, which is, describes published releases. A running service takes a new
+choice over on POST /model/reload or at its next start.
 """
 
-import argparse
 import os
 import shutil
-import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from export.registry_state import LogEntry, RegistryState, alone, read_state, set_damaged_state_aside, write_state
-from export.staging import staged_copy
+from export.bundle import staged_copy
+from service.files import lock, write_json
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound
 from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelManifest
 from service.model.predictor import load_predictor
-from service.model.releases import MODELS_DIR, ServingChoice, candidates, releases, version_of
+from service.model.releases import (
+    FORMER_STATE_NAME,
+    STATE_NAME,
+    LogEntry,
+    RegistryState,
+    ServingChoice,
+    candidates,
+    first_trusted,
+    read_choice,
+    read_state,
+    releases,
+    state_path,
+    version_of,
+)
 
-# Previous versions that are kept ready to go back to (REPORT Table 27).
+# Previous releases that stay ready to go back to (REPORT Table 27).
 KEPT = 3
 
 
-def main(argv: list[str]) -> int:
-    """Exit status 1 if nothing was changed."""
-    arguments = _parse(argv)
-    try:
-        if not arguments.models.is_dir():
-            raise BundleNotFound(f"There is no folder {arguments.models}.")
-        # Who only reads needs no right to write, and no turn: the state is replaced as a whole.
-        with nullcontext() if arguments.command in (_list, _log) else alone(arguments.models):
-            arguments.command(arguments)
-    except (BundleError, OSError) as fault:
-        print(fault, file=sys.stderr)
-        return 1
-    return 0
+@dataclass(frozen=True)
+class ListedRelease:
+    """One row of `Registry.rows`.
 
-
-def _list(arguments: argparse.Namespace) -> None:
-    models = arguments.models
-    chosen = read_state(models).choice
-    choice = chosen or current_choice(models)
-    serves = _would_serve(models)
-    row = "{:24}  {:22}  {:10}  {:>9}  {:>8}  {}".format
-    print(row("release", "architecture", "made", "macro AUC", "accuracy", "state"))
-    for name in _names(models, choice):
-        marks = {
-            "chosen": chosen is not None and name == chosen.serving,
-            "serves": name == serves,
-            "previous": name in choice.previous,
-        }
-        said = [mark for mark, holds in marks.items() if holds]
-        try:
-            manifest = ModelBundle.open(models / name).manifest
-        except BundleError as fault:
-            print(row(name, "", "", "", "", ", ".join([*said, f"damaged: {fault}"])))
-            continue
-        auc, accuracy = _figure(manifest, "macro_auc"), _figure(manifest, "accuracy")
-        print(row(name, manifest.architecture, manifest.created_at[:10], auc, accuracy, ", ".join(said)).rstrip())
-    print(f"\n{_what_a_start_loads(chosen, serves)}")
-
-
-def _what_a_start_loads(chosen: ServingChoice | None, serves: str | None) -> str:
-    if setting := os.environ.get("CXR_BUNDLE"):
-        return f"CXR_BUNDLE is set here, to {setting}: where a service has that setting, it decides, and not this list."
-    if serves is None:
-        return "A start would load none of these: no film would be judged."
-    if chosen is None:
-        return f"A start loads {serves}: none is chosen, and this is the newest that can be trusted."
-    fallback = "" if serves == chosen.serving else f", because {chosen.serving} cannot be trusted"
-    return f"A start loads {serves}{fallback}."
-
-
-def _log(arguments: argparse.Namespace) -> None:
-    for entry in read_state(arguments.models).log:
-        print(f"{entry.at}  {entry.event} {entry.release}; {entry.before} served before")
-        if entry.note:
-            print(f"    {entry.note}")
-
-
-def _add(arguments: argparse.Namespace) -> None:
-    """Whole, or not at all: the newest release may serve by itself."""
-    bundle = ModelBundle.open(arguments.bundle)
-    load_predictor(bundle, threads=1)
-    target = arguments.models / f"{bundle.manifest.name}-{bundle.manifest.version}"
-    if target.exists():
-        if ModelBundle.open(target).manifest != bundle.manifest:
-            raise BundleNotFound(f"{target} is there already, and another bundle; export this one under a higher version.")
-        print(f"{target} is there already.")
-        return
-    for left_by_a_kill in arguments.models.glob(f".{target.name}.*"):
-        shutil.rmtree(left_by_a_kill)
-    with staged_copy(bundle, target) as folder:
-        (folder / MANIFEST_NAME).write_bytes(bundle.file(MANIFEST_NAME).read_bytes())
-    print(f"Added: {target}.")
-
-
-def _promote(arguments: argparse.Namespace) -> None:
-    chosen = _release(arguments.models, arguments.version)
-    manifest = _trusted(chosen)
-    if aside := set_damaged_state_aside(arguments.models):
-        print(f"The registry's state was damaged; it is now {aside}, and a new one begins.", file=sys.stderr)
-    now = current_choice(arguments.models)
-    if chosen.name == now.serving and read_state(arguments.models).choice is not None:
-        raise BundleNotFound(f"{chosen.name} is the one that is chosen already.")
-    previous = tuple(name for name in (now.serving, *now.previous) if name != chosen.name)
-    _choose(arguments, manifest, ServingChoice(chosen.name, previous[: arguments.keep]), "promoted")
-
-
-def _rollback(arguments: argparse.Namespace) -> None:
-    now = current_choice(arguments.models)
-    if not now.previous:
-        raise BundleNotFound(f"No release served before {now.serving}; `python -m export.registry list` shows what there is.")
-    manifest = _trusted(arguments.models / now.previous[0])
-    _choose(arguments, manifest, ServingChoice(now.previous[0], now.previous[1:]), "rolled back")
-
-
-def _note(arguments: argparse.Namespace) -> None:
-    """For decisions that change nothing: a challenger that was not promoted. Noted once, however often it is said."""
-    state = read_state(arguments.models)
-    serving = current_choice(arguments.models).serving
-    if arguments.note not in [entry.note for entry in state.log]:
-        entry = LogEntry(_now(), "kept", serving, serving, arguments.note)
-        write_state(arguments.models, RegistryState(state.choice, (entry, *state.log)))
-    print(f"{serving} goes on serving.")
-
-
-def _choose(arguments: argparse.Namespace, manifest: ModelManifest, choice: ServingChoice, event: str) -> None:
-    before = current_choice(arguments.models).serving
-    figures = f"Test split: macro AUC {_figure(manifest, 'macro_auc')}, accuracy {_figure(manifest, 'accuracy')}."
-    note = f"{figures} {arguments.note}" if arguments.note else figures
-    entry = LogEntry(_now(), event, choice.serving, before, note)
-    write_state(arguments.models, RegistryState(choice, (entry, *read_state(arguments.models).log)))
-    print(f"{event.capitalize()}: {choice.serving} serves from the next start, or POST /model/reload.")
-
-
-def _trusted(path: Path) -> ModelManifest:
-    """The manifest of a release that is whole and gives its golden outputs on this machine. Raises BundleError."""
-    try:
-        bundle = ModelBundle.open(path)
-        load_predictor(bundle, threads=1)
-    except BundleError as fault:
-        raise type(fault)(f"{path.name} is damaged; restore it, or promote another. Nothing was changed. {fault}") from fault
-    return bundle.manifest
-
-
-def _would_serve(models_dir: Path) -> str | None:
-    """What a start would load now: the first candidate that is whole and gives its golden outputs."""
-    for path in candidates(None, models_dir):
-        try:
-            load_predictor(ModelBundle.open(path), threads=1)
-        except BundleError:
-            continue
-        return path.name
-    return None
-
-
-def current_choice(models_dir: Path) -> ServingChoice:
-    """The registry's choice; before the first one, what the service does by itself: the newest serves, the others follow.
-
-    Raises BundleNotFound.
+    name: of the folder.
+    manifest: None if the release is damaged.
+    state: "chosen", "loaded" (what the service loads at a start), "previous", or "damaged: …", in this order.
     """
-    choice = read_state(models_dir).choice
-    if choice is not None:
-        return choice
-    names = [path.name for path in releases(models_dir)]
-    return ServingChoice(names[0], tuple(names[1 : 1 + KEPT]))
+
+    name: str
+    manifest: ModelManifest | None
+    state: tuple[str, ...]
 
 
-def _names(models_dir: Path, choice: ServingChoice) -> list[str]:
-    """Folders of releases, whole or damaged, and what the choice names though it is gone; the highest version first."""
-    names = {path.name for path in _folders(models_dir)} | {choice.serving, *choice.previous}
-    return sorted(names, key=lambda name: version_of(name) or (), reverse=True)
+class Registry:
+    """The releases in one folder.
+
+    Commands that change something hold its lock; what raises changes nothing. Raises BundleNotFound if there is no such folder.
+    """
+
+    def __init__(self, models: Path) -> None:
+        if not models.is_dir():
+            raise BundleNotFound(f"There is no folder {models}.")
+        self._models = models
+
+    def choice(self) -> ServingChoice:
+        """The chosen release; before the first choice what the service does by itself, which is to load the newest.
+
+        Raises BundleNotFound if there is no release.
+        """
+        chosen = read_choice(self._models)
+        if chosen is not None:
+            return chosen
+        names = [path.name for path in releases(self._models)]
+        return ServingChoice(names[0], tuple(names[1 : 1 + KEPT]))
+
+    def log(self) -> tuple[LogEntry, ...]:
+        """All decisions, the latest first. Raises BundleNotFound if the state is damaged."""
+        return read_state(self._models).log
+
+    def loaded(self) -> str | None:
+        """The release that the service loads at a start: the first candidate that passes its checks on this machine."""
+        name, _ = first_trusted(candidates(None, self._models), _checked)
+        return name
+
+    def rows(self) -> list[ListedRelease]:
+        """All releases, damaged and missing ones too; the highest version first."""
+        self.log()  # raises if it is damaged
+        chosen, choice, loaded = read_choice(self._models), self.choice(), self.loaded()
+        names = {path.name for path in self._folders()} | {choice.serving, *choice.previous}
+        rows = []
+        for name in sorted(names, key=lambda name: version_of(name) or (), reverse=True):
+            state = {
+                "chosen": chosen is not None and name == chosen.serving,
+                "loaded": name == loaded,
+                "previous": name in choice.previous,
+            }
+            marks = [mark for mark, holds in state.items() if holds]
+            manifest = None
+            try:
+                manifest = ModelBundle.open(self._models / name).manifest
+            except BundleError as fault:
+                marks.append(f"damaged: {fault}")
+            rows.append(ListedRelease(name, manifest, tuple(marks)))
+        return rows
+
+    def add(self, bundle_path: Path) -> tuple[Path, bool]:
+        """Copy a bundle into the releases once it has passed its checks here; its folder, and whether that is new.
+
+        Raises BundleNotFound if another bundle has this version, and BundleError if this one cannot be trusted.
+        """
+        with self._alone():
+            bundle = ModelBundle.open(bundle_path)
+            load_predictor(bundle)
+            target = self._models / f"{bundle.manifest.name}-{bundle.manifest.version}"
+            if target.exists():
+                if ModelBundle.open(target).manifest != bundle.manifest:
+                    raise BundleNotFound(f"{target} exists and is another bundle; export this one under a higher version.")
+                return target, False
+            for left_by_a_kill in self._models.glob(f".{target.name}.*"):
+                shutil.rmtree(left_by_a_kill)
+            # Complete or not at all: without a choice, the service loads the newest release.
+            with staged_copy(bundle, target) as folder:
+                (folder / MANIFEST_NAME).write_bytes(bundle.file(MANIFEST_NAME).read_bytes())
+            return target, True
+
+    def promote(self, version: str, note: str | None = None, keep: int = KEPT) -> LogEntry:
+        """Choose a release once it has passed its checks here. version: 1.1.1, or the folder's name.
+
+        keep: previous releases to stay ready to go back to. A damaged state is set aside, as the log entry says.
+        Raises BundleNotFound if it is not one release or chosen already, and BundleError if it is damaged.
+        """
+        with self._alone():
+            chosen = self._release(version)
+            manifest = self._trusted(chosen)
+            try:
+                self.log()
+            except BundleNotFound:
+                path = state_path(self._models)
+                aside = path.rename(path.with_name(f"{path.name}.damaged"))
+                note = " ".join([f"The state before was damaged; it is kept as {aside.name}.", *([note] if note else [])])
+            now = self.choice()
+            if chosen.name == now.serving and read_choice(self._models) is not None:
+                raise BundleNotFound(f"{chosen.name} is chosen already.")
+            previous = tuple(name for name in (now.serving, *now.previous) if name != chosen.name)
+            return self._choose(manifest, ServingChoice(chosen.name, previous[:keep]), "promoted", note)
+
+    def rollback(self, note: str | None = None) -> LogEntry:
+        """Choose the release before. Raises BundleNotFound if there is none, and BundleError if it is damaged."""
+        with self._alone():
+            now = self.choice()
+            if not now.previous:
+                raise BundleNotFound(f"No release was chosen before {now.serving}; `cxr registry list` shows all releases.")
+            manifest = self._trusted(self._models / now.previous[0])
+            return self._choose(manifest, ServingChoice(now.previous[0], now.previous[1:]), "rolled back", note)
+
+    def note(self, text: str) -> LogEntry:
+        """Log why nothing changes, as when a challenger is not promoted. The same text is logged once."""
+        with self._alone():
+            log, chosen = self.log(), self.choice().serving
+            for entry in log:
+                if entry.note == text:
+                    return entry
+            entry = LogEntry(_now(), "kept", chosen, chosen, text)
+            self._write(read_choice(self._models), entry)
+            return entry
+
+    def _choose(self, manifest: ModelManifest, choice: ServingChoice, event: str, note: str | None) -> LogEntry:
+        metrics = f"Test split: macro AUC {headline(manifest, 'macro_auc')}, accuracy {headline(manifest, 'accuracy')}."
+        entry = LogEntry(_now(), event, choice.serving, self.choice().serving, f"{metrics} {note}" if note else metrics)
+        self._write(choice, entry)
+        return entry
+
+    def _write(self, choice: ServingChoice | None, entry: LogEntry) -> None:
+        write_json(self._models / STATE_NAME, RegistryState(choice, (entry, *self.log())).members())
+        (self._models / FORMER_STATE_NAME).unlink(missing_ok=True)
+
+    def _trusted(self, path: Path) -> ModelManifest:
+        """The manifest of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""
+        try:
+            bundle = ModelBundle.open(path)
+            load_predictor(bundle)
+        except BundleError as fault:
+            raise type(fault)(
+                f"{path.name} is damaged; restore it, or promote another. Nothing was changed. {fault}"
+            ) from fault
+        return bundle.manifest
+
+    def _release(self, version: str) -> Path:
+        found = [path for path in self._folders() if version in (path.name, path.name.rpartition("-")[2])]
+        if len(found) != 1:
+            raise BundleNotFound(f"{version!r} is not one release in {self._models}; `cxr registry list` shows all releases.")
+        return found[0]
+
+    def _folders(self) -> list[Path]:
+        """Folders that hold a release, or did before a part of it was lost."""
+        return [
+            path
+            for path in self._models.glob("*-*.*.*")
+            if version_of(path.name) and ((path / MANIFEST_NAME).exists() or (path / GRAPH_NAME).exists())
+        ]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock, so that no log entry is lost. Raises BundleNotFound if the folder cannot be written."""
+        path = self._models / ".registry.lock"
+        try:
+            path.touch()
+            held = lock(path)
+        except OSError as fault:
+            raise BundleNotFound(f"{self._models} cannot be written: {fault.strerror}. Nothing was changed.") from fault
+        try:
+            yield
+        finally:
+            if held is not None:
+                os.close(held)
 
 
-def _folders(models_dir: Path) -> Sequence[Path]:
-    """Folders that hold a release, or did before a part of it was lost."""
-    return [
-        path
-        for path in models_dir.glob("*-*.*.*")
-        if version_of(path.name) and ((path / MANIFEST_NAME).exists() or (path / GRAPH_NAME).exists())
-    ]
-
-
-def _release(models_dir: Path, version: str) -> Path:
-    found = [path for path in _folders(models_dir) if version in (path.name, path.name.rpartition("-")[2])]
-    if len(found) != 1:
-        raise BundleNotFound(f"{version!r} is not one release in {models_dir}; `python -m export.registry list` shows them.")
-    return found[0]
-
-
-def _figure(manifest: ModelManifest, name: str) -> str:
+def headline(manifest: ModelManifest, name: str) -> str:
+    """A headline metric of the test split with three digits, or a dash."""
     value = manifest.test_metrics.get("headline", {}).get(name)
     return f"{value:.3f}" if isinstance(value, int | float) else "-"
 
 
+def _checked(path: Path) -> str:
+    """The name of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""
+    load_predictor(ModelBundle.open(path))
+    return path.name
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m export.registry", description="Which release of the model serves.")
-    parser.add_argument("--models", type=Path, default=MODELS_DIR, metavar="FOLDER", help="folder of the releases")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="show all releases: which is chosen, and which a start would load")
-    listing.set_defaults(command=_list)
-    log = commands.add_parser("log", help="show what was decided, the latest first")
-    log.set_defaults(command=_log)
-    add = commands.add_parser("add", help="copy a bundle into the releases, once it has given its golden outputs here")
-    add.add_argument("bundle", type=Path, help="folder of the bundle")
-    add.set_defaults(command=_add)
-    promote = commands.add_parser("promote", help="let a release serve, once it has given its golden outputs here")
-    promote.add_argument("version", help="1.1.0, or the folder's name")
-    promote.add_argument(
-        "--keep", type=int, default=KEPT, metavar="N", help="releases to stay ready to go back to (%(default)s)"
-    )
-    promote.set_defaults(command=_promote)
-    rollback = commands.add_parser("rollback", help="let the release serve that served before")
-    rollback.set_defaults(command=_rollback)
-    note = commands.add_parser("note", help="write into the log why nothing changes")
-    note.add_argument("note", help="a sentence")
-    note.set_defaults(command=_note)
-    for command in (promote, rollback):
-        command.add_argument("--note", help="a sentence for the log")
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Rules, dashboards, and a Prometheus beside a local service."""
+"""Prometheus rules, Grafana dashboards, and both beside a local service."""
 
 from pathlib import Path
 

@@ -1,9 +1,8 @@
-"""The service with a Prometheus beside it, and Grafana where it is installed: `make monitor`.
+"""Runs the service with a Prometheus beside it, and Grafana if it is installed, with a cluster's rules and dashboards.
 
-All of it on the loopback interface, with the rules and dashboards that a cluster gets; for development, and for a look.
+All on the loopback interface; for development.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -17,47 +16,50 @@ from time import sleep
 from typing import Any
 
 from k8s.monitoring import FOLDER, GENERATED, RULES
+from service.film.errors import ChestXrayError
 
 ROOT = FOLDER.parent.parent
 
-# A week's rules need a week, its alerts a month.
+# Rules look back a week, alerts a month.
 RETENTION = "35d"
 
-# Debian's package installs the first, Grafana's own both.
+# Debian's package installs the first, Grafana's own package both.
 GRAFANA_PROGRAMS = ("grafana-server", "grafana")
 GRAFANA_HOMES = (Path("/usr/share/grafana"), Path("/opt/homebrew/share/grafana"), Path("/usr/local/share/grafana"))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run until Ctrl-C, or until one of them ends. Exit status 1 if something is missing or ended by itself."""
-    arguments = _parse(argv)
+class MonitoringFailed(ChestXrayError):
+    """A program is missing, or ended by itself."""
+
+
+def run_monitoring(data: Path, port: int, prometheus_port: int, grafana_port: int) -> None:
+    """Run service, Prometheus and Grafana until Ctrl-C. data: folder for their data and logs. Raises MonitoringFailed."""
     if shutil.which("prometheus") is None:
-        print("prometheus is not installed: `apt-get install prometheus`, `brew install prometheus` or prometheus.io/download.")
-        print("Without it, `make serve` serves the model, and /metrics shows what it counts.")
-        return 1
-    arguments.data.mkdir(parents=True, exist_ok=True)
-    # As by Ctrl-C, it is ended by a service manager; and by both, should a shell have begun it in the background.
+        raise MonitoringFailed(
+            "prometheus is not installed: `apt-get install prometheus`, `brew install prometheus` or prometheus.io/download. "
+            "Without it, `cxr serve` serves the model, and /metrics shows its counters."
+        )
+    data.mkdir(parents=True, exist_ok=True)
+    # A service manager's SIGTERM ends all like Ctrl-C; and Ctrl-C works even if a shell began this in the background.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
+    service = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
     with ExitStack() as running:
-        processes = {"service": running.enter_context(_process(_service(arguments.port), cwd=ROOT))}
-        command = prometheus_command(
-            arguments.data, arguments.prometheus_port, [f"127.0.0.1:{arguments.port}"], rules=RULES, interval="15s"
-        )
-        processes["prometheus"] = running.enter_context(_process(command, log=arguments.data / "prometheus.log"))
-        print(f"Service     http://127.0.0.1:{arguments.port}")
-        print(f"Prometheus  http://127.0.0.1:{arguments.prometheus_port}/alerts")
+        processes = {"service": running.enter_context(_process(service, cwd=ROOT))}
+        command = prometheus_command(data, prometheus_port, [f"127.0.0.1:{port}"], rules=RULES, interval="15s")
+        processes["prometheus"] = running.enter_context(_process(command, log=data / "prometheus.log"))
+        print(f"Service     http://127.0.0.1:{port}")
+        print(f"Prometheus  http://127.0.0.1:{prometheus_port}/alerts")
         grafana = next(filter(shutil.which, GRAFANA_PROGRAMS), None)
         if grafana:
-            settings = grafana_settings(arguments.data, arguments.grafana_port, arguments.prometheus_port)
+            environment = os.environ | grafana_settings(data, grafana_port, prometheus_port)
             command = grafana_command(grafana)
-            log = arguments.data / "grafana.log"
-            processes["grafana"] = running.enter_context(_process(command, environment=os.environ | settings, log=log))
-            print(f"Grafana     http://127.0.0.1:{arguments.grafana_port}/dashboards")
+            processes["grafana"] = running.enter_context(_process(command, environment=environment, log=data / "grafana.log"))
+            print(f"Grafana     http://127.0.0.1:{grafana_port}/dashboards")
         else:
-            print("Grafana     is not installed; its dashboards are in k8s/monitoring/generated, ready to be imported")
-        print("Ctrl-C ends all of it.", flush=True)
-        return _wait(processes)
+            print("Grafana     is not installed; import its dashboards from k8s/monitoring/generated")
+        print("Ctrl-C ends all of them.", flush=True)
+        _wait(processes)
 
 
 def prometheus_command(data: Path, port: int, targets: Sequence[str], rules: Path, interval: str) -> list[str]:
@@ -98,7 +100,7 @@ def grafana_settings(data: Path, port: int, prometheus_port: int) -> dict[str, s
         "GF_PATHS_PROVISIONING": str(provisioning),
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
-        # Nobody but this machine's users reaches it.
+        # Only users of this machine can reach it.
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
         # No usage data leaves the house: neither what Grafana reports and asks for by itself, nor what its pages fetch.
@@ -112,23 +114,19 @@ def grafana_settings(data: Path, port: int, prometheus_port: int) -> dict[str, s
 
 
 def grafana_command(program: str) -> list[str]:
-    """The command that runs Grafana; where it was installed is where its pages are."""
+    """The command that runs Grafana, with the folder of its web pages."""
     home = next((path for path in GRAFANA_HOMES if path.is_dir()), None)
     return [program, *(["server"] if program == "grafana" else []), *([f"--homepath={home}"] if home else [])]
-
-
-def _service(port: int) -> list[str]:
-    return [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
 
 
 @contextmanager
 def _process(
     command: Sequence[str], cwd: Path | None = None, environment: dict[str, str] | None = None, log: Path | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is told to end when the block does. log: where its output goes, else to ours."""
+    """A process that is terminated when the block ends. log: file for its output; None: this process's output."""
     with ExitStack() as files:
         stream = files.enter_context(log.open("ab")) if log else None
-        # In a group of its own: Ctrl-C reaches us alone, and we end them in their order.
+        # In a session of its own, so that Ctrl-C reaches this process alone, which ends the others in their order.
         process = subprocess.Popen(  # noqa: S603 (programs named here, with arguments of our own)
             command, cwd=cwd, env=environment, stdout=stream, stderr=stream, start_new_session=True
         )
@@ -139,26 +137,12 @@ def _process(
             process.wait()
 
 
-def _wait(processes: dict[str, "subprocess.Popen[bytes]"]) -> int:
+def _wait(processes: dict[str, "subprocess.Popen[bytes]"]) -> None:
     try:
         while True:
             for name, process in processes.items():
                 if process.poll() is not None:
-                    print(f"{name} ended with status {process.returncode}; its output says why.", file=sys.stderr)
-                    return 1
+                    raise MonitoringFailed(f"{name} ended with status {process.returncode}; its output says why.")
             sleep(0.5)
     except KeyboardInterrupt:
-        return 0
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make monitor", description="Service, Prometheus and Grafana on this machine.")
-    parser.add_argument("--port", type=int, default=3000, help="of the service")
-    parser.add_argument("--prometheus-port", type=int, default=9090)
-    parser.add_argument("--grafana-port", type=int, default=3001)
-    parser.add_argument("--data", type=Path, default=ROOT / "monitoring", help="folder for what they keep (%(default)s)")
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+        pass

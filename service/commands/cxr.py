@@ -18,11 +18,20 @@ PANELS: dict[str, dict[str, str]] = {
         "predict": "service.commands.predict",
         "score": "service.commands.score",
     },
+    "Release a model": {
+        "export": "export.commands.export",
+        "registry": "export.commands.registry",
+    },
     "Run the service": {
         "check": "service.commands.check",
         "keys": "service.commands.keys",
         "audit": "service.commands.audit",
         "records": "service.commands.records",
+        "monitor": "k8s.monitoring.command",
+        "dashboards": "k8s.monitoring.command",
+    },
+    "Measure": {
+        "bench": "benchmarks.command",
     },
 }
 

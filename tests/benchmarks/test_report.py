@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-from dataclasses import replace
 from email import message_from_bytes
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from benchmarks import report
 from benchmarks.conditions import Conditions, read_conditions
 from benchmarks.films import MULTIPART_TYPE, jpeg_films, multipart_body
 from service.film.film import Radiograph
-from tests.benchmarks.test_figures import measurements, sample
+from tests.benchmarks.test_summary import measurements, sample
 
 CONDITIONS = Conditions(
     model="chest-xray 1.0.0 (efficientnet_b0)",
@@ -33,26 +32,9 @@ def test_markdown_shows_each_target_with_its_bound_and_whether_it_is_met():
     assert [cell.strip() for cell in missed.strip("|").split("|")][1:] == ["at most 1.5 x", "1.60 x", "**no**"]
 
 
-def test_what_waking_the_cores_costs_is_told_or_said_to_be_unknown():
-    measured = measurements()
-    assert "could not be measured" in report.render_markdown(CONDITIONS, measured)
-    awake = replace(measured.rounds, in_process_cpu_seconds=(0.008, 0.008))
-    told = replace(measured, rounds=replace(measured.rounds, awake=awake))
-    assert "1.25 x (raw) and 1.25 x (multipart)" in report.render_markdown(CONDITIONS, told)
-    assert json.loads(report.render_json(CONDITIONS, told))["cpu_ratios_awake"] == {"raw": 1.25, "multipart": 1.25}
-
-
 def test_markdown_has_a_row_for_every_cell():
     text = report.render_markdown(CONDITIONS, measurements())
     assert len([line for line in text.splitlines() if "/predict" in line and "multipart" in line]) >= 7
-
-
-def test_what_the_system_does_not_tell_is_a_dash():
-    measured = measurements()
-    memory = {moment: type(taken)(taken.processes, taken.rss_bytes, None, None) for moment, taken in measured.memory.items()}
-    text = report.render_markdown(CONDITIONS, replace(measured, memory=memory))
-    [row] = [line for line in text.splitlines() if line.startswith("| after predictions")]
-    assert [cell.strip() for cell in row.strip("|").split("|")][-3:] == ["300", "-", "-"]
 
 
 def test_chain_inputs_and_overload_have_their_tables_and_targets():

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from safetensors.numpy import load_file
 
-from export.bundle import attach_evaluation
-from export.staging import staged
+from export.attach import attach_evaluation
+from export.bundle import staged
 from service.model.bundle import ModelBundle
 from service.model.errors import HashMismatch
 from service.model.manifest import (

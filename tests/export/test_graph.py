@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from export.graph import PLACEHOLDER_TEMPERATURE, ServingGraph, set_temperature, to_onnx
-from export.validate import BATCH_SIZES, TOLERANCES, check_parity
+from export.parity import BATCH_SIZES, TOLERANCES, check_parity
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME
 from service.model.predictor import INPUT_NAME, OUTPUT_NAMES, Predictor

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from export import registry
-from export.registry_state import LogEntry, read_state
+from export.registry import Registry
+from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME
-from service.model.releases import FORMER_STATE_NAME, STATE_NAME, candidates
+from service.model.releases import FORMER_STATE_NAME, STATE_NAME, LogEntry, candidates
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0")
 CHANGELOG = "# Models\n\n## chest-xray 2.0.0\n\nThe last one.\n"
@@ -35,7 +35,7 @@ def models(tmp_path, bundle_path, monkeypatch):
 
 
 def run(models, *arguments):
-    return registry.main(["--models", str(models), *arguments])
+    return main(["registry", "--models", str(models), *arguments])
 
 
 def serving(models):
@@ -47,7 +47,7 @@ def spoil(models, version):
 
 
 def listed(models, capsys):
-    """What the list says: of each release, and beneath."""
+    """Rows of the list by release, and the sentence below them."""
     capsys.readouterr()
     assert run(models, "list") == 0
     table, _, beneath = capsys.readouterr().out.partition("\n\n")
@@ -57,7 +57,7 @@ def listed(models, capsys):
 def test_a_promoted_release_serves_and_the_one_before_stays_ready(models, capsys):
     assert run(models, "promote", "1.1.0", "--note", "Fewer false alarms in the night.") == 0
     assert serving(models)[:2] == ["1.1.0", "2.0.0"]
-    [entry] = read_state(models).log
+    [entry] = Registry(models).log()
     note = "Test split: macro AUC 0.980, accuracy 0.900. Fewer false alarms in the night."
     assert entry == LogEntry(entry.at, "promoted", "chest-xray-1.1.0", "chest-xray-2.0.0", note)
     assert "POST /model/reload" in capsys.readouterr().out
@@ -79,7 +79,7 @@ def test_rolling_back_goes_back_a_version_at_a_time(models):
     assert serving(models)[0] == "1.1.0"
     assert run(models, "rollback") == 0
     assert serving(models)[0] == "2.0.0"
-    assert [entry.event for entry in read_state(models).log] == ["rolled back", "rolled back", "promoted", "promoted"]
+    assert [entry.event for entry in Registry(models).log()] == ["rolled back", "rolled back", "promoted", "promoted"]
 
 
 def test_only_so_many_versions_are_kept_to_go_back_to(models):
@@ -113,7 +113,7 @@ def half_a_manifest(release):
         (half_a_manifest, MANIFEST_NAME),
     ],
 )
-def test_what_is_damaged_is_not_promoted_and_its_damage_is_named(models, capsys, harm, named):
+def test_a_damaged_release_is_not_promoted_and_the_damage_is_named(models, capsys, harm, named):
     harm(models / "chest-xray-1.1.0")
     assert run(models, "promote", "1.1.0") == 1
     assert not (models / STATE_NAME).exists()
@@ -138,11 +138,11 @@ def test_rolling_back_to_a_damaged_release_says_so_and_changes_nothing(models, c
     assert serving(models)[0] == "1.1.0"
 
 
-def test_why_nothing_changes_is_written_down_once(models):
-    for _ in range(2):  # as a retraining says it that was killed before it had noted that it is over
+def test_a_reason_why_nothing_changes_is_logged_once(models):
+    for _ in range(2):  # as by a retraining that was killed before it had noted its end
         assert run(models, "note", "The challenger was no better.") == 0
     assert serving(models)[0] == "2.0.0"
-    [entry] = read_state(models).log
+    [entry] = Registry(models).log()
     assert (entry.event, entry.release, entry.note) == ("kept", "chest-xray-2.0.0", "The challenger was no better.")
 
 
@@ -153,34 +153,34 @@ def test_a_note_before_the_first_choice_chooses_nothing(models, bundle_path):
 
 
 @pytest.mark.parametrize("version", ["9.9.9", "lung-fields-1.0.0", ""])
-def test_what_is_no_release_is_not_promoted(models, version, capsys):
+def test_an_unknown_release_is_not_promoted(models, version, capsys):
     assert run(models, "promote", version) == 1
     assert "registry list" in capsys.readouterr().err
 
 
-def test_what_is_chosen_is_not_promoted_again(models, capsys):
+def test_the_chosen_release_is_not_promoted_again(models, capsys):
     assert run(models, "promote", "1.1.0") == 0
     assert run(models, "promote", "1.1.0") == 1
     assert "chosen already" in capsys.readouterr().err
 
 
-def test_the_list_marks_what_is_chosen_and_what_serves(models, capsys):
+def test_the_list_marks_the_chosen_and_the_loaded_release(models, capsys):
     run(models, "promote", "1.2.0")
     rows, beneath = listed(models, capsys)
-    assert rows["chest-xray-1.2.0"].endswith("chosen, serves")
+    assert rows["chest-xray-1.2.0"].endswith("chosen, loaded")
     assert rows["chest-xray-2.0.0"].endswith("previous")
     assert "0.980" in rows["chest-xray-1.2.0"]
     assert "lung-fields-1.0.0" not in rows
-    assert beneath == "A start loads chest-xray-1.2.0."
+    assert beneath == "The service loads chest-xray-1.2.0."
 
 
-def test_without_a_choice_the_list_says_that_the_newest_serves(models, capsys):
+def test_without_a_choice_the_list_says_that_the_newest_is_loaded(models, capsys):
     rows, beneath = listed(models, capsys)
-    assert rows["chest-xray-2.0.0"].endswith("  serves")
+    assert rows["chest-xray-2.0.0"].endswith("  loaded")
     assert "none is chosen" in beneath
 
 
-def test_the_list_names_the_fallback_that_serves_for_a_damaged_choice(models, capsys):
+def test_the_list_names_the_fallback_for_a_damaged_choice(models, capsys):
     run(models, "promote", "1.2.0")
     run(models, "promote", "1.1.0")
     spoil(models, "1.1.0")
@@ -188,14 +188,14 @@ def test_the_list_names_the_fallback_that_serves_for_a_damaged_choice(models, ca
     rows, beneath = listed(models, capsys)
     assert "chosen, damaged: " in rows["chest-xray-1.1.0"] and HEAD_NAME in rows["chest-xray-1.1.0"]
     assert "previous, damaged: No bundle at" in rows["chest-xray-1.2.0"]
-    assert rows["chest-xray-2.0.0"].endswith("serves, previous")
-    assert beneath == "A start loads chest-xray-2.0.0, because chest-xray-1.1.0 cannot be trusted."
+    assert rows["chest-xray-2.0.0"].endswith("loaded, previous")
+    assert beneath == "The service loads chest-xray-2.0.0, because chest-xray-1.1.0 is damaged."
 
 
-def test_the_list_says_that_none_would_serve(models, capsys):
+def test_the_list_says_that_no_release_can_be_loaded(models, capsys):
     for version in VERSIONS:
         spoil(models, version)
-    assert "no film would be judged" in listed(models, capsys)[1]
+    assert "refuses all films" in listed(models, capsys)[1]
 
 
 def test_the_list_says_that_a_setting_decides_instead(models, capsys, monkeypatch):
@@ -206,7 +206,7 @@ def test_the_list_says_that_a_setting_decides_instead(models, capsys, monkeypatc
 def test_a_choice_that_an_older_release_wrote_is_taken_over_at_the_next_decision(models, capsys):
     former = models / FORMER_STATE_NAME
     former.write_text(json.dumps({"serving": "chest-xray-1.1.0", "previous": ["chest-xray-1.0.0"]}))
-    assert listed(models, capsys)[0]["chest-xray-1.1.0"].endswith("chosen, serves")
+    assert listed(models, capsys)[0]["chest-xray-1.1.0"].endswith("chosen, loaded")
     assert run(models, "promote", "1.2.0") == 0
     assert serving(models) == ["1.2.0", "1.1.0", "1.0.0"] and not former.exists()
 
@@ -215,10 +215,11 @@ def test_a_choice_that_an_older_release_wrote_is_taken_over_at_the_next_decision
 def test_a_damaged_state_is_named_and_promoting_begins_anew(models, capsys, text):
     (models / STATE_NAME).write_text(text)
     assert run(models, "list") == 1
-    assert "registry promote VERSION` writes it anew" in capsys.readouterr().err
+    assert "registry promote VERSION`" in capsys.readouterr().err
     assert run(models, "promote", "1.1.0") == 0
     assert serving(models)[0] == "1.1.0"
     assert (models / f"{STATE_NAME}.damaged").read_text() == text
+    assert f"kept as {STATE_NAME}.damaged" in Registry(models).log()[0].note
 
 
 @pytest.mark.parametrize("version", ["1.1.0", "9.9.9"])
@@ -231,14 +232,14 @@ def test_promoting_in_vain_leaves_a_damaged_state_where_it_is(models, capsys, ve
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_who_may_only_read_can_list_and_is_told_why_nothing_else(models, capsys):
+def test_a_user_who_may_only_read_can_list_and_learns_why_nothing_else_works(models, capsys):
     run(models, "promote", "1.1.0")
     (models / ".registry.lock").unlink()
     for folder in (models, *models.parents[:3]):  # pytest's own are for root alone
         folder.chmod(0o755)
     os.seteuid(65534)
     try:
-        assert "chosen, serves" in listed(models, capsys)[0]["chest-xray-1.1.0"]
+        assert "chosen, loaded" in listed(models, capsys)[0]["chest-xray-1.1.0"]
         assert run(models, "log") == 0
         assert run(models, "promote", "1.2.0") == 1
         assert capsys.readouterr().err == f"{models} cannot be written: Permission denied. Nothing was changed.\n"
@@ -252,8 +253,8 @@ def test_the_log_shows_what_was_decided_the_latest_first(models, capsys):
     capsys.readouterr()
     assert run(models, "log") == 0
     first, _, second, note = capsys.readouterr().out.splitlines()
-    assert "rolled back chest-xray-2.0.0; chest-xray-1.1.0 served before" in first
-    assert "promoted chest-xray-1.1.0; chest-xray-2.0.0 served before" in second
+    assert "rolled back chest-xray-2.0.0 (before: chest-xray-1.1.0)" in first
+    assert "promoted chest-xray-1.1.0 (before: chest-xray-2.0.0)" in second
     assert note.endswith("Fewer false alarms.")
 
 
@@ -270,7 +271,7 @@ def test_a_bundle_is_added_whole_and_once(models, tmp_path_factory, bundle_path,
     assert "higher version" in capsys.readouterr().err
 
 
-def test_what_a_killed_copy_left_goes_with_the_next_one(models, bundle_path):
+def test_remains_of_a_killed_copy_go_with_the_next_one(models, bundle_path):
     shutil.rmtree(models / "chest-xray-1.0.0")
     left = models / ".chest-xray-1.0.0.0a1b2c3d" / "new"
     left.mkdir(parents=True)

@@ -42,7 +42,7 @@ def test_a_film_gets_the_same_answer_over_http_as_from_the_bundle_that_was_just_
     said = run_module("training.run.train", "--config", config, "--data", data, "--out", run, "--version", "0.1.0", *settings)
     assert "epoch   1/1" in said
     run_module(
-        "export.export", "--checkpoint", run / "best_model.pt", "--data", data,
+        "service.commands.cxr", "export", "--checkpoint", run / "best_model.pt", "--data", data,
         "--version", "0.1.0", "--out", models, "--no-register",
     )  # fmt: skip
 

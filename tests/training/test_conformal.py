@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from export.calibrate import conformal_quantiles as exported_quantiles
+from export.calibration import conformal_quantiles as exported_quantiles
 from service.model.decision import conformal_set
 from service.model.findings import FINDINGS
 from service.model.manifest import ConformalSpec

@@ -1,6 +1,6 @@
 """Judge a bundle on labelled films: python -m training.evaluation.evaluate [BUNDLE] --data DIR --split test.
 
-main() is the table of contents: open, judge, measure, write, print. `python -m export.attach` puts the result into the bundle.
+main() is the table of contents: open, judge, measure, write, print. `cxr registry attach` puts the result into the bundle.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\nWritten to {out}: {', '.join(written)}. {LOCAL_FOLDER}/ shows films of patients: do not pass it on.")
     if arguments.split == "test":
         attach = [str(bundle_path), "--metrics", str(out / METRICS_NAME), "--card", str(out / MODEL_CARD_NAME)]
-        print(f"To put the figures into the bundle: {shlex.join(['python', '-m', 'export.attach', *attach])}")
+        print(f"To put the figures into the bundle: {shlex.join(['cxr', 'registry', 'attach', *attach])}")
     return 0
 
 
@@ -113,7 +113,7 @@ def evaluate(bundle_path: Path, arguments: argparse.Namespace, command: str) -> 
     write_predictions(split, decide_films(split, bundle.manifest), out / PREDICTIONS_NAME)
     write_report(render_report(metrics, PARTS), out)
     (out / MODEL_CARD_NAME).write_text(render_model_card(bundle.manifest, metrics, PARTS), encoding="utf-8")
-    # Last, so that the file which export.attach reads stands for a complete evaluation.
+    # Last, so that the file which `cxr registry attach` reads stands for a complete evaluation.
     write_metrics(metrics, out / METRICS_NAME)
     print(f"{bundle.manifest.name} {bundle.manifest.version}, {arguments.split} split, {metrics['n']} films\n")
     print(summary(metrics))

@@ -71,7 +71,7 @@ class Retraining:
             shutil.rmtree(self.challenger.parent, ignore_errors=True)  # what a killed export left
             checkpoint = ["--checkpoint", str(self.folder / BEST_NAME), "--data", str(self.data)]
             out = ["--version", self.version, "--out", str(self.challenger.parent), "--name", self.champion.manifest.name]
-            _run(self.folder, "export.export", [*checkpoint, *out, "--no-register"])
+            _run(self.folder, "service.commands.cxr", ["export", *checkpoint, *out, "--no-register"])
 
     def judge(self, parts: str) -> tuple[Verdict, dict[str, Any]]:
         """Judge both on the test films; the verdict, and the paired figures behind it. Raises StepFailed."""
@@ -85,7 +85,7 @@ class Retraining:
     def attach(self) -> None:
         """Put the figures into the challenger's bundle. Raises StepFailed."""
         figures = ["--metrics", str(self._evaluation / "metrics.json"), "--card", str(self._evaluation / "MODEL_CARD.md")]
-        _run(self.folder, "export.attach", [str(self.challenger), *figures, "--no-register"])
+        _run(self.folder, "service.commands.cxr", ["registry", "attach", str(self.challenger), *figures, "--no-register"])
 
     @property
     def _evaluation(self) -> Path:
@@ -117,12 +117,12 @@ def carry_out(folder: Path, models: Path) -> str:
     pending = folder / PENDING_NAME
     settled = json.loads(pending.read_text("utf-8"))
     decision, note = settled["decision"], settled["note"]
-    registry = ["--models", str(models)]
+    registry = ["registry", "--models", str(models)]
     if not decision["promoted"]:
-        _run(folder, "export.registry", [*registry, "note", note])
+        _run(folder, "service.commands.cxr", [*registry, "note", note])
     elif not was_promoted(decision["challenger"], models):
-        _run(folder, "export.registry", [*registry, "add", str(folder / "bundle" / decision["challenger"])])
-        _run(folder, "export.registry", [*registry, "promote", decision["challenger"], "--note", note])
+        _run(folder, "service.commands.cxr", [*registry, "add", str(folder / "bundle" / decision["challenger"])])
+        _run(folder, "service.commands.cxr", [*registry, "promote", decision["challenger"], "--note", note])
     if settled["mlflow"]:
         track_decision(settled["mlflow"], folder, decision)
     write_whole(folder / DECISION_NAME, decision)

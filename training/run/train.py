@@ -372,7 +372,7 @@ def _conclude(out: Path, config: TrainConfig, history: list[EpochRecord], reason
     shutil.copyfile(out / BEST_NAME, named)
     print(f"Stopped: {reason}.\nBest epoch {best.epoch}: validation F1 {best.val_f1:.4f}. Checkpoint: {named}", flush=True)
     checkpoint = shlex.quote(str(out / BEST_NAME))
-    print(f"Next: python -m export.export --checkpoint {checkpoint} --data DATA --version {version} --out models", flush=True)
+    print(f"Next: cxr export --checkpoint {checkpoint} --data DATA --version {version} --out models", flush=True)
 
 
 def _git_commit() -> str:

@@ -1,4 +1,4 @@
-"""What a dashboard is made of, and how Grafana is told: values in, JSON model out. Knows no metric."""
+"""The parts of a dashboard as values, and the Grafana JSON model that they make. Knows no metric."""
 
 import json
 from collections.abc import Sequence
@@ -16,10 +16,9 @@ Kind = Literal["timeseries", "stat", "bars", "table"]
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
-# Whose Prometheus it is, is chosen in Grafana.
+# A variable of the dashboard: the user chooses the Prometheus in Grafana.
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-GRID_COLUMNS = 24
 HEIGHT = {"timeseries": 8, "stat": 4, "bars": 8, "table": 8}
 
 _BUILDERS: dict[Kind, Any] = {
@@ -32,7 +31,7 @@ _BUILDERS: dict[Kind, Any] = {
 
 @dataclass(frozen=True)
 class Query:
-    """PromQL, and how its series are named; {{label}} stands for a label's value."""
+    """PromQL, and the name of its series, where {{label}} stands for a label's value."""
 
     expression: str
     legend: str
@@ -42,19 +41,28 @@ class Query:
 class Panel:
     """One panel.
 
-    unit: of Grafana's (s, percentunit, reqps, short). thresholds: (from this value on, colour), rising; what is below the first
-    one is `base`. width: of 24 columns. minimum, maximum: of the axis.
+    title: heading.
+    description: one line that explains it.
+    queries: what it shows.
+    thresholds: (from this value on, colour), rising; at least one.
+    unit: one of Grafana's: s, percentunit, reqps, short.
+    base: colour below the first threshold.
+    kind: of panel.
+    width: in columns of 24.
+    minimum: of the axis.
+    maximum: of the axis.
+    stacked: whether series are drawn on top of each other.
     """
 
     title: str
     description: str
-    unit: str
     queries: tuple[Query, ...]
     thresholds: tuple[tuple[float, str], ...]
+    unit: str = "short"
     base: str = GREEN
     kind: Kind = "timeseries"
     width: int = 12
-    minimum: float | None = None
+    minimum: float | None = 0
     maximum: float | None = None
     stacked: bool = False
 
@@ -67,9 +75,14 @@ class Row:
     panels: tuple[Panel, ...]
 
 
+def row(title: str, *panels: Panel) -> Row:
+    """A row of these panels."""
+    return Row(title, panels)
+
+
 @dataclass(frozen=True)
 class Variable:
-    """A choice at the top of the dashboard. query: of the metric whose label values are offered."""
+    """A choice at the top of the dashboard. query: gives the label values to choose from."""
 
     name: str
     label: str
@@ -78,7 +91,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """uid: names the file and the address."""
+    """One dashboard. uid: names its file and its address in Grafana. since: start of the time range."""
 
     uid: str
     title: str
@@ -86,11 +99,6 @@ class Dashboard:
     rows: tuple[Row, ...]
     variables: tuple[Variable, ...] = ()
     since: str = "now-24h"
-
-    @property
-    def panels(self) -> list[Panel]:
-        """All of them, in their order."""
-        return [panel for row in self.rows for panel in row.panels]
 
 
 def model_of(described: Dashboard) -> dict[str, Any]:
@@ -140,19 +148,18 @@ def _panel(panel: Panel) -> Any:
         builder = builder.min(panel.minimum)
     if panel.maximum is not None:
         builder = builder.max(panel.maximum)
-    for place, query in enumerate(panel.queries):
-        builder = builder.with_target(_target(query, place, panel.kind))
+    for index, query in enumerate(panel.queries):
+        builder = builder.with_target(_target(query, index, panel.kind))
     if panel.kind == "timeseries":
-        # Lines where thresholds are; nothing where there is none to draw.
-        drawn = GraphTresholdsStyleMode.DASHED if panel.thresholds else GraphTresholdsStyleMode.OFF
-        builder = builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(drawn)).fill_opacity(8)
+        lines = common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.DASHED)
+        builder = builder.thresholds_style(lines).fill_opacity(8)
         if panel.stacked:
             builder = builder.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).fill_opacity(30)
     return builder
 
 
-def _target(query: Query, place: int, kind: Kind) -> Any:
-    target = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id("ABCDEFGH"[place])
+def _target(query: Query, index: int, kind: Kind) -> Any:
+    target = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id("ABCDEFGH"[index])
     if kind == "timeseries":
         return target.range()
     return target.instant().format(PromQueryFormat.TABLE if kind == "table" else PromQueryFormat.TIME_SERIES)
@@ -161,5 +168,9 @@ def _target(query: Query, place: int, kind: Kind) -> Any:
 def all_expressions(dashboards: Sequence[Dashboard]) -> list[tuple[str, str, str]]:
     """(dashboard, panel, PromQL) of every query."""
     return [
-        (each.uid, panel.title, query.expression) for each in dashboards for panel in each.panels for query in panel.queries
+        (each.uid, panel.title, query.expression)
+        for each in dashboards
+        for row in each.rows
+        for panel in row.panels
+        for query in panel.queries
     ]

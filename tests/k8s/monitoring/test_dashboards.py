@@ -6,11 +6,11 @@ import re
 import pytest
 import yaml
 
-from k8s.monitoring import GENERATED, RULES
-from k8s.monitoring import __main__ as generator
-from k8s.monitoring.__main__ import DASHBOARDS
+from k8s.monitoring import GENERATED, RULES, command, generate
 from k8s.monitoring.dashboards.panels import all_expressions
+from k8s.monitoring.generate import DASHBOARDS, stale_files
 from service import metrics as monitoring
+from service.commands.cxr import main
 from tests.support.promtool import needs_promtool, promtool
 
 MODELS = {each.uid: json.loads((GENERATED / f"{each.uid}.json").read_text("utf-8")) for each in DASHBOARDS}
@@ -84,8 +84,13 @@ def test_a_query_is_promql(tmp_path, expression):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_what_is_out_of_date_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generator, "GENERATED", tmp_path / "generated")
-    assert generator.main(["--check"]) == 1
+def test_generated_files_are_up_to_date():
+    assert stale_files() == {}
+
+
+def test_files_that_are_out_of_date_are_named_and_written(tmp_path, monkeypatch, capsys):
+    for module in (command, generate):
+        monkeypatch.setattr(module, "GENERATED", tmp_path / "generated")
+    assert main(["dashboards", "--check"]) == 1
     assert "chest-xray-drift.json" in capsys.readouterr().err
-    assert generator.main([]) == 0 and generator.main(["--check"]) == 0
+    assert main(["dashboards"]) == 0 and main(["dashboards", "--check"]) == 0

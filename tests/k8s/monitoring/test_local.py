@@ -1,4 +1,4 @@
-"""`make monitor`: what is started, with which settings, and how it ends."""
+"""`cxr monitor`: what it starts, with which settings, and how it ends."""
 
 import json
 import signal
@@ -9,16 +9,17 @@ import urllib.request
 import pytest
 
 from k8s.monitoring import GENERATED, RULES
-from k8s.monitoring.local import grafana_command, grafana_settings, main
+from k8s.monitoring.local import grafana_command, grafana_settings
+from service.commands.cxr import main
 from tests.support.prometheus_process import needs_prometheus
 from tests.support.serving import ROOT, environment_without_settings, free_port
 from tests.support.waiting import eventually
 
 
-def test_without_prometheus_it_is_said_how_to_get_one(monkeypatch, capsys):
+def test_without_prometheus_the_error_says_how_to_install_it(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
-    assert main([]) == 1
-    assert "apt-get install prometheus" in capsys.readouterr().out
+    assert main(["monitor"]) == 1
+    assert "apt-get install prometheus" in capsys.readouterr().err
 
 
 def test_grafana_is_given_its_data_source_and_dashboards(tmp_path):
@@ -41,7 +42,7 @@ def test_service_and_prometheus_run_beside_each_other_and_end_together(tmp_path)
     ports = ["--port", str(port), "--prometheus-port", str(prometheus_port), "--data", str(tmp_path / "data")]
     with (tmp_path / "log").open("wb") as log:
         running = subprocess.Popen(
-            [sys.executable, "-m", "k8s.monitoring.local", *ports],
+            [sys.executable, "-m", "service.commands.cxr", "monitor", *ports],
             cwd=ROOT,
             env=environment | {"CXR_DATABASE_URL": f"sqlite:///{tmp_path}/records.db"},
             stdout=log,

@@ -1,4 +1,4 @@
-"""python -m training.evaluation.evaluate and python -m export.attach, on phantoms and a real bundle."""
+"""python -m training.evaluation.evaluate and `cxr registry attach`, on phantoms and a real bundle."""
 
 import copy
 import csv
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from export.attach import ATTACHED
-from export.attach import main as attach_main
 from export.phantom import phantom_film
+from service.commands.cxr import main as attach_main
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.decision import ReviewReason
@@ -373,7 +373,7 @@ def test_the_summary_is_printed(bundle_path, data, tmp_path, capsys):
     assert "val split, 6 films" in printed
     assert "| Macro AUC" in printed
     assert "| source1" in printed
-    assert "export.attach" not in printed, "a bundle takes figures of the test split only"
+    assert "registry attach" not in printed, "a bundle takes figures of the test split only"
     assert "too good" in (tmp_path / MODEL_CARD_NAME).read_text()
 
 
@@ -382,7 +382,7 @@ def test_without_a_bundle_the_newest_release_is_judged_as_it_would_be_served(bun
         shutil.copytree(bundle_path, tmp_path / "models" / f"chest-xray-{version}")
     monkeypatch.setattr(evaluation, "locate_bundle", partial(locate_bundle, models_dir=tmp_path / "models"))
     assert main(["--data", str(data), "--out", str(tmp_path / "out"), *ONE_PART]) == 0
-    assert f"export.attach {tmp_path / 'models' / 'chest-xray-1.10.0'}" in capsys.readouterr().out
+    assert f"cxr registry attach {tmp_path / 'models' / 'chest-xray-1.10.0'}" in capsys.readouterr().out
     command = json.loads((tmp_path / "out" / "metrics.json").read_text())["command"]
     assert command.startswith("python -m training.evaluation.evaluate chest-xray-1.10.0 --data ")
     assert main([f"--data={data}", f"--out={tmp_path / 'again'}", *ONE_PART]) == 0
@@ -515,7 +515,7 @@ def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(ev
     bundle_copy = shutil.copytree(bundle_path, tmp_path / "bundle")
     before = ModelBundle.open(bundle_copy).manifest
     files = ["--metrics", str(evaluated / "metrics.json"), "--card", str(evaluated / MODEL_CARD_NAME)]
-    assert attach_main([str(bundle_copy), *files, "--no-register"]) == 0
+    assert attach_main(["registry", "attach", str(bundle_copy), *files, "--no-register"]) == 0
     after = ModelBundle.open(bundle_copy)
     assert after.manifest.test_metrics == {name: metrics[name] for name in ATTACHED}
     assert after.file(MODEL_CARD_NAME).read_text() == (evaluated / MODEL_CARD_NAME).read_text()
@@ -531,12 +531,13 @@ def test_figures_of_another_graph_or_split_are_not_attached(evaluated, metrics, 
     for content, fault in (
         (json.dumps(foreign), "measured on a graph with SHA-256 000000000000"),
         (json.dumps({**metrics, "trained_on_this_folder": False}), "on another data folder than"),
-        (json.dumps({**metrics, "split": "val"}), "measured on the val split, a bundle takes figures of the test split"),
+        (json.dumps({**metrics, "split": "val"}), "measured on the val split, a bundle takes metrics of the test split"),
         ("{}", "lacks command, split"),
         ("[]", "lacks command, split"),
         ("not json", "is not JSON"),
     ):
         (tmp_path / "metrics.json").write_text(content)
-        assert attach_main([str(bundle_copy), "--metrics", str(tmp_path / "metrics.json"), "--card", card]) == 1
+        files = ["--metrics", str(tmp_path / "metrics.json"), "--card", card]
+        assert attach_main(["registry", "attach", str(bundle_copy), *files]) == 1
         assert fault in capsys.readouterr().err
     assert ModelBundle.open(bundle_copy).manifest.test_metrics == {}

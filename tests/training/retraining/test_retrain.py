@@ -12,10 +12,9 @@ import pytest
 
 from export.bundle import seal
 from export.export import export_bundle
-from export.registry_state import LogEntry, read_state
 from service.model.bundle import ModelBundle
 from service.model.findings import Finding
-from service.model.releases import ServingChoice, read_choice
+from service.model.releases import LogEntry, ServingChoice, read_choice, read_state
 from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
 from tests.support.recorded import MOMENT, entry, prediction, report

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from export.registry_state import read_state
+from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.manifest import MANIFEST_NAME
-from service.model.releases import ServingChoice
+from service.model.releases import ServingChoice, read_state
 from training.retraining.run import DECISION_NAME, PENDING_NAME, carry_out, decided, settle, unfinished
 
 pytestmark = pytest.mark.slow
@@ -49,12 +49,10 @@ def test_a_challenger_is_released_and_promoted_once(places):
 
 
 def test_what_was_rolled_back_meanwhile_is_not_promoted_again(places):
-    from export.registry import main
-
     folder, models = places
     settled(folder, promoted=True)
     carry_out(folder, models)
-    assert main(["--models", str(models), "rollback"]) == 0
+    assert main(["registry", "--models", str(models), "rollback"]) == 0
     settled(folder, promoted=True)
     carry_out(folder, models)
     assert read_state(models).choice == ServingChoice("chest-xray-1.0.0", ())

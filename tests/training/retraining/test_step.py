@@ -35,5 +35,5 @@ def test_a_step_is_the_command_that_it_stands_for(open_input, tmp_path):
 
     (tmp_path / "film.json").write_text('{"label": "Normal"}')
     read, absent = (["json.tool", str(tmp_path / name)] for name in ("film.json", "absent"))
-    for command in (read, absent, ["json.tool", "--help"], ["export.registry", "--models", "nowhere", "list"]):
+    for command in (read, absent, ["json.tool", "--help"], ["service.commands.cxr", "registry", "--models", "nowhere", "list"]):
         assert run(*STEP, *command) == run(sys.executable, "-m", *command)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from export.calibrate import (
+from export.calibration import (
     TEMPERATURE_BOUNDS,
     calibrate,
     conformal_quantiles,

@@ -1,14 +1,15 @@
-"""A patch answers as its release did, and refers to the components that the release did not."""
+"""A reissued bundle gives the same answers, with a drift reference that has components."""
 
 import json
 import shutil
 
 import pytest
 
-from export.patch import is_patch, main, patch, patched_card
+from export.bundle import seal, write_json
+from export.reissue import is_patch, reissue, reissued_card
+from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, DriftReference
-from service.model.errors import BundleNotFound
 from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
 from training.errors import DatasetError, ExportError
 
@@ -16,8 +17,6 @@ from training.errors import DatasetError, ExportError
 @pytest.fixture
 def older(bundle_path, tmp_path):
     """A release whose reference knows no components, as chest-xray 1.1.0's."""
-    from export.bundle import seal, write_json
-
     folder = shutil.copytree(bundle_path, tmp_path / "chest-xray-1.0.0")
     reference = json.loads((folder / DRIFT_REFERENCE_NAME).read_text())
     for name in COMPONENT_FEATURES:
@@ -27,7 +26,7 @@ def older(bundle_path, tmp_path):
 
 
 def test_a_patch_differs_from_its_release_in_reference_card_and_version_only(older, bundle, export_data):
-    patched = patch(older.path, export_data, "1.0.1")
+    patched = reissue(older.path, export_data, "1.0.1")
     assert patched.path.name == "chest-xray-1.0.1"
     same = {name for name, digest in older.manifest.files.items() if patched.manifest.files[name] == digest}
     assert set(older.manifest.files) - same == {DRIFT_REFERENCE_NAME, MODEL_CARD_NAME}
@@ -36,7 +35,7 @@ def test_a_patch_differs_from_its_release_in_reference_card_and_version_only(old
 
 
 def test_the_new_reference_is_the_one_that_an_export_writes(older, bundle, export_data):
-    patched = patch(older.path, export_data, "1.0.1")
+    patched = reissue(older.path, export_data, "1.0.1")
     made, exported = (
         DriftReference.model_validate_json(each.file(DRIFT_REFERENCE_NAME).read_bytes()) for each in (patched, bundle)
     )
@@ -50,29 +49,27 @@ def test_the_new_reference_is_the_one_that_an_export_writes(older, bundle, expor
 def test_what_is_no_patch_of_the_release_is_refused(older, export_data, version):
     assert not is_patch("1.0.0", version)
     with pytest.raises(ExportError, match="no patch"):
-        patch(older.path, export_data, version)
+        reissue(older.path, export_data, version)
 
 
 def test_another_data_folder_is_refused(older, phantom_dataset):
     with pytest.raises(DatasetError):
-        patch(older.path, phantom_dataset(), "1.0.1")
+        reissue(older.path, phantom_dataset(), "1.0.1")
 
 
 def test_a_bundle_that_tells_no_outliers_cannot_be_patched(bundle_path, export_data, tmp_path):
-    from export.bundle import seal
-
     folder = shutil.copytree(bundle_path, tmp_path / "chest-xray-1.0.0")
     seal(folder, ModelBundle.open(bundle_path).manifest.model_copy(update={"outliers": None}))
     with pytest.raises(ExportError, match="no outlier statistics"):
-        patch(folder, export_data, "1.0.1")
+        reissue(folder, export_data, "1.0.1")
 
 
 def test_the_card_says_whose_figures_it_repeats():
-    card = patched_card("# Model card: chest-xray 1.1.0\n\nFigures of 1.1.0.\n", "chest-xray", "1.1.0", "1.1.1")
+    card = reissued_card("# Model card: chest-xray 1.1.0\n\nFigures of 1.1.0.\n", "chest-xray", "1.1.0", "1.1.1")
     assert card.startswith("# Model card: chest-xray 1.1.1\n\n") and "those of chest-xray 1.1.0" in card
     assert card.endswith("Figures of 1.1.0.\n")
 
 
-def test_a_fault_is_told_in_one_line(tmp_path, capsys):
-    assert main([str(tmp_path / "nothing"), "--data", str(tmp_path), "--version", "1.0.1"]) == 1
-    assert capsys.readouterr().err.startswith(f"{BundleNotFound.__name__}: ")
+def test_the_command_names_a_bundle_that_is_missing(tmp_path, capsys):
+    assert main(["registry", "reissue", str(tmp_path / "nothing"), "--data", str(tmp_path), "--version", "1.0.1"]) == 1
+    assert capsys.readouterr().err.startswith("No bundle at")

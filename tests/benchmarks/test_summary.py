@@ -2,7 +2,12 @@
 
 import pytest
 
-from benchmarks.figures import (
+from benchmarks.inprocess import StageCost
+from benchmarks.inputs import LARGE_JPEG, REFERENCE
+from benchmarks.overload import Pressure
+from benchmarks.rounds import CELLS
+from benchmarks.server import Memory
+from benchmarks.summary import (
     BASELINE,
     BASELINE_TUNED,
     EXPLAIN,
@@ -20,11 +25,6 @@ from benchmarks.figures import (
     summarise,
     tuned_gain,
 )
-from benchmarks.inprocess import StageCost
-from benchmarks.inputs import LARGE_JPEG, REFERENCE
-from benchmarks.overload import Pressure
-from benchmarks.rounds import CELLS
-from benchmarks.server import Memory
 
 
 def sample(latency_ms: float = 10.0, seconds: float = 1.0, server_cpu_seconds: float = 0.1, requests: int = 10) -> Sample:
@@ -44,14 +44,14 @@ def measurements(**of_cells: Sample) -> Measurements:
         stages={512: {"infer": StageCost(9.0, 8.9), "total": StageCost(10.0, 9.9)}},
         start_seconds=(4.0, 9.0, 5.0),
         memory={
-            "before_explain": Memory(3, 300_000_000, 250_000_000, 200_000_000),
-            "after_explain": Memory(3, 1_200_000_000, 700_000_000, 600_000_000),
+            "before_explain": Memory(3, 300_000_000),
+            "after_explain": Memory(3, 1_200_000_000),
         },
         rounds=Rounds(in_process_cpu_seconds=(0.010, 0.010), cells=cells),
         chain_cpu_ms={1: 1.2, 16: 0.4},
         inputs={REFERENCE: (12.0, 1.0), LARGE_JPEG: (21.0, 1.75)},
         overload=[[Pressure(16, 100.0, 0.0, 0, 150.0, 200.0), Pressure(160, 95.0, 90.0, 0, 700.0, 1100.0)]],
-        endurance=(Memory(3, 400_000_000, None, None), Memory(3, 405_000_000, None, None)),
+        endurance=(Memory(3, 400_000_000), Memory(3, 405_000_000)),
     )
 
 

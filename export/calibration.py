@@ -1,7 +1,4 @@
-"""Fits what turns logits into decisions: temperature, TB threshold, conformal quantiles, review threshold.
-
-Arrays in, numbers out; only ever given the validation split. Knows neither films nor the network.
-"""
+"""Fits temperature, TB threshold, conformal quantiles and review threshold on the validation split. Arrays in, numbers out."""
 
 import math
 from dataclasses import dataclass
@@ -19,16 +16,18 @@ from training.errors import ExportError
 Floats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
 
+TB_SCREENING = "tb_screening"
+
 # WHO target product profile for a TB triage test: at least 90 % sensitivity.
 TB_SENSITIVITY = 0.90
 
 CONFORMAL_COVERAGE = 0.90
 
-# Share of films like those of the validation split that a person sees again because the model is unsure of them.
+# Share of the validation films that are flagged for review because of low confidence.
 REVIEW_SHARE = 0.10
 
-# What a network needs lies within: label smoothing asks for about 0.5 to 1, an overconfident network for 1 to 3. A fit that
-# ends at a bound has found no minimum: on those films the network is never wrong (lower) or no better than chance (upper).
+# Label smoothing needs about 0.5 to 1, an overconfident network 1 to 3. A fit that ends at a bound has found no minimum: on
+# those films the network is never wrong (lower bound) or no better than chance (upper bound).
 TEMPERATURE_BOUNDS = (0.2, 10.0)
 
 # Thresholds are rounded down to this, so that another machine's last bit cannot drop the very film that defines one.
@@ -37,11 +36,15 @@ THRESHOLD_STEP = 1e-4
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted.
+    """The fitted values.
 
-    temperature: logits are divided by it. tb_threshold, review_threshold: calibrated probabilities.
-    conformal_quantiles: see `ConformalSpec`. nll_before, nll_after: mean negative log-likelihood in nats at temperature 1 and
-    at the fitted one. films: how many were fitted on.
+    temperature: divides the logits.
+    tb_threshold: calibrated probability of tuberculosis from which the operating point tb_screening calls it.
+    conformal_quantiles: see `ConformalSpec`.
+    review_threshold: calibrated probability below which a film is flagged for review.
+    nll_before: mean negative log-likelihood at temperature 1, nats.
+    nll_after: the same at the fitted temperature, nats.
+    films: number of films that the values were fitted on.
     """
 
     temperature: float
@@ -60,7 +63,7 @@ def calibrate(logits: Floats, labels: Labels) -> Calibration:
     """
     if not np.isfinite(logits).all():
         raise ExportError(
-            "The network gives logits that are not finite on validation films; it cannot be calibrated, train it again."
+            "The network's logits of validation films are not finite, so it cannot be calibrated; train it again."
         )
     temperature = fit_temperature(logits, labels)
     # float32, as the graph computes them: thresholds are compared with the graph's probabilities.
@@ -134,8 +137,8 @@ def conformal_quantiles(probabilities: Floats, labels: Labels, coverage: float) 
 def review_threshold(probabilities: Floats, share: float) -> float:
     """The confidence (to 1e-4) below which the `share` least confident films lie.
 
-    A share, not an accuracy: what it costs in reading time is known beforehand, and it rests on all films instead of on the
-    few that are wrong. Films that two findings compete for are caught by the conformal set whatever their share.
+    A share and not an accuracy, because the reading time that it costs is then known beforehand, and because it rests on all
+    films instead of the few wrong ones. Conformal sets catch films between two findings whatever their share.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     return round(math.floor(float(np.quantile(confidence, share)) / THRESHOLD_STEP) * THRESHOLD_STEP, 4)

@@ -1,6 +1,5 @@
-"""`python -m benchmarks [--bundle PATH] [--quick] [--out benchmarks/results/latest.json]`: measure, print, store."""
+"""The whole benchmark: what is measured, how often, in which order."""
 
-import argparse
 import signal
 import sys
 import tempfile
@@ -13,7 +12,6 @@ from tqdm import tqdm
 from benchmarks import report, server
 from benchmarks.chain import chain_cpu_ms
 from benchmarks.conditions import read_conditions
-from benchmarks.figures import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
 from benchmarks.films import jpeg_films, multipart_body, write_bodies
 from benchmarks.inprocess import InProcess
 from benchmarks.inputs import input_costs
@@ -21,21 +19,28 @@ from benchmarks.load import LoadClient
 from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
 from benchmarks.server import Memory
+from benchmarks.summary import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
 from service.model.bundle import ModelBundle
-from service.model.errors import BundleError
 from service.model.releases import locate_bundle
 
 FILM_SIZE_PX = 512
 LARGE_FILM_SIZE_PX = 2048
-
-DEFAULT_OUT = Path(__file__).parent / "results" / "latest.json"
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much to measure.
 
-    requests: of one cell in one round, and films in-process in one round. warm_up_requests: before anything counts.
+    starts: of the service.
+    rounds: of load.
+    requests: of one cell in one round, and films in-process in one round.
+    warm_up_requests: before anything counts.
+    films: of 512 px.
+    large_films: of 2048 px.
+    chain_requests: through the middleware chain.
+    overload_rounds: of overload.
+    overload_seconds: of each number of clients in one round.
+    endurance_requests: over which memory may grow.
     """
 
     starts: int
@@ -63,7 +68,7 @@ FULL = Effort(
     overload_seconds=3.0,
     endurance_requests=20_000,
 )
-# Shows that everything runs; its figures are rough.
+# Shows that everything runs; its results are rough.
 QUICK = Effort(
     starts=1,
     rounds=1,
@@ -78,21 +83,19 @@ QUICK = Effort(
 )
 
 
-def main(argv: list[str]) -> int:
-    """Measure and report. Exit status 1 says that nothing was measured; a target that is missed is a result, not a failure."""
-    arguments = _parse(argv)
-    # Ended from outside, Python would skip the `finally` that ends the servers.
+def benchmark(setting: str | None, effort: Effort, out: Path) -> str:
+    """Measure a bundle, write `out` with the Markdown beside it, and return the Markdown.
+
+    setting: folder or store tag of the bundle; None: the newest release. Raises BundleError or ServerFailed. A target that is
+    missed is a result, not a failure.
+    """
+    # Ended by SIGTERM, Python would skip the `finally` that ends the servers.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        bundle = ModelBundle.open(locate_bundle(arguments.bundle))
-        conditions = read_conditions(bundle.manifest)
-        measurements = measure_all(bundle, QUICK if arguments.quick else FULL)
-    except (BundleError, server.ServerFailed) as fault:
-        print(fault, file=sys.stderr)
-        return 1
-    report.write(arguments.out, conditions, measurements)
-    print(report.render_markdown(conditions, measurements))
-    return 0
+    bundle = ModelBundle.open(locate_bundle(setting))
+    conditions = read_conditions(bundle.manifest)
+    measurements = measure_all(bundle, effort)
+    report.write(out, conditions, measurements)
+    return report.render_markdown(conditions, measurements)
 
 
 def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
@@ -114,7 +117,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         served = running.enter_context(server.service(bundle.path))
         measure(Cell(SERVICE, PREDICT, RAW, 16), effort.warm_up_requests, served, bodies[RAW], client)
         memory = {"before_explain": served.memory()}
-        # The very first explanation loads PyTorch; alone, so that it does not hold up others.
+        # The first explanation loads PyTorch; alone, so that it delays no other.
         for clients, requests in ((1, 1), (16, effort.warm_up_requests)):
             measure(Cell(SERVICE, EXPLAIN, RAW, clients), requests, served, bodies[RAW], client)
         memory["after_explain"] = served.memory()
@@ -147,7 +150,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
 
 
 def memory_over(running: server.Server, cell: Cell, requests: int, bodies: tuple[str, ...]) -> tuple[Memory, Memory]:
-    """Memory of the service after a tenth of so many requests, when it has what it needs, and after all of them."""
+    """Memory of the service after a tenth of the requests, when it has allocated what it needs, and after all of them."""
     with LoadClient() as client:
         measure(cell, requests // 10, running, bodies, client)
         before = running.memory()
@@ -159,15 +162,3 @@ def measure_start(bundle: ModelBundle) -> float:
     """Seconds from starting the service's process to its being ready."""
     with server.service(bundle.path) as started:
         return started.start_seconds
-
-
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and size of the service.")
-    parser.add_argument("--bundle", help="folder of a bundle, or a tag of BentoML's model store; default: the newest release")
-    parser.add_argument("--quick", action="store_true", help="a minute's run that shows that everything works; rough figures")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="JSON to write, with the same as Markdown beside it")
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

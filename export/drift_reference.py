@@ -1,4 +1,4 @@
-"""Builds the drift reference: what the service's counts are compared with. Arrays in, DriftReference out."""
+"""Builds the drift reference: the distributions that the service's counts are compared with. Arrays in, DriftReference out."""
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,14 @@ def build_reference(
     validation_embeddings: npt.NDArray[np.float32],
     components: npt.NDArray[np.float32],
 ) -> DriftReference:
-    """Film statistics of training films; confidence, predicted class and components of what validation films gave.
+    """Film statistics of the training films; confidence, predicted class and embedding components of the validation films.
 
-    validation_probabilities: float32 [N, 3]. validation_embeddings: float32 [N, C], of the same films. components: of the
-    bundle's `OutlierStatistics`, float32 [k, C].
+    The latter, because a network is more confident on the films it was trained on than on any other: a reference from the
+    training split would show drift from the first day on.
 
-    Of the films it was fitted to, a network is surer than it will be of any other: a confidence profile of the training
-    split would show drift from the first day on.
+    validation_probabilities: float32 [N, 3].
+    validation_embeddings: float32 [N, C], of the same films.
+    components: of the bundle's `OutlierStatistics`, float32 [k, C].
     """
     statistics = [
         film_statistics(image, int(width_px), int(height_px))

@@ -1,7 +1,7 @@
-"""What was measured, and what follows from it: summaries, ratios and targets. Pure; measures nothing itself.
+"""Measurements, and their summaries, ratios and targets. Pure; measures nothing itself.
 
 Machines are noisy, so everything is measured in short rounds that take turns. A ratio is taken within each round, where both
-its sides met the same noise, and the median over the rounds is what counts.
+of its sides met the same noise, and then the median over the rounds.
 """
 
 import statistics
@@ -30,7 +30,13 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of load. server: SERVICE or one of the baselines. body: RAW or MULTIPART. clients: at once."""
+    """One kind of load.
+
+    server: SERVICE or one of the baselines.
+    route: PREDICT or EXPLAIN.
+    body: RAW or MULTIPART.
+    clients: at once.
+    """
 
     server: str
     route: str
@@ -40,7 +46,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sample:
-    """One cell in one round. latencies_ms: one for each request. CPU seconds: of the server's and of the client's processes."""
+    """One cell in one round.
+
+    latencies_ms: one for each request, from sending it to its whole answer.
+    seconds: of the whole round.
+    server_cpu_seconds: of all its processes.
+    client_cpu_seconds: of the client, which shares the machine.
+    """
 
     latencies_ms: tuple[float, ...]
     seconds: float
@@ -65,24 +77,28 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What the rounds measured. in_process_cpu_seconds: per film, one for each round. cells: one sample for each round.
+    """Measurements of the rounds.
 
-    awake: the same again for AWAKE_CELLS, with all cores kept from going to sleep; None where the system cannot.
+    in_process_cpu_seconds: per film, one for each round.
+    cells: cell -> one sample for each round.
     """
 
     in_process_cpu_seconds: tuple[float, ...]
     cells: dict[Cell, tuple[Sample, ...]]
-    awake: "Rounds | None" = None
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Everything that one run measured.
+    """All measurements of one run.
 
-    stages: size of the films in pixels -> stage -> cost. start_seconds: of each start of the service, to ready.
-    memory: of the service, by when: before_explain, after_explain, after_all. chain_cpu_ms: of the middleware chain a request,
-    by requests at once. inputs: milliseconds of a film of each kind, and its ratio to REFERENCE. overload: rounds of one for
-    each number of clients. endurance: memory after a tenth of very many requests, and after all of them.
+    stages: size of the films in pixels -> stage -> cost.
+    start_seconds: of each start of the service, until it is ready.
+    memory: of the service, by moment: before_explain, after_explain, after_all.
+    rounds: of load.
+    chain_cpu_ms: requests at once -> CPU of the middleware chain a request.
+    inputs: kind of film -> milliseconds, and ratio to REFERENCE.
+    overload: rounds of one measurement for each number of clients.
+    endurance: memory after a tenth of the endurance requests, and after all of them.
     """
 
     stages: dict[int, dict[str, StageCost]]
@@ -96,10 +112,15 @@ class Measurements:
 
 
 @dataclass(frozen=True)
-class CellFigures:
-    """Summary of a cell. Percentiles are over the requests of all rounds, the other figures medians over the rounds.
+class CellSummary:
+    """Summary of a cell: percentiles over the requests of all rounds, medians over the rounds of all other values.
 
-    cpu_ratio: CPU seconds of the server per request, divided by those in-process per film.
+    server, route, body, clients: of the cell.
+    requests: in all rounds.
+    p50_ms, p95_ms, p99_ms: latency.
+    requests_per_second: throughput.
+    server_cpu_ms_per_request, client_cpu_ms_per_request: CPU time.
+    cpu_ratio: CPU seconds of the server per request over those in-process per film.
     """
 
     server: str
@@ -118,7 +139,7 @@ class CellFigures:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure and its bound, both in `unit` ("x" for a ratio). at_least: whether the bound is the smallest good value."""
+    """A measured value and its bound, both in `unit` ("x" for a ratio). at_least: whether the bound is a minimum."""
 
     name: str
     unit: str
@@ -128,7 +149,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether the measured figure is within its bound."""
+        """Whether the measured value is within its bound."""
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
 
@@ -137,7 +158,7 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return statistics.median(over / under for over, under in zip(numerators, denominators, strict=True))
 
 
-def summarise(rounds: Rounds) -> list[CellFigures]:
+def summarise(rounds: Rounds) -> list[CellSummary]:
     """One summary for each cell, in the order measured."""
     summaries = []
     for cell, samples in rounds.cells.items():
@@ -146,7 +167,7 @@ def summarise(rounds: Rounds) -> list[CellFigures]:
         cpu_seconds = [sample.cpu_seconds_per_request for sample in samples]
         client_cpu_seconds = [sample.client_cpu_seconds / len(sample.latencies_ms) for sample in samples]
         summaries.append(
-            CellFigures(
+            CellSummary(
                 server=cell.server,
                 route=cell.route,
                 body=cell.body,
@@ -208,13 +229,13 @@ def judge(measurements: Measurements) -> list[Target]:
 
 
 def growth_megabytes(endurance: tuple[Memory, Memory]) -> float:
-    """Resident memory that was added."""
+    """Growth of resident memory."""
     before, after = endurance
     return (after.rss_bytes - before.rss_bytes) / MEGABYTE
 
 
 def goodput(overload: Sequence[Sequence[Pressure]]) -> float:
-    """Films judged a second under ten times the clients that keep the service busy, over the most of any fewer."""
+    """Films judged a second with ten times the clients that keep the service busy, over the best rate with fewer clients."""
     rounds = [{pressure.clients: pressure.judged_per_second for pressure in curve} for curve in overload]
     overloaded = [judged[OVERLOADING_CLIENTS] for judged in rounds]
     peaks = [max(rate for clients, rate in judged.items() if clients < OVERLOADING_CLIENTS) for judged in rounds]

@@ -1,4 +1,4 @@
-"""Holds the converted graph to the network it came from: PyTorch against the service's own predictor, output by output."""
+"""Compares the converted graph, run by the service's own predictor, with the PyTorch network, output by output."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,15 +14,15 @@ from export.graph import ServingGraph
 from service.model.predictor import OUTPUT_NAMES, Predictor
 from training.errors import ParityFailed
 
-# One, a few, an odd one, and more than a cache of activations holds: a batch that was baked into the graph shows at once.
+# Several sizes, an odd one among them, show a batch size that was baked into the graph.
 BATCH_SIZES = (1, 2, 7, 16)
 
-# Largest gap of probabilities. Thresholds are rounded to 1e-4, so that a smaller gap changes no decision for good. A trained
-# EfficientNet-Lite0 leaves 3e-6 over films, random weights of four architectures up to 1e-5.
+# Largest gap of probabilities. Thresholds are rounded to 1e-4, so that a smaller gap changes hardly a decision. A trained
+# EfficientNet-Lite0 has 3e-6 on films, random weights of four architectures up to 1e-5.
 PROBABILITY_TOLERANCE = 1e-4
 
-# Largest gap of the other outputs for values up to 1 in size, and in proportion for larger ones: ten times what summing in
-# another order leaves on the same networks (3e-5). A lost normalisation or another pooling leaves more than 1e-2.
+# Largest gap of the other outputs, for values up to 1 and in proportion for larger ones: ten times what another order of
+# summation makes on the same networks (3e-5). A lost normalisation or another pooling makes more than 1e-2.
 ACTIVATION_TOLERANCE = 3e-4
 
 TOLERANCES = {
@@ -35,7 +35,12 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class OutputParity:
-    """One output. max_gap: largest absolute difference; magnitude: largest absolute value of PyTorch's; allowed: tolerance."""
+    """One output.
+
+    max_gap: largest absolute difference.
+    magnitude: largest absolute value of PyTorch's output.
+    allowed: largest gap that passes.
+    """
 
     max_gap: float
     magnitude: float
@@ -43,15 +48,20 @@ class OutputParity:
 
     @property
     def holds(self) -> bool:
-        """Whether the gap is within the tolerance; not-a-number is not."""
+        """Whether the gap is within the tolerance. Not-a-number is not."""
         return self.max_gap <= self.allowed
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What was compared, and how far apart the two runtimes are. Written to parity.json as it is.
+    """The content of parity.json.
 
-    real: per output, over films; random: over noise, which drives activations where films do not. images: of each kind.
+    real: per output, on films.
+    random: per output, on noise, which reaches activations that films do not.
+    batch_sizes: compared.
+    images: number of each kind.
+    torch: version.
+    onnxruntime: version.
     """
 
     real: dict[str, OutputParity]
@@ -66,22 +76,16 @@ class ParityReport:
         return asdict(self)
 
 
-def check_parity(
-    graph: ServingGraph,
-    predictor: Predictor,
-    films: npt.NDArray[np.uint8],
-    batch_sizes: Sequence[int] = BATCH_SIZES,
-    seed: int = 0,
-) -> ParityReport:
-    """Compare all outputs over real and random images at every batch size. Raises ParityFailed.
+def check_parity(graph: ServingGraph, predictor: Predictor, films: npt.NDArray[np.uint8]) -> ParityReport:
+    """Compare all outputs on real and random images at every batch size. Raises ParityFailed.
 
     films: real model inputs, uint8 [N, S, S]; each batch takes the next ones, starting over at the end.
     """
-    count = sum(batch_sizes)
+    count = sum(BATCH_SIZES)
     real = films[np.arange(count) % len(films)]
-    random = np.random.default_rng(seed).integers(0, 256, real.shape, dtype=np.uint8)
+    random = np.random.default_rng(0).integers(0, 256, real.shape, dtype=np.uint8)
     parity = {
-        kind: _compare(graph, predictor, np.split(images, np.cumsum(batch_sizes)[:-1]), kind)
+        kind: _compare(graph, predictor, np.split(images, np.cumsum(BATCH_SIZES)[:-1]), kind)
         for kind, images in (("real", real), ("random", random))
     }
     failed = [
@@ -93,12 +97,12 @@ def check_parity(
     if failed:
         raise ParityFailed(
             f"ONNX Runtime {onnxruntime.__version__} differs from PyTorch {torch.__version__} in {', '.join(failed)}; "
-            "the graph must not ship: try another version of the exporter, and report the operator that differs."
+            "the graph must not be released: try another version of the exporter, and report the operator that differs."
         )
     return ParityReport(
         real=parity["real"],
         random=parity["random"],
-        batch_sizes=tuple(batch_sizes),
+        batch_sizes=BATCH_SIZES,
         images=count,
         torch=str(torch.__version__),
         onnxruntime=onnxruntime.__version__,

@@ -1,0 +1,24 @@
+"""`cxr bench`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    bundle: Annotated[
+        str | None, typer.Option(help="Folder of a bundle, or a tag of BentoML's model store. Default: the newest release.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that everything works; rough results.")] = False,
+    out: Annotated[Path, typer.Option(help="JSON to write, with the same as Markdown beside it.")] = (
+        Path(__file__).parent / "results" / "latest.json"
+    ),
+) -> None:
+    """Measure speed and size of the service, against its parts and a plain FastAPI baseline.
+
+    Example: cxr bench --quick --out /tmp/bench.json
+    """
+    from benchmarks.run import FULL, QUICK, benchmark
+
+    print(benchmark(bundle, QUICK if quick else FULL, out))

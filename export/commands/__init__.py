@@ -1,0 +1,1 @@
+"""`cxr export` and `cxr registry`."""

@@ -1,0 +1,37 @@
+"""Generates what lies in generated/: one JSON file for each dashboard, and rules.yaml as the operator's PrometheusRule."""
+
+import json
+
+import yaml
+
+from k8s.monitoring import GENERATED, RULES
+from k8s.monitoring.dashboards.drift import DRIFT
+from k8s.monitoring.dashboards.model import MODEL
+from k8s.monitoring.dashboards.panels import model_of
+from k8s.monitoring.dashboards.quality import QUALITY
+from k8s.monitoring.dashboards.service import SERVICE
+
+DASHBOARDS = (SERVICE, MODEL, DRIFT, QUALITY)
+
+
+def stale_files() -> dict[str, str]:
+    """File name -> text, of the files that are missing or differ from what the code makes."""
+    files = {f"{each.uid}.json": json.dumps(model_of(each), indent=2) + "\n" for each in DASHBOARDS}
+    files["prometheus-rule.yaml"] = _operator_rule()
+    return {
+        name: text
+        for name, text in files.items()
+        if not (GENERATED / name).exists() or (GENERATED / name).read_text("utf-8") != text
+    }
+
+
+def _operator_rule() -> str:
+    """rules.yaml as the Prometheus operator takes it."""
+    resource = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "chest-xray"},
+        "spec": yaml.safe_load(RULES.read_text("utf-8")),
+    }
+    heading = "# Generated from rules.yaml by `cxr dashboards`.\n"
+    return heading + yaml.safe_dump(resource, sort_keys=False, width=120)
