@@ -1,0 +1,170 @@
+"""README.md and docs/*.md hold commands that exist, links that lead somewhere, and the settings as the code describes them."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from service.commands.cxr import build_app
+from tests.support.documents import DOCUMENTS, ROOT, anchors, blocks, inline_commands, links, shell_commands
+from tests.tools.settings_table import DOCUMENT, with_table
+
+RUN_BY = {
+    # tests/repository/test_docs_run.py runs these on films and databases of its own.
+    "test_docs_run.py": {
+        "cxr predict", "cxr score", "cxr check", "cxr keys create", "cxr keys list", "cxr keys revoke", "cxr audit verify",
+        "cxr audit export", "cxr records labels", "cxr records expire", "cxr records backup", "cxr records upgrade",
+        "cxr registry list", "cxr registry log",
+    },
+    "tests/readme_calls.sh": {"make serve", "curl", "prediction_id=$(curl"},
+    ".ci/run": {"make test", "make manifests", "make check", "make smoke", "make test-long"},
+}  # fmt: skip
+PARSED_ONLY = {
+    "needs a data folder; its own tests run it on synthetic films": {
+        "cxr train", "cxr average", "cxr lungs", "cxr validate", "cxr explore", "cxr ablate", "cxr tune", "cxr export",
+        "cxr evaluate", "cxr retrain", "cxr registry attach", "cxr registry reissue", "make train", "make export",
+        "make evaluate", "make retrain", "torchrun",
+    },
+    "would change the repository's models/; tests/export runs it elsewhere": {
+        "cxr registry promote", "cxr registry rollback", "cxr registry note", "cxr registry add",
+    },
+    "serves until it is ended; tests/server and tests/k8s start it": {"cxr serve", "make monitor"},
+    "needs a container engine or a cluster": {"make image", "docker run", "kubectl create", "kubectl apply", "kubectl -n"},
+}  # fmt: skip
+
+APP = typer.main.get_command(build_app())
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):.*?##", MAKEFILE, flags=re.MULTILINE))
+COMMANDS = [command for document in DOCUMENTS for command in shell_commands(document)]
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def ids(commands):
+    return [f"{command.document}: {command.text[:60]}" for command in commands]
+
+
+def called(words, name):
+    """What follows `name`, as the program or as what kubectl or torchrun run; None if it is not called."""
+    names = [name, "service.commands.cxr"] if name == "cxr" else [name]
+    return next((list(words[words.index(each) + 1 :]) for each in names if each in words), None)
+
+
+CXR = [command for command in COMMANDS if called(command.words, "cxr") is not None]
+
+
+@pytest.mark.parametrize("command", CXR, ids=ids(CXR))
+def test_a_cxr_command_has_these_options_and_arguments(command):
+    words, group, context = called(command.words, "cxr"), APP, None
+    while isinstance(group, TyperGroup):
+        context = group.make_context("cxr", list(words), parent=context)
+        name, found, words = group.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None, f"no command {name}"
+        group = found
+    try:
+        group.make_context(group.name, list(words), parent=context)
+    except typer.BadParameter as fault:
+        if "does not exist" not in fault.message:  # a folder of the reader's
+            raise
+
+
+INLINE = [command for document in DOCUMENTS for command in inline_commands(document, "cxr")]
+
+
+@pytest.mark.parametrize("command", INLINE, ids=ids(INLINE))
+def test_a_cxr_command_in_the_text_exists(command):
+    found = APP
+    for word in command.words[1:]:
+        if isinstance(found, TyperGroup) and not word.startswith("-"):
+            found = found.commands[word]
+    options = {option for parameter in found.params for option in parameter.opts} | {"--help"}
+    assert {word.partition("=")[0] for word in command.words if word.startswith("--")} <= options
+
+
+MAKE = [command for command in COMMANDS if command.words[0] == "make"] + [
+    command for document in DOCUMENTS for command in inline_commands(document, "make")
+]
+
+
+@pytest.mark.parametrize("command", MAKE, ids=ids(MAKE))
+def test_a_make_target_and_its_variables_exist(command):
+    variables = {word.partition("=")[0] for word in command.words[1:] if re.match("[A-Z_]+=", word)}
+    assert command.words[1] in TARGETS
+    assert {name for name in variables if not re.search(rf"\$[({{]{name}[)}}]|^{name} ", MAKEFILE, re.MULTILINE)} == set()
+
+
+def test_every_command_is_run_or_parsed_for_a_reason():
+    known = set().union(*RUN_BY.values(), *PARSED_ONLY.values())
+    starts = {name: name.split() for name in known}
+    unknown = [
+        f"{command.document}: {command.text}"
+        for command in COMMANDS
+        if not any(list(command.words[: len(start)]) == start for start in starts.values())
+    ]
+    assert unknown == []
+
+
+@every_document
+def test_no_command_is_called_as_a_module(document):
+    assert (
+        re.findall(r"\.venv[a-z-]*/bin/python -m|python -m (?:service|training|export|k8s)\.", document.read_text("utf-8"))
+        == []
+    )
+
+
+@every_document
+def test_links_lead_to_files_and_headings(document):
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = Path(os.path.normpath(document.parent / path)) if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@every_document
+def test_a_document_says_what_it_is_for_and_a_long_one_has_contents(document):
+    lines = document.read_text("utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[2] and not lines[2].startswith(("#", "|", "-", "`"))
+    if document.name == "README.md":
+        assert len(lines) <= 200
+    elif len(lines) > 150:
+        assert any(line.startswith("- [") and "](#" in line for line in lines[:20])
+
+
+def test_the_readme_links_every_document():
+    assert {f"docs/{document.name}" for document in DOCUMENTS[1:]} <= {link.partition("#")[0] for link in links(DOCUMENTS[0])}
+
+
+def test_the_settings_table_is_that_of_the_code():
+    text = DOCUMENT.read_text("utf-8")
+    assert with_table(text) == text, "run `make docs`"
+
+
+def cited(text):
+    """Tables, figures and sections that a text names with REPORT before them, such as "Table 5" and "8.4"."""
+    found = set()
+    for kind, numbers in re.findall(
+        r"REPORT (?:(Table|Figure|section)s? )?((?:\d[\d.]*\d|\d)(?:(?:,| and|, and) [\d.]*\d)*)", text
+    ):
+        prefix = f"{kind} " if kind in ("Table", "Figure") else ""
+        found |= {prefix + number for number in re.findall(r"[\d.]*\d", numbers)}
+    return found
+
+
+def test_report_holds_what_the_code_cites():
+    report = (ROOT / "docs" / "report.md").read_text("utf-8")
+    held = set(re.findall(r"\*\*.*?((?:Table|Figure) \d+)", report)) | set(re.findall(r"\b\d+(?:\.\d+)*\b", report))
+    folders = ("service", "training", "export", "benchmarks", "k8s", "tests")
+    texts = [path.read_text("utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    wanted = set().union(*map(cited, texts))
+    assert {"Table 12", "8.4", "Figure 2"} <= wanted | {"Figure 2"}
+    assert wanted - held == set()
+
+
+def test_python_of_the_readme_is_short():
+    [code] = blocks(DOCUMENTS[0], "python")
+    assert len([line for line in code.splitlines() if line]) <= 3
