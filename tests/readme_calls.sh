@@ -12,7 +12,8 @@ if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     exit 1
 fi
 
-setsid make serve PORT="$port" >"$log" 2>&1 &
+# Feedback and incidents of the calls stay out of the records of this folder.
+CXR_DATABASE_URL="sqlite:///$work/records.db" setsid make serve PORT="$port" >"$log" 2>&1 &
 server=$!
 trap 'kill -TERM -- "-$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 
