@@ -9,7 +9,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from service.commands.cxr import build_app
-from tests.support.documents import DOCUMENTS, ROOT, anchors, blocks, inline_commands, links, shell_commands
+from tests.support.documents import DOCUMENTS, ROOT, RUNBOOK, anchors, blocks, inline_commands, links, shell_commands
 from tests.tools.settings_table import DOCUMENT, with_table
 
 RUN_BY = {
@@ -38,62 +38,60 @@ PARSED_ONLY = {
 APP = typer.main.get_command(build_app())
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):.*?##", MAKEFILE, flags=re.MULTILINE))
-COMMANDS = [command for document in DOCUMENTS for command in shell_commands(document)]
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+every_page = pytest.mark.parametrize("document", [*DOCUMENTS, RUNBOOK], ids=lambda path: path.name)
 
 
-def ids(commands):
-    return [f"{command.document}: {command.text[:60]}" for command in commands]
+def cxr_arguments(command):
+    """What follows `cxr`, as the program itself or as what kubectl or torchrun run; None for another program."""
+    names = ("cxr", "service.commands.cxr")
+    return next((command.words[command.words.index(name) + 1 :] for name in names if name in command.words), None)
 
 
-def called(words, name):
-    """What follows `name`, as the program or as what kubectl or torchrun run; None if it is not called."""
-    names = [name, "service.commands.cxr"] if name == "cxr" else [name]
-    return next((list(words[words.index(each) + 1 :]) for each in names if each in words), None)
-
-
-CXR = [command for command in COMMANDS if called(command.words, "cxr") is not None]
-
-
-@pytest.mark.parametrize("command", CXR, ids=ids(CXR))
-def test_a_cxr_command_has_these_options_and_arguments(command):
-    words, group, context = called(command.words, "cxr"), APP, None
-    while isinstance(group, TyperGroup):
-        context = group.make_context("cxr", list(words), parent=context)
-        name, found, words = group.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None, f"no command {name}"
-        group = found
+def fault_of(words):
+    """Parses the words as cxr does, without running the command. None if cxr takes them."""
+    group, context = APP, None
     try:
+        while isinstance(group, TyperGroup):
+            context = group.make_context("cxr", list(words), parent=context)
+            _, group, words = group.resolve_command(context, [*context._protected_args, *context.args])
         group.make_context(group.name, list(words), parent=context)
-    except typer.BadParameter as fault:
-        if "does not exist" not in fault.message:  # a folder of the reader's
-            raise
+    except typer.BadParameter.__base__ as fault:
+        return None if "does not exist" in fault.message else fault.message  # a folder of the reader's
+    return None
 
 
-INLINE = [command for document in DOCUMENTS for command in inline_commands(document, "cxr")]
+@every_page
+def test_cxr_takes_the_options_and_arguments_of_its_commands(document):
+    parsed = {command.text: cxr_arguments(command) for command in shell_commands(document)}
+    faults = {text: fault_of(words) for text, words in parsed.items() if words is not None}
+    assert {text: fault for text, fault in faults.items() if fault} == {}
 
 
-@pytest.mark.parametrize("command", INLINE, ids=ids(INLINE))
-def test_a_cxr_command_in_the_text_exists(command):
-    found = APP
-    for word in command.words[1:]:
-        if isinstance(found, TyperGroup) and not word.startswith("-"):
-            found = found.commands[word]
-    options = {option for parameter in found.params for option in parameter.opts} | {"--help"}
-    assert {word.partition("=")[0] for word in command.words if word.startswith("--")} <= options
+@every_page
+def test_cxr_commands_in_the_text_exist(document):
+    unknown = []
+    for command in inline_commands(document, "cxr"):
+        found = APP
+        for word in command.words[1:]:
+            found = found.commands.get(word) if isinstance(found, TyperGroup) and not word.startswith("-") else found
+        options = {option for parameter in found.params for option in parameter.opts} | {"--help"} if found else set()
+        if not found or not {word.partition("=")[0] for word in command.words if word.startswith("--")} <= options:
+            unknown.append(command.text)
+    assert unknown == []
 
 
-MAKE = [command for command in COMMANDS if command.words[0] == "make"] + [
-    command for document in DOCUMENTS for command in inline_commands(document, "make")
-]
-
-
-@pytest.mark.parametrize("command", MAKE, ids=ids(MAKE))
-def test_a_make_target_and_its_variables_exist(command):
-    variables = {word.partition("=")[0] for word in command.words[1:] if re.match("[A-Z_]+=", word)}
-    assert command.words[1] in TARGETS
-    assert {name for name in variables if not re.search(rf"\$[({{]{name}[)}}]|^{name} ", MAKEFILE, re.MULTILINE)} == set()
+@every_page
+def test_make_targets_and_their_variables_exist(document):
+    unknown = []
+    for command in [*shell_commands(document), *inline_commands(document, "make")]:
+        if command.words[0] == "make":
+            variables = [word.partition("=")[0] for word in command.words[2:] if re.match("[A-Z_]+=", word)]
+            known = [re.search(rf"\$[({{]{name}[)}}]|^{name} |\b{name}=", MAKEFILE, re.MULTILINE) for name in variables]
+            if command.words[1] not in TARGETS or not all(known):
+                unknown.append(command.text)
+    assert unknown == []
 
 
 def test_every_command_is_run_or_parsed_for_a_reason():
@@ -101,13 +99,14 @@ def test_every_command_is_run_or_parsed_for_a_reason():
     starts = {name: name.split() for name in known}
     unknown = [
         f"{command.document}: {command.text}"
-        for command in COMMANDS
+        for document in DOCUMENTS
+        for command in shell_commands(document)
         if not any(list(command.words[: len(start)]) == start for start in starts.values())
     ]
     assert unknown == []
 
 
-@every_document
+@every_page
 def test_no_command_is_called_as_a_module(document):
     assert (
         re.findall(r"\.venv[a-z-]*/bin/python -m|python -m (?:service|training|export|k8s)\.", document.read_text("utf-8"))
@@ -115,7 +114,7 @@ def test_no_command_is_called_as_a_module(document):
     )
 
 
-@every_document
+@every_page
 def test_links_lead_to_files_and_headings(document):
     for link in links(document):
         path, _, anchor = link.partition("#")

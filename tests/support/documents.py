@@ -1,4 +1,4 @@
-"""README.md and docs/*.md as their readers use them: commands to copy, links to follow."""
+"""README.md, docs/*.md and the runbook as their readers use them: commands to copy, links to follow."""
 
 import re
 import shlex
@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.serving import ROOT
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+RUNBOOK = ROOT / "k8s" / "RUNBOOK.md"
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
