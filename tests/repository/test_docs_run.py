@@ -55,8 +55,9 @@ def run_python(*command, cwd):
 
 
 @pytest.mark.slow
-def test_three_lines_of_python_classify_a_film():
-    [code] = blocks(README, "python")
+@pytest.mark.parametrize("name", ["README.md", "models.md"])
+def test_python_classifies_a_film(name):
+    [code] = blocks(DOCS[name], "python")
     done = run_python("-c", code, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "Tuberculosis" in done.stdout
