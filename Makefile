@@ -40,7 +40,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help serve monitor test test-long check manifests container image lock audit format train export evaluate retrain \
-	explore ablate tune bench smoke clean
+	explore ablate tune bench smoke docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -127,6 +127,9 @@ lock: $(DEV_ENV)/.installed ## Choose the container's versions anew: service/req
 		--generate-hashes --no-annotate --custom-compile-command "make lock" \
 		| awk '!/^ / { left_out = /^(torch|triton|nvidia-|cuda-)/ && !/^nvidia-ml-py/ } !left_out' > service/requirements.lock.draft
 	mv service/requirements.lock.draft service/requirements.lock
+
+docs: $(DEV_ENV)/.installed ## Write the settings table of docs/operations.md
+	$(RUN_IN) tests.tools.settings_table
 
 clean: ## Remove environments and caches; runs/ and reports/ stay
 	rm -rf $(SERVE_ENV) $(DEV_ENV) $(CHECKOV_ENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

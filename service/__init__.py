@@ -8,4 +8,4 @@ from service.usage_data import switch_off
 switch_off()
 
 # Of the service, as its API document, its image and the tag of its container say it: here alone.
-__version__ = "1.4.0"
+__version__ = "1.5.0"

@@ -27,7 +27,7 @@ from tests.support.kubernetes import (
 COMPONENTS = ("canary", "shadow", "retraining")
 PORT = 3000
 
-# What the Secret must hold; see k8s/README.md.
+# What the Secret must hold; see docs/kubernetes.md.
 SECRET_SETTINGS = {"CXR_DATABASE_URL", "CXR_AUDIT_SECRET", "CXR_RATE_LIMIT_STORAGE"}
 IN_IMAGE = "/home/bentoml/bento/src/models/"
 

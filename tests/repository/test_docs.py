@@ -1,0 +1,168 @@
+"""README.md and docs/*.md hold commands that exist, links that lead somewhere, and the settings as the code describes them."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from service.commands.cxr import build_app
+from tests.support.documents import DOCUMENTS, ROOT, RUNBOOK, anchors, blocks, inline_commands, links, shell_commands
+from tests.tools.settings_table import DOCUMENT, with_table
+
+RUN_BY = {
+    # tests/repository/test_docs_run.py runs these on films and databases of its own.
+    "test_docs_run.py": {
+        "cxr predict", "cxr score", "cxr check", "cxr keys create", "cxr keys list", "cxr keys revoke", "cxr audit verify",
+        "cxr audit export", "cxr records labels", "cxr records expire", "cxr records backup", "cxr records upgrade",
+        "cxr registry list", "cxr registry log",
+    },
+    "tests/readme_calls.sh": {"make serve", "curl", "prediction_id=$(curl"},
+    ".ci/run": {"make test", "make manifests", "make check", "make smoke", "make test-long"},
+}  # fmt: skip
+PARSED_ONLY = {
+    "needs a data folder; its own tests run it on synthetic films": {
+        "cxr train", "cxr average", "cxr lungs", "cxr validate", "cxr explore", "cxr ablate", "cxr tune", "cxr export",
+        "cxr evaluate", "cxr retrain", "cxr registry attach", "cxr registry reissue", "make train", "make export",
+        "make evaluate", "make retrain", "torchrun",
+    },
+    "would change the repository's models/; tests/export runs it elsewhere": {
+        "cxr registry promote", "cxr registry rollback", "cxr registry note", "cxr registry add",
+    },
+    "serves until it is ended; tests/server and tests/k8s start it": {"cxr serve", "make monitor"},
+    "needs a container engine or a cluster": {"make image", "docker run", "kubectl create", "kubectl apply", "kubectl -n"},
+}  # fmt: skip
+
+APP = typer.main.get_command(build_app())
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):.*?##", MAKEFILE, flags=re.MULTILINE))
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+every_page = pytest.mark.parametrize("document", [*DOCUMENTS, RUNBOOK], ids=lambda path: path.name)
+
+
+def cxr_arguments(command):
+    """What follows `cxr`, as the program itself or as what kubectl or torchrun run; None for another program."""
+    names = ("cxr", "service.commands.cxr")
+    return next((command.words[command.words.index(name) + 1 :] for name in names if name in command.words), None)
+
+
+def fault_of(words):
+    """Parses the words as cxr does, without running the command. None if cxr takes them."""
+    group, context = APP, None
+    try:
+        while isinstance(group, TyperGroup):
+            context = group.make_context("cxr", list(words), parent=context)
+            _, group, words = group.resolve_command(context, [*context._protected_args, *context.args])
+        group.make_context(group.name, list(words), parent=context)
+    except typer.BadParameter.__base__ as fault:
+        return None if "does not exist" in fault.message else fault.message  # a folder of the reader's
+    return None
+
+
+@every_page
+def test_cxr_takes_the_options_and_arguments_of_its_commands(document):
+    parsed = {command.text: cxr_arguments(command) for command in shell_commands(document)}
+    faults = {text: fault_of(words) for text, words in parsed.items() if words is not None}
+    assert {text: fault for text, fault in faults.items() if fault} == {}
+
+
+@every_page
+def test_cxr_commands_in_the_text_exist(document):
+    unknown = []
+    for command in inline_commands(document, "cxr"):
+        found = APP
+        for word in command.words[1:]:
+            found = found.commands.get(word) if isinstance(found, TyperGroup) and not word.startswith("-") else found
+        options = {option for parameter in found.params for option in parameter.opts} | {"--help"} if found else set()
+        if not found or not {word.partition("=")[0] for word in command.words if word.startswith("--")} <= options:
+            unknown.append(command.text)
+    assert unknown == []
+
+
+@every_page
+def test_make_targets_and_their_variables_exist(document):
+    unknown = []
+    for command in [*shell_commands(document), *inline_commands(document, "make")]:
+        if command.words[0] == "make":
+            variables = [word.partition("=")[0] for word in command.words[2:] if re.match("[A-Z_]+=", word)]
+            known = [re.search(rf"\$[({{]{name}[)}}]|^{name} |\b{name}=", MAKEFILE, re.MULTILINE) for name in variables]
+            if command.words[1] not in TARGETS or not all(known):
+                unknown.append(command.text)
+    assert unknown == []
+
+
+def test_every_command_is_run_or_parsed_for_a_reason():
+    known = set().union(*RUN_BY.values(), *PARSED_ONLY.values())
+    starts = {name: name.split() for name in known}
+    unknown = [
+        f"{command.document}: {command.text}"
+        for document in DOCUMENTS
+        for command in shell_commands(document)
+        if not any(list(command.words[: len(start)]) == start for start in starts.values())
+    ]
+    assert unknown == []
+
+
+@every_page
+def test_no_command_is_called_as_a_module(document):
+    assert (
+        re.findall(r"\.venv[a-z-]*/bin/python -m|python -m (?:service|training|export|k8s)\.", document.read_text("utf-8"))
+        == []
+    )
+
+
+@every_page
+def test_links_lead_to_files_and_headings(document):
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = Path(os.path.normpath(document.parent / path)) if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@every_document
+def test_a_document_says_what_it_is_for_and_a_long_one_has_contents(document):
+    lines = document.read_text("utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[2] and not lines[2].startswith(("#", "|", "-", "`"))
+    if document.name == "README.md":
+        assert len(lines) <= 200
+    elif len(lines) > 150:
+        assert any(line.startswith("- [") and "](#" in line for line in lines[:20])
+
+
+def test_the_readme_links_every_document():
+    assert {f"docs/{document.name}" for document in DOCUMENTS[1:]} <= {link.partition("#")[0] for link in links(DOCUMENTS[0])}
+
+
+def test_the_settings_table_is_that_of_the_code():
+    text = DOCUMENT.read_text("utf-8")
+    assert with_table(text) == text, "run `make docs`"
+
+
+def named(pattern, text):
+    """Tables, figures and sections that follow the pattern: {"Table 5", "8.4"} for "Table 5" and "sections 8.2 and 8.4"."""
+    number = r"\d+(?:\.\d+)*"
+    found = re.findall(rf"{pattern}({number}(?:(?:,| and|, and| to) {number})*)", text)
+    return {kind.capitalize() + each for kind, numbers in found for each in re.findall(number, numbers)}
+
+
+def test_report_holds_what_the_code_cites():
+    report = (ROOT / "docs" / "report.md").read_text("utf-8")
+    held = named(r"\*\*(?:[^*]* )?((?:Table|Figure) )", report) | named(r"()[Ss]ections? ", report)
+    folders = ("service", "training", "export", "benchmarks", "k8s", "tests")
+    texts = [path.read_text("utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    cited = set()
+    for text in texts:
+        cited |= named(r"REPORT ()(?:sections? )?", text)
+        cited |= named(r"REPORT (Table |Figure )", text.replace("Tables ", "Table ").replace("Figures ", "Figure "))
+    assert {"Table 12", "8.4"} <= cited
+    assert cited - held == set()
+
+
+def test_the_readme_needs_three_lines_of_python():
+    [code] = blocks(DOCUMENTS[0], "python")
+    assert len([line for line in code.splitlines() if line]) <= 3
