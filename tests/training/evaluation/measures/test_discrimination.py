@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tests.support.random_judgements import random_judgements
 from training.evaluation.measures.discrimination import (
     auc,
     average_precision,
-    one_vs_rest_auc,
     pair_auc,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
@@ -25,12 +23,6 @@ def test_auc_counts_ties_half_and_equals_scikit_learn_with_weights():
     assert auc(np.array([True, False]), np.array([0.5, 0.5])) == 0.5
     assert auc(np.array([True, True, False]), np.array([0.9, 0.2, 0.2])) == 0.75
     assert np.isnan(auc(np.array([True, True]), np.array([0.1, 0.2])))
-
-
-def test_one_vs_rest_auc_equals_scikit_learn():
-    judged = random_judgements()
-    expected = sk.roc_auc_score(judged.labels, judged.probabilities, multi_class="ovr", average=None)
-    np.testing.assert_allclose(one_vs_rest_auc(judged.labels, judged.probabilities), expected)
 
 
 def test_pair_auc_ignores_the_third_class_in_films_and_in_scores():

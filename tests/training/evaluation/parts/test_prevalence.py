@@ -7,13 +7,6 @@ from sklearn import metrics as sk
 from training.evaluation.parts.prevalence import negative_predictive_value, positive_predictive_value
 
 
-def test_predictive_values_by_hand():
-    # Of 10,000 people 100 are ill: 90 found, 10 missed; of 9,900 healthy ones 495 are called ill.
-    sensitivity, specificity = np.array(0.9), np.array(0.95)
-    assert positive_predictive_value(sensitivity, specificity, 0.01) == pytest.approx(90 / (90 + 495))
-    assert negative_predictive_value(sensitivity, specificity, 0.01) == pytest.approx(9405 / (9405 + 10))
-
-
 def test_predictive_values_are_those_of_the_films_at_the_films_own_prevalence():
     rng = np.random.default_rng(2)
     positive = rng.random(200) < 0.3
