@@ -91,11 +91,11 @@ export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… D
 	$(DEV_ENV)/bin/cxr export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
-	$(RUN_IN) training.evaluation.evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
+	$(RUN_IN) service.commands.cxr evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
 		$(if $(AGAINST),--against "$(AGAINST)")
 
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
-	$(RUN_IN) training.exploration.explore --data "$(DATA)"
+	$(RUN_IN) service.commands.cxr explore --data "$(DATA)"
 
 retrain: $(DEV_ENV)/.installed ## Train and promote a better model if there is a reason: DATA=folder PROMETHEUS=address ARCHIVE=folder
 	$(KEEP_MEMORY) $(RUN_IN) training.retraining.retrain --data "$(DATA)" $(if $(PROMETHEUS),--prometheus "$(PROMETHEUS)") \

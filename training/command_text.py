@@ -1,15 +1,16 @@
-"""A command line as it may be passed on: without telling where folders lie on this machine."""
+"""A command line as a report shows it: without telling where folders lie on this machine."""
 
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 
-def published_command(module: str, words: Iterable[str]) -> str:
-    """`python -m module words…`, of absolute paths (`/data/cxr`, `--data=/data/cxr`) the last name alone."""
-    return shlex.join(["python", "-m", module, *map(_without_folders, words)])
+def command_line(command: str, *arguments: object, **options: object) -> str:
+    """Such as `cxr evaluate BUNDLE --not-chest other`; of an absolute path, the last name alone."""
+    words = [*command.split(), *map(_shown, arguments)]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", _shown(value)]
+    return shlex.join(words)
 
 
-def _without_folders(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{option}{equals}{Path(value).name if Path(value).is_absolute() else value}"
+def _shown(value: object) -> str:
+    return value.name if isinstance(value, Path) and value.is_absolute() else str(value)

@@ -1,4 +1,4 @@
-"""Pictures drawn without a display and without global plotting state."""
+"""Plots drawn without a display and without matplotlib's global state."""
 
 from pathlib import Path
 
@@ -15,12 +15,13 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
+    """Write a figure as PNG; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
-    # The version of the drawing library is left out, so that equal figures make equal files.
+    # Without matplotlib's version, so that equal plots make equal files.
     figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
 def height_of(value: float | None) -> float:
-    """A figure of metrics.json as a place in a picture: what is undefined is not drawn."""
+    """A value of metrics.json as a coordinate; matplotlib leaves out NaN, which stands for undefined."""
     return float("nan") if value is None else value

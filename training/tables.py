@@ -1,13 +1,15 @@
-"""Figures written down: Markdown tables for people, JSON values for programs. Knows nothing of what is measured."""
+"""Markdown for reports: tables that are readable in a terminal too, plots and shares. Knows nothing of what is measured."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 UNDEFINED = "-"
 
+# Of the plots, beside a report.
+PLOTS_FOLDER = "figures"
+
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
-    """A table with aligned columns, the first `words` to the left and the others to the right; readable in a terminal too."""
+    """A table with aligned columns, the first `words` of them to the left and the others to the right."""
     lines = [list(header), *([cell.replace("|", "/") for cell in row] for row in rows)]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
 
@@ -20,6 +22,11 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, word
     return "\n".join([joined(lines[0]), joined(rule), *map(joined, lines[1:])])
 
 
-def plain(value: float) -> float | None:
-    """A JSON number with six significant digits; NaN, which JSON has not, becomes None."""
-    return None if math.isnan(value) else float(f"{value:.6g}")
+def picture(title: str, name: str) -> str:
+    """A plot of PLOTS_FOLDER."""
+    return f"![{title}]({PLOTS_FOLDER}/{name})"
+
+
+def percent(share: float) -> str:
+    """Such as "12.3 %"."""
+    return f"{100 * share:.1f} %"

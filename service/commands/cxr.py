@@ -18,8 +18,12 @@ PANELS: dict[str, dict[str, str]] = {
         "predict": "service.commands.predict",
         "score": "service.commands.score",
     },
+    "Train a model": {
+        "explore": "training.commands.explore",
+    },
     "Release a model": {
         "export": "export.commands.export",
+        "evaluate": "training.commands.evaluate",
         "registry": "export.commands.registry",
     },
     "Run the service": {

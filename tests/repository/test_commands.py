@@ -27,7 +27,7 @@ def test_a_target_that_needs_films_asks_for_them_before_it_installs_anything(tar
 def test_a_target_that_needs_films_takes_the_folder_given():
     done = run("make", "--dry-run", "evaluate", "DATA=/data/my films", "DEV_ENV=absent")
     assert done.returncode == 0
-    assert 'training.evaluation.evaluate  --data "/data/my films" --split test' in done.stdout
+    assert 'evaluate  --data "/data/my films" --split test' in done.stdout
 
 
 @pytest.mark.parametrize("target", ["train", "export", "evaluate", "retrain", "ablate", "tune"])

@@ -7,7 +7,8 @@ import numpy as np
 from service.model.bundle import ModelBundle
 from service.model.predictor import Predictor
 from training.data.folder import scan_folder
-from training.evaluation.part import Evidence
+from training.evaluation.evidence import Evidence
+from training.evaluation.measures.bootstrap import Bootstrap
 
 
 class PhantomLungs:
@@ -28,4 +29,5 @@ class NoLungs:
 
 
 def phantom_evidence(bundle: ModelBundle, data: Path, local: Path, lungs: object = None) -> Evidence:
-    return Evidence(bundle, Predictor.from_bundle(bundle), scan_folder(data), "test", 2, 0, local, lungs=lungs, resamples=40)
+    predictor, bootstrap = Predictor.from_bundle(bundle), Bootstrap(resamples=40, seed=0)
+    return Evidence(bundle, predictor, scan_folder(data), "test", threads=2, bootstrap=bootstrap, local=local, lungs=lungs)

@@ -1,10 +1,12 @@
 """Commands that stand in reports."""
 
-from training.command_text import published_command
+from pathlib import Path
+
+from training.command_text import command_line
 
 
 def test_a_published_command_does_not_tell_where_folders_lie():
-    words = ["/srv/bundle", "--data", "/srv/films/cxr", "--out=/home/me/out", "--parts=a,b", "../data", "my films"]
-    assert published_command("training.evaluation.evaluate", words) == (
-        "python -m training.evaluation.evaluate bundle --data cxr --out=out --parts=a,b ../data 'my films'"
+    options = {"data": Path("/srv/films/cxr"), "out": Path("../out"), "parts": "a,b", "not_chest": Path("my films")}
+    assert command_line("cxr evaluate", Path("/srv/bundle"), **options) == (
+        "cxr evaluate bundle --data cxr --out ../out --parts a,b --not-chest 'my films'"
     )

@@ -1,4 +1,4 @@
-"""Pictures of an exploration, drawn without a display and without global plotting state."""
+"""Plots of an exploration."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,11 +23,10 @@ MEAN_FILMS_NAME = "mean_films.png"
 _COLOURS = dict(zip(FINDINGS, COLOURS, strict=True))
 
 
-def draw_figures(folder: MeasuredFolder, out: Path) -> tuple[Path, ...]:
-    """Write all pictures as PNG into `out`; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
+def draw_plots(folder: MeasuredFolder, out: Path) -> None:
+    """Write all plots as PNG into `out`."""
     films = folder.films
-    pictures = {
+    plots = {
         COUNTS_NAME: _counts(films),
         SIZES_NAME: _sizes(films),
         INTENSITY_NAME: _boxes(films, {"mean_intensity": "mean grey value", "contrast": "standard deviation"}),
@@ -35,9 +34,8 @@ def draw_figures(folder: MeasuredFolder, out: Path) -> tuple[Path, ...]:
         HISTOGRAMS_NAME: _histograms(films),
         MEAN_FILMS_NAME: _mean_films(folder),
     }
-    for name, picture in pictures.items():
-        save(picture, out / name)
-    return tuple(out / name for name in pictures)
+    for name, plot in plots.items():
+        save(plot, out / name)
 
 
 def _cells(films: Sequence[MeasuredFilm]) -> list[tuple[str, str, list[MeasuredFilm]]]:

@@ -7,11 +7,9 @@ from service.model.findings import FINDINGS
 from training.data.folder import SPLITS
 from training.exploration.plots import COUNTS_NAME, HISTOGRAMS_NAME, INTENSITY_NAME, MEAN_FILMS_NAME, SIZES_NAME, TEXTURE_NAME
 from training.exploration.statistics import ALL, LOW_CONTRAST
-from training.tables import UNDEFINED, markdown_table
+from training.tables import UNDEFINED, markdown_table, percent, picture
 
 Values = Mapping[str, Any]
-
-FIGURES_FOLDER = "figures"
 
 _LISTED_AT_MOST = 50  # refused films; exploration.json names all
 
@@ -30,11 +28,11 @@ def render_report(values: Values, quality_table: str) -> str:
         _imbalance_text(counts),
         source_table(counts),
         _association_text(counts),
-        _picture("Films by class, split and source", COUNTS_NAME),
+        picture("Films by class, split and source", COUNTS_NAME),
         "## Sizes",
         size_table(sizes),
         resolution_table(sizes),
-        _picture("Sizes and aspect ratios", SIZES_NAME),
+        picture("Sizes and aspect ratios", SIZES_NAME),
         "## Quality",
         quality_table.strip(),
         "## Metadata",
@@ -42,16 +40,16 @@ def render_report(values: Values, quality_table: str) -> str:
         "groups, films of one patient in two splits can be found as near duplicates only.",
         "## Grey values",
         appearance_table(appearance, {"mean_intensity": "mean intensity", "contrast": "standard deviation"}),
-        _picture("Mean intensity and contrast", INTENSITY_NAME),
-        _picture("Mean histograms", HISTOGRAMS_NAME),
-        _picture("Mean films", MEAN_FILMS_NAME),
+        picture("Mean intensity and contrast", INTENSITY_NAME),
+        picture("Mean histograms", HISTOGRAMS_NAME),
+        picture("Mean films", MEAN_FILMS_NAME),
         "## Low contrast",
         f"Films whose standard deviation is below {LOW_CONTRAST:g}; in brackets the 95 % Wilson interval.",
         low_contrast_table(appearance),
         "## Edges and texture",
         "Edge magnitude: mean length of the Sobel gradient, in grey levels per pixel. Texture: variance of the Laplacian.",
         appearance_table(appearance, {"edge_magnitude": "edge magnitude", "laplacian_variance": "Laplacian variance"}),
-        _picture("Edges and texture", TEXTURE_NAME),
+        picture("Edges and texture", TEXTURE_NAME),
         "## Class or source?",
         "Share of each measurement's variance (eta squared) that goes with the class, with the source, and with the class once "
         "the source is known. A measurement that the source explains better than the class tells hospitals apart: a network "
@@ -63,16 +61,23 @@ def render_report(values: Values, quality_table: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def summary(values: Values) -> str:
+    """Classes, grey values and what explains them, as tables for a terminal."""
+    measures = {"mean_intensity": "mean intensity", "contrast": "standard deviation", "edge_magnitude": "edge magnitude"}
+    appearance = appearance_table(values["appearance"], measures)
+    return "\n\n".join([class_table(values["counts"]), appearance, variance_table(values["variance_explained"])])
+
+
 def class_table(counts: Values) -> str:
     """Films per class and split (REPORT Table 2)."""
     per_split = counts["per_split"]
     splits = [split for split in (*SPLITS, ALL) if split in per_split]
     rows = [
-        [finding.value, *(f"{per_split[split][finding.value]:,}" for split in splits), _percent(share)]
+        [finding.value, *(f"{per_split[split][finding.value]:,}" for split in splits), percent(share)]
         for finding in FINDINGS
         for share in [per_split[ALL][finding.value] / counts["films"]]
     ]
-    rows.append([ALL, *(f"{sum(per_split[split].values()):,}" for split in splits), _percent(1.0)])
+    rows.append([ALL, *(f"{sum(per_split[split].values()):,}" for split in splits), percent(1.0)])
     return markdown_table(("class", *splits, "share"), rows)
 
 
@@ -113,7 +118,7 @@ def resolution_table(sizes: Sequence[Values]) -> str:
             row["class"],
             row["source"],
             ", ".join(
-                f"{each['width_px']} x {each['height_px']} ({_percent(each['share'])})" for each in row["most_common"][:3]
+                f"{each['width_px']} x {each['height_px']} ({percent(each['share'])})" for each in row["most_common"][:3]
             ),
             ", ".join(f"{name} {films:,}" for name, films in row["formats"].items()),
             f"{row['unique_resolutions']:,}",
@@ -140,7 +145,7 @@ def low_contrast_table(appearance: Sequence[Values]) -> str:
             row["source"],
             f"{row['films']:,}",
             f"{row['low_contrast']['films']:,}",
-            f"{_percent(row['low_contrast']['share'])} ({' to '.join(map(_percent, row['low_contrast']['interval_95']))})",
+            f"{percent(row['low_contrast']['share'])} ({' to '.join(map(percent, row['low_contrast']['interval_95']))})",
         )
         for row in appearance
     ]
@@ -150,7 +155,7 @@ def low_contrast_table(appearance: Sequence[Values]) -> str:
 def variance_table(explained: Mapping[str, Values]) -> str:
     """Eta squared of class, source, and class beyond source."""
     rows = [
-        (name.replace("_", " "), *("-" if value is None else _percent(value) for value in each.values()))
+        (name.replace("_", " "), *("-" if value is None else percent(value) for value in each.values()))
         for name, each in explained.items()
     ]
     return markdown_table(("measurement", "class", "source", "class beyond source"), rows)
@@ -182,14 +187,6 @@ def _with_interval(summary: Values) -> str:
     low, high = summary["mean_interval_95"]
     interval = "" if low is None else f" ({low:.1f} to {high:.1f})"
     return f"{_mean_and_std(summary, '.1f')}{interval}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _picture(title: str, name: str) -> str:
-    return f"![{title}]({FIGURES_FOLDER}/{name})"
 
 
 def _refused(refused: Sequence[Values]) -> str:

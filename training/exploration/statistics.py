@@ -1,5 +1,6 @@
 """Measurements of films -> the values of exploration.json: summaries of every class, of every source, and of both together."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -11,7 +12,6 @@ from scipy import stats
 from service.model.findings import FINDINGS
 from training.data.folder import SPLITS
 from training.exploration.films import Floats, MeasuredFilm
-from training.tables import plain
 
 ALL = "all"
 SIZES = ("width_px", "height_px", "aspect_ratio")
@@ -62,7 +62,7 @@ def summarise_sizes(films: Sequence[MeasuredFilm]) -> list[dict[str, Any]]:
                 **{name: summary(_values(members, name)) for name in SIZES},
                 "unique_resolutions": len(resolutions),
                 "most_common": [
-                    {"width_px": width, "height_px": height, "share": plain(count / len(members))}
+                    {"width_px": width, "height_px": height, "share": _rounded(count / len(members))}
                     for (width, height), count in resolutions.most_common(_MOST_COMMON)
                 ],
                 "formats": dict(Counter(each.measures.format for each in members).most_common()),
@@ -88,8 +88,8 @@ def summarise_appearance(films: Sequence[MeasuredFilm]) -> list[dict[str, Any]]:
                 **{name: summary(_values(members, name)) for name in APPEARANCES},
                 "low_contrast": {
                     "films": low,
-                    "share": plain(low / len(members)),
-                    "interval_95": [plain(interval.low), plain(interval.high)],
+                    "share": _rounded(low / len(members)),
+                    "interval_95": [_rounded(interval.low), _rounded(interval.high)],
                 },
             }
         )
@@ -110,9 +110,9 @@ def variance_explained(films: Sequence[MeasuredFilm]) -> dict[str, dict[str, flo
         values = _values(films, name)
         of_source = eta_squared(values, sources)
         explained[name] = {
-            "class": plain(eta_squared(values, findings)),
-            "source": plain(of_source),
-            "class_beyond_source": plain(eta_squared(values, cells) - of_source),
+            "class": _rounded(eta_squared(values, findings)),
+            "source": _rounded(of_source),
+            "class_beyond_source": _rounded(eta_squared(values, cells) - of_source),
         }
     return explained
 
@@ -133,12 +133,12 @@ def summary(values: Floats) -> dict[str, Any]:
     reach = float(stats.t.ppf(0.975, n - 1)) * deviation / np.sqrt(n) if n > 1 else float("nan")
     mean = float(values.mean())
     return {
-        "mean": plain(mean),
-        "std": plain(deviation),
-        "median": plain(float(np.median(values))),
-        "min": plain(float(values.min())),
-        "max": plain(float(values.max())),
-        "mean_interval_95": [plain(mean - reach), plain(mean + reach)],
+        "mean": _rounded(mean),
+        "std": _rounded(deviation),
+        "median": _rounded(float(np.median(values))),
+        "min": _rounded(float(values.min())),
+        "max": _rounded(float(values.max())),
+        "mean_interval_95": [_rounded(mean - reach), _rounded(mean + reach)],
     }
 
 
@@ -157,7 +157,7 @@ def _values(films: Sequence[MeasuredFilm], name: str) -> Floats:
 
 def _imbalance(counts: Counter[Any]) -> float | None:
     smallest = min(counts[finding] for finding in FINDINGS)
-    return plain(max(counts.values()) / smallest) if smallest else None
+    return _rounded(max(counts.values()) / smallest) if smallest else None
 
 
 def _cramers_v(films: Sequence[MeasuredFilm]) -> float | None:
@@ -165,4 +165,9 @@ def _cramers_v(films: Sequence[MeasuredFilm]) -> float | None:
     sources = np.unique([each.film.source for each in films], return_inverse=True)[1]
     table = np.zeros((findings.max() + 1, sources.max() + 1), dtype=np.int64)
     np.add.at(table, (findings, sources), 1)
-    return plain(float(stats.contingency.association(table, method="cramer"))) if min(table.shape) > 1 else None
+    return _rounded(float(stats.contingency.association(table, method="cramer"))) if min(table.shape) > 1 else None
+
+
+def _rounded(value: float) -> float | None:
+    """A JSON number with six significant digits; None for NaN, which JSON lacks."""
+    return None if math.isnan(value) else float(f"{value:.6g}")

@@ -77,7 +77,11 @@ class Retraining:
         """Judge both on the test films; the verdict, and the paired figures behind it. Raises StepFailed."""
         out = self._evaluation
         against = ["--data", str(self.data), "--split", "test", "--against", str(self.champion.path)]
-        _run(self.folder, "training.evaluation.evaluate", [str(self.challenger), *against, "--parts", parts, "--out", str(out)])
+        _run(
+            self.folder,
+            "service.commands.cxr",
+            ["evaluate", str(self.challenger), *against, "--parts", parts, "--out", str(out)],
+        )
         metrics = json.loads((out / "metrics.json").read_text("utf-8"))
         films_of_class = {finding: figures["support"] for finding, figures in metrics["per_class"].items()}
         return judge_challenger(metrics["comparison"]["difference"], films_of_class), metrics["comparison"]

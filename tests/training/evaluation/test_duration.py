@@ -1,3 +1,5 @@
+"""The time that an evaluation announces."""
+
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -6,10 +8,10 @@ import pytest
 
 from service.model.predictor import Predictor
 from training.data.folder import scan_folder
-from training.evaluation.evaluate import QUICK, _part_names
-from training.evaluation.judging.duration import announce
-from training.evaluation.part import Evidence
-from training.evaluation.parts.registry import LONG, PARTS
+from training.evaluation.duration import announce
+from training.evaluation.evidence import Evidence
+from training.evaluation.measures.bootstrap import Bootstrap
+from training.evaluation.parts.table import LONG, PARTS, QUICK, select_parts
 
 BY_NAME = {part.name: part for part in PARTS}
 
@@ -17,7 +19,8 @@ BY_NAME = {part.name: part for part in PARTS}
 @pytest.fixture(scope="module")
 def evidence(bundle, phantom_dataset):
     films = scan_folder(phantom_dataset(films_per_class={"train": 2, "val": 2, "test": 8}))
-    return Evidence(bundle, Predictor.from_bundle(bundle), films, "test", threads=2, seed=0, local=Path("nowhere"))
+    bootstrap = Bootstrap(resamples=1000, seed=0)
+    return Evidence(bundle, Predictor.from_bundle(bundle), films, "test", 2, bootstrap, local=Path("nowhere"))
 
 
 def test_each_part_that_was_asked_for_is_announced_with_its_time(evidence):
@@ -33,15 +36,15 @@ def test_what_was_not_asked_for_is_not_announced(evidence):
 
 
 def test_the_short_form_leaves_out_what_takes_longest_and_keeps_what_a_bundle_needs():
-    quick = _part_names(QUICK)
-    assert {part.name for part in PARTS} - set(quick) == {part.name for part in LONG}
-    assert {"calibration", "operating_points", "prediction_sets"} <= set(quick)  # of export.attach
+    quick = select_parts(QUICK)
+    assert set(PARTS) - set(quick) == set(LONG)
+    assert {"calibration", "operating_points", "prediction_sets"} <= {part.name for part in quick}  # `cxr registry attach`
 
 
 def test_long_parts_are_long(evidence):
     """On a test split of 975 films, the released one's size, the three take most of the time."""
     many = replace(evidence, films=evidence.films * 50)
-    films = {part.name: part.films(many) for part in PARTS}
+    films = {part.name: part.cost(many) for part in PARTS}
     assert sum(films[part.name] for part in LONG) > 0.8 * sum(films.values())
 
 

@@ -245,7 +245,7 @@ def begins(module):
 MOMENTS = {
     "training, behind its first epoch": there_is("runs/retrain-*/latest_checkpoint.pt"),
     "export, in the middle of its files": there_is("runs/retrain-*/bundle/.chest-xray-1.1.0.*/new/model.onnx"),
-    "evaluation": begins("training.evaluation.evaluate"),
+    "evaluation": begins("service.commands.cxr evaluate"),
     "when it had decided": there_is("runs/retrain-*/pending.json"),
     "when the release was there, and not chosen": there_is("models/chest-xray-1.1.0"),
     "when the release was chosen, and the decision not in MLflow": there_is("models/registry.json"),

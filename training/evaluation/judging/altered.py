@@ -1,4 +1,4 @@
-"""Films that were altered after decoding -> probabilities, through the service's own model input and predictor."""
+"""Films that are altered after decoding -> probabilities, by the service's own model input and predictor."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +25,8 @@ def judge_altered(
 ) -> dict[str, Floats]:
     """Judge every altered copy of every film, `threads` films at a time, with a progress bar called `title`.
 
-    Returns name -> probabilities, float [N, C], order of FINDINGS. Raises InputError for a film that cannot be read: name films
-    that were judged before.
+    films: those that the service does not refuse; raises InputError for others. Returns name -> probabilities in the order of
+    FINDINGS, float [N, C].
     """
 
     def judge_one(film: FilmFile) -> dict[str, Floats]:
@@ -43,7 +43,7 @@ def read_film(film: FilmFile, spec: PreprocessSpec) -> Radiograph:
 
 
 def film_rng(seed: int, relative: str) -> np.random.Generator:
-    """Random numbers of one film: the same whichever other films are looked at, and in whatever order."""
+    """Random numbers of one film, whichever other films are judged, in whatever order."""
     return np.random.default_rng([seed, zlib.crc32(relative.encode())])
 
 

@@ -1,4 +1,4 @@
-"""Films of a split -> probabilities, as a client of the service would get them: its decoder, its model input, its predictor.
+"""Films -> probabilities, as a client of the service would get them: by its decoder, model input and predictor.
 
 Films go through the graph one by one, so that the numbers depend neither on the thread count nor on a batch size.
 """
@@ -19,19 +19,24 @@ from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile, fingerprint
 from training.data.parallel import each_of
+from training.data.subset import film_strata, stratified_subset
 from training.errors import ConfigError, DatasetNotFound, EmptyClass
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.metrics import Judgements
+from training.evaluation.measures.probes import Features
 
 _OUTPUTS = ("probabilities", "logits", "embedding")
 
 
 @dataclass(frozen=True)
 class JudgedFilm:
-    """A film and what the graph says of it.
+    """A film and what the graph answers.
 
-    probabilities: calibrated, float [C], order of FINDINGS; logits: before the temperature, float [C];
-    embedding: pooled features, float32 [E]; observed: what else the service's decision takes into account.
+    film: the file.
+    probabilities: calibrated, in the order of FINDINGS, float [C].
+    logits: before the temperature, float [C].
+    embedding: pooled features, float32 [E].
+    observed: what else the service's decision takes into account.
     """
 
     film: FilmFile
@@ -43,7 +48,11 @@ class JudgedFilm:
 
 @dataclass(frozen=True)
 class RefusedFilm:
-    """A film that the service would refuse. reason: the name of the error class."""
+    """A film that the service would refuse.
+
+    film: the file.
+    reason: the name of the error class.
+    """
 
     film: FilmFile
     reason: str
@@ -51,14 +60,19 @@ class RefusedFilm:
 
 @dataclass(frozen=True)
 class JudgedSplit:
-    """One split, judged. fingerprint: SHA-256 (hex) over path and SHA-256 of every file, in order of path."""
+    """One split, judged.
+
+    judged: in the order of their paths.
+    refused: those that the service would refuse.
+    fingerprint: SHA-256 (hex) over path and SHA-256 of every file, in the order of their paths.
+    """
 
     judged: tuple[JudgedFilm, ...]
     refused: tuple[RefusedFilm, ...]
     fingerprint: str
 
     def judgements(self) -> Judgements:
-        """The arrays that figures are computed from; a film without a known group is a group of its own."""
+        """The arrays that metrics are computed from; a film without a known group is a group of its own."""
         return Judgements(
             labels=np.array([FINDINGS.index(each.film.finding) for each in self.judged]),
             probabilities=np.stack([each.probabilities for each in self.judged]),
@@ -66,21 +80,31 @@ class JudgedSplit:
             groups=tuple(each.film.group or each.film.relative for each in self.judged),
         )
 
+    def features(self, values: npt.NDArray[np.float32] | None = None) -> Features:
+        """The films as probes see them. values: float32 [N, D]; default: the embeddings."""
+        judgements = self.judgements()
+        seen = np.stack([each.embedding for each in self.judged]) if values is None else values
+        return Features(seen, judgements.labels, np.array(judgements.sources), judgements.groups)
+
+    def stratified(self, size: int, seed: int) -> "JudgedSplit":
+        """At most `size` of the judged films, with each class of each source in proportion; larger ones hold the smaller."""
+        chosen = stratified_subset(film_strata([each.film for each in self.judged]), size, seed)
+        return replace(self, judged=tuple(self.judged[index] for index in chosen))
+
     def only(self, relatives: Collection[str]) -> "JudgedSplit":
-        """Of the judged films, those with these paths."""
+        """The judged films with these paths."""
         return replace(self, judged=tuple(each for each in self.judged if each.film.relative in relatives))
 
     def uncalibrated(self) -> Judgements:
-        """The same with the probabilities that the network gave before its temperature was fitted."""
+        """The same with the probabilities at temperature 1."""
         return replace(self.judgements(), probabilities=softmax(np.stack([each.logits for each in self.judged]), axis=1))
 
 
 def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, observer: Observer | None = None) -> JudgedSplit:
     """Read and predict every film, `threads` at a time, with a progress bar.
 
-    A film that the service would refuse is kept apart with its reason. observer: of the same bundle; without one, what it
-    would see of the films stays unknown. Raises ConfigError for less than one thread, DatasetNotFound without films and
-    EmptyClass if every one was refused.
+    observer: of the same bundle; without one, `observed` of the films is empty. Raises ConfigError for less than one thread,
+    DatasetNotFound without films and EmptyClass if all were refused.
     """
     if threads < 1:
         raise ConfigError(f"threads is {threads}; evaluation needs at least 1.")
@@ -101,7 +125,7 @@ def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, obse
 
 
 def _judge_one(predictor: Predictor, observer: Observer | None, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:
-    """The verdict on one film, and the SHA-256 of its bytes."""
+    """One film, judged or refused, and the SHA-256 of its bytes."""
     data = film.path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     spec = predictor.manifest.preprocess

@@ -1,6 +1,6 @@
-"""A bundle's ONNX graph as a differentiable PyTorch module: gradients of what ships, without its checkpoint.
+"""A bundle's ONNX graph as a differentiable PyTorch module: gradients of the released graph, without its checkpoint.
 
-Exactly the operators that our exports hold (ONNX 1.23, operator set 18), in the forms in which they hold them. Knows no films.
+Only the operators that our exports contain (ONNX 1.23, operator set 18), in the forms that occur there. Knows no films.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _Operator = Callable[[Attributes, Sequence[Any]], Tensor]
 
 
 class TorchGraph(nn.Module):
-    """Runs a graph node by node. Weights are buffers without gradients; gradients reach the input, and any value between.
+    """Runs a graph node by node. Weights are buffers without gradients; the input and all values between have gradients.
 
     model: with one input and static attributes, as `training.network.onnx_graph` writes it. Raises ExportError for an operator,
     or a form of one, that is not interpreted here.
@@ -43,7 +43,7 @@ class TorchGraph(nn.Module):
         return cls(onnx.load(path))
 
     def forward(self, image: Tensor, names: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Run on grey levels 0..255, [N, S, S], uint8 or, for gradients, float. Returns what is named (default: outputs)."""
+        """Run on grey levels 0..255, [N, S, S], uint8 or, for gradients, float. Returns the named values (default: outputs)."""
         wanted = self.output_names if names is None else tuple(names)
         values: dict[str, Any] = {name: self.get_buffer(slot) for name, slot in self._slots.items()}
         values[self._input] = image
@@ -59,7 +59,7 @@ class TorchGraph(nn.Module):
         return tuple(name for name in weights if name in self._slots)
 
     def weight(self, name: str) -> Tensor:
-        """One weight of `weight_names`; writing into it changes the graph."""
+        """One of `weight_names`; writing into it changes the graph."""
         return self.get_buffer(self._slots[name])
 
 
@@ -151,7 +151,7 @@ _OPERATORS: dict[str, _Operator] = {
     "Unsqueeze": _unsqueeze,
 }
 
-# Where an operator has forms that our exports do not use, the one that they use.
+# Of an operator with several forms, the one that our exports use.
 _POOLING = {"auto_pad": b"NOTSET", "ceil_mode": 0}
 _ONLY_FORM: dict[str, Attributes] = {
     "AveragePool": {**_POOLING, "pads": [0, 0, 0, 0]},

@@ -1,1 +1,1 @@
-"""Measures of probabilities, maps and embeddings: arrays in, numbers out."""
+"""Arrays -> numbers: metrics, their bootstrap intervals, and the probes and measures of single parts."""

@@ -1,4 +1,4 @@
-"""Measures of one attention map: where it lies, and whether the answer hangs on what it marks. Maps in, numbers out."""
+"""Measures of one attention map: where its weight lies, and whether the answer depends on what it marks."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 # uint8 [K, S, S] -> the probability of one class, float [K].
 Score = Callable[[Images], Floats]
 
-# Share of the pixels that is exchanged from one point of a curve to the next is 1 / CURVE_STEPS.
+# From one point of a curve to the next, 1 / CURVE_STEPS of the pixels is exchanged.
 CURVE_STEPS = 16
 
 # Standard deviation of the blur that insertion starts from, as a share of the side: no sign of disease survives it.
@@ -37,8 +37,9 @@ def share_inside(grid: Grid, mask: Mask) -> float:
 def deletion_and_insertion(image: Images, grid: Grid, score: Score) -> tuple[float, float]:
     """Areas under the deletion and the insertion curve (RISE, Petsiuk et al., arXiv:1806.07421), each 0..1.
 
-    image: uint8 [S, S]. Deletion greys out pixels from the most attended on: the faster the score falls, the smaller its area.
-    Insertion brings them back into a blurred copy: the faster it rises, the larger. Pixels of equal attention go row by row.
+    image: uint8 [S, S]. Deletion greys out pixels, the most attended first: the faster the score falls, the smaller the area.
+    Insertion restores them in a blurred copy: the faster the score rises, the larger the area. Pixels of equal attention are
+    taken row by row.
     """
     order = np.argsort(-enlarged(grid, image.shape[0]), axis=None, kind="stable")
     grey = np.full_like(image, round(float(image.mean())))
@@ -47,7 +48,7 @@ def deletion_and_insertion(image: Images, grid: Grid, score: Score) -> tuple[flo
 
 
 def random_grid(shape: tuple[int, ...], rng: np.random.Generator) -> Grid:
-    """A map of independent uniform cells: as coarse as the real one, and blind."""
+    """A map of independent uniform cells, the control of a real one."""
     return rng.random(shape).astype(np.float32)
 
 

@@ -1,56 +1,115 @@
-"""Bootstrap intervals over groups: films of one patient are drawn together, since they are not independent."""
+"""Values with bootstrap intervals, as nested JSON: {..., name: value, "interval_95": {name: [low, high]}}.
 
+Drawn are groups: films of one patient are not independent, so that they are drawn together.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from training.evaluation.measures.confusion import Floats
+from training.evaluation.measures.confusion import Floats, ratio
 
-# Where a figure stands in the report, for example ("per_class", "Normal", "recall").
-FigurePath = tuple[str, ...]
+# Where a value stands in metrics.json, for example ("per_class", "Normal", "recall").
+MetricPath = tuple[str, ...]
 
-# Film weights [B, N] -> the value of each figure under each set of weights, [B].
-Statistics = Callable[[Floats], Mapping[FigurePath, Floats]]
+# Film weights [B, N] -> the value of each metric under each set of weights, [B]; NaN where it is undefined.
+Statistics = Callable[[Floats], Mapping[MetricPath, Floats]]
 
-# Replicates computed at once; bounds memory at a few times 100 x films x 8 bytes.
+# Samples computed at once; bounds memory at a few times 100 x films x 8 bytes.
 _BLOCK = 100
 
 
-def bootstrap_intervals(
-    statistics: Statistics, groups: Sequence[str], *, resamples: int, seed: int, level: float = 0.95, lowest: float = 0.0
-) -> tuple[dict[FigurePath, float], dict[FigurePath, tuple[float, float]]]:
-    """Value and interval of every figure that `statistics` computes; NaN where it is undefined.
+@dataclass(frozen=True)
+class Bootstrap:
+    """The samples behind intervals; equal ones serve all metrics, so that their intervals are comparable.
 
-    groups: [N], the patient or group of each film. The same draws serve all figures, so their intervals are comparable.
-    lowest: the least value that a figure can have.
+    resamples: how often the groups are drawn, with replacement.
+    seed: of the draws.
     """
-    values = {key: float(value[0]) for key, value in statistics(np.ones((1, len(groups)))).items()}
-    blocks = [statistics(weights) for weights in group_weights(groups, resamples, seed)]
-    replicates = {key: np.concatenate([block[key] for block in blocks]) for key in values}
-    return values, {key: centred_interval(values[key], replicates[key], level, lowest) for key in values}
+
+    resamples: int
+    seed: int
+
+    def measure(
+        self, statistics: Statistics, groups: Sequence[str], *, into: dict[str, Any] | None = None, lowest: float = 0.0
+    ) -> dict[str, Any]:
+        """All values of `statistics` at their paths, each level with `interval_95` beside them; undefined ones are None.
+
+        groups: [N], the patient or group of each film. into: what they are added to, and what is returned; a new dictionary
+        by default. lowest: the least value that a metric can have.
+        """
+        values, intervals = self.intervals(statistics, groups, lowest)
+        measured: dict[str, Any] = {} if into is None else into
+        for (*where, name), value in values.items():
+            level = _level(measured, where)
+            level[name] = plain(value)
+            level.setdefault("interval_95", {})[name] = [plain(bound) for bound in intervals[(*where, name)]]
+        return measured
+
+    def intervals(
+        self, statistics: Statistics, groups: Sequence[str], lowest: float = 0.0
+    ) -> tuple[dict[MetricPath, float], dict[MetricPath, tuple[float, float]]]:
+        """Value and 95 % interval of every metric; NaN where it is undefined."""
+        values = {path: float(value[0]) for path, value in statistics(np.ones((1, len(groups)))).items()}
+        blocks = [statistics(weights) for weights in self.group_weights(groups)]
+        samples = {path: np.concatenate([block[path] for block in blocks]) for path in values}
+        return values, {path: centred_interval(value, samples[path], lowest) for path, value in values.items()}
+
+    def group_weights(self, groups: Sequence[str]) -> Iterator[Floats]:
+        """Yield blocks [<= 100, N] of film weights: how often each film's group was drawn."""
+        members = np.unique(np.asarray(groups), return_inverse=True)[1]
+        count = int(members.max()) + 1
+        rng = np.random.default_rng(self.seed)
+        for start in range(0, self.resamples, _BLOCK):
+            draws = rng.multinomial(count, np.full(count, 1 / count), size=min(_BLOCK, self.resamples - start))
+            yield draws[:, members].astype(float)
 
 
-def group_weights(groups: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks [<= 100, N] of film weights: how often each film's group was drawn, with replacement."""
-    members = np.unique(np.asarray(groups), return_inverse=True)[1]
-    count = int(members.max()) + 1
-    rng = np.random.default_rng(seed)
-    for start in range(0, resamples, _BLOCK):
-        draws = rng.multinomial(count, np.full(count, 1 / count), size=min(_BLOCK, resamples - start))
-        yield draws[:, members].astype(float)
+def centred_interval(value: float, samples: Floats, lowest: float = 0.0) -> tuple[float, float]:
+    """95 % percentile interval (Efron & Tibshirani 1993, ch. 13) of the samples, shifted so that their median is `value`.
 
-
-def centred_interval(value: float, replicates: Floats, level: float = 0.95, lowest: float = 0.0) -> tuple[float, float]:
-    """Percentile interval (Efron & Tibshirani 1993, ch. 13) of the replicates, shifted so that their median is `value`.
-
-    The shift is negligible for shares and AUC, but matters for ECE: resampling adds noise to every bin, so that nearly all its
-    replicates lie above the estimate. What the estimate itself has too much stays in the interval; the part `calibration`
-    measures it. Bounds stay within `lowest` and the largest replicate. Replicates that are NaN (a class was not drawn) are left
-    out; without a defined one the interval is NaN.
+    The shift is negligible for shares and AUC, but matters for ECE: resampling adds noise to every bin, so that nearly all
+    samples lie above the estimate. The estimate's own bias stays in the interval; the part `calibration` measures it. Bounds
+    stay within `lowest` and the largest sample. Samples that are NaN (a class was not drawn) are left out; without a defined
+    one the interval is NaN.
     """
-    defined = replicates[~np.isnan(replicates)]
+    defined = samples[~np.isnan(samples)]
     if np.isnan(value) or defined.size == 0:
         return float("nan"), float("nan")
-    low, middle, high = np.quantile(defined, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    low, middle, high = np.quantile(defined, [(1 - 0.95) / 2, 0.5, (1 + 0.95) / 2])
     low, high = np.clip([low - middle + value, high - middle + value], lowest, max(value, float(defined.max())))
     return float(low), float(high)
+
+
+def without_intervals(level: Mapping[str, Any]) -> dict[str, Any]:
+    """One level's values alone."""
+    return {name: value for name, value in level.items() if name != "interval_95"}
+
+
+def plain_values(statistics: Statistics, films: int) -> dict[str, Any]:
+    """All values of `statistics` over all `films`, without intervals."""
+    measured: dict[str, Any] = {}
+    for (*where, name), value in statistics(np.ones((1, films))).items():
+        _level(measured, where)[name] = plain(value[0])
+    return measured
+
+
+def mean_over_films(values: Floats, weights: Floats) -> Floats:
+    """Weighted mean of what each film contributes, values [N], weights [B, N] -> [B]; undefined (NaN) films are left out."""
+    defined = ~np.isnan(values)
+    return ratio(weights[..., defined] @ values[defined], weights[..., defined].sum(axis=-1))
+
+
+def plain(value: float | np.floating[Any] | Floats) -> float | None:
+    """A JSON number, rounded to what float32 probabilities can bear; NaN becomes None."""
+    number = float(value)
+    return None if math.isnan(number) else round(number, 6)
+
+
+def _level(values: dict[str, Any], where: Sequence[str]) -> dict[str, Any]:
+    for step in where:
+        values = values.setdefault(step, {})
+    return values

@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say? ECE, Brier score, log loss and the bins of a reliability diagram."""
+"""Calibration of probabilities: ECE, Brier score, log loss and the bins of a reliability diagram."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,16 +20,21 @@ _LOG_FLOOR = 1e-15
 
 @dataclass(frozen=True)
 class ReliabilityBins:
-    """Equal-width bins of confidence. count, mean_confidence, observed (share of events): [bins]; empty bins are NaN."""
+    """Equal-width bins of confidence, each [bins]; means and shares of empty bins are NaN.
+
+    count: films.
+    mean_confidence: what was claimed.
+    observed: share of events.
+    """
 
     count: Floats
     mean_confidence: Floats
     observed: Floats
 
 
-def reliability_bins(events: npt.NDArray[np.bool_], confidence: Floats, bins: int = ECE_BINS) -> ReliabilityBins:
-    """Bin what was claimed (confidence, [N] in 0..1) beside what happened (events, [N])."""
-    membership = np.eye(bins)[_equal_width(confidence, bins)]
+def reliability_bins(events: npt.NDArray[np.bool_], confidence: Floats) -> ReliabilityBins:
+    """ECE_BINS bins of claims (confidence, [N] in 0..1) beside what happened (events, [N])."""
+    membership = np.eye(ECE_BINS)[_equal_width(confidence, ECE_BINS)]
     count = membership.sum(axis=0)
     return ReliabilityBins(count, ratio(confidence @ membership, count), ratio(events.astype(float) @ membership, count))
 

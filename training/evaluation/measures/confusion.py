@@ -1,4 +1,4 @@
-"""One confusion matrix, from which every count-based figure is derived (REPORT Tables 18 and 19). Knows no probabilities."""
+"""One confusion matrix, from which every count-based metric is derived (REPORT Tables 18 and 19). Knows no probabilities."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +12,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """counts: float [..., C, C], rows are the truth, columns the prediction; leading axes are bootstrap replicates.
+    """counts: float [..., C, C], rows are the truth, columns the prediction; leading axes are bootstrap samples.
 
-    A figure without a case to measure it on (0 / 0) is NaN, and averages leave it out. The precision of a class that is
+    A metric without a case to measure it on (0 / 0) is NaN, and averages leave it out. The precision of a class that is
     present but never predicted is 0, so that ignoring a class does not pay.
     """
 
@@ -75,14 +75,14 @@ class ConfusionMatrix:
         return ratio(2 * self.true_positives, self.called + self.support)
 
     def macro(self, per_class: Floats) -> Floats:
-        """Unweighted mean over the classes that have films, where the figure is defined, [..., C] -> [...].
+        """Unweighted mean over the classes that have films, where the metric is defined, [..., C] -> [...].
 
-        A class without films is no part of the question: one stray call of it would otherwise count as a whole class.
+        A class without films is left out: one stray call of it would otherwise count as much as a class with films.
         """
         return mean_of_defined(np.where(self.support > 0, per_class, np.nan))
 
     def weighted(self, per_class: Floats) -> Floats:
-        """Mean over the classes where the figure is defined, weighted by support, [..., C] -> [...]."""
+        """Mean over the classes where the metric is defined, weighted by support, [..., C] -> [...]."""
         shares = np.where(np.isnan(per_class), 0.0, self.support)
         return ratio(np.nansum(per_class * shares, axis=-1), shares.sum(axis=-1))
 

@@ -1,6 +1,6 @@
-"""Every figure of one evaluation, as plain JSON values: headline, per class, per source, with 95 % intervals.
+"""The metrics of every evaluation as plain JSON values: headline, per class, per source, with 95 % intervals.
 
-Truth and probabilities in, numbers out: knows no files, bundles or pictures.
+Truth and probabilities in, numbers out: knows no files, bundles or plots.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from service.model.findings import FINDINGS, Finding
-from training.evaluation.measures.bootstrap import FigurePath, Statistics
+from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics
 from training.evaluation.measures.calibration import one_vs_rest_ece
 from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
 from training.evaluation.measures.discrimination import auc, average_precision, one_vs_rest_auc
-from training.evaluation.measures.intervals import interval_figures
 from training.evaluation.measures.within_source import within_source_auc
 
 _COUNTED = ("precision", "recall", "specificity", "f1")
@@ -26,8 +25,10 @@ _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
 class Judgements:
     """What was true and what the model said, film by film.
 
-    labels: int [N], indices into FINDINGS; probabilities: [N, C], calibrated; sources: [N], "" if unknown;
-    groups: [N], films of one patient share one.
+    labels: indices into FINDINGS, int [N].
+    probabilities: of each class, in the order of FINDINGS, [N, C].
+    sources: [N].
+    groups: [N]; films of one patient share one.
     """
 
     labels: Labels
@@ -63,17 +64,16 @@ class Judgements:
         return np.array([name == source for name in self.sources])
 
 
-def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """All figures of `judgements`; undefined ones are None. resamples: bootstrap draws over groups; seed: of those draws.
+def measure(judgements: Judgements, bootstrap: Bootstrap) -> dict[str, Any]:
+    """All metrics of `judgements`; undefined ones are None.
 
-    Each level holds plain values and, beside them, `interval_95`: {figure: [low, high]}.
+    Each level holds plain values and, beside them, `interval_95`: {metric: [low, high]}.
     """
-
     matrix = judgements.confusion
     measured: dict[str, Any] = {
         "n": len(judgements.labels),
         "groups": len(set(judgements.groups)),
-        "bootstrap": {"resamples": resamples, "seed": seed, "over": "groups", "level": 0.95},
+        "bootstrap": {"resamples": bootstrap.resamples, "seed": bootstrap.seed, "over": "groups", "level": 0.95},
         "confusion_matrix": {
             "rows": "truth",
             "columns": "prediction",
@@ -87,22 +87,15 @@ def measure(judgements: Judgements, *, resamples: int = 1000, seed: int = 0) -> 
             for source in judgements.source_names
         },
     }
-    return interval_figures(film_statistics(judgements), judgements.groups, seed=seed, resamples=resamples, into=measured)
+    return bootstrap.measure(film_statistics(judgements), judgements.groups, into=measured)
 
 
 def film_statistics(judgements: Judgements) -> Statistics:
-    """Every figure of `measure`, as a function of how often each film is counted."""
-
-    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
-        return {
-            **_overall_and_per_class(judgements, weights),
-            **_per_source(judgements, weights),
-        }
-
-    return statistics
+    """Every metric of `measure`, as a function of how often each film is counted."""
+    return lambda weights: _overall_and_per_class(judgements, weights) | _per_source(judgements, weights)
 
 
-def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
+def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
     labels, probabilities = judgements.labels, judgements.probabilities
     matrix = ConfusionMatrix.of(labels, judgements.predicted, len(FINDINGS), weights)
     precisions = [average_precision(labels == c, probabilities[:, c], weights) for c in range(len(FINDINGS))]
@@ -113,7 +106,7 @@ def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[Figu
         "ece": one_vs_rest_ece(labels, probabilities, weights),
     }
     macro = {name: matrix.macro(per_class) for name, per_class in of_classes.items()}
-    figures: dict[FigurePath, Floats] = {
+    values: dict[MetricPath, Floats] = {
         ("headline", "accuracy"): matrix.accuracy,
         ("headline", "macro_auc"): macro["auc"],
         ("headline", "macro_f1"): macro["f1"],
@@ -121,33 +114,33 @@ def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[Figu
         ("headline", "macro_ece"): macro["ece"],
     }
     for name, per_class in of_classes.items():
-        figures["macro", name] = macro[name]
-        figures["weighted", name] = matrix.weighted(per_class)
-        figures |= {("per_class", finding.value, name): per_class[..., index] for index, finding in enumerate(FINDINGS)}
-    return figures
+        values["macro", name] = macro[name]
+        values["weighted", name] = matrix.weighted(per_class)
+        values |= {("per_class", finding.value, name): per_class[..., index] for index, finding in enumerate(FINDINGS)}
+    return values
 
 
-def _per_source(judgements: Judgements, weights: Floats) -> dict[FigurePath, Floats]:
-    """Figures that a source can bear: accuracy, recall of its classes, AUC between each two of them, and each class against
-    the source's others; where it has no others, recall alone says something.
+def _per_source(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
+    """Accuracy, recall of the source's classes, AUC between each two of them, and each class against the source's others; of
+    a source with one class, recall alone.
     """
-    figures: dict[FigurePath, Floats] = {}
+    values: dict[MetricPath, Floats] = {}
     for source in judgements.source_names:
         chosen = judgements.of_source(source)
         labels, probabilities, shares = judgements.labels[chosen], judgements.probabilities[chosen], weights[..., chosen]
         matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), shares)
-        figures["per_source", source, "accuracy"] = matrix.accuracy
+        values["per_source", source, "accuracy"] = matrix.accuracy
         present = [index for index in range(len(FINDINGS)) if np.any(labels == index)]
         for index in present:
             name = FINDINGS[index].value
-            figures["per_source", source, "recall", name] = matrix.recall[..., index]
+            values["per_source", source, "recall", name] = matrix.recall[..., index]
             of_class = {"recall": matrix.recall[..., index]}
             if len(present) > 1:
-                of_class |= {figure: getattr(matrix, figure)[..., index] for figure in _COUNTED}
+                of_class |= {metric: getattr(matrix, metric)[..., index] for metric in _COUNTED}
                 of_class["auc"] = auc(labels == index, probabilities[:, index], shares)
-            figures |= {("per_source_and_class", source, name, figure): value for figure, value in of_class.items()}
+            values |= {("per_source_and_class", source, name, metric): value for metric, value in of_class.items()}
     areas = within_source_auc(judgements.labels, judgements.probabilities, judgements.sources, weights)
-    return figures | {("per_source", source, "auc", pair): area for (source, pair), area in areas.items()}
+    return values | {("per_source", source, "auc", pair): area for (source, pair), area in areas.items()}
 
 
 def _counts_of(judgements: Judgements, source: str) -> dict[str, Any]:

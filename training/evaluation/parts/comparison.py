@@ -1,7 +1,7 @@
-"""One bundle against another on the same films: what is gained, and whether that could be chance.
+"""One bundle against another on the same films: the difference of their metrics, and whether it could be chance.
 
-Differences are paired: both bundles' figures come from the same draws of patients, so that what makes a film hard for both
-falls out of the interval. Two separate intervals that overlap say less.
+Differences are paired: both bundles' metrics come from the same bootstrap samples, so that films that are hard for both do not
+widen the interval. Two separate intervals would say less.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,65 +9,53 @@ from typing import Any
 
 import numpy as np
 
+from training.evaluation.evidence import Evidence, NotMeasured
 from training.evaluation.judging.films import JudgedSplit
-from training.evaluation.measures.bootstrap import FigurePath, Statistics
+from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics, plain_values, without_intervals
 from training.evaluation.measures.confusion import Floats
-from training.evaluation.measures.intervals import interval_figures, plain_figures
 from training.evaluation.measures.metrics import Judgements, film_statistics
-from training.evaluation.measures.source_probes import Embedded, unseen_source_statistics
-from training.evaluation.part import Evidence, Measured, NotMeasured, Part, draw_nothing
+from training.evaluation.measures.probes import unseen_source_statistics
+from training.evaluation.part import Measured, Part
 from training.evaluation.report.provenance import bundle_identity
-from training.evaluation.report.tables import Figures, comparison_table, unseen_source_table
+from training.evaluation.report.tables import HEADLINE_LABELS, Values, number
+from training.tables import UNDEFINED, markdown_table
 
-# Of a class and of a source these; of the headline everything.
-_OF_CLASS = ("recall", "auc")
-_OF_SOURCE = ("accuracy",)
+# Beside all of the headline, these metrics of a class and of a source.
+_COMPARED = {"per_class": ("recall", "auc"), "per_source": ("accuracy",)}
 
 
-def paired_figures(ours: Judgements, theirs: Judgements, *, seed: int, resamples: int) -> dict[str, Any]:
-    """Their figures, what ours exceed them by with its paired 95 % interval, and how many films changed sides.
+def paired_values(ours: Judgements, theirs: Judgements, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Their metrics, ours less theirs with the paired 95 % interval, and how many films became right and wrong.
 
-    Both are judgements of the same films in the same order.
+    ours, theirs: judgements of the same films in the same order.
     """
     ours_right, theirs_right = (each.predicted == each.labels for each in (ours, theirs))
+    our_statistics, their_statistics = (_restricted(film_statistics(each), _is_compared) for each in (ours, theirs))
     return {
         "films": len(ours.labels),
         "became_right": int(np.sum(ours_right & ~theirs_right)),
         "became_wrong": int(np.sum(~ours_right & theirs_right)),
-        **_differences(
-            _restricted(film_statistics(ours), _of_films),
-            _restricted(film_statistics(theirs), _of_films),
-            ours.groups,
-            seed=seed,
-            resamples=resamples,
-        ),
+        **_differences(our_statistics, their_statistics, ours.groups, bootstrap),
     }
 
 
-def _differences(ours: Statistics, theirs: Statistics, groups: Sequence[str], *, seed: int, resamples: int) -> dict[str, Any]:
-    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
+def _differences(ours: Statistics, theirs: Statistics, groups: Sequence[str], bootstrap: Bootstrap) -> dict[str, Any]:
+    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
         subtracted = theirs(weights)
         return {path: value - subtracted[path] for path, value in ours(weights).items()}
 
-    return {
-        "theirs": plain_figures(theirs, len(groups)),
-        "difference": interval_figures(statistics, groups, seed=seed, resamples=resamples, lowest=-1.0),
-    }
+    return {"theirs": plain_values(theirs, len(groups)), "difference": bootstrap.measure(statistics, groups, lowest=-1.0)}
 
 
-def _restricted(statistics: Statistics, wanted: Callable[[FigurePath], bool]) -> Statistics:
-    def some(weights: Floats) -> dict[FigurePath, Floats]:
-        return {path: value for path, value in statistics(weights).items() if wanted(path)}
-
-    return some
+def _restricted(statistics: Statistics, wanted: Callable[[MetricPath], bool]) -> Statistics:
+    return lambda weights: {path: value for path, value in statistics(weights).items() if wanted(path)}
 
 
-def _of_films(path: FigurePath) -> bool:
-    wanted = {"per_class": _OF_CLASS, "per_source": _OF_SOURCE}
-    return path[0] == "headline" or path[-1] in wanted.get(path[0], ())
+def _is_compared(path: MetricPath) -> bool:
+    return path[0] == "headline" or path[-1] in _COMPARED.get(path[0], ())
 
 
-def _of_probes(path: FigurePath) -> bool:
+def _is_recall_of_probes(path: MetricPath) -> bool:
     return path == ("mean_recall",) or (path[0] == "per_source" and path[2] == "recall")
 
 
@@ -78,29 +66,24 @@ def _measure(evidence: Evidence) -> Measured:
     ours, theirs = _films_of_both(evidence.judged(), other.judged())
     return {
         "bundle": bundle_identity(other.bundle.manifest),
-        **paired_figures(ours.judgements(), theirs.judgements(), seed=evidence.seed, resamples=evidence.resamples),
+        **paired_values(ours.judgements(), theirs.judgements(), evidence.bootstrap),
         "unseen_sources": _unseen_sources(evidence, other),
     }
 
 
 def _unseen_sources(evidence: Evidence, other: Evidence) -> dict[str, Any] | None:
-    """What probes on the embeddings recall in sources that they have not seen; None if the data cannot show it."""
+    """Recall of probes on the embeddings in sources that they have not seen; None if the data cannot show it."""
     if not evidence.holds("train"):
         return None
     fitted = _films_of_both(evidence.judged("train"), other.judged("train"))
     judged = _films_of_both(evidence.judged(), other.judged())
     ours, theirs = (
-        unseen_source_statistics(Embedded.of(basis), Embedded.of(films)) for basis, films in zip(fitted, judged, strict=True)
+        unseen_source_statistics(basis.features(), films.features()) for basis, films in zip(fitted, judged, strict=True)
     )
     if ours is None or theirs is None:
         return None
-    return _differences(
-        _restricted(ours, _of_probes),
-        _restricted(theirs, _of_probes),
-        judged[0].judgements().groups,
-        seed=evidence.seed,
-        resamples=evidence.resamples,
-    )
+    ours, theirs = (_restricted(each, _is_recall_of_probes) for each in (ours, theirs))
+    return _differences(ours, theirs, judged[0].judgements().groups, evidence.bootstrap)
 
 
 def _films_of_both(ours: JudgedSplit, theirs: JudgedSplit) -> tuple[JudgedSplit, JudgedSplit]:
@@ -109,20 +92,50 @@ def _films_of_both(ours: JudgedSplit, theirs: JudgedSplit) -> tuple[JudgedSplit,
     return ours.only(shared), theirs.only(shared)
 
 
-def _describe(values: Figures) -> str:
+def _paragraphs(values: Values) -> list[str]:
     other = values["bundle"]
     paragraphs = [
         f"This bundle beside {other['name']} {other['version']}, on the {values['films']} films that both judge. The last "
         "column is the gain with its paired interval; one that holds 0 may be chance. Of ECE, less is better.",
-        comparison_table(values),
+        _table(values),
         f"{values['became_right']} films became right and {values['became_wrong']} wrong.",
     ]
     if values["unseen_sources"] is not None:
         paragraphs += [
             "Recall of linear probes on the embeddings, in sources that the probe has not seen (see the shortcut audit):",
-            unseen_source_table(values["unseen_sources"]),
+            _unseen_source_table(values["unseen_sources"]),
         ]
-    return "\n\n".join(paragraphs)
+    return paragraphs
 
 
-PART = Part("comparison", "Against another bundle", _measure, _describe, draw_nothing)
+def _table(values: Values) -> str:
+    theirs, gained = values["theirs"], values["difference"]
+    rows = [_row(label, theirs["headline"], gained["headline"], name) for name, label in HEADLINE_LABELS.items()]
+    for finding, each in gained["per_class"].items():
+        for name, label in (("recall", "recall"), ("auc", "AUC")):
+            rows.append(_row(f"{finding}: {label}", theirs["per_class"][finding], each, name))
+    for source, each in gained["per_source"].items():
+        rows.append(_row(f"{source}: accuracy", theirs["per_source"][source], each, "accuracy"))
+    return markdown_table(("metric", "the other", "this", "gain (95 % interval)"), rows)
+
+
+def _unseen_source_table(values: Values) -> str:
+    theirs, gained = values["theirs"], values["difference"]
+    rows = [_row("mean", theirs, gained, "mean_recall")]
+    for source, each in gained["per_source"].items():
+        rows += [
+            _row(f"{source}: {name}", theirs["per_source"][source]["recall"], each["recall"], name)
+            for name in without_intervals(each["recall"])
+        ]
+    return markdown_table(("recall", "the other", "this", "gain (95 % interval)"), rows)
+
+
+def _row(label: str, theirs: Values, gained: Values, name: str) -> tuple[str, ...]:
+    if gained.get(name) is None:
+        return (label, number(theirs.get(name)), UNDEFINED, UNDEFINED)
+    low, high = gained["interval_95"][name]
+    gain = f"{gained[name]:+.3f} ({low:+.3f} to {high:+.3f})"
+    return (label, number(theirs[name]), number(theirs[name] + gained[name]), gain)
+
+
+PART = Part("comparison", "Against another bundle", _measure, _paragraphs)

@@ -1,32 +1,34 @@
-"""The films that the model gets wrong, most confident first, with what each call rests on (Grad-CAM).
+"""The misclassified films, most confident first, with their Grad-CAM maps.
 
-The pictures go into one file that stays on this machine; metrics.json and the report get counts alone.
+The films go into one file that stays on this machine; metrics.json and the report hold counts only.
 """
 
 import base64
 import html
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from service.film.preprocessing import decode, to_model_input
 from service.model.findings import FINDINGS, Finding
 from service.model.grad_cam import GradCam
 from service.model.heatmap import OVERLAY_SIDE_PX, overlay_png
+from training.evaluation.evidence import Evidence
 from training.evaluation.judging.films import JudgedFilm
-from training.evaluation.measures.intervals import plain
-from training.evaluation.part import Evidence, Measured, Part, draw_nothing
+from training.evaluation.measures.bootstrap import plain
+from training.evaluation.part import Measured, Part
 from training.evaluation.parts.operating_points import decide_films
 from training.evaluation.report.html_page import html_page
-from training.evaluation.report.tables import misclassified_table
+from training.evaluation.report.tables import number
+from training.tables import markdown_table
 
 FILE_NAME = "misclassified.html"
 
-# A wrong call that its reader would hardly doubt.
+# The probability of a wrong finding that its reader would hardly doubt.
 CONFIDENT = 0.9
 
 _BANNER = (
@@ -35,7 +37,7 @@ _BANNER = (
 
 
 def _measure(evidence: Evidence) -> Measured:
-    """Counts of the errors; writes their films into the evidence's local folder."""
+    """Counts of the errors; the films themselves are written into `evidence.local`."""
     split = evidence.judged()
     decisions = decide_films(split, evidence.bundle.manifest)
     wrong = [
@@ -69,18 +71,25 @@ def _measure(evidence: Evidence) -> Measured:
     }
 
 
-def _describe(values: Measured) -> str:
+def _paragraphs(values: Measured) -> list[str]:
     if not values["films"]:
-        return f"None of {values['judged']} films."
-    return "\n\n".join(
-        [
-            f"{values['films']} of {values['judged']} films; {values['without_review']} of them were not sent to a person. On "
-            f"{values['confident']} the wrong finding had a probability of at least {values['confident_from']}, "
-            f"{values['confident_without_review']} of these without review. Some are the label's errors: see the limits of the "
-            "sources.",
-            misclassified_table(values),
-        ]
-    )
+        return [f"None of {values['judged']} films."]
+    rows = [
+        (
+            f"{each['truth']} called {each['called']}",
+            str(each["films"]),
+            number(each["median_confidence"]),
+            ", ".join(f"{source} {films}" for source, films in each["sources"].items()),
+        )
+        for each in values["by_error"]
+    ]
+    return [
+        f"{values['films']} of {values['judged']} films; {values['without_review']} of them were not sent to a person. On "
+        f"{values['confident']} the wrong finding had a probability of at least {values['confident_from']}, "
+        f"{values['confident_without_review']} of these without review. Some are the label's errors: see the limits of the "
+        "sources.",
+        markdown_table(("error", "films", "median confidence", "sources"), rows),
+    ]
 
 
 def _called(film: JudgedFilm) -> Finding:
@@ -108,11 +117,11 @@ def _cards(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Ite
         return
     grad_cam, spec = GradCam.from_bundle(evidence.bundle), evidence.bundle.manifest.preprocess
     for film, reasons in tqdm(wrong, desc="Explaining misclassified films", unit="film", disable=None):
-        pixels = decode(film.film.path.read_bytes(), spec)
-        features = evidence.predictor.predict(to_model_input(pixels, spec)[None], ("features",))["features"][0]
+        radiograph = decode(film.film.path.read_bytes(), spec)
+        features = evidence.predictor.predict(to_model_input(radiograph, spec)[None], ("features",))["features"][0]
         called = _called(film)
-        plain_film = _small_png(pixels.pixels)
-        overlay = overlay_png(pixels.pixels, grad_cam.grid(features, called))
+        plain_film = _small_png(radiograph.pixels)
+        overlay = overlay_png(radiograph.pixels, grad_cam.grid(features, called))
         probabilities = ", ".join(f"{f.value} {p:.3f}" for f, p in zip(FINDINGS, film.probabilities, strict=True))
         review = f"sent to a person ({', '.join(reasons)})" if reasons else "not sent to a person"
         yield (
@@ -123,8 +132,8 @@ def _cards(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Ite
         )
 
 
-def _small_png(pixels: Any) -> bytes:
-    """The film at the overlay's size, so that both stand side by side."""
+def _small_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """The film at the size of the overlay beside it."""
     scale = OVERLAY_SIDE_PX / max(pixels.shape)
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
     return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
@@ -134,4 +143,4 @@ def _image(png: bytes, alternative: str) -> str:
     return f'<img src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}" alt="{html.escape(alternative)}">'
 
 
-PART = Part("misclassified", "Misclassified films", _measure, _describe, draw_nothing, in_card=False)
+PART = Part("misclassified", "Misclassified films", _measure, _paragraphs, in_card=False)

@@ -1,4 +1,4 @@
-"""What the service's decision rules make of a split: its operating points, and how many films they send to a person."""
+"""The service's decision rules on a split: its operating points, and how many films they send to a person."""
 
 from collections import Counter
 from typing import Any
@@ -9,15 +9,16 @@ import numpy.typing as npt
 from service.model.decision import DEFAULT_OPERATING_POINT, Decision, decide
 from service.model.findings import DISEASES, FINDINGS, Finding
 from service.model.manifest import ModelManifest
+from training.evaluation.evidence import Evidence
 from training.evaluation.judging.films import JudgedSplit
-from training.evaluation.measures.bootstrap import FigurePath
+from training.evaluation.measures.bootstrap import MetricPath, plain
 from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
-from training.evaluation.measures.intervals import interval_figures, plain
-from training.evaluation.part import Evidence, Measured, Part, draw_nothing
-from training.evaluation.report.tables import enumerated, operating_point_table, review_table, unflagged_table
+from training.evaluation.part import Measured, Part
+from training.evaluation.report.tables import enumerated, number, with_interval
+from training.tables import UNDEFINED, markdown_table
 
 _NORMAL = FINDINGS.index(Finding.NORMAL)
-_FIGURES = ("recall", "specificity", "precision")
+_METRICS = ("recall", "specificity", "precision")
 
 
 def decide_films(split: JudgedSplit, manifest: ModelManifest, point: str = DEFAULT_OPERATING_POINT) -> list[Decision]:
@@ -37,26 +38,26 @@ def callable_diseases(manifest: ModelManifest, point: str) -> tuple[Finding, ...
 
 
 def _measure(evidence: Evidence) -> Measured:
-    """By name of the operating point (REPORT Table 21): its rule, its figures with intervals, and whom it sends to a person."""
+    """By operating point (REPORT Table 21): its rule, its metrics with intervals, and the films that it sends to a person."""
     return {name: _measure_one(evidence, name) for name in sorted(evidence.bundle.manifest.operating_points)}
 
 
 def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
-    """Figures of the diseases that the point can call; accuracy is None unless it can call them all."""
+    """Metrics of the diseases that the point can call; accuracy is None unless it can call them all."""
     manifest, split = evidence.bundle.manifest, evidence.judged()
     judgements, decisions = split.judgements(), decide_films(split, manifest, name)
-    called = called_at(split, manifest, name)
+    called = np.array([FINDINGS.index(decision.finding) for decision in decisions])
     diseases = callable_diseases(manifest, name)
     all_callable = len(diseases) == len(DISEASES)
 
-    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
+    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
         matrix = ConfusionMatrix.of(judgements.labels, called, len(FINDINGS), weights)
-        figures: dict[FigurePath, Floats] = {
-            ("per_class", disease.value, figure): getattr(matrix, figure)[..., FINDINGS.index(disease)]
+        values: dict[MetricPath, Floats] = {
+            ("per_class", disease.value, metric): getattr(matrix, metric)[..., FINDINGS.index(disease)]
             for disease in diseases
-            for figure in _FIGURES
+            for metric in _METRICS
         }
-        return figures | ({("accuracy",): matrix.accuracy} if all_callable else {})
+        return values | ({("accuracy",): matrix.accuracy} if all_callable else {})
 
     point = manifest.operating_points[name]
     alone = np.array([not decision.review_reasons for decision in decisions])
@@ -66,7 +67,7 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
         "description": point.description,
         "thresholds": {finding.value: threshold for finding, threshold in point.thresholds.items()},
         "accuracy": None,
-        **interval_figures(statistics, judgements.groups, seed=evidence.seed, resamples=evidence.resamples),
+        **evidence.bootstrap.measure(statistics, judgements.groups),
         "review": {
             "films": int(np.sum(~alone)),
             "share": plain(np.mean(~alone)),
@@ -85,22 +86,65 @@ def _counted(films: npt.NDArray[np.bool_], unflagged: npt.NDArray[np.bool_]) -> 
     return {"films": int(np.sum(films)), "unflagged": int(np.sum(films & unflagged))}
 
 
-def _describe(values: Measured) -> str:
-    return "\n\n".join(
-        [
-            "\n".join(f"- `{name}`: {point['description']}" for name, point in values.items()),
-            operating_point_table(values),
-            "### Films sent to a person",
-            "A film may have several reasons. The accuracy is that on the films without any.",
-            review_table(values),
-            "What nobody would be shown: errors, and diseased films called Normal, that no reason for review catches.",
-            unflagged_table(values),
-        ]
-    )
+def _paragraphs(values: Measured) -> list[str]:
+    return [
+        "\n".join(f"- `{name}`: {point['description']}" for name, point in values.items()),
+        _point_table(values),
+        "### Films sent to a person",
+        "A film may have several reasons. The accuracy is that on the films without any.",
+        _review_table(values),
+        "What nobody would be shown: errors, and diseased films called Normal, that no reason for review catches.",
+        _unflagged_table(values),
+    ]
+
+
+def _point_table(values: Measured) -> str:
+    """Recall, specificity and precision of the diseases that each point can call, and its accuracy if it can call them all."""
+    rows = [
+        (
+            name,
+            ", ".join(f"{disease} >= {threshold:.3g}" for disease, threshold in point["thresholds"].items()) or "most probable",
+            disease,
+            *(with_interval(level, metric) for metric in _METRICS),
+            with_interval(point, "accuracy"),
+        )
+        for name, point in values.items()
+        for disease, level in point["per_class"].items()
+    ]
+    return markdown_table(("operating point", "rule", "disease", *_METRICS, "accuracy"), rows)
+
+
+def _review_table(values: Measured) -> str:
+    """How many films each operating point sends to a person, and why."""
+    reasons = sorted({reason for point in values.values() for reason in point["review"]["reasons"]})
+    rows = [
+        (
+            name,
+            f"{point['review']['films']} ({point['review']['share']:.1%})",
+            number(point["review"]["accuracy_without"]),
+            *(str(point["review"]["reasons"].get(reason, 0)) for reason in reasons),
+        )
+        for name, point in values.items()
+    ]
+    return markdown_table(("operating point", "films for review", "accuracy on the others", *reasons), rows)
+
+
+def _unflagged_table(values: Measured) -> str:
+    """Errors without a reason for review, of all errors, by operating point; a dash where not every disease can be called."""
+    diseases = sorted({disease for point in values.values() for disease in point["review"]["called_normal"]})
+    rows = [
+        (name, *(_unflagged(each) for each in (review["errors"], *map(review["called_normal"].get, diseases))))
+        for name, review in ((name, point["review"]) for name, point in values.items())
+    ]
+    return markdown_table(("not flagged, at", "errors", *(f"{disease} called Normal" for disease in diseases)), rows)
+
+
+def _unflagged(count: dict[str, int] | None) -> str:
+    return UNDEFINED if count is None else f"{count['unflagged']} of {count['films']}"
 
 
 def _limits(values: Measured) -> list[str]:
-    """What review does not catch at the operating point that the service takes unless told otherwise."""
+    """What review does not catch at the default operating point."""
     review = values[DEFAULT_OPERATING_POINT]["review"]
     errors = review["errors"]
     if errors is None or not errors["unflagged"]:
@@ -113,4 +157,4 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-PART = Part("operating_points", "Operating points", _measure, _describe, draw_nothing, _limits)
+PART = Part("operating_points", "Operating points", _measure, _paragraphs, limits=_limits)

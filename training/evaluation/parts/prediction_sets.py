@@ -1,33 +1,34 @@
-"""How well the released prediction sets keep their promise, by class and by source; and how large they are."""
+"""Coverage and size of the released prediction sets, by class and by source."""
 
 import numpy as np
 
 from service.model.findings import FINDINGS
 from training.conformal import Sets
-from training.evaluation.measures.bootstrap import FigurePath
+from training.evaluation.evidence import Evidence
+from training.evaluation.measures.bootstrap import MetricPath
 from training.evaluation.measures.confusion import Floats, ratio
-from training.evaluation.measures.intervals import interval_figures
 from training.evaluation.measures.metrics import Judgements
-from training.evaluation.part import Evidence, Measured, Part, draw_nothing
+from training.evaluation.part import Measured, Part
 from training.evaluation.parts.operating_points import decide_films
-from training.evaluation.report.tables import enumerated, prediction_set_table
+from training.evaluation.report.tables import enumerated, with_interval
+from training.tables import markdown_table
 
 
-def set_figures(judgements: Judgements, sets: Sets, weights: Floats) -> dict[FigurePath, Floats]:
+def set_metrics(judgements: Judgements, sets: Sets, weights: Floats) -> dict[MetricPath, Floats]:
     """Coverage and mean size of sets, bool [N, C], over all films, by class and by source; weights [..., N]."""
     holds_truth = sets[np.arange(len(sets)), judgements.labels].astype(float)
     sizes = sets.sum(axis=1).astype(float)
-    places: dict[FigurePath, Floats] = {(): np.ones(len(sets))}
+    levels: dict[MetricPath, Floats] = {(): np.ones(len(sets))}
     for index, finding in enumerate(FINDINGS):
         if (judgements.labels == index).any():
-            places["per_class", finding.value] = (judgements.labels == index).astype(float)
-    places |= {("per_source", source): judgements.of_source(source).astype(float) for source in judgements.source_names}
-    figures: dict[FigurePath, Floats] = {}
-    for where, chosen in places.items():
+            levels["per_class", finding.value] = (judgements.labels == index).astype(float)
+    levels |= {("per_source", source): judgements.of_source(source).astype(float) for source in judgements.source_names}
+    values: dict[MetricPath, Floats] = {}
+    for where, chosen in levels.items():
         films = weights @ chosen
-        figures[*where, "coverage"] = ratio(weights @ (chosen * holds_truth), films)
-        figures[*where, "mean_size"] = ratio(weights @ (chosen * sizes), films)
-    return figures
+        values[*where, "coverage"] = ratio(weights @ (chosen * holds_truth), films)
+        values[*where, "mean_size"] = ratio(weights @ (chosen * sizes), films)
+    return values
 
 
 def size_counts(sets: Sets) -> dict[str, int]:
@@ -46,16 +47,11 @@ def _measure(evidence: Evidence) -> Measured:
         "promised_to_each_class": conformal.is_per_class,
         "quantiles": {finding.value: quantile for finding, quantile in conformal.quantiles.items()},
         "sizes": size_counts(sets),
-        **interval_figures(
-            lambda weights: set_figures(judgements, sets, weights),
-            judgements.groups,
-            seed=evidence.seed,
-            resamples=evidence.resamples,
-        ),
+        **evidence.bootstrap.measure(lambda weights: set_metrics(judgements, sets, weights), judgements.groups),
     }
 
 
-def _describe(values: Measured) -> str:
+def _paragraphs(values: Measured) -> list[str]:
     sizes = enumerated([f"{films} of size {size}" for size, films in values["sizes"].items()])
     reached = enumerated([f"{finding} from {1 - quantile:.3f}" for finding, quantile in values["quantiles"].items()])
     promise = (
@@ -63,17 +59,17 @@ def _describe(values: Measured) -> str:
         if values["promised_to_each_class"]
         else "as a whole; they promise nothing to a single class or source"
     )
-    return "\n\n".join(
-        [
-            f"The sets that the service answers promise to hold the truth for {values['promised_coverage']:.0%} of films like "
-            f"those of the val split, {promise}. By probability, they hold {reached} on. Of the sets, {sizes}.",
-            prediction_set_table(values),
-        ]
-    )
+    levels = {"all films": values, **values["per_class"], **values["per_source"]}
+    rows = [(name, with_interval(each, "coverage"), with_interval(each, "mean_size")) for name, each in levels.items()]
+    return [
+        f"The sets that the service answers promise to hold the truth for {values['promised_coverage']:.0%} of films like "
+        f"those of the val split, {promise}. By probability, they hold {reached} on. Of the sets, {sizes}.",
+        markdown_table(("films", "coverage", "mean size"), rows),
+    ]
 
 
 def _limits(values: Measured) -> list[str]:
-    """Classes and sources whose coverage is below the promise by more than chance."""
+    """Classes and sources whose coverage is below the promised one by more than chance."""
     short = [
         f"{name} {each['coverage']:.0%}"
         for level in ("per_class", "per_source")
@@ -88,4 +84,4 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-PART = Part("prediction_sets", "Prediction sets", _measure, _describe, draw_nothing, _limits)
+PART = Part("prediction_sets", "Prediction sets", _measure, _paragraphs, limits=_limits)

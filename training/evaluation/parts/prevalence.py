@@ -1,25 +1,26 @@
-"""What a positive and a negative call are worth where a disease is rarer, or more frequent, than in the collection."""
+"""Predictive values where a disease is rarer, or more frequent, than in the evaluated films."""
 
 from pathlib import Path
 
 import numpy as np
 
 from service.model.findings import FINDINGS, Finding
-from training.evaluation.measures.bootstrap import FigurePath
+from training.evaluation.evidence import Evidence
+from training.evaluation.measures.bootstrap import MetricPath
 from training.evaluation.measures.confusion import ConfusionMatrix, Floats, ratio
-from training.evaluation.measures.intervals import interval_figures
-from training.evaluation.part import Evidence, Measured, Part
+from training.evaluation.part import Measured, Part
 from training.evaluation.parts.operating_points import callable_diseases, called_at
-from training.evaluation.report.tables import picture, prevalence_table
+from training.evaluation.report.tables import with_interval
 from training.plots import new_figure, save
+from training.tables import UNDEFINED, markdown_table, picture
 
 # From screening of a population of moderate burden to people who come to a clinic with symptoms.
 PREVALENCES = (0.005, 0.01, 0.05, 0.10, 0.20)
 
-# Where the model card says what a positive call is worth: the order of community screening.
+# The prevalence that the model card gives the positive predictive value for: the order of community screening.
 _SCREENED = 0.01
 
-_FIGURE = "prevalence.png"
+_PLOT_NAME = "prevalence.png"
 
 
 def positive_predictive_value(sensitivity: Floats, specificity: Floats, prevalence: float) -> Floats:
@@ -40,37 +41,58 @@ def _measure(evidence: Evidence) -> Measured:
     judgements = split.judgements()
     called = {point: called_at(split, manifest, point) for point in sorted(manifest.operating_points)}
 
-    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
-        figures: dict[FigurePath, Floats] = {}
+    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
+        values: dict[MetricPath, Floats] = {}
         for point, calls in called.items():
             matrix = ConfusionMatrix.of(judgements.labels, calls, len(FINDINGS), weights)
             for disease in callable_diseases(manifest, point):
                 index = FINDINGS.index(disease)
                 sensitivity, specificity = matrix.recall[..., index], matrix.specificity[..., index]
                 where = (point, disease.value)
-                figures[*where, "sensitivity"], figures[*where, "specificity"] = sensitivity, specificity
+                values[*where, "sensitivity"], values[*where, "specificity"] = sensitivity, specificity
                 for prevalence in PREVALENCES:
                     at = (*where, "at", str(prevalence))
-                    figures[*at, "ppv"] = positive_predictive_value(sensitivity, specificity, prevalence)
-                    figures[*at, "npv"] = negative_predictive_value(sensitivity, specificity, prevalence)
-        return figures
+                    values[*at, "ppv"] = positive_predictive_value(sensitivity, specificity, prevalence)
+                    values[*at, "npv"] = negative_predictive_value(sensitivity, specificity, prevalence)
+        return values
 
-    return interval_figures(statistics, judgements.groups, seed=evidence.seed, resamples=evidence.resamples)
+    return evidence.bootstrap.measure(statistics, judgements.groups)
 
 
-def _describe(values: Measured) -> str:
+def _paragraphs(values: Measured) -> list[str]:
     paragraphs = [
         "Positive and negative predictive value (PPV / NPV) follow from sensitivity and specificity by Bayes' theorem, if "
         "those stay what they are here. They would not quite: films of other diseases and healthy people mix differently "
         "elsewhere. Intervals of the predictive values are in metrics.json.",
     ]
     for disease in (Finding.TUBERCULOSIS, Finding.PNEUMONIA):
-        paragraphs += [f"### {disease.value}", prevalence_table(values, disease)]
-    return "\n\n".join([*paragraphs, picture("Predictive values of a call of tuberculosis", _FIGURE)])
+        paragraphs += [f"### {disease.value}", _table(values, disease)]
+    return [*paragraphs, picture("Predictive values of a call of tuberculosis", _PLOT_NAME)]
+
+
+def _table(values: Measured, disease: Finding) -> str:
+    """PPV / NPV of one disease by operating point and prevalence."""
+    chosen = {point: diseases[disease] for point, diseases in values.items() if disease in diseases}
+    prevalences = list(next(iter(chosen.values()))["at"]) if chosen else []
+    rows = [
+        (
+            point,
+            with_interval(each, "sensitivity"),
+            with_interval(each, "specificity"),
+            *(f"{_percent(each['at'][at]['ppv'], 1)} / {_percent(each['at'][at]['npv'], 2)}" for at in prevalences),
+        )
+        for point, each in chosen.items()
+    ]
+    header = (f"PPV / NPV at {float(at) * 100:g} %" for at in prevalences)
+    return markdown_table(("operating point", "sensitivity", "specificity", *header), rows)
+
+
+def _percent(share: float | None, decimals: int) -> str:
+    return UNDEFINED if share is None else f"{share:.{decimals}%}"
 
 
 def _draw(values: Measured, folder: Path) -> None:
-    """Both predictive values of tuberculosis over the prevalence, a line a point."""
+    """Both predictive values of tuberculosis over the prevalence, one line for each operating point."""
     prevalences = np.geomspace(0.001, 0.5, 60)
     figure = new_figure(9.0, 4.2)
     positive, negative = figure.subplots(1, 2)
@@ -87,11 +109,11 @@ def _draw(values: Measured, folder: Path) -> None:
         axes.set(xlabel="prevalence of tuberculosis", xscale="log")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    save(figure, folder / _FIGURE)
+    save(figure, folder / _PLOT_NAME)
 
 
 def _limits(values: Measured) -> list[str]:
-    """What a positive call means in screening, at the operating point that is the default."""
+    """The positive predictive value in screening, at the default operating point."""
     worth = values["balanced"][Finding.TUBERCULOSIS.value]["at"][str(_SCREENED)]["ppv"]
     if worth is None:
         return []
@@ -101,4 +123,4 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-PART = Part("prevalence", "Predictive values by prevalence", _measure, _describe, _draw, _limits)
+PART = Part("prevalence", "Predictive values by prevalence", _measure, _paragraphs, _draw, _limits)

@@ -1,6 +1,7 @@
-"""How the bundle holds up when films are damaged, by accident (noise, exposure, geometry) or on purpose (FGSM, PGD)."""
+"""The bundle on films that are damaged by accident (noise, exposure, geometry) or changed on purpose (FGSM, PGD)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,25 @@ from service.film.preprocessing import to_model_input
 from service.model.findings import FINDINGS, Finding
 from service.model.manifest import GRAPH_NAME
 from training.data.folder import FilmFile
-from training.data.subset import film_strata, stratified_subset
+from training.evaluation.evidence import Evidence
+from training.evaluation.judging.adversarial import PGD_STEPS, fgsm, pgd, random_noise
 from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
+from training.evaluation.judging.corruptions import CORRUPTIONS, LEVELS
 from training.evaluation.judging.torch_graph import TorchGraph
-from training.evaluation.measures.adversarial import PGD_STEPS, Images, fgsm, pgd, random_noise
-from training.evaluation.measures.bootstrap import FigurePath
-from training.evaluation.measures.confusion import Floats, Labels
-from training.evaluation.measures.corruptions import CORRUPTIONS, LEVELS
+from training.evaluation.measures.bootstrap import MetricPath, mean_over_films
+from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.discrimination import macro_auc
-from training.evaluation.measures.intervals import interval_figures, mean_over_films
-from training.evaluation.part import Evidence, Measured, Part
-from training.evaluation.report.tables import Figures, number, picture, with_interval
+from training.evaluation.measures.metrics import Judgements
+from training.evaluation.part import Measured, Part
+from training.evaluation.report.tables import Values, number, with_interval
 from training.plots import height_of, new_figure, save
-from training.tables import markdown_table
+from training.tables import markdown_table, picture
 
 # Two to three minutes on two cores: 51 runs of the graph a film, and a dozen gradients an attacked film.
 FILMS = 240
 ATTACKED_FILMS = 48
 
-# Grey levels of 255. The first cannot be seen on any screen, the last barely.
+# Grey levels of 255. A change of one is invisible on any screen, of eight barely visible.
 EPSILONS = (1, 2, 4, 8)
 
 CORRUPTIONS_NAME = "robustness_corruptions.png"
@@ -50,28 +51,28 @@ def measure_robustness(
     levels). Raises ExportError if the bundle's graph holds operators that TorchGraph does not interpret.
     """
     return {
-        "seed": evidence.seed,
+        "seed": evidence.bootstrap.seed,
         "corruptions": _measure_corruptions(evidence, films),
         "attacks": _measure_attacks(evidence, attacked_films, epsilons),
     }
 
 
 def _measure_corruptions(evidence: Evidence, size: int) -> Measured:
-    chosen, films, labels, groups = _subset(evidence, size)
+    split = evidence.judged().stratified(size, evidence.bootstrap.seed)
 
     def damage(film: FilmFile, pixels: Pixels) -> Mapping[str, Pixels]:
         copies = {_CLEAN: pixels}
         for corruption in CORRUPTIONS:
             for level in range(1, LEVELS + 1):
-                rng = film_rng(evidence.seed, f"{corruption.name} {film.relative}")
+                rng = film_rng(evidence.bootstrap.seed, f"{corruption.name} {film.relative}")
                 copies[f"{corruption.name} {level}"] = corruption.apply(pixels, level, rng)
         return copies
 
-    title = "Judging damaged films"
+    films, title = [each.film for each in split.judged], "Judging damaged films"
     probabilities = judge_altered(evidence.predictor, films, damage, threads=evidence.threads, title=title)
-    measured = _figures(labels, probabilities, groups, evidence)
+    measured = _measure_copies(split.judgements(), probabilities, evidence)
     return {
-        "films": len(chosen),
+        "films": len(films),
         "clean": measured[_CLEAN],
         "kinds": {
             corruption.name: {
@@ -85,26 +86,33 @@ def _measure_corruptions(evidence: Evidence, size: int) -> Measured:
 
 
 def _measure_attacks(evidence: Evidence, size: int, epsilons: Sequence[int]) -> Measured:
-    chosen, films, labels, groups = _subset(evidence, size)
-    spec = evidence.predictor.manifest.preprocess
-    images = np.stack([to_model_input(read_film(film, spec), spec) for film in films])
+    predictor, seed = evidence.predictor, evidence.bootstrap.seed
+    split, spec = evidence.judged().stratified(size, seed), predictor.manifest.preprocess
+    images, labels = (
+        np.stack([to_model_input(read_film(each.film, spec), spec) for each in split.judged]),
+        split.judgements().labels,
+    )
     torch.set_num_threads(evidence.threads)
     graph = TorchGraph.open(evidence.bundle.file(GRAPH_NAME))
+
+    def logits(values: torch.Tensor) -> torch.Tensor:
+        return graph(values, ("logits",))["logits"]
+
     attacked = {_CLEAN: images}
     batches = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
     for epsilon in tqdm(epsilons, desc="Attacking films", unit="epsilon", disable=None):
-        attacked[f"noise {epsilon}"] = random_noise(images, epsilon, seed=evidence.seed)
-        for name in ("FGSM", "PGD"):
-            parts = [_attack(name, graph, images[batch], labels[batch], epsilon, evidence.seed) for batch in batches]
+        attacked[f"noise {epsilon}"] = random_noise(images, epsilon, seed=seed)
+        for name, attack in (("FGSM", fgsm), ("PGD", partial(pgd, seed=seed))):
+            parts = [attack(logits, images[batch], labels[batch], epsilon) for batch in batches]
             attacked[f"{name} {epsilon}"] = np.concatenate(parts)
     probabilities = {
-        name: np.concatenate([evidence.predictor.predict(image[None])["probabilities"] for image in each]).astype(np.float64)
+        name: np.concatenate([predictor.predict(image[None])["probabilities"] for image in each]).astype(np.float64)
         for name, each in tqdm(attacked.items(), desc="Judging attacked films", unit="set", disable=None)
     }
-    measured = _figures(labels, probabilities, groups, evidence)
+    measured = _measure_copies(split.judgements(), probabilities, evidence)
     kinds = {name: [measured[f"{name} {epsilon}"] for epsilon in epsilons] for name in ("noise", "FGSM", "PGD")}
     return {
-        "films": len(chosen),
+        "films": len(images),
         "epsilons": list(epsilons),
         "unit": "grey levels of 255, L-infinity",
         "pgd_steps": PGD_STEPS,
@@ -113,44 +121,27 @@ def _measure_attacks(evidence: Evidence, size: int, epsilons: Sequence[int]) -> 
     }
 
 
-def _attack(name: str, graph: TorchGraph, images: Images, labels: Labels, epsilon: int, seed: int) -> Images:
-    def logits(values: torch.Tensor) -> torch.Tensor:
-        return graph(values, ("logits",))["logits"]
+def _measure_copies(judgements: Judgements, probabilities: Mapping[str, Floats], evidence: Evidence) -> dict[str, Any]:
+    """The metrics of each copy of the films, [N, C]."""
+    labels = judgements.labels
 
-    if name == "FGSM":
-        return fgsm(logits, images, labels, epsilon)
-    return pgd(logits, images, labels, epsilon, seed=seed)
-
-
-def _subset(evidence: Evidence, size: int) -> tuple[list[int], list[FilmFile], Labels, list[str]]:
-    """Indices into the judged split, films, labels and groups of a subset stratified by class and source."""
-    split = evidence.judged()
-    judgements = split.judgements()
-    strata = film_strata([each.film for each in split.judged])
-    chosen = stratified_subset(strata, size, evidence.seed).tolist()
-    films = [split.judged[index].film for index in chosen]
-    return chosen, films, judgements.labels[chosen], [judgements.groups[index] for index in chosen]
-
-
-def _figures(labels: Labels, probabilities: Mapping[str, Floats], groups: list[str], evidence: Evidence) -> dict[str, Any]:
-    def statistics(weights: Floats) -> dict[FigurePath, Floats]:
-        figures: dict[FigurePath, Floats] = {}
+    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
+        values: dict[MetricPath, Floats] = {}
         for name, each in probabilities.items():
             right = (each.argmax(axis=1) == labels).astype(float)
-            figures[name, "macro_auc"] = macro_auc(labels, each, weights)
-            figures[name, "tuberculosis_recall"] = mean_over_films(np.where(labels == _TUBERCULOSIS, right, np.nan), weights)
-            figures[name, "accuracy"] = mean_over_films(right, weights)
-        return figures
+            values[name, "macro_auc"] = macro_auc(labels, each, weights)
+            values[name, "tuberculosis_recall"] = mean_over_films(np.where(labels == _TUBERCULOSIS, right, np.nan), weights)
+            values[name, "accuracy"] = mean_over_films(right, weights)
+        return values
 
-    return interval_figures(statistics, groups, seed=evidence.seed, resamples=evidence.resamples)
-
-
-def describe_robustness(values: Measured) -> str:
-    """Tables of both, and which damage costs most."""
-    return "\n\n".join([*_describe_corruptions(values["corruptions"]), *_describe_attacks(values["attacks"])])
+    return evidence.bootstrap.measure(statistics, judgements.groups)
 
 
-def _describe_corruptions(values: Figures) -> list[str]:
+def _paragraphs(values: Measured) -> list[str]:
+    return [*_describe_corruptions(values["corruptions"]), *_describe_attacks(values["attacks"])]
+
+
+def _describe_corruptions(values: Values) -> list[str]:
     clean, kinds = values["clean"], values["kinds"]
     header = ("corruption", "strengths 1 to 5", *(f"AUC {level}" for level in range(1, LEVELS + 1)), "TB recall 5")
     rows = [
@@ -166,9 +157,9 @@ def _describe_corruptions(values: Figures) -> list[str]:
     parts = ["### Damaged films", markdown_table(header, rows)]
     words = f"{values['films']} films of the split, drawn by class and source, damaged after decoding."
     losses = [
-        {name: clean["macro_auc"] - each["levels"][place]["macro_auc"] for name, each in kinds.items()}
-        for place in (LEVELS // 2, LEVELS - 1)
-        if None not in (clean["macro_auc"], *(each["levels"][place]["macro_auc"] for each in kinds.values()))
+        {name: clean["macro_auc"] - each["levels"][level]["macro_auc"] for name, each in kinds.items()}
+        for level in (LEVELS // 2, LEVELS - 1)
+        if None not in (clean["macro_auc"], *(each["levels"][level]["macro_auc"] for each in kinds.values()))
     ]
     if losses:
         middle, strongest = losses[0], losses[-1]
@@ -181,17 +172,17 @@ def _describe_corruptions(values: Figures) -> list[str]:
     return [*parts, words, picture("Macro AUC and TB recall against strength", CORRUPTIONS_NAME)]
 
 
-def _describe_attacks(values: Figures) -> list[str]:
+def _describe_attacks(values: Values) -> list[str]:
     rows = [
         (
             str(epsilon),
-            *(number(values["kinds"][name][place][figure]) for name in values["kinds"] for figure in ("accuracy", "macro_auc")),
+            *(number(values["kinds"][name][index][metric]) for name in values["kinds"] for metric in ("accuracy", "macro_auc")),
         )
-        for place, epsilon in enumerate(values["epsilons"])
+        for index, epsilon in enumerate(values["epsilons"])
     ]
     clean = values["clean"]
     rows.insert(0, ("0", *[number(clean["accuracy"]), number(clean["macro_auc"])] * len(values["kinds"])))
-    header = ("epsilon", *(f"{name} {figure}" for name in values["kinds"] for figure in ("accuracy", "AUC")))
+    header = ("epsilon", *(f"{name} {metric}" for name in values["kinds"] for metric in ("accuracy", "AUC")))
     noise, pgd_first = values["kinds"]["noise"][0], values["kinds"]["PGD"][0]
     return [
         "### Films changed on purpose",
@@ -205,14 +196,13 @@ def _describe_attacks(values: Figures) -> list[str]:
     ]
 
 
-def draw_robustness(values: Measured, folder: Path) -> None:
-    """Curves of macro AUC and TB recall against strength, one panel a corruption, and accuracy under attack, as PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _draw(values: Measured, folder: Path) -> None:
     _draw_corruptions(values["corruptions"], folder / CORRUPTIONS_NAME)
     _draw_attacks(values["attacks"], folder / ATTACKS_NAME)
 
 
-def _draw_corruptions(values: Figures, path: Path) -> None:
+def _draw_corruptions(values: Values, path: Path) -> None:
+    """Macro AUC and TB recall against strength, one panel for each corruption."""
     kinds = values["kinds"]
     figure = new_figure(12.0, 5.4)
     panels = figure.subplots(2, -(-len(kinds) // 2), sharey=True)
@@ -233,7 +223,7 @@ def _draw_corruptions(values: Figures, path: Path) -> None:
     save(figure, path)
 
 
-def _draw_attacks(values: Figures, path: Path) -> None:
+def _draw_attacks(values: Values, path: Path) -> None:
     figure = new_figure(5.6, 4.0)
     axes = figure.subplots()
     for name, colour in zip(values["kinds"], ("#969696", "#d95f0e", "#756bb1"), strict=True):
@@ -246,7 +236,6 @@ def _draw_attacks(values: Figures, path: Path) -> None:
 
 
 def _limits(values: Measured) -> list[str]:
-    """What the model card must say of it."""
     attacks = values["attacks"]
     epsilon, broken = attacks["epsilons"][0], attacks["kinds"]["PGD"][0]["accuracy"]
     return [
@@ -255,10 +244,10 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-def _films(evidence: Evidence) -> float:
-    """A copy takes twice as long as a film, by what is done to it; a gradient, of FGSM or PGD, five or six times as long."""
+def _cost(evidence: Evidence) -> float:
+    """A damaged copy takes twice as long as a film, a gradient (of FGSM or PGD) five or six times as long."""
     damaged, attacked = (min(size, evidence.count()) for size in (FILMS, ATTACKED_FILMS))
     return 1.9 * (1 + LEVELS * len(CORRUPTIONS)) * damaged + 5.5 * len(EPSILONS) * (1 + PGD_STEPS) * attacked
 
 
-PART = Part("robustness", "Robustness", measure_robustness, describe_robustness, draw_robustness, _limits, films=_films)
+PART = Part("robustness", "Robustness", measure_robustness, _paragraphs, _draw, _limits, cost=_cost)

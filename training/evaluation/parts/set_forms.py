@@ -1,7 +1,8 @@
-"""Other forms of prediction sets beside the released one, all calibrated on the val split: what a change would bring."""
+"""Other forms of prediction sets beside the released one, all calibrated on the val split."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,21 @@ from training.conformal import (
     sets_of,
     threshold_scores,
 )
-from training.evaluation.measures.intervals import interval_figures
+from training.evaluation.evidence import Evidence
 from training.evaluation.measures.metrics import Judgements
-from training.evaluation.part import Evidence, Measured, Part, intervals_alone
-from training.evaluation.parts.prediction_sets import set_figures, size_counts
-from training.evaluation.report.tables import picture, set_form_table
+from training.evaluation.part import Measured, Part, cost_of_intervals
+from training.evaluation.parts.prediction_sets import set_metrics, size_counts
+from training.evaluation.report.tables import number, with_interval
 from training.plots import new_figure, save
+from training.tables import markdown_table, picture
 
 COVERAGES = (0.90, 0.95)
 
-# RAPS: as much as a third finding is worth on a film that is open between two. Of three classes, only the first is free.
+# RAPS: penalty of each finding after the most probable one, about the probability of a third finding on a film that could be
+# either of two.
 PENALTY = 0.1
 
-_FIGURE = "set_sizes.png"
+_PLOT_NAME = "set_sizes.png"
 
 # Probabilities [N, C] and a generator of random numbers -> scores [N, C].
 _Scores = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[np.float64]]
@@ -37,7 +40,13 @@ _Scores = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[n
 
 @dataclass(frozen=True)
 class _Form:
-    """scores: see `training.conformal`. per_class: one quantile a class (Mondrian). never_empty: see `sets_of`."""
+    """One form.
+
+    title: in the report.
+    scores: see `training.conformal`.
+    per_class: whether each class has a quantile of its own (Mondrian).
+    never_empty: see `sets_of`.
+    """
 
     title: str
     scores: _Scores
@@ -73,50 +82,60 @@ def form_sets(name: str, reference: Judgements, judged: Judgements, coverage: fl
 
 
 def _measure(evidence: Evidence) -> Measured:
-    """Per form and wanted coverage: the figures of `set_figures`, and how many films have a set of which size."""
+    """By form and wanted coverage: the values of `set_metrics`, and how many films have a set of which size."""
     reference, judged = evidence.judged("val").judgements(), evidence.judged().judgements()
     return {
         "split": evidence.split,
         "released": "threshold_per_class" if evidence.bundle.manifest.conformal.is_per_class else "threshold",
         "calibrated_on": len(reference.labels),
-        "forms": dict(_measure_forms(evidence, reference, judged)),
+        "forms": {name: _measure_form(name, evidence, reference, judged) for name in _FORMS},
     }
 
 
-def _measure_forms(evidence: Evidence, reference: Judgements, judged: Judgements) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, form in _FORMS.items():
-        measured: dict[str, Any] = {"title": form.title}
-        for coverage in COVERAGES:
-            sets = form_sets(name, reference, judged, coverage, evidence.seed)
-
-            def statistics(weights: npt.NDArray[np.float64], sets: Sets = sets) -> dict[tuple[str, ...], Any]:
-                return set_figures(judged, sets, weights)
-
-            measured[str(coverage)] = {
-                "sizes": size_counts(sets),
-                **interval_figures(statistics, judged.groups, seed=evidence.seed, resamples=evidence.resamples),
-            }
-        yield name, measured
+def _measure_form(name: str, evidence: Evidence, reference: Judgements, judged: Judgements) -> dict[str, Any]:
+    measured: dict[str, Any] = {"title": _FORMS[name].title}
+    for coverage in COVERAGES:
+        sets = form_sets(name, reference, judged, coverage, evidence.bootstrap.seed)
+        statistics = partial(set_metrics, judged, sets)
+        measured[str(coverage)] = {"sizes": size_counts(sets), **evidence.bootstrap.measure(statistics, judged.groups)}
+    return measured
 
 
-def _describe(values: Measured) -> str:
+def _paragraphs(values: Measured) -> list[str]:
     chosen_on_itself = " Here that is the split itself, so coverage is as promised." if values["split"] == "val" else ""
-    return "\n\n".join(
-        [
-            f"Forms of sets, calibrated on {values['calibrated_on']} films of the val split at 90 % and "
-            f"95 %.{chosen_on_itself} A threshold for each class promises its coverage to each class. APS "
-            "adds up findings from the most probable on, so that its sets grow where the network is unsure; RAPS "
-            f"(arXiv:2009.14193) adds a penalty of {PENALTY} for each finding after the first. Both hold the most probable "
-            "finding in any case, which lifts their coverage above the promise. The randomised ones draw a number for each "
-            f"film, by a seed. The bundle ships {values['forms'][values['released']]['title']}, at its own coverage.",
-            set_form_table(values),
-            picture("Sizes of prediction sets", _FIGURE),
-        ]
-    )
+    return [
+        f"Forms of sets, calibrated on {values['calibrated_on']} films of the val split at 90 % and "
+        f"95 %.{chosen_on_itself} A threshold for each class promises its coverage to each class. APS "
+        "adds up findings from the most probable on, so that its sets grow where the network is unsure; RAPS "
+        f"(arXiv:2009.14193) adds a penalty of {PENALTY} for each finding after the first. Both hold the most probable "
+        "finding in any case, which lifts their coverage above the promise. The randomised ones draw a number for each "
+        f"film, by a seed. The bundle ships {values['forms'][values['released']]['title']}, at its own coverage.",
+        _table(values),
+        picture("Sizes of prediction sets", _PLOT_NAME),
+    ]
+
+
+def _table(values: Measured) -> str:
+    """Coverage, by class too, and sizes of each form."""
+    rows = [
+        (
+            form["title"],
+            f"{float(wanted):.0%}",
+            with_interval(level, "coverage"),
+            *(number(level["per_class"].get(finding.value, {}).get("coverage")) for finding in FINDINGS),
+            with_interval(level, "mean_size"),
+            *(str(films) for films in level["sizes"].values()),
+        )
+        for form in values["forms"].values()
+        for wanted, level in form.items()
+        if wanted != "title"
+    ]
+    header = ("form", "promised", "coverage", *(finding.value for finding in FINDINGS), "mean size")
+    return markdown_table((*header, *(f"size {size}" for size in range(len(FINDINGS) + 1))), rows)
 
 
 def _draw(values: Measured, folder: Path) -> None:
-    """A bar a form and coverage, parted by size of set."""
+    """One bar for each form and coverage, divided by size of set."""
     bars = [
         (f"{form['title']}, {float(coverage):.0%}", form[coverage]["sizes"])
         for form in values["forms"].values()
@@ -134,12 +153,12 @@ def _draw(values: Measured, folder: Path) -> None:
     axes.invert_yaxis()
     axes.set(xlabel="share of films", xlim=(0, 1))
     axes.legend(title="findings in the set", ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    save(figure, folder / _FIGURE)
+    save(figure, folder / _PLOT_NAME)
 
 
-def _films(evidence: Evidence) -> float:
-    """They are fitted on the validation split."""
-    return evidence.count("val") + intervals_alone(evidence)
+def _cost(evidence: Evidence) -> float:
+    """The validation split is judged, to calibrate on."""
+    return evidence.count("val") + cost_of_intervals(evidence)
 
 
-PART = Part("set_forms", "Other forms of prediction sets", _measure, _describe, _draw, in_card=False, films=_films)
+PART = Part("set_forms", "Other forms of prediction sets", _measure, _paragraphs, _draw, in_card=False, cost=_cost)

@@ -1,4 +1,4 @@
-"""Where a bundle's weights came from, in words: the runs and models behind it, as the manifest records them."""
+"""Where a bundle's weights came from, in words: the runs and models that its manifest records."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -22,17 +22,12 @@ def origin(config: Config) -> str:
     sentences = [f"{stage[0].upper()}{stage[1:]}." for stage in reversed(list(_stages(config)))]
     if len(sentences) == 1:
         return sentences[0]
-    return "\n".join(f"{place}. {sentence}" for place, sentence in enumerate(sentences, start=1))
+    return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1))
 
 
 def predecessors(config: Config) -> list[str]:
     """Names of the released models behind the weights, sorted."""
     return sorted({_name(each) for each in _behind(config) if _weights(each) == "bundle"})
-
-
-def held_out_source(config: Config) -> str:
-    """The source that training and calibration did without; "" if there is none."""
-    return str(config.get("data", {}).get("held_out_source", ""))
 
 
 def began_packaged(config: Config) -> bool:

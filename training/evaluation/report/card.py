@@ -1,34 +1,34 @@
-"""MODEL_CARD.md: what a bundle is, what it learnt from, how well it does and where it fails (Mitchell et al. 2019).
+"""MODEL_CARD.md: what a bundle is, what it was trained on, how good it is and where it fails (Mitchell et al. 2019).
 
-Every number comes from the manifest and from metrics.json; the words about known collections stand in `_SOURCE_LIMITS`.
+Every number comes from the manifest and from metrics.json.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
+from training.evaluation.evidence import held_out_source
 from training.evaluation.part import Part
-from training.evaluation.parts.outliers import ANYTHING
-from training.evaluation.report.ancestry import began_packaged, held_out_source, origin, predecessors
+from training.evaluation.report.ancestry import began_packaged, origin, predecessors
 from training.evaluation.report.provenance import NOT_STATED, UNCLEAR
 from training.evaluation.report.tables import (
     INTERVAL_NOTE,
-    Figures,
+    SOURCE_NOTE,
+    Values,
     class_table,
     confusion_table,
     data_table,
     enumerated,
     headline_table,
-    licence_list,
     pair_table,
     source_class_table,
     source_table,
 )
 
-# What each known collection does to the meaning of the figures.
+# What each known collection means for the metrics.
 _SOURCE_LIMITS = {
     "kermany": "kermany holds children of one to five years from one hospital, and no tuberculosis: being a child speaks "
-    "against tuberculosis there, and its easy pneumonia lifts the overall figures.",
+    "against tuberculosis there, and its easy pneumonia lifts the overall metrics.",
     "nih14": "nih14 has pneumonia labels that a program took from report texts; many are wrong, so that recall on them has a "
     "low ceiling, and some errors counted here are the label's.",
     "rahman": "rahman mixes several origins: its normal films come from the hospital of nih14, so that one patient may be in "
@@ -38,21 +38,20 @@ _SOURCE_LIMITS = {
     "shenzhen": "shenzhen has normal and tuberculosis films of one hospital in the same processing, which makes it the fairest "
     "place to look. But its films are copies of mostly 128 px, squeezed to a square: fine signs are lost, and exposure and "
     "borders still give away part of the class.",
-    "cohen": "cohen gives pneumonia only, most of it COVID-19, collected from publications; its films are too few for firm "
-    "figures.",
+    "cohen": "cohen gives pneumonia only, most of it COVID-19, collected from publications; its films are too few for "
+    "precise metrics.",
 }
 
 
-def render_model_card(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]) -> str:
-    """The card of a bundle as Markdown.
+def render_model_card(manifest: ModelManifest, metrics: Values, parts: Sequence[Part]) -> str:
+    """The card of a bundle as Markdown, without plots, since a card is one file.
 
-    metrics: as training.evaluation writes them to metrics.json, with `data` as provenance.summarise_data makes it. parts: those
-    that may have measured something, in the order of the card; their pictures are left out, since a card stands alone.
+    metrics: the content of metrics.json. parts: all parts, in the order of the card.
     """
     return "\n\n".join(_paragraphs(manifest, metrics, [part for part in parts if part.in_card])) + "\n"
 
 
-def _paragraphs(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
+def _paragraphs(manifest: ModelManifest, metrics: Values, parts: Sequence[Part]) -> Iterator[str]:
     data = metrics["data"]
     yield f"# Model card: {manifest.name} {manifest.version}"
     yield "**For research only. Not a medical device; not for diagnosis, triage or any decision about a patient.**"
@@ -67,7 +66,7 @@ def _paragraphs(manifest: ModelManifest, metrics: Figures, parts: Sequence[Part]
     yield from _of_parts(metrics, parts)
     yield "## Limits"
     yield "\n".join(f"- {limit}" for limit in (*_limits(manifest, metrics), *_limits_of_parts(metrics, parts)))
-    yield "## How the figures came about"
+    yield "## How the metrics were measured"
     yield (
         "The exported bundle was judged, not the checkpoint: films went through the service's own decoder and predictor. "
         "Intervals are 95 % bootstrap intervals over patients or groups "
@@ -92,9 +91,9 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
     yield origin(manifest.training_config)
 
 
-def _intended_use(metrics: Figures) -> Iterator[str]:
+def _intended_use(metrics: Values) -> Iterator[str]:
     other = metrics.get("outliers", {}).get("not_chest")
-    flagged = f" Of {other['n']} such pictures {other['flagged'][ANYTHING]:.0%} were flagged for review." if other else ""
+    flagged = f" Of {other['n']} such pictures {other['flagged']['anything']:.0%} were flagged for review." if other else ""
     yield "## Intended use"
     yield (
         "Research, teaching, and the development of software around such models. It has not been tested prospectively, nor "
@@ -103,11 +102,11 @@ def _intended_use(metrics: Figures) -> Iterator[str]:
     )
 
 
-def _training_data(manifest: ModelManifest, data: Figures) -> Iterator[str]:
+def _training_data(manifest: ModelManifest, data: Values) -> Iterator[str]:
     yield "## Data"
     yield "Films of the data folder by source, class and split; datasets and licences as its manifest.csv states them."
     yield data_table(data)
-    yield licence_list(data)
+    yield "\n".join(_licences(data))
     yield (
         "The weights were fitted to the train split; the recipe, the epoch, the temperature, the thresholds and the prediction "
         f"sets were chosen on the val split. {_sampling(manifest)}"
@@ -117,7 +116,20 @@ def _training_data(manifest: ModelManifest, data: Figures) -> Iterator[str]:
         yield f"Films of {held_out} took part in none of this: they come from a source that the model has never seen."
 
 
-def _learnt_from(manifest: ModelManifest, data: Figures) -> Figures:
+def _licences(data: Values) -> Iterator[str]:
+    """Dataset, licence and non-commercial flag of each source, with the number of films where they differ."""
+    for source, each in data.items():
+        dataset, licence, noncommercial = (_stated(each[name]) for name in ("dataset", "licence", "noncommercial"))
+        yield f"- {source}: {dataset}. Licence: {licence}. Non-commercial: {noncommercial}."
+
+
+def _stated(tally: Mapping[str, int]) -> str:
+    if len(tally) == 1:
+        return next(iter(tally))
+    return "; ".join(f"{statement} ({films} films)" for statement, films in tally.items())
+
+
+def _learnt_from(manifest: ModelManifest, data: Values) -> Values:
     """The sources whose films the weights were fitted to."""
     return {
         source: each
@@ -126,7 +138,7 @@ def _learnt_from(manifest: ModelManifest, data: Figures) -> Figures:
     }
 
 
-def _other_data(data: Figures) -> Iterator[str]:
+def _other_data(data: Values) -> Iterator[str]:
     yield "## Data"
     yield (
         "The films judged here are not those of the folder that the model was trained on. What it learnt from, and the licence "
@@ -143,7 +155,7 @@ def _sampling(manifest: ModelManifest) -> str:
     }.get(balance, "")
 
 
-def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
+def _licence(manifest: ModelManifest, data: Values) -> Iterator[str]:
     restricted = _sources_flagged(data, "yes")
     unclear = _sources_flagged(data, UNCLEAR)
     unstated = _sources_flagged(data, NOT_STATED)
@@ -167,44 +179,37 @@ def _licence(manifest: ModelManifest, data: Figures) -> Iterator[str]:
         yield f"The terms of {predecessor}, from which training went on, hold for these weights too."
 
 
-def _performance(metrics: Figures) -> Iterator[str]:
-    yield f"## Figures on the {metrics['split']} split"
+def _performance(metrics: Values) -> Iterator[str]:
+    yield f"## Metrics on the {metrics['split']} split"
     yield f"{metrics['n']} films of {metrics['groups']} patients or groups; {_refusals(metrics['refused'])}."
     if metrics["split"] != "test":
-        yield f"The model was chosen or fitted on the {metrics['split']} split: its figures there are too good."
+        yield f"The model was chosen or fitted on the {metrics['split']} split: its metrics there are too good."
     yield headline_table(metrics)
     yield "### Per class"
     yield "Each class against the others. Recall is sensitivity."
     yield class_table(metrics)
     yield confusion_table(metrics)
     yield "### Per source"
-    yield "A good overall figure can hide a bad source, and a source with one class can be recognised instead of read."
+    yield SOURCE_NOTE
     yield source_table(metrics)
-    if any(each.get("auc") for each in metrics["per_source"].values()):
-        yield "Within one source, between two classes (films of each in this order):"
-        yield pair_table(metrics)
+    yield from pair_table(metrics)
     yield "Each class of a source against its others:"
     yield source_class_table(metrics)
 
 
-def _of_parts(metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
+def _of_parts(metrics: Values, parts: Sequence[Part]) -> Iterator[str]:
     """A section for each part that measured something, and the names of the others with the reason."""
     for part in parts:
         if part.name in metrics:
             yield f"## {part.title}"
-            yield _without_pictures(part.describe(metrics[part.name]))
+            yield from (each for each in part.paragraphs(metrics[part.name]) if not each.startswith("!["))
     missing = [f"- {part.title}: {metrics['not_measured'][part.name]}." for part in parts if part.name not in metrics]
     if missing:
         yield "## Not measured"
         yield "\n".join(missing)
 
 
-def _without_pictures(markdown: str) -> str:
-    paragraphs = markdown.split("\n\n")
-    return "\n\n".join(paragraph for paragraph in paragraphs if not paragraph.strip().startswith("!["))
-
-
-def _limits(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
+def _limits(manifest: ModelManifest, metrics: Values) -> Iterator[str]:
     data, held_out = metrics["data"], held_out_source(manifest.training_config)
     partial = {source: list(each["counts"]) for source, each in data.items() if len(each["counts"]) < len(FINDINGS)}
     single = [f"{source} ({findings[0]})" for source, findings in partial.items() if len(findings) == 1]
@@ -226,7 +231,7 @@ def _limits(manifest: ModelManifest, metrics: Figures) -> Iterator[str]:
     yield from _worst_source(metrics)
 
 
-def _worst_source(metrics: Figures) -> Iterator[str]:
+def _worst_source(metrics: Values) -> Iterator[str]:
     """The source that the model does worst on, if it does so by more than chance."""
     overall = metrics["headline"]["accuracy"]
     sources = metrics["per_source"]
@@ -239,18 +244,18 @@ def _worst_source(metrics: Figures) -> Iterator[str]:
         )
 
 
-def _limits_of_parts(metrics: Figures, parts: Sequence[Part]) -> Iterator[str]:
-    """What the parts found, in sentences that they derive from their numbers."""
+def _limits_of_parts(metrics: Values, parts: Sequence[Part]) -> Iterator[str]:
+    """The sentences that the parts derive from their values."""
     for part in parts:
         if part.name in metrics:
             yield from part.limits(metrics[part.name])
 
 
-def _sources_flagged(data: Figures, flag: str) -> list[str]:
+def _sources_flagged(data: Values, flag: str) -> list[str]:
     return [source for source, each in data.items() if flag in each["noncommercial"]]
 
 
-def _refusals(refused: Figures) -> str:
+def _refusals(refused: Values) -> str:
     if not refused:
         return "none was refused by the service"
     reasons = ", ".join(f"{reason} {len(films)}" for reason, films in refused.items())

@@ -1,5 +1,6 @@
-"""Pictures of an evaluation (REPORT Figures 2, 4 and 5), drawn without a display and without global plotting state."""
+"""The plots of every evaluation (REPORT Figures 2, 4 and 5)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from service.model.findings import FINDINGS
 from training.evaluation.measures.calibration import ECE_BINS, one_vs_rest_ece, reliability_bins
+from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.discrimination import average_precision, one_vs_rest_auc
 from training.evaluation.measures.metrics import Judgements
-from training.evaluation.report.tables import Figures
+from training.evaluation.report.tables import Values
 from training.plots import COLOURS, new_figure, save
 
 CONFUSION_NAME = "confusion_matrix.png"
@@ -21,12 +23,11 @@ RELIABILITY_NAME = "reliability.png"
 SOURCE_RECALL_NAME = "source_recall.png"
 
 
-def draw_figures(judgements: Judgements, uncalibrated: Judgements, folder: Path, per_source: Figures) -> None:
+def draw_plots(judgements: Judgements, uncalibrated: Judgements, folder: Path, per_source: Values) -> None:
     """Write confusion matrix, ROC and precision-recall curves, reliability diagrams and recall by source as PNG.
 
-    uncalibrated: the same films with the probabilities before the temperature. per_source: as in metrics.json.
+    uncalibrated: the same films with the probabilities at temperature 1. per_source: as in metrics.json.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     save(_confusion_matrix(judgements), folder / CONFUSION_NAME)
     save(_roc_curves(judgements), folder / ROC_NAME)
     save(_precision_recall_curves(judgements), folder / PRECISION_RECALL_NAME)
@@ -117,7 +118,7 @@ def _reliability(judgements: Judgements, uncalibrated: Judgements) -> Figure:
     return figure
 
 
-def _source_recall(per_source: Figures) -> Figure:
+def _source_recall(per_source: Values) -> Figure:
     """A point with its 95 % interval for each class of each source."""
     rows = [
         (f"{source} ({each['support'][finding.value]})", index, each["recall"][finding.value], interval)
@@ -127,9 +128,9 @@ def _source_recall(per_source: Figures) -> Figure:
     ]
     figure = new_figure(6.4, 1.4 + 0.32 * len(rows))
     axes = figure.subplots()
-    for place, (_, index, value, (low, high)) in enumerate(rows):
-        axes.plot([low, high], [place, place], color=COLOURS[index], linewidth=2, solid_capstyle="butt", alpha=0.6)
-        axes.plot([value], [place], "o", color=COLOURS[index])
+    for height, (_, index, value, (low, high)) in enumerate(rows):
+        axes.plot([low, high], [height, height], color=COLOURS[index], linewidth=2, solid_capstyle="butt", alpha=0.6)
+        axes.plot([value], [height], "o", color=COLOURS[index])
     for index, finding in enumerate(FINDINGS):
         axes.plot([], [], "o-", color=COLOURS[index], label=finding.value)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
@@ -142,3 +143,9 @@ def _source_recall(per_source: Figures) -> Figure:
 
 def _diagonal(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", linewidth=1)
+
+
+def error_bars(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> Floats:
+    """Distances to the lower and the upper bound, [2, N], as matplotlib takes them."""
+    centre, bounds = np.array(values), np.array(intervals)
+    return np.stack([centre - bounds[:, 0], bounds[:, 1] - centre])

@@ -1,0 +1,139 @@
+"""Linear probes on constructed signals."""
+
+import numpy as np
+import pytest
+
+from service.model.findings import FINDINGS
+from training.evaluation.measures.bootstrap import Bootstrap
+from training.evaluation.measures.probes import Features, class_within_sources, leave_one_source_out, source_within_class
+from training.evaluation.measures.within_source import source_pairs, within_source_auc
+
+SOURCES = ("clinic", "hospital", "ward")
+
+
+def embedded(seed: int, of_class: float, of_source: float, films: int = 20) -> Features:
+    """`films` of each class of each source: noise, and as strong a signal of class and of source as stated, apart."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.repeat(np.arange(3), films), len(SOURCES))
+    source = np.repeat(np.arange(len(SOURCES)), 3 * films)
+    signal = np.hstack([of_class * np.eye(3)[labels], of_source * np.eye(3)[source], np.zeros((len(labels), 4))])
+    values = (signal + rng.normal(0, 1, signal.shape)).astype(np.float32)
+    return Features(values, labels, np.array(SOURCES)[source], tuple(map(str, range(len(labels)))))
+
+
+def confounded(seed: int) -> Features:
+    """The embedding knows the source alone; Normal comes from the clinic, Pneumonia from the hospital, from the ward both."""
+    films = embedded(seed, of_class=0.0, of_source=8.0)
+    kept = [
+        (source, label) in {("clinic", 0), ("hospital", 1), ("ward", 0), ("ward", 1)}
+        for source, label in zip(films.sources, films.labels, strict=True)
+    ]
+    groups = tuple(group for group, keep in zip(films.groups, kept, strict=True) if keep)
+    return Features(films.values[kept], films.labels[kept], films.sources[kept], groups)
+
+
+def test_a_class_signal_holds_in_sources_left_out():
+    measured = leave_one_source_out(embedded(0, 12.0, 0.0), embedded(1, 12.0, 0.0), Bootstrap(40, 0))
+    assert measured["mean_recall"] == measured["mean_recall_source_known"] == 1.0
+    assert measured["per_source"]["ward"]["auc"]["Tuberculosis vs Pneumonia"] == 1.0
+    assert measured["per_source"]["ward"]["support"] == {finding.value: 20 for finding in FINDINGS}
+
+
+def signs_of_their_own(seed: int) -> Features:
+    """The class stands in each source at a place of its own, so that what one source teaches is worth nothing in another."""
+    films = embedded(seed, of_class=0.0, of_source=0.0)
+    source = np.array([SOURCES.index(name) for name in films.sources])
+    signs = 12.0 * np.eye(3 * len(SOURCES))[3 * source + films.labels]
+    return Features(np.hstack([films.values, signs]).astype(np.float32), films.labels, films.sources, films.groups)
+
+
+def test_signs_that_only_one_source_has_are_worth_nothing_in_a_source_left_out():
+    measured = leave_one_source_out(signs_of_their_own(0), signs_of_their_own(1), Bootstrap(40, 0))
+    assert measured["mean_recall_source_known"] == 1.0
+    assert measured["mean_recall"] == pytest.approx(1 / 3, abs=0.1)
+    low, high = measured["interval_95"]["mean_recall"]
+    assert low <= measured["mean_recall"] <= high
+    areas = [area for each in measured["per_source"].values() for name, area in each["auc"].items() if name != "interval_95"]
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_class_that_no_other_source_holds_is_left_out():
+    films = [embedded(seed, 12.0, 0.0) for seed in (0, 1)]
+    only_ward = [
+        Features(each.values[kept], each.labels[kept], each.sources[kept], tuple(np.array(each.groups)[kept]))
+        for each in films
+        for kept in [(each.labels != 2) | (each.sources == "ward")]
+    ]
+    measured = leave_one_source_out(*only_ward, Bootstrap(20, 0))
+    assert set(measured["per_source"]["ward"]["support"]) == {"Normal", "Pneumonia"}
+    assert set(measured["per_source"]["clinic"]["support"]) == {"Normal", "Pneumonia"}
+    assert set(measured["per_source"]["ward"]["auc"]) == {"Pneumonia vs Normal", "interval_95"}, "it has no score for others"
+
+
+def test_a_probe_that_knows_the_source_chooses_among_the_same_classes():
+    """Without a trace of the source and with a class of one source only, knowing the source is worth nothing."""
+    rng = np.random.default_rng(0)
+
+    def films(count: int) -> Features:
+        labels, sources = np.tile([0, 1, 0, 1, 2], count), np.tile(["clinic", "clinic", "ward", "ward", "ward"], count)
+        embeddings = (2.0 * np.eye(6)[labels] + rng.normal(size=(len(labels), 6))).astype(np.float32)
+        return Features(embeddings, labels, sources, tuple(map(str, range(len(labels)))))
+
+    measured = leave_one_source_out(films(400), films(400), Bootstrap(40, 0))
+    low, high = measured["interval_95"]["mean_loss"]
+    assert low < 0.02
+    assert -0.02 < measured["mean_loss"] < 0.02
+    assert low <= measured["mean_loss"] <= high
+
+
+def test_films_of_one_source_leave_nothing_out():
+    films = embedded(0, 12.0, 0.0)
+    alone = films.sources == "ward"
+    one = Features(films.values[alone], films.labels[alone], films.sources[alone], tuple(np.array(films.groups)[alone]))
+    assert leave_one_source_out(one, one, Bootstrap(20, 0)) is None
+
+
+def test_the_source_is_found_where_it_is_and_not_where_it_is_not():
+    strong = source_within_class(embedded(0, 0.0, 12.0), embedded(1, 0.0, 12.0))
+    weak = source_within_class(embedded(0, 12.0, 0.0), embedded(1, 12.0, 0.0))
+    for finding in FINDINGS:
+        assert strong[finding.value]["balanced_accuracy"] == 1.0
+        assert strong[finding.value]["chance"] == pytest.approx(1 / 3, abs=1e-6)
+        assert weak[finding.value]["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.2)
+
+
+def test_a_class_of_one_source_has_no_source_to_tell():
+    measured = source_within_class(confounded(0), confounded(1))
+    assert measured["Normal"]["sources"] == ["clinic", "ward"]
+    assert "Tuberculosis" not in measured
+
+
+def test_pairs_are_the_classes_that_a_source_holds():
+    labels, sources = np.array([0, 2, 1, 1, 2]), ["a", "a", "b", "b", "c"]
+    assert list(source_pairs(labels, sources)) == [("a", 0, 2)]
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [1, 0, 0], [1, 0, 0.0]])
+    areas = within_source_auc(labels, probabilities, sources, np.ones((1, 5)))
+    assert {key: area.tolist() for key, area in areas.items()} == {("a", "Tuberculosis vs Normal"): [1.0]}
+
+
+def border_pixels(rng: np.random.Generator, labels: np.ndarray, strength: float) -> Features:
+    """Films of two sources in turns, with the class written on 20 of 448 pixels."""
+    values = rng.normal(100, 5, (len(labels), 448)).astype(np.float32)
+    values[:, :20] += strength * labels[:, None]
+    return Features(values, labels, np.resize(["two", "one"], len(labels)), tuple(map(str, range(len(labels)))))
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(20.0, 1.0), (0.0, 0.5)])
+def test_a_class_written_on_the_border_is_read_from_it(strength, expected):
+    rng = np.random.default_rng(0)
+    films = (border_pixels(rng, np.arange(count) % 3, strength) for count in (120, 60))
+    values = class_within_sources(*films, Bootstrap(20, 0))
+    assert values["macro_auc"] == pytest.approx(expected, abs=0.15)
+    assert values["within_source_own"]["one"]["Tuberculosis vs Normal"] == pytest.approx(expected, abs=0.3)
+
+
+def test_a_border_tells_nothing_where_there_is_one_class():
+    rng = np.random.default_rng(0)
+    both, one = border_pixels(rng, np.arange(30) % 2, 0.0), border_pixels(rng, np.full(30, 2), 0.0)
+    assert class_within_sources(both, one, Bootstrap(20, 0)) is None
+    assert class_within_sources(one, both, Bootstrap(20, 0)) is None

@@ -1,0 +1,1 @@
+"""Commands of training, evaluation and exploration, as `cxr` shows them."""

@@ -1,0 +1,81 @@
+"""What the parts of an evaluation measure: a bundle, films, and what else may be at hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.model.bundle import ModelBundle
+from service.model.observer import Observer
+from service.model.predictor import Predictor
+from training.data.folder import FilmFile
+from training.evaluation.judging.films import JudgedSplit, judge
+from training.evaluation.measures.bootstrap import Bootstrap
+from training.lungs.segmenter import LungSegmenter
+
+
+class NotMeasured(Exception):
+    """The evidence lacks what a part needs; the message, a clause, is the reason that the report gives."""
+
+
+@dataclass
+class Evidence:
+    """What parts may look at.
+
+    bundle: the one that is evaluated.
+    predictor: of that bundle.
+    films: of the whole data folder.
+    split: the one that is evaluated; others serve as a reference, never as evidence of quality.
+    threads: films judged at the same time.
+    bootstrap: the samples behind intervals; its seed also draws subsets of films.
+    local: folder for what shows patients' films; never published.
+    lungs: outlines lung fields; None without a segmenter.
+    not_chest: folder of pictures other than chest films, or None.
+    against: the same films as another bundle's evidence, or None.
+    """
+
+    bundle: ModelBundle
+    predictor: Predictor
+    films: tuple[FilmFile, ...]
+    split: str
+    threads: int
+    bootstrap: Bootstrap
+    local: Path
+    lungs: LungSegmenter | None = None
+    not_chest: Path | None = None
+    against: "Evidence | None" = None
+    # Not copied by dataclasses.replace: another bundle judges for itself.
+    _judged: dict[str, JudgedSplit] = field(default_factory=dict, init=False)
+
+    def judged(self, split: str | None = None) -> JudgedSplit:
+        """A split (default: the evaluated one) as the bundle judges it; of another split, without the source that was held out.
+
+        Computed once. Raises NotMeasured if the data have no films of another split, DatasetNotFound if they have none of the
+        evaluated one, and EmptyClass if every film was refused.
+        """
+        name = split or self.split
+        if name not in self._judged:
+            if name != self.split and not self.holds(name):
+                raise NotMeasured(f"the data have no films of the {name} split")
+            held_out = "" if name == self.split else self.held_out_source
+            films = [film for film in self.films if film.split == name and not (held_out and film.source == held_out)]
+            observer = Observer.from_bundle(self.bundle)
+            self._judged[name] = judge(self.predictor, films, threads=self.threads, observer=observer)
+        return self._judged[name]
+
+    @property
+    def held_out_source(self) -> str:
+        """The source that training and calibration did without, so that no reference may use it either; "" if there is none."""
+        return held_out_source(self.bundle.manifest.training_config)
+
+    def holds(self, split: str) -> bool:
+        """Whether the data have films of a split."""
+        return self.count(split) > 0
+
+    def count(self, split: str | None = None) -> int:
+        """Films in a split (default: the evaluated one), including those that will be refused."""
+        return sum(film.split == (split or self.split) for film in self.films)
+
+
+def held_out_source(training_config: dict[str, Any]) -> str:
+    """The source that training and calibration did without; "" if there is none."""
+    return str(training_config.get("data", {}).get("held_out_source", ""))

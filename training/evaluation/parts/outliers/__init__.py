@@ -1,0 +1,1 @@
+"""Whether the service notices pictures that are no chest films, and damaged films."""

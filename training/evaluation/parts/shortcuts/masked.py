@@ -1,0 +1,210 @@
+"""The bundle on films of which a part is hidden: how good is it when the lungs cannot be seen?"""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from service.film.preprocessing import PreprocessSpec, resize_stretched
+from service.model.findings import FINDINGS
+from training.data.folder import FilmFile
+from training.data.parallel import each_of
+from training.evaluation.evidence import Evidence
+from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
+from training.evaluation.judging.masking import (
+    BORDER_ONLY,
+    BORDER_SHARE,
+    LUNGS_HIDDEN,
+    OUTLINE_ALONE,
+    VARIANTS,
+    masked_films,
+    with_lungs_of,
+)
+from training.evaluation.measures.bootstrap import MetricPath, plain, without_intervals
+from training.evaluation.measures.confusion import Floats
+from training.evaluation.measures.discrimination import macro_auc
+from training.evaluation.measures.within_source import within_source_auc
+from training.evaluation.part import Measured
+from training.evaluation.report.plots import error_bars
+from training.evaluation.report.tables import Values, number, with_interval
+from training.lungs.geometry import SMALLEST_LUNGS
+from training.lungs.segmenter import LungSegmenter
+from training.plots import new_figure, save
+from training.tables import markdown_table, picture
+
+WHOLE = "whole film"
+EXCHANGED = "lungs exchanged"
+
+# Of the plot, and of the examples in the local folder.
+FILE_NAME = "masked_films.png"
+
+# Rows of the example picture.
+_FILMS_PER_CLASS = 2
+
+# Macro AUC that signs outside the lungs (heart size, effusion over the diaphragm, drains) may honestly give.
+_TOLERATED_WITHOUT_LUNGS = 0.7
+
+
+def measure_masked_films(evidence: Evidence, lungs: LungSegmenter) -> Measured | None:
+    """Macro AUC, and AUC of each pair within each source, of whole and masked films.
+
+    The masks are those of `masking.masked_films`, and EXCHANGED: the lungs of another film, drawn at random whatever its class,
+    in this film's surroundings. Its AUC is that of the class of the surroundings (0.5 if they say nothing);
+    `exchanged_lungs_macro_auc` is that of the class of the lungs. Films with less lung than SMALLEST_LUNGS are left out, since
+    a part of a lung would stay visible. None if fewer than two classes are left.
+    """
+    predictor, split, seed = evidence.predictor, evidence.judged(), evidence.bootstrap.seed
+    found = _films_with_lungs([each.film for each in split.judged], lungs, predictor.manifest.preprocess, evidence.threads)
+    films = [each.film for each, has in zip(split.judged, found, strict=True) if has]
+    if len({film.finding for film in films}) < 2:
+        return None
+    donors = _donors(films, seed)
+
+    def alter(film: FilmFile, pixels: Pixels) -> Mapping[str, Pixels]:
+        outline = lungs.outline(pixels)
+        theirs = read_film(donors[film.relative], predictor.manifest.preprocess).pixels
+        return {
+            WHOLE: pixels,
+            **masked_films(pixels, outline, film_rng(seed, film.relative)),
+            EXCHANGED: with_lungs_of(pixels, outline, theirs, lungs.outline(theirs)),
+        }
+
+    probabilities = judge_altered(predictor, films, alter, threads=evidence.threads, title="Judging masked films")
+    judgements = split.only({film.relative for film in films}).judgements()
+    labels, sources = judgements.labels, judgements.sources
+    labels_of_lungs = np.array([FINDINGS.index(donors[film.relative].finding) for film in films])
+
+    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
+        values: dict[MetricPath, Floats] = {
+            ("exchanged_lungs_macro_auc",): macro_auc(labels_of_lungs, probabilities[EXCHANGED], weights)
+        }
+        for name, each in probabilities.items():
+            values["variants", name, "macro_auc"] = macro_auc(labels, each, weights)
+            for path, area in within_source_auc(labels, each, sources, weights).items():
+                values["variants", name, "within_source", *path] = area
+        return values
+
+    measured = evidence.bootstrap.measure(statistics, judgements.groups)
+    for name, each in probabilities.items():
+        shares = np.bincount(each.argmax(axis=1), minlength=len(FINDINGS)) / len(each)
+        called = {finding.value: plain(share) for finding, share in zip(FINDINGS, shares, strict=True)}
+        measured["variants"][name]["called_share"] = called
+    return {"films": len(films), "left_out": int((~found).sum()), **measured}
+
+
+def draw_masked_examples(evidence: Evidence, lungs: LungSegmenter) -> None:
+    """Films of each class and their masked variants as one PNG in `evidence.local`, one row a film. Shows patients."""
+    spec, seed = evidence.predictor.manifest.preprocess, evidence.bootstrap.seed
+    films = [each.film for each in evidence.judged().judged]
+    chosen = [film for finding in FINDINGS for film in [film for film in films if film.finding is finding][:_FILMS_PER_CLASS]]
+    rows = []
+    for film in chosen:
+        pixels = read_film(film, spec).pixels
+        outline = lungs.outline(pixels)
+        variants = (
+            [pixels, *masked_films(pixels, outline, film_rng(seed, film.relative)).values()] if outline.any() else [pixels]
+        )
+        row = np.hstack([resize_stretched(each, spec.image_size_px) for each in variants])
+        rows.append(np.pad(row, ((0, 0), (0, (1 + len(VARIANTS)) * spec.image_size_px - row.shape[1]))))
+    evidence.local.mkdir(parents=True, exist_ok=True)
+    (evidence.local / FILE_NAME).write_bytes(cv2.imencode(".png", np.vstack(rows))[1].tobytes())
+
+
+def describe_masked_films(values: Values | None) -> list[str]:
+    """A table of the variants, and what it shows."""
+    if values is None:
+        return ["Not measured: this needs a lung segmenter, and lungs found in films of two classes."]
+    variants = values["variants"]
+    pairs = _pairs_of(values)
+    rows = [
+        (
+            name,
+            with_interval(each, "macro_auc"),
+            *(number(each["within_source"][source][pair]) for source, pair in pairs),
+        )
+        for name, each in variants.items()
+    ]
+    whole = variants[WHOLE]["macro_auc"]
+    best = max(LUNGS_HIDDEN, key=lambda name: variants[name]["macro_auc"])
+    worst = min(LUNGS_HIDDEN, key=lambda name: variants[name]["macro_auc"])
+    left = (variants[best]["macro_auc"] - 0.5) / (whole - 0.5) if whole > 0.5 else float("nan")
+    return [
+        markdown_table(("film", "macro AUC (95 % interval)", *(f"{source}: {pair}" for source, pair in pairs)), rows),
+        f"{values['films']} films; {values['left_out']} more are left out, for want of a complete outline. With the lungs "
+        f"hidden the bundle reaches {variants[worst]['macro_auc']:.3f} to {variants[best]['macro_auc']:.3f}, depending on "
+        f"the fill, against {whole:.3f} on whole films: {left:.0%} of what it scores above chance can be had without a "
+        f"lung. The outer ring ({BORDER_SHARE:.0%} of each side) gives {variants[BORDER_ONLY]['macro_auc']:.3f}. Chance is "
+        "0.5; part of the rest is the outline of the lungs, which by itself gives "
+        f"{variants[OUTLINE_ALONE]['macro_auc']:.3f}, and true signs outside of it.",
+        f"With lungs and surroundings of two films drawn independently (`{EXCHANGED}`), the class of the surroundings is "
+        f"told with a macro AUC of {with_interval(variants[EXCHANGED], 'macro_auc')}, that of the lungs with "
+        f"{with_interval(values, 'exchanged_lungs_macro_auc')}: {_heavier(values)}.",
+        picture("AUC on masked films", FILE_NAME),
+    ]
+
+
+def _pairs_of(values: Values) -> list[tuple[str, str]]:
+    """Every source with two of its classes."""
+    by_source = values["variants"][WHOLE].get("within_source", {})
+    return [(source, pair) for source, each in by_source.items() for pair in without_intervals(each)]
+
+
+def _heavier(values: Values) -> str:
+    """Whether lungs or surroundings weigh more, if their intervals say so."""
+    surroundings = values["variants"][EXCHANGED]["interval_95"]["macro_auc"]
+    lungs = values["interval_95"]["exchanged_lungs_macro_auc"]
+    if None in (*surroundings, *lungs) or (lungs[0] <= surroundings[1] and surroundings[0] <= lungs[1]):
+        return "which of them weighs more cannot be told"
+    return f"the {'lungs' if lungs[0] > surroundings[1] else 'surroundings'} weigh more"
+
+
+def draw_masked_films(values: Values, folder: Path) -> None:
+    """Macro AUC of each variant as bars, AUC within sources as markers."""
+    variants = values["variants"]
+    names, pairs = list(variants), _pairs_of(values)
+    figure = new_figure(8.0, 4.6)
+    axes: Axes = figure.subplots()
+    positions = np.arange(len(names))
+    areas = [variants[name]["macro_auc"] for name in names]
+    intervals = [variants[name]["interval_95"]["macro_auc"] for name in names]
+    axes.bar(positions, areas, 0.7, color="#9ecae1", label="macro AUC", yerr=error_bars(areas, intervals), capsize=3)
+    for (source, pair), marker in zip(pairs, cycle("osD^vP*X"), strict=False):
+        inside = [variants[name]["within_source"][source][pair] for name in names]
+        axes.plot(positions, inside, marker, markersize=5, label=f"{source}: {pair}")
+    axes.axhline(0.5, linestyle="--", color="grey", linewidth=1)
+    axes.set_xticks(positions, names, rotation=30, ha="right")
+    axes.set(ylabel="AUC", ylim=(0.3, 1.02), title=f"Parts of the film hidden, {values['films']} films")
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
+    save(figure, folder / FILE_NAME)
+
+
+def limit_of_masked_films(values: Values) -> str:
+    """A sentence for the model card."""
+    hidden = [values["variants"][name]["macro_auc"] for name in LUNGS_HIDDEN]
+    if max(hidden) <= _TOLERATED_WITHOUT_LUNGS:
+        return f"With the lungs hidden, the macro AUC falls to {min(hidden):.3f} to {max(hidden):.3f}."
+    return (
+        f"With the lungs hidden, the macro AUC is still {min(hidden):.3f} to {max(hidden):.3f} (whole films: "
+        f"{values['variants'][WHOLE]['macro_auc']:.3f}): much of the score can be had without looking at a lung."
+    )
+
+
+def _films_with_lungs(
+    films: Sequence[FilmFile], lungs: LungSegmenter, spec: PreprocessSpec, threads: int
+) -> npt.NDArray[np.bool_]:
+    def has_lungs(film: FilmFile) -> bool:
+        return bool(lungs.outline(read_film(film, spec).pixels).mean() >= SMALLEST_LUNGS)
+
+    return np.array(list(each_of(films, has_lungs, threads=threads, title="Outlining lungs")), dtype=bool)
+
+
+def _donors(films: Sequence[FilmFile], seed: int) -> dict[str, FilmFile]:
+    """Path of each film -> another film of any class, so that lungs and surroundings are independent."""
+    steps = (int(film_rng(seed, film.relative).integers(1, len(films))) for film in films)
+    return {
+        film.relative: films[(index + step) % len(films)] for index, (film, step) in enumerate(zip(films, steps, strict=True))
+    }
