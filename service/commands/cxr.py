@@ -18,6 +18,14 @@ PANELS: dict[str, dict[str, str]] = {
         "predict": "service.commands.predict",
         "score": "service.commands.score",
     },
+    "Train a model": {
+        "validate": "training.commands.validate",
+        "train": "training.commands.train",
+        "average": "training.commands.average",
+        "tune": "training.commands.tune",
+        "ablate": "training.commands.ablate",
+        "lungs": "training.commands.lungs",
+    },
     "Release a model": {
         "export": "export.commands.export",
         "registry": "export.commands.registry",

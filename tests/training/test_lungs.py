@@ -21,7 +21,7 @@ from training.lungs.films import LungFilm, hold_out, read_lung_films
 from training.lungs.fit import dice_scores
 from training.lungs.graph import GRAPH_NAME, write_graph
 from training.lungs.network import LungNetwork, load_encoder_weights
-from training.lungs.segmenter import LungSegmenter, tidy
+from training.data.lung_segmenter import LungSegmenter, tidy
 from training.lungs.train import RESULT_NAME, main
 
 

@@ -20,6 +20,7 @@ from service.model.predictor import Predictor
 from service.model.releases import locate_bundle
 from training.command_text import published_command
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
+from training.data.lung_segmenter import LungSegmenter
 from training.errors import DatasetNotFound
 from training.evaluation.judging.duration import announce
 from training.evaluation.judging.films import JudgedSplit
@@ -42,7 +43,6 @@ from training.evaluation.report.written import (
     write_predictions,
     write_report,
 )
-from training.lungs.segmenter import LungSegmenter
 
 LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 

@@ -12,9 +12,9 @@ from service.model.bundle import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile
+from training.data.lung_segmenter import LungSegmenter
 from training.evaluation.judging.films import JudgedSplit, judge
 from training.evaluation.report.ancestry import held_out_source
-from training.lungs.segmenter import LungSegmenter
 
 Measured = dict[str, Any]
 

@@ -11,7 +11,7 @@ from training.config import AugmentConfig, AveragingConfig, LossConfig, Optimise
 from training.data.batches import NO_FINDING_SHOWN
 from training.devices import Processes, choose_device, choose_precision, join_processes, seed_everything
 from training.errors import ConfigError, TrainingDiverged
-from training.network.averaging import WeightAverage
+from training.network.running_average import RunningAverage
 from training.network.classifier import build_network
 from training.run.loop import Stepper, evaluate_epoch, loss_terms, mix, target_distributions, train_epoch
 
@@ -92,7 +92,7 @@ def one_epoch(batch_size, accumulation_steps):
     precision = choose_precision("off", device)
     stepper = Stepper(
         network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
-        WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps, clip_norm=100.0),
+        RunningAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps, clip_norm=100.0),
     )  # fmt: skip
     train_epoch(network, stepper, loader, None, UNSMOOTHED, None, None, AugmentConfig(), precision, device, Processes(), "test")
     return network.weight.detach(), len(steps)
@@ -109,7 +109,7 @@ def test_a_short_last_accumulation_group_still_makes_a_step():
 def test_ema_follows_steps_and_swa_follows_epochs():
     network = torch.nn.Linear(1, 1, bias=False)
     for kind, expected in (("ema", 0.5 * 1.0 + 0.5 * 3.0), ("swa", (1.0 + 3.0) / 2)):
-        average = WeightAverage(network, AveragingConfig(kind=kind, decay=0.5, start_epoch=2))
+        average = RunningAverage(network, AveragingConfig(kind=kind, decay=0.5, start_epoch=2))
         average.begin_epoch(1)
         assert average.judged is network
         average.begin_epoch(2)
@@ -118,7 +118,7 @@ def test_ema_follows_steps_and_swa_follows_epochs():
             average.after_step()
             average.after_epoch()
         assert average.judged.weight.item() == pytest.approx(expected)
-        restored = WeightAverage(network, AveragingConfig(kind=kind, decay=0.5, start_epoch=2))
+        restored = RunningAverage(network, AveragingConfig(kind=kind, decay=0.5, start_epoch=2))
         restored.load_state_dict(average.state_dict())
         restored.begin_epoch(3)
         assert restored.judged.weight.item() == pytest.approx(expected)
@@ -171,7 +171,7 @@ def train_once(network, loader, *, weights=None, smoothing=0.0, mixing=AugmentCo
     precision = choose_precision("off", CPU)
     stepper = Stepper(
         network, optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0), precision.scaler(),
-        WeightAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps),
+        RunningAverage(network, AveragingConfig()), OptimiserConfig(accumulation_steps=accumulation_steps),
     )  # fmt: skip
     loss = LossConfig(label_smoothing=smoothing)
     films = [(*batch, NO_FILMS) for batch in loader]
@@ -260,7 +260,7 @@ def test_swa_is_the_mean_over_epochs_integer_counters_included(monkeypatch):
     # On CUDA AveragedModel may average all tensors of a kind at once; let it take the CPU for such a device.
     monkeypatch.setattr(swa_utils, "_get_foreach_kernels_supported_devices", lambda: ["cpu"])
     network = torch.nn.BatchNorm1d(2)
-    average = WeightAverage(network, AveragingConfig(kind="swa", start_epoch=1))
+    average = RunningAverage(network, AveragingConfig(kind="swa", start_epoch=1))
     for epoch, value in enumerate((1.0, 2.0, 6.0), start=1):
         average.begin_epoch(epoch)
         network.weight.data.fill_(value)

@@ -15,12 +15,12 @@ import torch
 
 from service.film.preprocessing import PreprocessSpec
 from service.model.findings import FINDINGS
-from training.config import config_from_dict
+from training.config_file import config_from_dict
 from training.data.batches import EvaluationFilms, FilmStore, batches
 from training.data.folder import scan_folder
 from training.devices import Processes, choose_precision
 from training.errors import CheckpointInvalid
-from training.network.averaging import WeightAverage
+from training.network.running_average import RunningAverage
 from training.network.bundle_weights import load_bundle
 from training.network.checkpoint import BEST_NAME, LATEST_NAME, REQUIRED_KEYS, load_checkpoint, save_checkpoint
 from training.network.classifier import build_network
@@ -191,14 +191,14 @@ def test_a_folder_without_permission_to_write_is_refused_before_the_films_are_va
 def test_a_diverged_run_is_ended_by_name_and_keeps_the_checkpoints_of_the_epochs_before(
     data, config_path, tmp_path, capsys, monkeypatch
 ):
-    begin_epoch = WeightAverage.begin_epoch
+    begin_epoch = RunningAverage.begin_epoch
 
     def spoil_epoch_2(average, epoch):
         begin_epoch(average, epoch)
         if epoch == 2:
             next(average._network.parameters()).data.fill_(float("nan"))
 
-    monkeypatch.setattr(WeightAverage, "begin_epoch", spoil_epoch_2)
+    monkeypatch.setattr(RunningAverage, "begin_epoch", spoil_epoch_2)
     refusal = refusal_of(tmp_path / "run", data, config_path, capsys)
     assert "TrainingDiverged" in refusal and "batch 1 of epoch 2/3 train" in refusal
     for name in (LATEST_NAME, BEST_NAME):

@@ -12,6 +12,8 @@ from service.film.preprocessing import PreprocessSpec, resize_stretched
 from service.model.findings import FINDINGS
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile
+from training.data.lung_regions import SMALLEST_LUNGS
+from training.data.lung_segmenter import LungSegmenter
 from training.data.parallel import each_of
 from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
 from training.evaluation.judging.films import JudgedSplit
@@ -21,8 +23,6 @@ from training.evaluation.measures.discrimination import macro_auc
 from training.evaluation.measures.intervals import RESAMPLES, interval_figures
 from training.evaluation.measures.masking import VARIANTS, masked_films, with_lungs_of
 from training.evaluation.measures.within_source import within_source_auc
-from training.lungs.geometry import SMALLEST_LUNGS
-from training.lungs.segmenter import LungSegmenter
 
 WHOLE = "whole film"
 EXCHANGED = "lungs exchanged"

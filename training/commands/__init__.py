@@ -1,0 +1,1 @@
+"""Commands of `cxr` that train and judge models: options in, one call, what is printed."""
