@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from service.files import atomic_write
 from training.errors import CheckpointInvalid
 
 LATEST_NAME = "latest_checkpoint.pt"
@@ -21,9 +22,8 @@ REQUIRED_KEYS = (
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values. A kill while writing leaves the file as it was."""
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    with atomic_write(path) as draft:
+        torch.save(content, draft)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.json_file import write_whole
+from service.files import write_json
 from training.plots import new_figure, save
 
 HISTORY_NAME = "training_history.json"
@@ -54,7 +54,7 @@ def from_columns(columns: dict[str, list[Any]]) -> list[EpochRecord]:
 
 def write_history(out: Path, history: Sequence[EpochRecord], outcome: dict[str, Any]) -> None:
     """Write training_history.json: the columns, and the outcome of the run (best epoch, why it stopped)."""
-    write_whole(out / HISTORY_NAME, {"outcome": outcome, "history": as_columns(history)})
+    write_json(out / HISTORY_NAME, {"outcome": outcome, "history": as_columns(history)})
 
 
 def read_history(out: Path) -> dict[str, Any]:

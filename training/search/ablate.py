@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from service.files import write_json
 from training.config import AveragingConfig, ScheduleConfig, TrainConfig
 from training.config_file import config_from_dict
 from training.data.folder import FilmFile
@@ -18,7 +19,6 @@ from training.data.subset import films_of_every_class
 from training.data.training_data import read_training_data
 from training.devices import choose_device
 from training.errors import ConfigError
-from training.json_file import write_whole
 from training.network.initialise import require_unseen_source
 from training.search.ablation import BASELINE, ROWS, Cell, Protocol, describe_row, row_augment, summarise, table
 from training.search.frozen_features import Features, FrozenBackbone
@@ -152,4 +152,4 @@ def _read_cells(path: Path, protocol: Protocol) -> dict[tuple[str, int], Cell]:
 
 def _write_cells(path: Path, protocol: Protocol, cells: Sequence[Cell]) -> None:
     entries = [{**asdict(cell), "changes": describe_row(cell.row)} for cell in cells]
-    write_whole(path, {"protocol": asdict(protocol), "cells": entries})
+    write_json(path, {"protocol": asdict(protocol), "cells": entries})
