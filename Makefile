@@ -84,7 +84,7 @@ format: $(DEV_ENV)/.installed ## Format the code
 	$(DEV_ENV)/bin/ruff format .
 
 train: $(DEV_ENV)/.installed ## Train or resume: CONFIG=training/configs/… DATA=folder RUN=runs/… VERSION=x.y.z MLFLOW=experiment
-	$(KEEP_MEMORY) $(RUN_IN) training.run.train --config "$(CONFIG)" --data "$(DATA)" --out "$(RUN)" --version "$(VERSION)" --resume \
+	$(KEEP_MEMORY) $(DEV_ENV)/bin/cxr train --config "$(CONFIG)" --data "$(DATA)" --out "$(RUN)" --version "$(VERSION)" --resume \
 		$(if $(MLFLOW),--mlflow "$(MLFLOW)")
 
 export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… DATA=folder VERSION=x.y.z
@@ -102,10 +102,10 @@ retrain: $(DEV_ENV)/.installed ## Train and promote a better model if there is a
 		$(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(MLFLOW),--mlflow "$(MLFLOW)") $(OPTIONS)
 
 ablate: $(DEV_ENV)/.installed ## What each augmentation is worth, with seeds and spread: DATA=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.search.ablate --data "$(DATA)"
+	$(KEEP_MEMORY) $(DEV_ENV)/bin/cxr ablate --data "$(DATA)"
 
 tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.search.tune --data "$(DATA)"
+	$(KEEP_MEMORY) $(DEV_ENV)/bin/cxr tune --data "$(DATA)"
 
 bench: $(DEV_ENV)/.installed ## Measure the service of a bundle (the newest) against its parts and a plain baseline: BUNDLE=models/…
 	$(DEV_ENV)/bin/cxr bench $(if $(BUNDLE),--bundle "$(BUNDLE)")

@@ -9,7 +9,8 @@ from export.calibration import CONFORMAL_COVERAGE
 from service.film.preprocessing import PreprocessSpec
 from service.model.findings import FINDINGS
 from service.model.manifest import REQUIRED_FILES, ConformalSpec, ModelManifest, OperatingPoint, ReviewSpec
-from training.config import TrainConfig, config_from_dict
+from training.config import TrainConfig
+from training.config_file import config_from_dict
 from training.data.model_input import preprocess_spec
 from training.errors import CheckpointInvalid, ConfigError, ExportError
 from training.network.checkpoint import recipe_of

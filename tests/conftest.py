@@ -147,7 +147,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, settled_network: S
 
     from export.films import read_films
     from service.film.preprocessing import PreprocessSpec
-    from training.config import config_from_dict
+    from training.config_file import config_from_dict
     from training.data.folder import scan_folder
     from training.data.validation import validate_dataset
     from training.network.checkpoint import BEST_NAME, save_checkpoint

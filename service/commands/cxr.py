@@ -20,6 +20,12 @@ PANELS: dict[str, dict[str, str]] = {
     },
     "Train a model": {
         "explore": "training.commands.explore",
+        "validate": "training.commands.validate",
+        "train": "training.commands.train",
+        "average": "training.commands.average",
+        "tune": "training.commands.tune",
+        "ablate": "training.commands.ablate",
+        "lungs": "training.commands.lungs",
     },
     "Release a model": {
         "export": "export.commands.export",

@@ -39,7 +39,9 @@ def test_a_film_gets_the_same_answer_over_http_as_from_the_bundle_that_was_just_
     settings = [item for override in OVERRIDES for item in ("--set", override)]
     run, models = tmp_path / "run", tmp_path / "models"
     config = ROOT / "training" / "configs" / "report.toml"
-    said = run_module("training.run.train", "--config", config, "--data", data, "--out", run, "--version", "0.1.0", *settings)
+    said = run_module(
+        "service.commands.cxr", "train", "--config", config, "--data", data, "--out", run, "--version", "0.1.0", *settings
+    )
     assert "epoch   1/1" in said
     run_module(
         "service.commands.cxr", "export", "--checkpoint", run / "best_model.pt", "--data", data,

@@ -166,7 +166,7 @@ def test_scoring_training_export_and_evaluation_report_to_nobody(house, tmp_path
     config.write_text(TRAINING)
     bundle = models / "chest-xray-0.1.0"
     commands = (
-        f"training.run.train --config {config} --data {data} --out {run} --mlflow quiet",
+        f"service.commands.cxr train --config {config} --data {data} --out {run} --mlflow quiet",
         f"service.commands.cxr export --checkpoint {run}/best_model.pt --data {data} --version 0.1.0 --out {models}",
         f"service.commands.cxr registry --models {models} promote 0.1.0",
         f"service.commands.cxr evaluate {bundle} --data {data} --out {tmp_path}/report --parts outliers,misclassified",

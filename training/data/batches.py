@@ -1,13 +1,13 @@
-"""Validated films -> batches: decoding, drawing order, augmentation, class weights.
+"""Film files -> batches of model inputs: decoding, augmentation, loading.
 
-Every draw is a function of (seed, epoch, position): a resumed epoch sees the same films in the same order, changed the
-same way, whatever the number of loader workers.
+Augmentation is a function of (seed, epoch, position), so that a resumed epoch repeats it with any number of loader processes.
 """
 
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,68 +19,29 @@ from tqdm import tqdm
 
 from service.film.preprocessing import PreprocessSpec, decode, resize_stretched, to_model_input
 from service.model.findings import FINDINGS
-from training.config import AugmentConfig, DataConfig
+from training.config import AugmentConfig, TrainConfig
 from training.data.augmentation import augment
-from training.data.folder import UNKNOWN_SOURCE, FilmFile
+from training.data.folder import FilmFile
+from training.data.lung_regions import Lungs
+from training.data.lung_segmenter import LungSegmenter
+from training.data.model_input import preprocess_spec
 from training.data.surroundings import hollow_out, replace_surroundings
-from training.devices import Processes
 from training.errors import ConfigError
-from training.lungs.geometry import Lungs
 
 Image = npt.NDArray[np.uint8]
 
-# Each decoding thread holds one film at full size, so that many more of them would cost memory on large machines.
+# Each decoding thread holds one film at full size: on large machines, more threads would cost much memory.
 _MOST_DECODING_THREADS = 8
 
 
-def film_weights(films: Sequence[FilmFile], config: DataConfig) -> npt.NDArray[np.float64]:
-    """Probability of each film to be drawn, float64 [N], summing to 1.
-
-    With balance "class_source" a class has probability 1 / C, and within it a source of n films has a share
-    proportional to n ** (1 - source_flattening). Raises ConfigError if that is asked for and no film has a source.
-    """
-    if config.balance == "class_source" and all(film.source == UNKNOWN_SOURCE for film in films):
-        raise ConfigError(
-            'data.balance = "class_source" needs sources, and no film has one: give the data folder a manifest.csv with a '
-            'column source, or set data.balance = "class".'
-        )
-    cells = Counter((film.finding, film.source) for film in films)
-    classes = Counter(film.finding for film in films)
-    if config.balance == "none":
-        return np.full(len(films), 1.0 / len(films))
-    if config.balance == "class":
-        weights = np.array([1.0 / classes[film.finding] for film in films])
-    else:
-        power = 1.0 - config.source_flattening
-        totals = {finding: sum(n**power for (of, _), n in cells.items() if of == finding) for finding in classes}
-        share = {cell: n**power / totals[cell[0]] / n for cell, n in cells.items()}
-        weights = np.array([share[(film.finding, film.source)] for film in films])
-    return np.asarray(weights / weights.sum(), dtype=np.float64)
-
-
-def class_weights(films: Sequence[FilmFile], config: DataConfig) -> Tensor:
-    """REPORT Table 12: w_c = N / (C n_c), with n_c as the sampler draws the classes. float32 [C]."""
-    drawn = film_weights(films, config)
-    shares = [sum(p for p, film in zip(drawn, films, strict=True) if film.finding == finding) for finding in FINDINGS]
-    return torch.tensor([1.0 / (len(FINDINGS) * share) for share in shares], dtype=torch.float32)
-
-
-def epoch_order(weights: npt.NDArray[np.float64], *, balanced: bool, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Indices of one epoch, int64 [N]: a permutation, or N draws with replacement when classes or sources are balanced."""
-    rng = np.random.default_rng([seed, epoch])
-    if not balanced:
-        return rng.permutation(len(weights))
-    return np.asarray(rng.choice(len(weights), size=len(weights), replace=True, p=weights), dtype=np.int64)
-
-
-# The label of a film that shows no finding, because its lungs were exchanged.
+# Label of a film whose lungs were exchanged.
 NO_FINDING_SHOWN = -1
 
 
 class FilmStore:
-    """Decodes films, once if told to keep them. Training films are kept before cropping, others as model input.
+    """Decodes films, and with `cache` keeps them: training films before cropping, others as model input.
 
-    outline: uint8 [S, S] -> lungs, bool [S, S]; called once a film if films are kept.
+    side_px: side S of the decoded films. outline: uint8 [S, S] -> lungs, bool [S, S].
     """
 
     def __init__(
@@ -99,13 +60,25 @@ class FilmStore:
         self._kept: list[Image | None] | None = [None] * len(films) if cache else None
         self._kept_lungs: list[Lungs | None] | None = [None] * len(films) if cache else None
 
+    @classmethod
+    def for_training(cls, films: Sequence[FilmFile], config: TrainConfig, *, cache: bool) -> "FilmStore":
+        """Films before cropping, with their lungs if the configuration needs them. Raises BundleNotFound or ManifestInvalid."""
+        outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
+        return cls(films, preprocess_spec(config), config.augment.resize_px, cache=cache, outline=outline)
+
+    @classmethod
+    def for_evaluation(cls, films: Sequence[FilmFile], config: TrainConfig, *, cache: bool) -> "FilmStore":
+        """Films as the service sees them."""
+        spec = preprocess_spec(config)
+        return cls(films, spec, spec.image_size_px, cache=cache)
+
     def lungs(self, index: int) -> Lungs:
-        """Where the lungs of film `index` are, bool [S, S]. Raises ConfigError without an outliner."""
+        """The lungs of film `index`, bool [S, S]. Raises ConfigError without a segmenter."""
         kept = self._kept_lungs[index] if self._kept_lungs is not None else None
         if kept is not None:
             return kept
         if self._outline is None:
-            raise ConfigError("Lungs were asked of films without a segmenter; set data.lungs.")
+            raise ConfigError("Lungs are needed, and there is no segmenter; set data.lungs.")
         lungs = self._outline(self[index])
         if self._kept_lungs is not None:
             self._kept_lungs[index] = lungs
@@ -125,17 +98,17 @@ class FilmStore:
         return image
 
     def label(self, index: int) -> int:
-        """Position of the film's finding in FINDINGS."""
+        """Index of the film's finding in FINDINGS."""
         return FINDINGS.index(self.films[index].finding)
 
     def warm(self, indices: Sequence[int], *, shows_progress: bool) -> None:
-        """Decode the films to be kept now, before loader workers fork, so that all of them share one copy."""
+        """Decode films that are to be kept, before loader processes fork, so that all of them share one copy."""
         if self._kept is None:
             return
         missing = [index for index in indices if self._kept[index] is None]
         if not missing:
             return
-        # Decoders let go of the interpreter's lock, so that threads use all cores.
+        # Decoders release the GIL, so that threads use all cores.
         with ThreadPoolExecutor(min(_MOST_DECODING_THREADS, os.cpu_count() or 1)) as pool:
             decoded = pool.map(self.lungs if self._outline is not None else self.__getitem__, missing)
             bar = tqdm(
@@ -146,11 +119,10 @@ class FilmStore:
 
 
 class TrainingFilms(Dataset[tuple[Tensor, ...]]):
-    """One epoch of augmented films: item -> (uint8 [S, S], label, index of the film in its store).
+    """One epoch of augmented films: item -> (uint8 [S, S], label or NO_FINDING_SHOWN, index of the film in its store).
 
-    The label is NO_FINDING_SHOWN where the lungs are gone.
-
-    size_px: side S. films_px: side to which stored films are reduced before the crop to S; None leaves them as stored.
+    order: indices of the epoch's films. size_px: side S. seed: what augmentation depends on, beside the position in `order`.
+    films_px: side to which stored films are reduced before the crop to S; None leaves them as stored.
     """
 
     def __init__(
@@ -177,7 +149,7 @@ class TrainingFilms(Dataset[tuple[Tensor, ...]]):
     def _change_parts(self, index: int, rng: np.random.Generator) -> tuple[Image, int]:
         """Exchange the lungs or what surrounds them, or neither."""
         film, label = self._film(index), self._store.label(index)
-        # One draw for both: films without lungs and without surroundings would show nothing.
+        # One draw for both: without lungs and surroundings, nothing of a film would be left.
         drawn = rng.random() if self._config.surroundings or self._config.hollow else 1.0
         if drawn < self._config.hollow:
             hollow = hollow_out(film, self._lungs(index), rng)
@@ -201,7 +173,7 @@ class TrainingFilms(Dataset[tuple[Tensor, ...]]):
 
 
 class EvaluationFilms(Dataset[tuple[Tensor, ...]]):
-    """Films exactly as the service sees them: item -> (uint8 [S, S], label). size_px: reduced to this side, if given."""
+    """Films as the service sees them: item -> (uint8 [S, S], label). size_px: reduces them to this side, unless None."""
 
     def __init__(self, store: FilmStore, indices: Sequence[int], size_px: int | None = None) -> None:
         self._store, self._indices, self._size_px = store, indices, size_px
@@ -218,13 +190,15 @@ class EvaluationFilms(Dataset[tuple[Tensor, ...]]):
 
 
 def batches(
-    dataset: Dataset[tuple[Tensor, ...]], *, batch_size: int, workers: int, drop_last: bool, pin_memory: bool
+    dataset: Dataset[tuple[Tensor, ...]],
+    batch_size: int,
+    *,
+    workers: int = 0,
+    drop_last: bool = False,
+    pin_memory: bool = False,
 ) -> DataLoader[tuple[Tensor, ...]]:
-    """Loader in the dataset's own order. Batches are the dataset's items stacked: uint8 [B, S, S], int64 [B], ..."""
+    """Loader in the dataset's own order. Batches are the dataset's items stacked: uint8 [B, S, S], int64 [B], ...
+
+    workers: loader processes; 0 loads in this one.
+    """
     return DataLoader(dataset, batch_size=batch_size, num_workers=workers, drop_last=drop_last, pin_memory=pin_memory)
-
-
-def own_share(order: npt.NDArray[np.int64], processes: Processes) -> npt.NDArray[np.int64]:
-    """This process's part of an epoch; all parts are equally long, so that no process waits for a missing batch."""
-    usable = len(order) - len(order) % processes.count
-    return order[:usable][processes.rank :: processes.count]

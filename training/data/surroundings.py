@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from training.data.augmentation import Film
-from training.lungs.geometry import SMALLEST_LUNGS, Lungs, moved_onto, widened
+from training.data.lung_regions import SMALLEST_LUNGS, Lungs, moved_onto, widened
 
 # Signs at the pleura, the hila and the costophrenic angles lie on the outline or just outside it, so that what counts as
 # lung is widened by up to this share of the side.

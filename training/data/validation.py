@@ -1,19 +1,12 @@
-"""The validation pass before training: every film is read once, damaged ones are left out, leaks between splits are found.
+"""Validates a data folder before training: reads every film once, excludes damaged ones, finds duplicates and leaks."""
 
-`python -m training.data.validation --data DIR --out DIR` writes the report and exits with 1 if nothing may be trained.
-"""
-
-import argparse
 import hashlib
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -21,13 +14,10 @@ from tqdm import tqdm
 from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, ImageTooSmall, InputError
 from service.film.film import Radiograph
 from training.data.duplicates import Hash, close_pairs, difference_hash, thumbnail
-from training.data.folder import FilmFile, fingerprint, scan_folder
+from training.data.folder import FilmFile, fingerprint
 from training.data.validation_report import ExcludedFilm, FilmPair, Link, Reason, ValidationLimits, ValidationReport
-from training.errors import ConfigError, DatasetError
 
-__all__ = ["ValidationLimits", "ValidationReport", "main", "validate_dataset"]
-
-_DECODE_SIDE_PX = 256  # ample for a 17 x 16 thumbnail; a large JPEG is still read to its end, so damage is seen
+_DECODE_SIDE_PX = 256  # ample for a 17 x 16 thumbnail; JPEG files are still read to their end, which shows damage
 
 _REASONS: tuple[tuple[type[InputError], Reason], ...] = (
     (ImageTooSmall, Reason.TOO_SMALL),
@@ -39,7 +29,12 @@ _REASONS: tuple[tuple[type[InputError], Reason], ...] = (
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A film that can be judged. picture: its difference hash, None for a nearly constant film."""
+    """A film that can be read.
+
+    film: the file.
+    sha256: of its bytes, hex.
+    picture: difference hash; None for a nearly constant film.
+    """
 
     film: FilmFile
     sha256: str
@@ -48,21 +43,22 @@ class _Decoded:
 
 @dataclass(frozen=True)
 class _Refused:
-    """A film that cannot. sha256: of its bytes, empty if not even those could be read."""
+    """A film that cannot be read.
+
+    excluded: the film and the reason.
+    sha256: of its bytes, hex; "" if the file cannot be opened.
+    """
 
     excluded: ExcludedFilm
     sha256: str
 
 
 def validate_dataset(films: Sequence[FilmFile], *, workers: int, limits: ValidationLimits | None = None) -> ValidationReport:
-    """Read every film once, with `workers` threads (decoding and hashing release the GIL), and judge the whole.
+    """Read every film once, with `workers` threads, and report on the whole.
 
-    Faults of the data raise nothing here: they are in the report, to be written before its require_trainable() draws the
-    consequence. Raises ConfigError for less than one worker.
+    Faults of the data raise nothing: write the report first, then call its require_trainable().
     """
     limits = limits or ValidationLimits()
-    if workers < 1:
-        raise ConfigError(f"workers is {workers}; validation needs at least 1 thread.")
     films = sorted(films, key=lambda film: film.relative)
     with ThreadPoolExecutor(max_workers=workers) as threads:
         inspections = threads.map(partial(_inspect, limits=limits), films)
@@ -116,7 +112,7 @@ def _excluded_copies(decoded: Iterable[_Decoded]) -> Iterator[ExcludedFilm]:
             for film in later:
                 yield ExcludedFilm(film, Reason.DUPLICATE, f"It is the same file as {first.relative}.")
         else:
-            # Which label is right is not ours to guess, so none of the copies is trained on.
+            # One of the labels is wrong, and nothing says which.
             names = ", ".join(film.relative for film in (first, *later))
             for film in (first, *later):
                 yield ExcludedFilm(film, Reason.CONTRADICTION, f"These are one file: {names}.")
@@ -149,40 +145,11 @@ def _near_pairs(kept: Iterable[_Decoded], limits: ValidationLimits) -> Iterator[
 
 
 def _shared_groups(kept: Iterable[_Decoded]) -> Iterator[FilmPair]:
-    """For each group and two splits that share it: the first film of either, as witnesses."""
-    witnesses: dict[str, dict[str, FilmFile]] = defaultdict(dict)
+    """For each group and two splits that share it: the first film of either."""
+    first_films: dict[str, dict[str, FilmFile]] = defaultdict(dict)
     for entry in kept:
         if entry.film.group is not None:
-            witnesses[entry.film.group].setdefault(entry.film.split, entry.film)
-    for by_split in witnesses.values():
+            first_films[entry.film.group].setdefault(entry.film.split, entry.film)
+    for by_split in first_films.values():
         for first, second in combinations(by_split.values(), 2):
             yield FilmPair(Link.GROUP, first, second, None)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Validate one data folder and print the table. Returns the exit code: 0, or 1 if nothing may be trained."""
-    parser = argparse.ArgumentParser(prog="python -m training.data.validation", description="Validate a data folder.")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/, val/ and optionally test/")
-    parser.add_argument("--out", type=Path, required=True, help="where the report is written")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="decoding threads (default: one per core)")
-    parser.add_argument(
-        "--near-duplicate-bits",
-        type=int,
-        default=ValidationLimits.near_duplicate_bits,
-        help="largest Hamming distance of two copies, of 256 bits (default: %(default)s)",
-    )
-    options = parser.parse_args(argv)
-    try:
-        limits = ValidationLimits(near_duplicate_bits=options.near_duplicate_bits)
-        report = validate_dataset(scan_folder(options.data), workers=options.workers, limits=limits)
-        report.write(options.out)
-        print(report.table())
-        report.require_trainable()
-    except (ConfigError, DatasetError) as fault:
-        print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -16,6 +16,7 @@ from service.model.manifest import MODEL_CARD_NAME
 from service.model.predictor import Predictor
 from training.command_text import command_line
 from training.data.folder import folder_fingerprint, scan_folder
+from training.data.lung_segmenter import LungSegmenter
 from training.errors import DatasetNotFound
 from training.evaluation.duration import announce
 from training.evaluation.evidence import Evidence, NotMeasured
@@ -37,7 +38,6 @@ from training.evaluation.report.files import (
 )
 from training.evaluation.report.plots import draw_plots
 from training.evaluation.report.provenance import bundle_identity, summarise_data
-from training.lungs.segmenter import LungSegmenter
 from training.tables import PLOTS_FOLDER
 
 LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")

@@ -8,9 +8,9 @@ from service.model.bundle import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile
+from training.data.lung_segmenter import LungSegmenter
 from training.evaluation.judging.films import JudgedSplit, judge
 from training.evaluation.measures.bootstrap import Bootstrap
-from training.lungs.segmenter import LungSegmenter
 
 
 class NotMeasured(Exception):

@@ -10,10 +10,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from training.config import AveragingConfig
-from training.lungs.augment import augment_pair
+from training.lungs.augmentation import augment_pair
 from training.lungs.films import Image, LungFilm
 from training.lungs.network import LungNetwork
-from training.network.averaging import WeightAverage
+from training.network.running_average import RunningAverage
 
 _BATCH_SIZE = 16
 _LEARNING_RATE = 3e-3
@@ -21,9 +21,9 @@ _ENCODER_FACTOR = 0.3
 
 
 def fit(network: LungNetwork, films: Sequence[LungFilm], *, epochs: int, seed: int) -> None:
-    """Train on the films for so many epochs, in place; leaves the exponential average of the weights, in evaluation mode.
+    """Train in place; the network ends with the exponential average of its weights, in evaluation mode.
 
-    One-cycle learning rate (Smith and Topin, arXiv:1708.07120). No film is held out here: nothing is chosen by a score.
+    One-cycle learning rate (Smith and Topin, arXiv:1708.07120). Nothing is chosen by a score, so no film is held out here.
     """
     torch.manual_seed(seed)
     steps = max(1, len(films) // _BATCH_SIZE)
@@ -32,9 +32,9 @@ def fit(network: LungNetwork, films: Sequence[LungFilm], *, epochs: int, seed: i
     rates = [_LEARNING_RATE * _ENCODER_FACTOR, _LEARNING_RATE]
     optimiser = torch.optim.AdamW([{"params": encoder, "lr": rates[0]}, {"params": decoder, "lr": rates[1]}], weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=epochs * steps, pct_start=0.15)
-    # Over about the last twentieth of the run, when the learning rate is nearly spent.
+    # Averages about the last twentieth of the run, in which the learning rate is nearly zero.
     decay = max(0.8, 1.0 - 20.0 / (epochs * steps))
-    average = WeightAverage(network, AveragingConfig(kind="ema", decay=decay, start_epoch=1))
+    average = RunningAverage(network, AveragingConfig(kind="ema", decay=decay, start_epoch=1))
     network.train()
     with tqdm(total=epochs * steps, unit="batch", desc="lungs") as progress:
         for epoch in range(epochs):

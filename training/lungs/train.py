@@ -1,80 +1,74 @@
-"""Train the lung-field segmenter: python -m training.lungs.train --data DIR --out runs/lungs.
+"""Trains the lung segmenter: read films with masks, hold out a fifth, fit, score, write the graph."""
 
-main() is the table of contents: read, hold out, fit, score, write.
-"""
-
-import argparse
 import json
-import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
-from service.film.errors import ChestXrayError
 from training.errors import DatasetError
 from training.lungs.films import hold_out, read_lung_films
 from training.lungs.fit import dice_scores, fit
-from training.lungs.graph import GRAPH_NAME, write_graph
 from training.lungs.network import LungNetwork, load_encoder_weights
+from training.network.onnx_graph import to_onnx_graph
 
+GRAPH_NAME = "lungs.onnx"
 RESULT_NAME = "lungs.json"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one training. Returns 0, or 1 with a message on stderr."""
-    arguments = _parse(argv)
-    try:
-        result = train(arguments)
-    except (ChestXrayError, OSError) as fault:
-        print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
-        return 1
-    print(f"Dice on {result['held_out']} held-out films: mean {result['dice_mean']:.4f}, lowest {result['dice_lowest']:.4f}")
-    print(f"Written to {arguments.out}: {GRAPH_NAME}, {RESULT_NAME}")
-    return 0
+@dataclass(frozen=True)
+class LungJob:
+    """What to train on, and how long.
+
+    data: folder with manifest.csv, whose columns are image and mask.
+    out: folder of the results.
+    side_px: of the graph's input, a multiple of 16.
+    epochs: of training.
+    seed: of the held-out fifth, the batches and their augmentation.
+    pretrained: whether the encoder begins with ImageNet's weights, or with random ones.
+    """
+
+    data: Path
+    out: Path
+    side_px: int = 160
+    epochs: int = 45
+    seed: int = 0
+    pretrained: bool = True
 
 
-def train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train, score on the held-out fifth, and write graph and result; returns the result."""
-    films, held_out = hold_out(read_lung_films(arguments.data, arguments.side_px), arguments.seed)
+def train_segmenter(job: LungJob) -> dict[str, Any]:
+    """Write graph and result to job.out; returns the result: settings, and the Dice scores of the held-out films.
+
+    Raises DatasetError, WeightsUnavailable or ExportError.
+    """
+    films, held_out = hold_out(read_lung_films(job.data, job.side_px), job.seed)
     if not held_out:
-        raise DatasetError(f"{arguments.data} has {len(films)} films, too few to hold a fifth out; add some.")
+        raise DatasetError(f"{job.data} has {len(films)} films, too few to hold a fifth out; add some.")
     network = LungNetwork()
-    if arguments.weights == "packaged":
+    if job.pretrained:
         load_encoder_weights(network)
-    fit(network, films, epochs=arguments.epochs, seed=arguments.seed)
+    fit(network, films, epochs=job.epochs, seed=job.seed)
     scores = dice_scores(network, held_out)
     result = {
-        "side_px": arguments.side_px,
+        "side_px": job.side_px,
         "films": len(films),
         "held_out": len(held_out),
-        "epochs": arguments.epochs,
-        "seed": arguments.seed,
+        "epochs": job.epochs,
+        "seed": job.seed,
         "dice_mean": round(float(np.mean(scores)), 4),
         "dice_lowest": round(float(np.min(scores)), 4),
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    write_graph(network, arguments.side_px, arguments.out / GRAPH_NAME)
-    (arguments.out / RESULT_NAME).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    job.out.mkdir(parents=True, exist_ok=True)
+    write_graph(network, job.side_px, job.out / GRAPH_NAME)
+    (job.out / RESULT_NAME).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.lungs.train", description="Train the lung-field segmenter.")
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, whose columns are image and mask")
-    parser.add_argument("--out", type=Path, default=Path("runs/lungs"), help="folder of the results (default: %(default)s)")
-    parser.add_argument("--side-px", type=int, default=160, help="of the graph's input, a multiple of 16")
-    parser.add_argument("--epochs", type=int, default=45)
-    parser.add_argument("--seed", type=int, default=0, help="of the held-out fifth, the batches and their augmentation")
-    parser.add_argument(
-        "--weights",
-        choices=("packaged", "none"),
-        default="packaged",
-        help="of the encoder: ImageNet's or random ones",
-    )
-    return parser.parse_args(argv)
+def write_graph(network: LungNetwork, side_px: int, path: Path) -> None:
+    """Input `image`, uint8 [N, side_px, side_px]; output `lungs`, float32 [N, side_px / 2, side_px / 2], 0..1.
 
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    Raises ExportError.
+    """
+    onnx.save_model(to_onnx_graph(network.eval(), side_px, "image", ["lungs"]), path)

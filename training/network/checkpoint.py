@@ -1,6 +1,6 @@
-"""Save and load checkpoints: contents of REPORT 7.2, names of REPORT 7.3.
+"""Saves and loads checkpoints: contents of REPORT 7.2, names of REPORT 7.3.
 
-A checkpoint holds tensors and plain values only, so that it loads with weights_only=True: no pickle runs.
+A checkpoint holds tensors and plain values only, so that it loads with weights_only=True, which runs no code.
 """
 
 from datetime import date
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from service.files import atomic_write
 from training.errors import CheckpointInvalid
 
 LATEST_NAME = "latest_checkpoint.pt"
@@ -19,31 +20,30 @@ REQUIRED_KEYS = (
 )  # fmt: skip
 
 
-def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write atomically: a run killed while writing leaves the previous checkpoint whole."""
-    partial = path.with_suffix(".partial")
-    torch.save(checkpoint, partial)
-    partial.replace(path)
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values. A kill while writing leaves the file as it was."""
+    with atomic_write(path) as draft:
+        torch.save(content, draft)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. Raises CheckpointInvalid if it is missing, unsafe or incomplete."""
+    """Read a checkpoint onto the CPU. Raises CheckpointInvalid if it is missing, damaged, unsafe or incomplete."""
     if not path.is_file():
-        raise CheckpointInvalid(f"No checkpoint at {path}; train first: python -m training.run.train --help.")
+        raise CheckpointInvalid(f"No checkpoint at {path}; train first: `cxr train --help`.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as fault:  # a damaged pickle can raise almost anything, and PyTorch's text advises to run what it holds
+    except Exception as fault:  # a damaged pickle can raise anything, and PyTorch's text advises to run its code
         raise CheckpointInvalid(
             f"{path} is damaged or holds more than tensors and plain values ({type(fault).__name__}); train again."
         ) from fault
     missing = [key for key in REQUIRED_KEYS if key not in checkpoint]
     if missing:
-        raise CheckpointInvalid(f"{path} lacks {', '.join(missing)}; it was not written by training.run.train.")
+        raise CheckpointInvalid(f"{path} lacks {', '.join(missing)}; it was not written by `cxr train`.")
     return checkpoint
 
 
 def recipe_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The configuration that led to a checkpoint, with those of the runs that were averaged and of what it began with."""
+    """The configuration that led to a checkpoint, and those of the runs that were averaged for it or before it."""
     ancestry = ("averaged_runs", "averaged_with_start", "averaged_last", "began_with")
     return {**checkpoint["config"], **{name: checkpoint[name] for name in ancestry if name in checkpoint}}
 

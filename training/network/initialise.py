@@ -1,4 +1,4 @@
-"""The network as a run begins: built, filled with the weights that its configuration names, its norms settled."""
+"""The network as a run begins: built, with the weights that its configuration names, and with BatchNorm statistics."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,12 +10,10 @@ from torch import Tensor
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME, HEAD_NAME
 from training.config import ModelConfig, TrainConfig
-from training.data.batches import FilmStore, TrainingFilms, batches, epoch_order, film_weights
-from training.data.folder import FilmFile
-from training.data.model_input import preprocess_spec
+from training.data.batches import FilmStore, TrainingFilms, batches
+from training.data.sampling import epoch_order, film_weights
 from training.devices import seed_everything
 from training.errors import ConfigError
-from training.lungs.segmenter import LungSegmenter
 from training.network.bundle_weights import settle_norms
 from training.network.checkpoint import load_checkpoint, recipe_of
 from training.network.classifier import ChestXrayNetwork, build_network
@@ -25,13 +23,7 @@ from training.network.pretrained import load_backbone_weights
 _STATISTICS_FILMS = 512
 
 
-def training_store(films: list[FilmFile], config: TrainConfig) -> FilmStore:
-    """The films of the training split as a run reads them, with their lungs outlined if the configuration asks for it."""
-    outline = LungSegmenter.open(Path(config.data.lungs)).outline if config.data.lungs else None
-    return FilmStore(films, preprocess_spec(config), config.augment.resize_px, cache=config.data.cache, outline=outline)
-
-
-def begin(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
+def initial_network(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
     """The network before its first step, the same every time. Raises WeightsUnavailable or CheckpointInvalid."""
     seed_everything(config.run)
     network = build_network(config.model.architecture, hidden=config.model.hidden, dropout=config.model.dropout)
@@ -42,23 +34,23 @@ def begin(config: TrainConfig, training: FilmStore) -> ChestXrayNetwork:
 
 
 def require_unseen_source(config: TrainConfig) -> None:
-    """Raise ConfigError if a run would hold out a source from which the weights that it begins with have learnt."""
+    """Raise ConfigError if the run is to hold out a source that its initial weights were trained on."""
     held_out, origin = config.data.held_out_source, Path(config.model.weights_file)
     if not held_out or config.model.weights not in ("bundle", "checkpoint"):
         return
     released = config.model.weights == "bundle"
-    recipe = ModelBundle.open(origin).manifest.training_config if released else recipe_behind(config.model)
+    recipe = ModelBundle.open(origin).manifest.training_config if released else initial_recipe(config.model)
     if (recipe or {}).get("data", {}).get("held_out_source") != held_out:
         raise ConfigError(
-            f"data.held_out_source is {held_out!r}, but {origin}, which training would begin with, was not trained without "
+            f"data.held_out_source is {held_out!r}, but {origin}, which holds the initial weights, was not trained without "
             "that source; begin with weights that were, or with model.weights packaged, hub or none."
         )
 
 
-def first_weights_sha256(config: ModelConfig) -> str:
-    """SHA-256 (hex) of the file that a run's first weights come from, of a bundle its graph and head; "" without a file.
+def initial_weights_sha256(config: ModelConfig) -> str:
+    """SHA-256 (hex) of the file with the initial weights, of a bundle its graph and head; "" without a file.
 
-    A path alone does not say what lay there when the run began.
+    The path alone does not identify them: the file may have changed since.
     """
     origin = Path(config.weights_file)
     files = {"file": [origin], "checkpoint": [origin], "bundle": [origin / GRAPH_NAME, origin / HEAD_NAME]}
@@ -68,8 +60,8 @@ def first_weights_sha256(config: ModelConfig) -> str:
     return digest.hexdigest() if config.weights in files else ""
 
 
-def recipe_behind(config: ModelConfig) -> dict[str, Any] | None:
-    """What led to the checkpoint that a run begins with, None if it begins otherwise; see `recipe_of`."""
+def initial_recipe(config: ModelConfig) -> dict[str, Any] | None:
+    """Recipe of the checkpoint that holds the initial weights, see `recipe_of`; None if no checkpoint does."""
     return recipe_of(load_checkpoint(Path(config.weights_file))) if config.weights == "checkpoint" else None
 
 
@@ -77,5 +69,5 @@ def _some_batches(store: FilmStore, config: TrainConfig) -> Iterator[Tensor]:
     """Training films as an epoch would draw them, for the statistics of a bundle's BatchNorms: uint8 [B, S, S]."""
     drawn = epoch_order(film_weights(store.films, config.data), balanced=True, seed=config.run.seed, epoch=0)
     films = TrainingFilms(store, drawn[:_STATISTICS_FILMS], config.augment, config.data.image_size_px, [config.run.seed, 0])
-    for images, _, _ in batches(films, batch_size=config.optimiser.batch_size, workers=0, drop_last=False, pin_memory=False):
+    for images, _, _ in batches(films, config.optimiser.batch_size):
         yield images

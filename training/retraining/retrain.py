@@ -19,7 +19,7 @@ from typing import Any
 from service.film.errors import ChestXrayError
 from service.model.bundle import ModelBundle
 from service.model.releases import MODELS_DIR, locate_bundle
-from training.config import load_config
+from training.config_file import load_config
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
 from training.data.validation_report import ValidationLimits
 from training.errors import ConfigError

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.files import write_json
 from service.model.bundle import ModelBundle
 from training.errors import ConfigError, StepFailed
-from training.json_file import write_whole
 from training.network.checkpoint import BEST_NAME
 from training.retraining.releases import CLAIM_NAME, next_version, was_promoted
 from training.retraining.tracked import track_decision
@@ -49,7 +49,7 @@ class Retraining:
         if not claim.exists():
             manifest = champion.manifest
             version = next_version(manifest.name, manifest.version, models, folder.parent)
-            write_whole(claim, {"challenger": f"{manifest.name}-{version}"})
+            write_json(claim, {"challenger": f"{manifest.name}-{version}"})
         challenger = json.loads(claim.read_text("utf-8"))["challenger"]
         return cls(folder, champion, data, models, challenger.rpartition("-")[2])
 
@@ -63,7 +63,7 @@ class Retraining:
         options = ["--config", str(config), "--data", str(self.data), "--out", str(self.folder), "--version", self.version]
         for change in changes:
             options += ["--set", change]
-        _run(self.folder, "training.run.train", [*options, "--resume", *(["--mlflow", mlflow] if mlflow else [])])
+        _run(self.folder, "service.commands.cxr", ["train", *options, "--resume", *(["--mlflow", mlflow] if mlflow else [])])
 
     def export(self) -> None:
         """Turn the best checkpoint into the challenger's bundle, unless that was done. Raises StepFailed."""
@@ -104,7 +104,7 @@ def decided(folder: Path) -> dict[str, Any] | None:
 
 def settle(folder: Path, decision: dict[str, Any], note: str, mlflow: str | None) -> None:
     """Write the decision down before it is carried out, so that a run that is killed meanwhile can be resumed."""
-    write_whole(folder / PENDING_NAME, {"decision": decision, "note": note, "mlflow": mlflow})
+    write_json(folder / PENDING_NAME, {"decision": decision, "note": note, "mlflow": mlflow})
 
 
 def unfinished(runs: Path) -> list[Path]:
@@ -129,7 +129,7 @@ def carry_out(folder: Path, models: Path) -> str:
         _run(folder, "service.commands.cxr", [*registry, "promote", decision["challenger"], "--note", note])
     if settled["mlflow"]:
         track_decision(settled["mlflow"], folder, decision)
-    write_whole(folder / DECISION_NAME, decision)
+    write_json(folder / DECISION_NAME, decision)
     pending.unlink()
     return str(note)
 

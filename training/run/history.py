@@ -1,16 +1,48 @@
-"""What a run leaves to read: training_history.json and training_curves.png (REPORT Table 26, Figure 1)."""
+"""The epochs of a run: EpochRecord, training_history.json and training_curves.png (REPORT Table 26, Figure 1)."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.json_file import write_whole
-from training.run.stopping import EpochRecord
+from service.files import write_json
+from training.plots import new_figure, save
+
+HISTORY_NAME = "training_history.json"
+CURVES_NAME = "training_curves.png"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """Metrics of one epoch.
+
+    epoch: number, from 1.
+    backbone_frozen: whether only the head trained.
+    learning_rate: of the head, at the start of the epoch.
+    train_loss: label-smoothed cross-entropy, class-weighted mean over the films.
+    train_f1: macro, 0..1. Of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth.
+    val_loss: as train_loss.
+    val_f1: macro, 0..1.
+    val_accuracy: 0..1.
+    val_auc: macro, one class against the others, 0..1; NaN if a class is missing.
+    seconds: wall time.
+    """
+
+    epoch: int
+    backbone_frozen: bool
+    learning_rate: float
+    train_loss: float
+    train_f1: float
+    val_loss: float
+    val_f1: float
+    val_accuracy: float
+    val_auc: float
+    seconds: float
 
 
 def as_columns(history: Sequence[EpochRecord]) -> dict[str, list[Any]]:
-    """Records -> {"epoch": [...], "train_loss": [...], ...}, the form that checkpoints hold (REPORT 7.2)."""
+    """Records -> {"epoch": [...], "train_loss": [...], ...}, as checkpoints hold them (REPORT 7.2)."""
     return {name: [asdict(record)[name] for record in history] for name in EpochRecord.__dataclass_fields__}
 
 
@@ -20,36 +52,39 @@ def from_columns(columns: dict[str, list[Any]]) -> list[EpochRecord]:
     return [EpochRecord(**dict(zip(names, row, strict=True))) for row in zip(*(columns[name] for name in names), strict=True)]
 
 
-def write_history(path: Path, history: Sequence[EpochRecord], outcome: dict[str, Any]) -> None:
-    """Write the columns and the outcome of the run (best epoch, why it stopped) as JSON, atomically."""
-    write_whole(path, {"outcome": outcome, "history": as_columns(history)})
+def write_history(out: Path, history: Sequence[EpochRecord], outcome: dict[str, Any]) -> None:
+    """Write training_history.json: the columns, and the outcome of the run (best epoch, why it stopped)."""
+    write_json(out / HISTORY_NAME, {"outcome": outcome, "history": as_columns(history)})
 
 
-def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Three panels: loss; macro F1 with the generalisation gap shaded; learning rate. The frozen phase is tinted."""
-    import matplotlib
+def read_history(out: Path) -> dict[str, Any]:
+    """The content of training_history.json; empty if there is none."""
+    path = out / HISTORY_NAME
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
+def draw_curves(out: Path, history: Sequence[EpochRecord]) -> None:
+    """Write training_curves.png: loss, macro F1 with the gap between the splits shaded, learning rate.
+
+    The epochs with a frozen backbone are tinted.
+    """
     columns = as_columns(history)
     epochs = columns["epoch"]
-    figure, (loss, f1, rate) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
-    loss.plot(epochs, columns["train_loss"], label="training", color="#1f77b4")
-    loss.plot(epochs, columns["val_loss"], label="validation", color="#d62728")
-    loss.set(title="Loss", ylabel="cross-entropy (label-smoothed)")
-    f1.plot(epochs, columns["train_f1"], label="training", color="#1f77b4")
-    f1.plot(epochs, columns["val_f1"], label="validation", color="#d62728")
+    figure = new_figure(15, 4.2)
+    loss, f1, rate = figure.subplots(1, 3)
+    for axes, name in ((loss, "loss"), (f1, "f1")):
+        axes.plot(epochs, columns[f"train_{name}"], label="training", color="#1f77b4")
+        axes.plot(epochs, columns[f"val_{name}"], label="validation", color="#d62728")
     f1.fill_between(epochs, columns["train_f1"], columns["val_f1"], color="grey", alpha=0.2, label="gap")
-    f1.set(title="Macro F1", ylabel="F1", ylim=(0, 1))
     rate.plot(epochs, columns["learning_rate"], color="#2ca02c", label="head")
+    loss.set(title="Loss", ylabel="cross-entropy (label-smoothed)")
+    f1.set(title="Macro F1", ylabel="F1", ylim=(0, 1))
     rate.set(title="Learning rate at the start of the epoch", ylabel="learning rate", yscale="log")
-    frozen = [epoch for epoch, held in zip(epochs, columns["backbone_frozen"], strict=True) if held]
+    frozen = [record.epoch for record in history if record.backbone_frozen]
     for axes in (loss, f1, rate):
         if frozen:
             axes.axvspan(frozen[0] - 0.5, frozen[-1] + 0.5, color="gold", alpha=0.15, label="backbone frozen")
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, out / CURVES_NAME)

@@ -1,9 +1,9 @@
-"""SourceAlignment: films of one class from different sources drawn together, so that the embedding holds the disease.
+"""SourceAlignment: a loss term that draws the embeddings of one class from different sources together.
 
-Class and source go together in most collections, and a cross-entropy is content with either. This term is not: each film is
-drawn towards the running means of its class in the *other* sources. It aligns first moments within a class, where deep CORAL
-(Sun and Saenko, arXiv:1607.01719) aligns second moments of all films, and keeps running centres as center loss does (Wen et
-al., ECCV 2016).
+In most collections class and source correlate, and cross-entropy alone lets a network learn the source. This term draws each
+film towards the running means of its class in the other sources. It aligns first moments within a class (deep CORAL, Sun and
+Saenko, arXiv:1607.01719, aligns second moments of all films), and keeps running centres as center loss does (Wen et al.,
+ECCV 2016).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +12,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from service.model.findings import FINDINGS
 from training.data.folder import FilmFile
 from training.errors import ConfigError
 
-# Share of an old running mean that survives a batch with films of its class and source.
+# Share of a running mean that a batch with films of its class and source keeps.
 _MEMORY = 0.95
 
 
 class SourceAlignment:
-    """Keeps the running mean of every (class, source) cell; gives the mean squared distance of films to those of other sources.
+    """Running mean of each class and source, and the distance of films to them. Each process keeps its own means.
 
-    films: those of the training split, in the order of their indices. features: width of the embedding. Each process of several
-    keeps its own means. Raises ConfigError if no class has films of two sources.
+    films: of the training split, in the order of their indices. features: width of the embedding. Raises ConfigError if no
+    class has films of two sources.
     """
 
-    def __init__(self, films: Sequence[FilmFile], classes: int, features: int, device: torch.device) -> None:
+    def __init__(self, films: Sequence[FilmFile], features: int, device: torch.device) -> None:
         names = sorted({film.source for film in films})
         cells = {(film.finding, film.source) for film in films}
         if len(cells) == len({finding for finding, _ in cells}):
@@ -35,20 +36,20 @@ class SourceAlignment:
                 "leave it at 0."
             )
         self._sources = torch.tensor([names.index(film.source) for film in films], device=device)
-        self._sums = torch.zeros(classes, len(names), features, device=device)
-        self._weights = torch.zeros(classes, len(names), device=device)
+        self._sums = torch.zeros(len(FINDINGS), len(names), features, device=device)
+        self._weights = torch.zeros(len(FINDINGS), len(names), device=device)
 
     def loss(self, embedding: Tensor, labels: Tensor, films: Tensor) -> Tensor:
-        """Mean squared distance of films to the mean of their class's other sources, in standard deviations of each feature.
+        """Mean squared distance of films to the mean of their class in other sources, in standard deviations of each feature.
 
-        embedding: float [B, E]; labels: int64 [B], negative where a film shows no class; films: indices, int64 [B]. Zero if
-        no film has a class that another source has shown as well.
+        embedding: float [B, E]. labels: int64 [B], negative where a film shows no class. films: indices, int64 [B]. Zero as
+        long as no film's class has been seen in another source.
         """
         shown = labels >= 0
-        if int(shown.sum()) < 2:  # one film has no spread to be measured in
+        if int(shown.sum()) < 2:  # one film has no standard deviation
             return embedding.sum() * 0.0
         embedding, labels, sources = embedding[shown], labels[shown], self._sources[films.to(self._sources.device)[shown]]
-        # Gradients pass through the scale, or the cheapest way to bring films together would be to shrink every embedding.
+        # Gradients pass through the normalisation, or shrinking all embeddings would minimise the distances.
         embedding = functional.batch_norm(embedding, None, None, training=True)
         self._remember(embedding.detach(), labels, sources)
         means = self._sums / self._weights.clamp(min=1e-6).unsqueeze(2)
@@ -67,7 +68,7 @@ class SourceAlignment:
         return {"sums": self._sums, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with the running means of `state_dict`."""
+        """Restore what `state_dict` gave."""
         self._sums.copy_(state["sums"])
         self._weights.copy_(state["weights"])
 

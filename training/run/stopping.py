@@ -1,34 +1,13 @@
-"""When a run ends early (REPORT Table 15, section 4.7). A pure function of the history, so resuming is exact."""
+"""When a run ends early (REPORT Table 15 and 4.7): a pure function of the history, so that resuming changes nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from training.config import StoppingConfig
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """Figures of one epoch.
-
-    Losses are label-smoothed cross-entropies, class-weighted means over the films. F1 is macro, 0..1; of mixed training films
-    (Mixup, CutMix) the finding with the largest share counts as the truth. learning_rate: the head's, at the start of the
-    epoch. seconds: wall time.
-    """
-
-    epoch: int
-    backbone_frozen: bool
-    learning_rate: float
-    train_loss: float
-    train_f1: float
-    val_loss: float
-    val_f1: float
-    val_accuracy: float
-    val_auc: float
-    seconds: float
+from training.run.history import EpochRecord
 
 
 def best_epoch(history: Sequence[EpochRecord], minimum_improvement: float) -> EpochRecord:
-    """The record that later ones did not beat by more than minimum_improvement in validation F1."""
+    """The epoch whose validation F1 no later one exceeds by more than minimum_improvement."""
     best = history[0]
     for record in history[1:]:
         if record.val_f1 > best.val_f1 + minimum_improvement:
@@ -37,15 +16,15 @@ def best_epoch(history: Sequence[EpochRecord], minimum_improvement: float) -> Ep
 
 
 def judged_alike(history: Sequence[EpochRecord], small_epochs: int) -> Sequence[EpochRecord]:
-    """The records that can be compared: those at the final side once there are any, else those at the small side.
+    """The epochs that can be compared: those at the final side once there are any, else those at the small side.
 
-    A network is sharper at the side that it was trained at last, so that figures of small films say nothing of large ones.
+    A network does best at the side that it was last trained at, so metrics at two sides do not compare.
     """
     return history[small_epochs:] or history
 
 
 def stop_reason(history: Sequence[EpochRecord], config: StoppingConfig) -> str | None:
-    """Why training should end now, or None. Frozen epochs count for the best F1 but never for stopping."""
+    """Why training should end now, or None. Epochs with a frozen backbone can be the best, but do not count as waiting."""
     unfrozen = [record for record in history if not record.backbone_frozen]
     if not unfrozen:
         return None

@@ -1,7 +1,7 @@
-"""MLflow tracking of a training run: parameters, the curves of every epoch, artefacts. Imports MLflow only when asked to.
+"""MLflow tracking of a training run: parameters, metrics of each epoch, artefacts. Imports MLflow only when asked to.
 
-Runs are kept in mlflow.db beside the run's folder (SQLite), or where MLFLOW_TRACKING_URI says. A resumed run continues its
-MLflow run, whose id is in mlflow_run.json.
+The store is mlflow.db beside the run's folder (SQLite), or the one that MLFLOW_TRACKING_URI names. A resumed run continues
+its MLflow run, whose id is in mlflow_run.json.
 """
 
 import json
@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import TrainConfig
-from training.config_text import as_toml
+from training.config_file import as_toml
+from training.data.validation_report import REPORT_JSON, REPORT_TABLE
 from training.errors import ConfigError
 from training.network.checkpoint import BEST_NAME, load_checkpoint
-from training.run.stopping import EpochRecord
-from training.run.watcher import RunWatcher
+from training.run.history import CURVES_NAME, HISTORY_NAME, EpochRecord, read_history
+from training.run.job import RunWatcher, TrainingJob
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,24 +28,20 @@ RUN_NAME = "mlflow_run.json"
 STORE_NAME = "mlflow.db"
 ARTEFACTS_FOLDER = "mlflow-artefacts"
 
-_HISTORY_NAME = "training_history.json"
-_ARTEFACTS = (_HISTORY_NAME, "training_curves.png", "validation_report.json", "validation_report.md")
+_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_JSON, REPORT_TABLE)
 _PARAMETERS_AT_ONCE = 100  # MLflow's limit of one batch
 
 
 @contextmanager
-def track(
-    experiment: str | None, config: TrainConfig, out: Path, *, version: str, resume: bool, keeps_checkpoint: bool = False
-) -> Iterator[RunWatcher]:
-    """A watcher that keeps the run in `experiment`, or one that does nothing for None. Closes the MLflow run at the end.
+def track(job: TrainingJob) -> Iterator[RunWatcher]:
+    """A watcher that tracks the run in the experiment job.mlflow, or does nothing without one. Ends the MLflow run.
 
-    out: folder of the run. resume: continue the MLflow run named in out/mlflow_run.json, if there is one. keeps_checkpoint:
-    store best_model.pt with the artefacts. Raises ConfigError if MLflow is not installed or its store cannot be used.
+    Raises ConfigError if MLflow is not installed or its store cannot be used.
     """
-    if experiment is None:
+    if job.mlflow is None:
         yield RunWatcher()
         return
-    tracked = TrackedRun(open_client(out), experiment, config, out, version=version, resume=resume)
+    tracked = TrackedRun(open_client(job.out), job.mlflow, job)
     status = "FAILED"
     try:
         yield tracked
@@ -54,21 +50,18 @@ def track(
         status = "KILLED"
         raise
     finally:
-        tracked.close(status, keeps_checkpoint=keeps_checkpoint)
+        tracked.close(status)
 
 
 class TrackedRun(RunWatcher):
-    """One MLflow run that follows one folder of a run.
+    """One MLflow run for one training run.
 
-    Epochs are taken from the run's history, all that are missing each time: those before tracking was asked for, those that
-    a kill came between, and those of a time in which the store did not answer.
+    Logs all epochs of the history that MLflow lacks: tracking may have been off, the run may have been killed, and the store
+    may not have answered.
     """
 
-    def __init__(
-        self, client: "MlflowClient", experiment: str, config: TrainConfig, out: Path, *, version: str, resume: bool
-    ) -> None:
-        self._client, self._experiment, self._config, self._out = client, experiment, config, out
-        self._version, self._resume = version, resume
+    def __init__(self, client: "MlflowClient", experiment: str, job: TrainingJob) -> None:
+        self._client, self._experiment, self._job, self._out = client, experiment, job, job.out
         self._id: str | None = None
         self._logged: set[int] = set()
 
@@ -78,7 +71,7 @@ class TrackedRun(RunWatcher):
 
         note = self._out / RUN_NAME
         try:
-            earlier = _read_note(note) if self._resume else None
+            earlier = _read_note(note) if self._job.resume else None
             if earlier is None:
                 self._create(note)
             else:
@@ -91,13 +84,13 @@ class TrackedRun(RunWatcher):
         self._try(self._log_missing_epochs)
 
     def epoch_done(self, record: EpochRecord) -> None:
-        """Log this epoch, and any before it that is missing."""
+        """Log this epoch, and earlier ones that are missing."""
         self._try(self._log_missing_epochs)
 
-    def close(self, status: str, *, keeps_checkpoint: bool) -> None:
+    def close(self, status: str) -> None:
         """Store the artefacts and end the MLflow run. status: "FINISHED", "FAILED" or "KILLED"."""
         if self._id is not None:
-            self._try(lambda: self._store_artefacts(keeps_checkpoint=keeps_checkpoint))
+            self._try(self._store_artefacts)
             self._try(lambda: self._client.set_terminated(self._run_id, status))
 
     @property
@@ -117,11 +110,11 @@ class TrackedRun(RunWatcher):
             raise ConfigError(f"The MLflow experiment {self._experiment!r} is deleted; restore it or choose another --mlflow.")
         else:
             experiment_id = found.experiment_id
-        run = self._client.create_run(experiment_id, run_name=self._out.resolve().name, tags={"version": self._version})
+        run = self._client.create_run(experiment_id, run_name=self._out.resolve().name, tags={"version": self._job.version})
         self._id = run.info.run_id
         parameters = [
             Param(f"{section}.{key}", str(value))
-            for section, values in self._config.as_dict().items()
+            for section, values in self._job.config.as_dict().items()
             for key, value in values.items()
         ]
         for start in range(0, len(parameters), _PARAMETERS_AT_ONCE):
@@ -142,7 +135,7 @@ class TrackedRun(RunWatcher):
     def _log_missing_epochs(self) -> None:
         from mlflow.entities import Metric
 
-        columns = self._history().get("history", {})
+        columns = read_history(self._out).get("history", {})
         now_ms = int(time.time() * 1000)
         for row, epoch in enumerate(columns.get("epoch", [])):
             if epoch in self._logged:
@@ -152,13 +145,13 @@ class TrackedRun(RunWatcher):
             self._client.log_batch(self._run_id, metrics=metrics)
             self._logged.add(epoch)
 
-    def _store_artefacts(self, *, keeps_checkpoint: bool) -> None:
+    def _store_artefacts(self) -> None:
         self._log_missing_epochs()
-        self._client.log_text(self._run_id, as_toml(self._config), "config.toml")
-        for name in (*_ARTEFACTS, *((BEST_NAME,) if keeps_checkpoint else ())):
+        self._client.log_text(self._run_id, as_toml(self._job.config), "config.toml")
+        for name in (*_ARTEFACTS, *((BEST_NAME,) if self._job.mlflow_checkpoint else ())):
             if (self._out / name).is_file():
                 self._client.log_artifact(self._run_id, str(self._out / name))
-        outcome = self._history().get("outcome", {})
+        outcome = read_history(self._out).get("outcome", {})
         tags = {name: str(outcome[name]) for name in ("reason", "best_epoch", "best_val_f1") if name in outcome}
         if (self._out / BEST_NAME).is_file():
             checkpoint = load_checkpoint(self._out / BEST_NAME)
@@ -166,13 +159,8 @@ class TrackedRun(RunWatcher):
         for name, value in tags.items():
             self._client.set_tag(self._run_id, name, value)
 
-    def _history(self) -> dict[str, Any]:
-        path = self._out / _HISTORY_NAME
-        document: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        return document
-
     def _try(self, action: Any) -> None:
-        """A store that does not answer must not end a training of hours; it is said, and made up for with the next epoch."""
+        """A store that does not answer must not end hours of training: print the fault; the next epoch logs what is missing."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -182,7 +170,7 @@ class TrackedRun(RunWatcher):
 
 
 def _read_note(note: Path) -> dict[str, str] | None:
-    """The MLflow run of this folder; None if there is none, or a kill left half a note."""
+    """The MLflow run of this folder; None if there is none, or if a kill left the file incomplete."""
     try:
         earlier: dict[str, str] = json.loads(note.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -195,7 +183,7 @@ def _asked_uri() -> str | None:
 
 
 def open_client(out: Path) -> "MlflowClient":
-    """MLflow's store beside the run's folder, or the one that MLFLOW_TRACKING_URI names. Raises ConfigError."""
+    """Open the store beside the run's folder, or the one that MLFLOW_TRACKING_URI names. Raises ConfigError."""
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException

@@ -1,10 +1,10 @@
-"""Films -> pooled features of a frozen backbone, computed once, so that many heads can be tried in seconds each.
+"""Films -> pooled features of a frozen backbone, computed once, so that each of many heads trains in seconds.
 
-Augmentation, mixing and exchanged lungs act on pixels as in training; what an epoch would draw anew is drawn once a view.
+Augmentation, mixing and exchanged lungs change pixels as in training, but are drawn once per view instead of per epoch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +16,29 @@ from service.model.findings import FINDINGS
 from training.config import AugmentConfig, TrainConfig
 from training.data.batches import EvaluationFilms, FilmStore, TrainingFilms, batches
 from training.data.folder import FilmFile
-from training.data.model_input import preprocess_spec
 from training.devices import seed_everything
-from training.lungs.segmenter import LungSegmenter
+from training.network.checkpoint import save_checkpoint
 from training.network.classifier import ChestXrayNetwork, build_network
 from training.network.pretrained import load_backbone_weights
-from training.run.loop import mix, target_distributions
+from training.run.objective import mix, target_distributions
 
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Features:
-    """Some films as a frozen backbone sees them, in one or more views.
+    """Pooled features of films, in one or more views.
 
-    pooled: float32 [V, N, E]; targets: float32 [V, N, C], distributions over FINDINGS without label smoothing.
+    pooled: float32 [V, N, E].
+    targets: float32 [V, N, C], distributions over FINDINGS without label smoothing.
     """
 
     pooled: Tensor
     targets: Tensor
 
     def save(self, path: Path) -> None:
-        """Write atomically: a run killed while writing leaves nothing that looks whole."""
-        partial = path.with_suffix(".partial")
-        torch.save({"pooled": self.pooled, "targets": self.targets}, partial)
-        partial.replace(path)
+        """Write all of the file or nothing."""
+        save_checkpoint(path, {"pooled": self.pooled, "targets": self.targets})
 
     @classmethod
     def load(cls, path: Path) -> "Features":
@@ -49,7 +47,7 @@ class Features:
 
 
 class FrozenBackbone:
-    """A pretrained backbone in evaluation mode, with the films' side and preprocessing of one configuration."""
+    """A pretrained backbone in evaluation mode; a configuration says how films are prepared for it."""
 
     def __init__(self, network: ChestXrayNetwork, config: TrainConfig, device: torch.device) -> None:
         self._network, self._config, self._device = network, config, device
@@ -71,17 +69,15 @@ class FrozenBackbone:
 
         Mixup and CutMix pair films within batches of a random order, as training does.
         """
-        outline = LungSegmenter.open(Path(self._config.data.lungs)).outline if self._config.data.lungs else None
-        spec = preprocess_spec(self._config)
-        store = FilmStore(films, spec, augment.resize_px, cache=views > 1, outline=outline)
+        store = FilmStore.for_training(films, replace(self._config, augment=augment), cache=views > 1)
         pooled = torch.empty(views, len(films), self.width)
         targets = torch.empty(views, len(films), len(FINDINGS))
         with tqdm(total=views * len(films), desc=label, unit="film", leave=False, dynamic_ncols=True, disable=None) as bar:
             for view in range(views):
                 order = np.random.default_rng([seed, view]).permutation(len(films))
-                drawn = TrainingFilms(store, order, augment, spec.image_size_px, [seed, view])
+                drawn = TrainingFilms(store, order, augment, self._config.data.image_size_px, [seed, view])
                 start = 0
-                for images, labels, _ in batches(drawn, batch_size=_BATCH, workers=0, drop_last=False, pin_memory=False):
+                for images, labels, _ in batches(drawn, _BATCH):
                     rows = torch.from_numpy(order[start : start + len(labels)])
                     with torch.random.fork_rng(devices=[]):
                         torch.manual_seed(int(np.random.SeedSequence([seed, view, start]).generate_state(1)[0]))
@@ -93,11 +89,8 @@ class FrozenBackbone:
 
     def of_films(self, films: Sequence[FilmFile], *, label: str) -> Features:
         """One view of every film, as the service sees it, with a progress bar."""
-        spec = preprocess_spec(self._config)
-        store = FilmStore(films, spec, spec.image_size_px, cache=False)
-        loader = batches(
-            EvaluationFilms(store, range(len(films))), batch_size=_BATCH, workers=0, drop_last=False, pin_memory=False
-        )
+        store = FilmStore.for_evaluation(films, self._config, cache=False)
+        loader = batches(EvaluationFilms(store, range(len(films))), _BATCH)
         bar = tqdm(loader, desc=label, unit="batch", leave=False, dynamic_ncols=True, disable=None)
         parts = [(self._pool(images), target_distributions(labels)) for images, labels in bar]
         pooled, targets = (torch.cat(part).unsqueeze(0) for part in zip(*parts, strict=True))

@@ -8,23 +8,24 @@ from torch.optim import AdamW
 
 from service.model.findings import FINDINGS
 from training.config import TrainConfig
-from training.data.batches import class_weights, epoch_order, film_weights
 from training.data.folder import FilmFile
+from training.data.sampling import class_weights, epoch_order, film_weights
 from training.devices import seed_epoch
 from training.errors import TrainingDiverged
-from training.network.averaging import WeightAverage
 from training.network.classifier import Head
-from training.run.loop import EpochFigures, LossTerms, Stepper, classification_figures, loss_terms
+from training.network.running_average import RunningAverage
+from training.run.loop import EpochMetrics, Stepper, classification_metrics
+from training.run.objective import LossTerms, Objective
 from training.run.schedule import build_scheduler
 from training.search.frozen_features import Features
 
 
 def fit_head(
     training: Features, films: Sequence[FilmFile], validation: Features, config: TrainConfig
-) -> Iterator[EpochFigures]:
-    """Yield the validation figures after each epoch of config.schedule.epochs; epoch e trains on view (e - 1) mod V.
+) -> Iterator[EpochMetrics]:
+    """Yield the validation metrics after each epoch of config.schedule.epochs; epoch e trains on view (e - 1) mod V.
 
-    films: those of `training`, [N], in its order. The same config.run.seed gives the same figures. Raises TrainingDiverged.
+    films: those of `training`, [N], in its order. The same config.run.seed gives the same metrics. Raises TrainingDiverged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
@@ -41,10 +42,10 @@ def fit_head(
         optimiser=optimiser,
         scheduler=build_scheduler(optimiser, config.optimiser, config.schedule, steps),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
-        average=WeightAverage(head, config.averaging),
+        average=RunningAverage(head, config.averaging),
         config=config.optimiser,
     )
-    weights = class_weights(films, config.data) if config.loss.class_weights else None
+    objective = Objective(class_weights(films, config.data) if config.loss.class_weights else None)
     drawn, balanced = film_weights(films, config.data), config.data.balance != "none"
     for epoch in range(1, config.schedule.epochs + 1):
         seed_epoch(config.run, epoch, 0)
@@ -53,16 +54,16 @@ def fit_head(
         view = (epoch - 1) % len(training.pooled)
         head.train()
         for batch in order.tensor_split(steps):
-            terms = _terms(head, training.pooled[view, batch], training.targets[view, batch], weights, config)
-            (terms.summed / terms.weight).backward()
+            terms = _terms(head, training.pooled[view, batch], training.targets[view, batch], objective, config)
+            terms.mean.backward()
             stepper.step()
         stepper.average.after_epoch()
-        yield _judge(stepper.average.judged, validation, weights, config)
+        yield _judge(stepper.average.judged, validation, objective, config)
 
 
-def _terms(head: nn.Module, pooled: Tensor, targets: Tensor, weights: Tensor | None, config: TrainConfig) -> LossTerms:
+def _terms(head: nn.Module, pooled: Tensor, targets: Tensor, objective: Objective, config: TrainConfig) -> LossTerms:
     smoothing = config.loss.label_smoothing
-    terms = loss_terms(head(pooled), targets * (1.0 - smoothing) + smoothing / len(FINDINGS), weights)
+    terms = objective.terms(head(pooled), targets * (1.0 - smoothing) + smoothing / len(FINDINGS))
     if not torch.isfinite(terms.summed):
         raise TrainingDiverged(
             f"The loss of the head is {terms.summed.item()} at optimiser.learning_rate = "
@@ -72,9 +73,9 @@ def _terms(head: nn.Module, pooled: Tensor, targets: Tensor, weights: Tensor | N
 
 
 @torch.no_grad()
-def _judge(head: nn.Module, validation: Features, weights: Tensor | None, config: TrainConfig) -> EpochFigures:
+def _judge(head: nn.Module, validation: Features, objective: Objective, config: TrainConfig) -> EpochMetrics:
     head.eval()
     pooled, targets = validation.pooled[0], validation.targets[0]
-    terms = _terms(head, pooled, targets, weights, config)
+    terms = _terms(head, pooled, targets, objective, config)
     probabilities = torch.softmax(head(pooled), dim=1).numpy()
-    return classification_figures(float(terms.summed / terms.weight), probabilities, targets.argmax(dim=1).numpy())
+    return classification_metrics(float(terms.mean), probabilities, targets.argmax(dim=1).numpy())

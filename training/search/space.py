@@ -1,17 +1,18 @@
-"""What a search may change: REPORT Table 16's values and beyond, as Optuna parameters named after the configuration's keys.
+"""The settings that a search varies (REPORT Table 16 and more), as Optuna parameters named after the configuration's keys.
 
-Knows no films and runs nothing: trial in, configuration out.
+Trial in, configuration out; knows no films and runs nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna import Trial
 
-from training.config import AugmentConfig, TrainConfig, config_from_dict
+from training.config import AugmentConfig, TrainConfig
+from training.config_file import config_from_dict
 
-# Views of films are computed once a strength, so there is a handful of them: 0 is none, 1 is the base configuration's.
+# Of all augmentations: 0 is none, 1 is the base configuration's. Features are computed once per strength, so there are few.
 STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 
 _DECAYS = (0.98, 0.99, 0.995, 0.998)
@@ -19,7 +20,7 @@ _MIXUPS = (0.0, 0.2, 0.4)
 
 _STRENGTH = "augment.strength"
 
-# (lowest, highest, drawn on a logarithmic scale). Few epochs may be frozen: a short run has not many more.
+# (lowest, highest, drawn on a logarithmic scale). At most 3 epochs are frozen, since a short run has only 5.
 _RANGES = {
     "optimiser.learning_rate": (1e-4, 1e-2, True),
     "optimiser.weight_decay": (1e-3, 1e-1, True),
@@ -30,20 +31,29 @@ _RANGES = {
     "schedule.frozen_epochs": (0, 3, False),
 }
 
-# Strengths that scale as they are; probabilities stay at most 1.
+# Both scale with the strength; probabilities stay at most 1.
 _PROBABILITIES = ("horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow")
 _AMOUNTS = ("rotation_degrees", "brightness", "contrast", "noise", "scale")
 
-# Beyond this, brightness or contrast could turn a film black or invert it, and scale fold it over.
+# From 1.0 on, brightness or contrast could blacken or invert a film, and scale could mirror it.
 _LARGEST_SHARE = 0.9
 _SHARES = ("brightness", "contrast", "scale")
 
 
-def suggest(trial: Trial, *, whole_network: bool, knows_sources: bool) -> dict[str, Any]:
-    """Draw one set of values. whole_network: also what matters only when the backbone is trained, or pixels are drawn anew.
+@dataclass(frozen=True)
+class Space:
+    """Which settings a study varies. It must not change within a study, or the trials do not compare.
 
-    knows_sources: whether sampling may balance sources. The space of one study must not change, or its trials do not compare.
+    whole_network: include the settings that only matter when the backbone trains.
+    knows_sources: include balancing of sources.
     """
+
+    whole_network: bool
+    knows_sources: bool
+
+
+def suggest(trial: Trial, space: Space) -> dict[str, Any]:
+    """Draw one set of values."""
     values: dict[str, Any] = {}
 
     def number(name: str) -> None:
@@ -56,12 +66,15 @@ def suggest(trial: Trial, *, whole_network: bool, knows_sources: bool) -> dict[s
 
     for name in ("optimiser.learning_rate", "optimiser.weight_decay", "model.dropout", "loss.label_smoothing"):
         number(name)
-    if choice("data.balance", ("none", "class", "class_source") if knows_sources else ("none", "class")) == "class_source":
+    if (
+        choice("data.balance", ("none", "class", "class_source") if space.knows_sources else ("none", "class"))
+        == "class_source"
+    ):
         number("data.source_flattening")
     if choice("averaging.kind", ("none", "ema", "swa")) == "ema":
         choice("averaging.decay", _DECAYS)
     choice(_STRENGTH, STRENGTHS)
-    if whole_network:
+    if space.whole_network:
         number("optimiser.backbone_factor")
         # The epoch of unfreezing of Table 16 is the one after these.
         low, high, _ = _RANGES["schedule.frozen_epochs"]
@@ -70,19 +83,19 @@ def suggest(trial: Trial, *, whole_network: bool, knows_sources: bool) -> dict[s
     return values
 
 
-def base_values(base: TrainConfig, *, whole_network: bool, knows_sources: bool) -> dict[str, Any]:
-    """The base configuration as a point of the space, to be tried first: a search must not end below what it began with.
+def base_values(base: TrainConfig, space: Space) -> dict[str, Any]:
+    """The base configuration as a point of the space, to be tried first: a search must not end worse than it started.
 
-    What the space does not hold of it is left out, to be drawn.
+    Values outside the space are left out, so that the trial draws them.
     """
-    balance = base.data.balance if knows_sources or base.data.balance != "class_source" else "class"
+    balance = base.data.balance if space.knows_sources or base.data.balance != "class_source" else "class"
     names = ["optimiser.learning_rate", "optimiser.weight_decay", "model.dropout", "loss.label_smoothing"]
     values: dict[str, Any] = {"data.balance": balance, "averaging.kind": base.averaging.kind, _STRENGTH: 1.0}
     if balance == "class_source":
         names.append("data.source_flattening")
     if base.averaging.kind == "ema" and base.averaging.decay in _DECAYS:
         values["averaging.decay"] = base.averaging.decay
-    if whole_network:
+    if space.whole_network:
         names += ["optimiser.backbone_factor", "schedule.frozen_epochs"]
         if base.augment.mixup_alpha in _MIXUPS:
             values["augment.mixup_alpha"] = base.augment.mixup_alpha
@@ -96,7 +109,7 @@ def base_values(base: TrainConfig, *, whole_network: bool, knows_sources: bool) 
 
 
 def tuned(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """`base` with the drawn values in their places. Raises ConfigError for what the configuration does not know."""
+    """`base` with the drawn values. Raises ConfigError."""
     document = base.as_dict()
     document["augment"] |= scaled_augment(base.augment, values.get(_STRENGTH, 1.0))
     for dotted, value in values.items():
@@ -105,12 +118,12 @@ def tuned(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
             document[section][key] = value
     if document["augment"]["mixup_alpha"]:
         document["augment"]["cutmix_alpha"] = 0.0
-        document["loss"]["source_alignment"] = 0.0  # a film of two classes is drawn to neither
+        document["loss"]["source_alignment"] = 0.0  # a mixed film has no class of its own
     return config_from_dict(document)
 
 
 def scaled_augment(augment: AugmentConfig, strength: float) -> dict[str, float]:
-    """Every augmentation but mixing and cropping, `strength` times as strong or as likely."""
+    """All augmentations but mixing and cropping, `strength` times as strong or as likely."""
     scaled = {name: min(1.0, getattr(augment, name) * strength) for name in _PROBABILITIES}
     scaled |= {name: getattr(augment, name) * strength for name in _AMOUNTS}
     scaled |= {name: min(_LARGEST_SHARE, scaled[name]) for name in _SHARES}
@@ -118,10 +131,10 @@ def scaled_augment(augment: AugmentConfig, strength: float) -> dict[str, float]:
 
 
 def shortened(config: TrainConfig, *, epochs: int, films: int, all_films: int, side_px: int) -> TrainConfig:
-    """A short run that stands for `config`: few epochs of few, small films.
+    """A short run in place of `config`: few epochs, few and small films, one cosine cycle.
 
-    films, all_films: training films of the short and of the whole run. The decay of an EMA is raised to the ratio of their
-    steps, so that the average spans the same part of the run; the schedule has one cycle.
+    films: training films of the short run. all_films: of the whole run. The decay of an EMA is raised to the ratio of their
+    optimiser steps, so that the average spans the same part of the run.
     """
     ratio = max(1.0, config.schedule.epochs * all_films / (epochs * films))
     warmup_epochs = min(1, epochs - 1)

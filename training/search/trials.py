@@ -1,6 +1,6 @@
-"""One trial of a search: a configuration in, the figures of its epochs out. Knows no Optuna.
+"""One trial of a search: a configuration in, the metrics of its epochs out. Knows no Optuna.
 
-FeatureTrials trains heads on features computed once, in seconds; ShortTrials makes short whole runs, in minutes.
+FeatureTrials trains heads on features that are computed once, in seconds. ShortTrials makes short whole runs, in minutes.
 """
 
 import contextlib
@@ -15,40 +15,42 @@ from pathlib import Path
 
 from training.config import AugmentConfig, TrainConfig
 from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, FilmFile
-from training.devices import Processes, choose_device
-from training.run.stopping import EpochRecord
-from training.run.train import train
-from training.run.watcher import RunWatcher
+from training.devices import Compute, choose_device
+from training.run.history import EpochRecord
+from training.run.job import RunWatcher, TrainingJob
+from training.run.loop import EpochMetrics
+from training.run.train import fit
 from training.search.frozen_features import Features, FrozenBackbone
 from training.search.head_fit import fit_head
 from training.search.space import shortened
 
-
-@dataclass(frozen=True)
-class TrialFigures:
-    """Validation figures after one epoch, 0..1. auc and f1 are macro."""
-
-    accuracy: float
-    auc: float
-    f1: float
-
-
-# Called after each epoch with its number, from 1; what it raises ends the trial.
-Report = Callable[[int, TrialFigures], None]
+# Called after each epoch with its number, from 1, and its validation metrics; what it raises ends the trial.
+Report = Callable[[int, EpochMetrics], None]
 
 
 @dataclass(frozen=True)
 class TrialFilms:
-    """training: the films of every trial; all_training: how many films a whole run would have."""
+    """The films of all trials.
+
+    training: films to train on.
+    validation: films to judge with.
+    all_training: number of training films of a whole run.
+    data_fingerprint: of the data folder.
+    """
 
     training: Sequence[FilmFile]
     validation: Sequence[FilmFile]
     all_training: int
     data_fingerprint: str
 
+    def shorten(self, config: TrainConfig, *, epochs: int, side_px: int) -> TrainConfig:
+        """The configuration of a trial on these films in place of a whole run."""
+        films = len(self.training)
+        return shortened(config, epochs=epochs, films=films, all_films=self.all_training, side_px=side_px)
+
 
 class FeatureTrials:
-    """Heads on frozen features. Views of the films are kept in `folder`, one file for each way of augmenting them."""
+    """Heads on frozen features. The features are kept in `folder`, one file for each strength of augmentation."""
 
     def __init__(self, films: TrialFilms, folder: Path, *, epochs: int, views: int, side_px: int) -> None:
         self._films, self._folder = films, folder
@@ -56,20 +58,14 @@ class FeatureTrials:
 
     def run(self, config: TrainConfig, report: Report) -> None:
         """One trial. Raises TrainingDiverged, or what `report` raises."""
-        short = shortened(
-            config,
-            epochs=self._epochs,
-            films=len(self._films.training),
-            all_films=self._films.all_training,
-            side_px=self._side_px,
-        )
+        short = self._films.shorten(config, epochs=self._epochs, side_px=self._side_px)
         validation = self._kept(short, None)
         training = self._kept(short, short.augment)
-        for epoch, figures in enumerate(fit_head(training, self._films.training, validation, short), start=1):
-            report(epoch, TrialFigures(figures.accuracy, figures.auc, figures.f1))
+        for epoch, metrics in enumerate(fit_head(training, self._films.training, validation, short), start=1):
+            report(epoch, metrics)
 
     def _kept(self, config: TrainConfig, augment: AugmentConfig | None) -> Features:
-        """Features of the training films under `augment`, or of the validation films for None; computed at the first call."""
+        """Features of the training films under `augment`, or of the validation films for None; computed once."""
         films = self._films.validation if augment is None else self._films.training
         key = {
             "films": [film.relative for film in films],
@@ -97,36 +93,22 @@ class FeatureTrials:
 
 
 class ShortTrials:
-    """Short runs of training.run.train, on a folder that links the films of the trials."""
+    """Short training runs, on a folder that links the films of the trials."""
 
     def __init__(self, films: TrialFilms, folder: Path, *, epochs: int, side_px: int) -> None:
         self._films, self._folder = films, folder
         self._epochs, self._side_px = epochs, side_px
 
     def run(self, config: TrainConfig, report: Report) -> None:
-        """One trial; what it writes is deleted with it. Raises TrainingDiverged, or what `report` raises."""
-        short = shortened(
-            config,
-            epochs=self._epochs,
-            films=len(self._films.training),
-            all_films=self._films.all_training,
-            side_px=self._side_px,
-        )
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix="trial-") as place:
-            data, out = Path(place) / "films", Path(place) / "run"
+        """One trial, whose files are deleted. Raises TrainingDiverged, or what `report` raises."""
+        short = self._films.shorten(config, epochs=self._epochs, side_px=self._side_px)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="trial-") as folder:
+            data, out = Path(folder) / "films", Path(folder) / "run"
             link_films([*self._films.training, *self._films.validation], data)
-            # What a run prints would bury what the search says.
+            compute = Compute.of(short.run, choose_device(short.run.device))
+            # What a run prints would bury what the search prints.
             with contextlib.redirect_stdout(io.StringIO()):
-                train(
-                    short,
-                    data,
-                    out,
-                    choose_device(short.run.device),
-                    Processes(),
-                    version="0.0.0",
-                    resume=False,
-                    watcher=_Reporter(report),
-                )
+                fit(TrainingJob(short, data, out), compute, _Reporter(report))
 
 
 class _Reporter(RunWatcher):
@@ -134,16 +116,17 @@ class _Reporter(RunWatcher):
         self._report = report
 
     def epoch_done(self, record: EpochRecord) -> None:
-        self._report(record.epoch, TrialFigures(record.val_accuracy, record.val_auc, record.val_f1))
+        metrics = EpochMetrics(record.val_loss, record.val_f1, record.val_accuracy, record.val_auc)
+        self._report(record.epoch, metrics)
 
 
 def link_films(films: Sequence[FilmFile], root: Path) -> None:
-    """Make `root` a data folder of these films, by symbolic links, with a manifest of what is known of them."""
+    """Make `root` a data folder that links these films, with a manifest.csv of their sources and groups."""
     rows = []
     for film in films:
-        place = root / film.relative
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(film.path.resolve())
+        link = root / film.relative
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(film.path.resolve())
         rows.append([film.relative, film.split, film.finding.value, film.source, film.group or ""])
     with (root / MANIFEST_NAME).open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)

@@ -1,6 +1,6 @@
 import pytest
 
-from training.config import config_from_dict
+from training.config_file import config_from_dict
 from training.data.model_input import preprocess_spec
 from training.errors import ConfigError
 

@@ -1,45 +1,26 @@
-import json
+"""What the validation pass finds in a data folder."""
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from export.phantom import phantom_film
 from service.film.limits import DecodeLimits
-from service.model.findings import FINDINGS, Finding
+from service.model.findings import Finding
+from tests.support.data_folders import LIMITS, encode, films_of, save_as_jpeg, validate
 from training.data.folder import scan_folder
-from training.data.validation import ValidationLimits, ValidationReport, main, validate_dataset
-from training.data.validation_report import Link, Reason
-from training.errors import ConfigError, EmptyClass, SplitLeakage
-
-# Phantoms share one anatomy, and some lie only 4 bits apart; their re-encoded copies lie closer.
-LIMITS = ValidationLimits(near_duplicate_bits=3)
+from training.data.validation import validate_dataset
+from training.data.validation_report import Link, Reason, ValidationLimits, ValidationReport
+from training.errors import SplitLeakage
 
 
 @pytest.fixture
 def folder(phantom_dataset: Callable[..., Path]) -> Path:
     """A sound data folder with a manifest: three films per class in train, two in val and in test."""
     return phantom_dataset(films_per_class={"train": 3, "val": 2, "test": 2}, size_px=160, manifest=True)
-
-
-def validate(folder: Path, limits: ValidationLimits = LIMITS, workers: int = 2) -> ValidationReport:
-    return validate_dataset(scan_folder(folder), workers=workers, limits=limits)
-
-
-def films_of(folder: Path, split: str, finding: Finding) -> list[Path]:
-    return sorted((folder / split / finding).iterdir())
-
-
-def encode(pixels: np.ndarray, extension: str = ".png") -> bytes:
-    return cv2.imencode(extension, pixels)[1].tobytes()
-
-
-def save_as_jpeg(source: Path, target: Path) -> None:
-    """The same picture, other bytes: what a second export of one film looks like."""
-    target.write_bytes(encode(cv2.imread(str(source), cv2.IMREAD_GRAYSCALE), ".jpg"))
 
 
 def found(report: ValidationReport, name: str) -> int:
@@ -207,17 +188,6 @@ def test_an_excluded_film_leaks_nothing(folder: Path) -> None:
     validate(folder).require_trainable()
 
 
-def test_the_leakage_message_names_ten_pairs_and_counts_the_rest(folder: Path) -> None:
-    for finding in FINDINGS:
-        for path in films_of(folder, "train", finding):
-            shutil.copy(path, folder / "test" / finding / f"again_{path.name}")
-            shutil.copy(path, folder / "val" / finding / f"again_{path.name}")
-
-    with pytest.raises(SplitLeakage, match=r"^27 pair\(s\).*and 17 more") as caught:
-        validate(folder).require_trainable()
-    assert str(caught.value).count("(same file)") == 10
-
-
 def test_blank_films_are_not_taken_for_copies_of_each_other(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
@@ -235,22 +205,6 @@ def test_blank_films_are_not_taken_for_copies_of_each_other(folder: Path) -> Non
 def test_the_near_duplicate_threshold_is_a_setting(folder: Path) -> None:
     assert not validate(folder, ValidationLimits(near_duplicate_bits=0)).pairs
     assert validate(folder, ValidationLimits(near_duplicate_bits=60)).pairs
-
-
-@pytest.mark.parametrize(("split", "finding"), [("train", Finding.PNEUMONIA), ("val", Finding.TUBERCULOSIS)])
-def test_a_class_without_a_usable_film_is_named(folder: Path, split: str, finding: Finding) -> None:
-    for path in films_of(folder, split, finding):
-        path.write_bytes(b"damaged beyond repair")
-
-    with pytest.raises(EmptyClass, match=f"{split}/{finding}"):
-        validate(folder).require_trainable()
-
-
-def test_a_class_may_be_missing_from_test(folder: Path) -> None:
-    for path in films_of(folder, "test", Finding.NORMAL):
-        path.write_bytes(b"damaged beyond repair")
-
-    validate(folder).require_trainable()
 
 
 def test_a_file_that_the_manifest_does_not_name_is_reported(folder: Path) -> None:
@@ -288,77 +242,3 @@ def test_the_fingerprint_changes_with_any_file(folder: Path, change: str) -> Non
         (path.parent / "more.png").write_bytes(b"unreadable")
 
     assert validate(folder).data_fingerprint != fingerprint
-
-
-def test_the_report_is_written_as_json_and_as_a_table(folder: Path, tmp_path: Path) -> None:
-    (folder / "train/Normal/faulty.png").write_bytes(b"no picture")
-    save_as_jpeg(films_of(folder, "train", Finding.NORMAL)[1], folder / "val/Normal/again.jpg")
-    report = validate(folder)
-
-    report.write(tmp_path / "new" / "out")
-
-    summary = json.loads((tmp_path / "new/out/validation_report.json").read_text())
-    assert (summary["films"], summary["usable"]) == (23, 22)
-    assert summary["data_fingerprint"] == report.data_fingerprint
-    assert summary["usable_per_class"]["val"] == {"Normal": 3, "Pneumonia": 2, "Tuberculosis": 2}
-    assert summary["excluded"][0]["file"] == "train/Normal/faulty.png"
-    assert summary["pairs"][0]["crosses_splits"] is True
-    assert summary["limits"]["near_duplicate_bits"] == 3
-    document = (tmp_path / "new/out/validation_report.md").read_text()
-    assert report.table() in document
-    assert "22 of 23 films (95.65 %) are usable." in document
-    assert "train/Normal/faulty.png: unreadable" in document
-    assert str(folder) not in json.dumps(summary) + document
-
-
-def test_the_lists_of_a_broken_folder_are_capped_and_leaks_come_first(folder: Path, tmp_path: Path) -> None:
-    original = films_of(folder, "train", Finding.NORMAL)[0]
-    for index in range(120):
-        (folder / f"train/Normal/faulty{index}.png").write_bytes(f"fault {index}".encode())
-        shutil.copy(original, folder / f"train/Normal/z{index}.png")
-    save_as_jpeg(original, folder / "val/Normal/again.jpg")
-
-    validate(folder).write(tmp_path)
-
-    summary = json.loads((tmp_path / "validation_report.json").read_text())
-    assert len(summary["excluded"]) == len(summary["pairs"]) == summary["listed_at_most"] == 100
-    assert summary["pairs"][0]["second"] == "val/Normal/again.jpg"
-    assert summary["checks"][0]["found"] == 120
-    assert "- and 140 more" in (tmp_path / "validation_report.md").read_text()
-
-
-def test_the_command_prints_the_table_of_a_sound_folder(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = main(["--data", str(folder), "--out", str(tmp_path), "--workers", "1", "--near-duplicate-bits", "3"])
-
-    assert code == 0
-    assert "21 of 21 films (100.00 %) are usable." in capsys.readouterr().out
-
-
-def test_the_command_writes_the_report_before_it_fails_on_leakage(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copy(films_of(folder, "train", Finding.NORMAL)[0], folder / "test/Normal/again.png")
-
-    code = main(["--data", str(folder), "--out", str(tmp_path), "--near-duplicate-bits", "3"])
-
-    printed = capsys.readouterr()
-    assert code == 1
-    assert "SplitLeakage: 1 pair(s)" in printed.err
-    assert "test/Normal/again.png" in printed.err
-    assert "Same file in two splits" in printed.out
-    assert "test/Normal/again.png" in (tmp_path / "validation_report.json").read_text()
-
-
-@pytest.mark.parametrize("options", [("--near-duplicate-bits", "-1"), ("--near-duplicate-bits", "256"), ("--workers", "0")])
-def test_the_command_refuses_settings_out_of_range(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]
-) -> None:
-    assert main(["--data", str(folder), "--out", str(tmp_path), *options]) == 1
-    assert "ConfigError" in capsys.readouterr().err
-
-
-def test_a_negative_flatness_is_refused() -> None:
-    with pytest.raises(ConfigError, match="flat_grey_levels"):
-        ValidationLimits(flat_grey_levels=-1.0)

@@ -19,12 +19,12 @@ from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
 from tests.support.recorded import MOMENT, entry, prediction, report
 from tests.support.serving import ROOT
+from tests.support.tiny_training import train
 from tests.support.waiting import eventually
 from tests.training.retraining.test_parts import alerting, archived
 from training.network.checkpoint import BEST_NAME
 from training.retraining.retrain import main
 from training.retraining.run import alone
-from training.run.train import main as train
 
 pytestmark = pytest.mark.long
 
@@ -69,7 +69,7 @@ def bundle_of(folder, config_path, data, *changes):
     """A bundle that begins with ImageNet's features, trained as CONFIG says but for the changes."""
     run = folder / "run"
     options = [part for change in changes for part in ("--set", change)]
-    assert train(["--config", str(config_path), "--data", str(data), "--out", str(run), *options]) == 0
+    assert train(config_path, data, run, *options) == 0
     return export_bundle(run / BEST_NAME, data, version="1.0.0", out=folder / "models")
 
 

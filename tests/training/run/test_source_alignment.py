@@ -17,7 +17,7 @@ LABELS = torch.tensor([label for label, _ in CELLS])
 
 def alignment(cells=CELLS):
     films = [FilmFile(Path(), str(at), "train", Finding.NORMAL, source, str(at)) for at, (_, source) in enumerate(cells)]
-    return SourceAlignment(films, 3, 2, torch.device("cpu"))
+    return SourceAlignment(films, 2, torch.device("cpu"))
 
 
 def test_sources_that_agree_cost_nothing_and_sources_that_differ_cost_the_squared_distance_in_standard_deviations():

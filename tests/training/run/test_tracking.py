@@ -8,36 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from training.config import TrainConfig, config_from_dict, load_config
+from tests.support import tiny_training
+from tests.support.tiny_training import train
+from training.config import TrainConfig
+from training.config_file import load_config
 from training.errors import ConfigError
-from training.run import train as training
-from training.run.stopping import EpochRecord
+from training.run import history
+from training.run.history import EpochRecord
+from training.run.job import TrainingJob
 from training.run.tracking import RUN_NAME, STORE_NAME, TrackedRun, track
-from training.run.train import main
+from training.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-CONFIG = """
-[data]
-image_size_px = 64
-workers = 0
-near_duplicate_bits = 3
-[augment]
-resize_px = 72
-[model]
-architecture = "mobilenetv3_small_050"
-hidden = 16
-weights = "none"
-[optimiser]
-batch_size = 8
+CONFIG = (
+    tiny_training.CONFIG
+    + """
 [schedule]
 epochs = 2
 warmup_epochs = 1
 frozen_epochs = 1
-[run]
-device = "cpu"
-threads = 1
 """
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +47,6 @@ def data(phantom_dataset):
 def store(tmp_path_factory):
     """A folder of runs whose SQLite store is made once: making its tables takes seconds."""
     return tmp_path_factory.mktemp("runs")
-
-
-def command(config_path, data, out, *more):
-    return ["--config", str(config_path), "--data", str(data), "--out", str(out), "--version", "1.2.3", *more]
 
 
 def client_of(store):
@@ -81,7 +69,7 @@ def curve(out, name):
 @pytest.fixture(scope="module")
 def interrupted(data, config_path, store):
     """A run that was stopped in its second epoch, as by Ctrl-C."""
-    out, epoch_of = store / "resumed", training._Run.epoch
+    out, epoch_of = store / "resumed", Trainer.epoch
 
     def stop_in_epoch_2(run, number):
         if number == 2:
@@ -89,15 +77,15 @@ def interrupted(data, config_path, store):
         return epoch_of(run, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Run, "epoch", stop_in_epoch_2)
-        assert main(command(config_path, data, out, "--mlflow", "phantoms")) == 130
+        patch.setattr(Trainer, "epoch", stop_in_epoch_2)
+        assert train(config_path, data, out, "--version", "1.2.3", "--mlflow", "phantoms") == 130
     return out
 
 
 @pytest.fixture(scope="module")
 def resumed(interrupted, data, config_path):
     before = run_of(interrupted)
-    assert main(command(config_path, data, interrupted, "--mlflow", "phantoms", "--resume", "--mlflow-checkpoint")) == 0
+    assert train(config_path, data, interrupted, "--mlflow", "phantoms", "--resume", "--mlflow-checkpoint") == 0
     return interrupted, before
 
 
@@ -146,7 +134,7 @@ def test_artefacts_hold_history_curves_a_config_that_loads_and_the_checkpoint_th
 
 
 def tracked(out, experiment="phantoms", resume=False):
-    return track(experiment, config_from_dict({}), out, version="0.0.0", resume=resume)
+    return track(TrainingJob(TrainConfig(), Path("data"), out, resume=resume, mlflow=experiment))
 
 
 def record(epoch, f1=0.5, auc=0.6):
@@ -154,23 +142,21 @@ def record(epoch, f1=0.5, auc=0.6):
 
 
 def write_history(out, *records):
-    from training.run.history import write_history as write
-
     out.mkdir(exist_ok=True)
-    write(out / "training_history.json", records, {"finished": False})
+    history.write_history(out, records, {"finished": False})
 
 
 def test_a_run_refused_before_it_starts_leaves_no_trace_in_mlflow(resumed, data, config_path, capsys):
     out, _ = resumed
     note = (out / RUN_NAME).read_text()
-    assert main(command(config_path, data, out, "--mlflow", "phantoms")) == 1
+    assert train(config_path, data, out, "--mlflow", "phantoms") == 1
     assert "already holds a run" in capsys.readouterr().err
     assert (out / RUN_NAME).read_text() == note and run_of(out).info.status == "FINISHED"
 
 
 def test_resuming_under_another_experiment_is_refused(resumed, data, config_path, capsys):
     out, _ = resumed
-    assert main(command(config_path, data, out, "--mlflow", "others", "--resume")) == 1
+    assert train(config_path, data, out, "--mlflow", "others", "--resume") == 1
     assert "belongs to the experiment 'phantoms'" in capsys.readouterr().err
 
 
@@ -240,7 +226,7 @@ def test_a_store_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
 
 
 def test_without_an_experiment_nothing_is_written(tmp_path):
-    with track(None, TrainConfig(), tmp_path / "run", version="0.0.0", resume=False) as watcher:
+    with tracked(tmp_path / "run", None) as watcher:
         watcher.started()
         watcher.epoch_done(record(1))
     assert not list(tmp_path.iterdir())
@@ -250,9 +236,10 @@ ASKS_FOR_NOTHING = """
 import sys
 from pathlib import Path
 import training.run.train
+from training.run.job import TrainingJob
 from training.run.tracking import track
 from training.config import TrainConfig
-with track(None, TrainConfig(), Path("nowhere"), version="0", resume=False): pass
+with track(TrainingJob(TrainConfig(), Path("nowhere"), Path("nowhere"))): pass
 assert not [name for name in sys.modules if name.partition(".")[0] in ("mlflow", "optuna", "sqlalchemy")]
 """
 

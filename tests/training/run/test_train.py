@@ -15,33 +15,24 @@ import torch
 
 from service.film.preprocessing import PreprocessSpec
 from service.model.findings import FINDINGS
-from training.config import config_from_dict
+from tests.support import tiny_training
+from tests.support.tiny_training import train, train_options
+from training.config import RunConfig
+from training.config_file import config_from_dict
 from training.data.batches import EvaluationFilms, FilmStore, batches
 from training.data.folder import scan_folder
-from training.devices import Processes, choose_precision
-from training.errors import CheckpointInvalid
-from training.network.averaging import WeightAverage
+from training.devices import Compute
 from training.network.bundle_weights import load_bundle
-from training.network.checkpoint import BEST_NAME, LATEST_NAME, REQUIRED_KEYS, load_checkpoint, save_checkpoint
+from training.network.checkpoint import BEST_NAME, LATEST_NAME, REQUIRED_KEYS, load_checkpoint
 from training.network.classifier import build_network
+from training.network.running_average import RunningAverage
 from training.run.loop import evaluate_epoch
-from training.run.train import main
+from training.run.objective import Objective
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIG = """
-[data]
-image_size_px = 64
-workers = 0
-near_duplicate_bits = 3
-balance = "class_source"
-[augment]
-resize_px = 72
-[model]
-architecture = "mobilenetv3_small_050"
-hidden = 16
-weights = "none"
-[optimiser]
-batch_size = 8
+CONFIG = (
+    tiny_training.CONFIG
+    + """
 [schedule]
 epochs = 3
 warmup_epochs = 1
@@ -50,10 +41,8 @@ frozen_epochs = 1
 kind = "ema"
 decay = 0.5
 start_epoch = 2
-[run]
-device = "cpu"
-threads = 1
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +53,7 @@ def data(phantom_dataset):
 @pytest.fixture(scope="module")
 def finished_run(data, config_path, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), "--version", "1.2.3"]) == 0
+    assert train(config_path, data, out, "--version", "1.2.3") == 0
     return out
 
 
@@ -74,27 +63,26 @@ def figures(out):
     return {name: column for name, column in history.items() if name != "seconds"}
 
 
-def command(config_path, data, out, *more):
-    return [sys.executable, "-m", "training.run.train", "--config", config_path, "--data", data, "--out", out, *more]
+def command(*arguments, **settings):
+    return [sys.executable, "-m", "service.commands.cxr", *train_options(*arguments, **settings)]
 
 
 def test_a_run_goes_on_from_a_bundle_and_aligning_sources_changes_what_it_learns(bundle_path, config_path, data, tmp_path):
     released = build_network("tf_efficientnet_lite0", hidden=64)
     load_bundle(released, bundle_path)
     changes = {
-        "model.architecture": '"tf_efficientnet_lite0"',
-        "model.hidden": "64",
-        "model.weights": '"bundle"',
-        "model.weights_file": f'"{bundle_path}"',
-        "schedule.epochs": "1",
-        "schedule.frozen_epochs": "0",
-        "optimiser.learning_rate": "1e-6",
+        "model__architecture": '"tf_efficientnet_lite0"',
+        "model__hidden": 64,
+        "model__weights": '"bundle"',
+        "model__weights_file": f'"{bundle_path}"',
+        "schedule__epochs": 1,
+        "schedule__frozen_epochs": 0,
+        "optimiser__learning_rate": "1e-6",
     }
     learned = {}
     for strength in (0.0, 1.0):
-        options = [f"--set={key}={value}" for key, value in {**changes, "loss.source_alignment": strength}.items()]
         out = tmp_path / str(strength)
-        assert main([*map(str, ("--config", config_path, "--data", data, "--out", out)), *options]) == 0
+        assert train(config_path, data, out, **changes, loss__source_alignment=strength) == 0
         learned[strength] = load_checkpoint(out / BEST_NAME)["model_state_dict"]
         for name, tensor in released.head.named_parameters():
             torch.testing.assert_close(learned[strength][f"head.{name}"], tensor.detach(), atol=1e-3, rtol=1e-3)
@@ -103,21 +91,18 @@ def test_a_run_goes_on_from_a_bundle_and_aligning_sources_changes_what_it_learns
 
 
 def test_a_run_sees_nothing_of_the_source_that_is_held_out(config_path, data, tmp_path, monkeypatch, capsys):
-    stores = []
+    stores, build = [], FilmStore.__init__
 
-    class Watched(FilmStore):
-        def __init__(self, films, *arguments, **options):
-            super().__init__(films, *arguments, **options)
-            stores.append({film.source for film in films})
+    def watched(self, films, *arguments, **options):
+        build(self, films, *arguments, **options)
+        stores.append({film.source for film in films})
 
-    for module in ("training.network.initialise", "training.run.train"):
-        monkeypatch.setattr(f"{module}.FilmStore", Watched)
+    monkeypatch.setattr(FilmStore, "__init__", watched)
     sources = sorted({film.source for film in scan_folder(data)})
-    options = ["--config", str(config_path), "--data", str(data), "--set=schedule.epochs=1"]
-    held_out = f'--set=data.held_out_source="{sources[0]}"'
-    assert main([*options, held_out, "--out", str(tmp_path / "run")]) == 0
+    held_out = f'"{sources[0]}"'
+    assert train(config_path, data, tmp_path / "run", schedule__epochs=1, data__held_out_source=held_out) == 0
     assert stores == [set(sources[1:])] * 2
-    assert main([*options, '--set=data.held_out_source="nowhere"', "--out", str(tmp_path / "refused")]) == 1
+    assert train(config_path, data, tmp_path / "refused", data__held_out_source='"nowhere"') == 1
     assert f"known: {', '.join(sources)}" in capsys.readouterr().err
 
 
@@ -149,23 +134,8 @@ def test_checkpoints_hold_what_section_7_2_lists_and_load_without_pickle(finishe
     assert load_checkpoint(finished_run / BEST_NAME)["epoch"] == history["outcome"]["best_epoch"]
 
 
-def test_a_checkpoint_with_code_inside_is_refused(tmp_path, finished_run):
-    path = tmp_path / "evil.pt"
-    save_checkpoint(path, load_checkpoint(finished_run / BEST_NAME) | {"epoch": Path("/")})
-    with pytest.raises(CheckpointInvalid, match="plain values"):
-        load_checkpoint(path)
-
-
-def test_an_incomplete_or_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(CheckpointInvalid, match="No checkpoint"):
-        load_checkpoint(tmp_path / "absent.pt")
-    save_checkpoint(tmp_path / "short.pt", {"epoch": 1})
-    with pytest.raises(CheckpointInvalid, match="lacks model_state_dict"):
-        load_checkpoint(tmp_path / "short.pt")
-
-
 def refusal_of(out, data, config_path, capsys):
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(out)]) == 1
+    assert train(config_path, data, out) == 1
     return capsys.readouterr().err
 
 
@@ -191,16 +161,16 @@ def test_a_folder_without_permission_to_write_is_refused_before_the_films_are_va
 def test_a_diverged_run_is_ended_by_name_and_keeps_the_checkpoints_of_the_epochs_before(
     data, config_path, tmp_path, capsys, monkeypatch
 ):
-    begin_epoch = WeightAverage.begin_epoch
+    begin_epoch = RunningAverage.begin_epoch
 
     def spoil_epoch_2(average, epoch):
         begin_epoch(average, epoch)
         if epoch == 2:
             next(average._network.parameters()).data.fill_(float("nan"))
 
-    monkeypatch.setattr(WeightAverage, "begin_epoch", spoil_epoch_2)
+    monkeypatch.setattr(RunningAverage, "begin_epoch", spoil_epoch_2)
     refusal = refusal_of(tmp_path / "run", data, config_path, capsys)
-    assert "TrainingDiverged" in refusal and "batch 1 of epoch 2/3 train" in refusal
+    assert "The loss is nan in batch 1 of epoch 2/3 train" in refusal
     for name in (LATEST_NAME, BEST_NAME):
         checkpoint = load_checkpoint(tmp_path / "run" / name)
         assert checkpoint["epoch"] == 1
@@ -209,27 +179,28 @@ def test_a_diverged_run_is_ended_by_name_and_keeps_the_checkpoints_of_the_epochs
 
 DIES_IN_EPOCH_3 = """
 import os, signal, sys
-from training.run import train
-seed_epoch = train.seed_epoch
+from service.commands.cxr import main
+from training.run import trainer
+seed_epoch = trainer.seed_epoch
 def seed_or_die(config, epoch, rank):
     if epoch == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     seed_epoch(config, epoch, rank)
-train.seed_epoch = seed_or_die
-sys.exit(train.main(sys.argv[1:]))
+trainer.seed_epoch = seed_or_die
+sys.exit(main(sys.argv[1:]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--set=loss.source_alignment=0.6",)])
+@pytest.mark.parametrize("more", [{}, {"loss__source_alignment": 0.6}])
 def test_a_run_killed_after_averaging_began_resumes_to_the_same_history_weights_and_average(
     finished_run, data, config_path, tmp_path, more
 ):
     out = tmp_path / "run"
     if more:
         finished_run = tmp_path / "straight"
-        assert subprocess.run(command(config_path, data, finished_run, *more), cwd=ROOT, check=False).returncode == 0
-    arguments = command(config_path, data, out, *more)
+        assert subprocess.run(command(config_path, data, finished_run, **more), cwd=ROOT, check=False).returncode == 0
+    arguments = command(config_path, data, out, **more)
     killed = subprocess.run([sys.executable, "-c", DIES_IN_EPOCH_3, *arguments[3:]], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert load_checkpoint(out / LATEST_NAME)["history"]["epoch"] == [1, 2]
@@ -246,20 +217,11 @@ def test_a_run_killed_after_averaging_began_resumes_to_the_same_history_weights_
 @pytest.mark.slow
 def test_two_processes_train_together_and_judge_every_validation_film(data, config_path, tmp_path):
     out = tmp_path / "run"
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "training.run.train",
-    ]
-    arguments = ["--config", config_path, "--data", data, "--out", out, "--set", "optimiser.accumulation_steps=2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    module = command(config_path, data, out, optimiser__accumulation_steps=2)[1:]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+        [*launch, *module], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("epoch   1/3") == 1, "only the main process prints"
@@ -268,9 +230,9 @@ def test_two_processes_train_together_and_judge_every_validation_film(data, conf
     network.load_state_dict(checkpoint["model_state_dict"])
     films = [film for film in scan_folder(data) if film.split == "val"]
     store = FilmStore(films, PreprocessSpec(image_size_px=64), 64, cache=False)
-    loader = batches(EvaluationFilms(store, range(len(films))), batch_size=5, workers=0, drop_last=False, pin_memory=False)
-    device = torch.device("cpu")
-    alone = evaluate_epoch(network, loader, None, 0.1, choose_precision("off", device), device, Processes(), "val")
+    loader = batches(EvaluationFilms(store, range(len(films))), 5)
+    compute = Compute.of(RunConfig(amp="off"), torch.device("cpu"))
+    alone = evaluate_epoch(network, loader, Objective(label_smoothing=0.1), compute, "val")
     best = checkpoint["epoch"] - 1
     assert alone.accuracy == pytest.approx(checkpoint["history"]["val_accuracy"][best])
     assert alone.auc == pytest.approx(checkpoint["history"]["val_auc"][best], abs=1e-6)
@@ -280,18 +242,18 @@ def test_an_interrupted_run_says_how_to_go_on(config_path, data, tmp_path, monke
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.run.train.seed_epoch", interrupt)
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(tmp_path / "run")]) == 130
+    monkeypatch.setattr("training.run.trainer.seed_epoch", interrupt)
+    assert train(config_path, data, tmp_path / "run") == 130
     assert "Interrupted; with --resume the same command goes on" in capsys.readouterr().err
 
 
 def test_a_run_does_not_end_with_its_epochs_of_small_films_and_says_why_its_best_begins_anew(
     config_path, data, tmp_path, capsys
 ):
-    small = ("small_epochs=4", "small_side_px=32", "epochs=5", "warmup_epochs=1", "frozen_epochs=0")
-    changes = [*(f"--set=schedule.{each}" for each in small), "--set=stopping.patience=1", "--set=optimiser.learning_rate=1e-9"]
+    small = {"small_epochs": 4, "small_side_px": 32, "epochs": 5, "warmup_epochs": 1, "frozen_epochs": 0}
+    changes = {f"schedule__{name}": value for name, value in small.items()}
     out = tmp_path / "run"
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), *changes]) == 0
+    assert train(config_path, data, out, **changes, stopping__patience=1, optimiser__learning_rate="1e-9") == 0
     assert load_checkpoint(out / BEST_NAME)["epoch"] == 5
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
     assert lines[0].endswith("* best at 32 px")
@@ -300,14 +262,13 @@ def test_a_run_does_not_end_with_its_epochs_of_small_films_and_says_why_its_best
 
 def test_a_finished_folder_is_not_overwritten(finished_run, data, config_path, capsys):
     before = (finished_run / LATEST_NAME).read_bytes()
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(finished_run)]) == 1
+    assert train(config_path, data, finished_run) == 1
     assert "--resume" in capsys.readouterr().err
     assert (finished_run / LATEST_NAME).read_bytes() == before
 
 
 def test_resuming_with_another_config_is_refused(finished_run, data, config_path, capsys):
-    arguments = ["--config", str(config_path), "--data", str(data), "--out", str(finished_run), "--resume"]
-    assert main([*arguments, "--set", "optimiser.learning_rate=0.1"]) == 1
+    assert train(config_path, data, finished_run, "--resume", optimiser__learning_rate=0.1) == 1
     assert "another config" in capsys.readouterr().err
 
 
@@ -315,16 +276,15 @@ def test_leakage_between_splits_stops_the_run_and_names_the_files(phantom_datase
     data = phantom_dataset(films_per_class={"train": 4, "val": 2})
     film = next((data / "train" / "Normal").iterdir())
     (data / "val" / "Normal" / "copy.png").write_bytes(film.read_bytes())
-    assert main(["--config", str(config_path), "--data", str(data), "--out", str(tmp_path / "run")]) == 1
+    assert train(config_path, data, tmp_path / "run") == 1
     message = capsys.readouterr().err
-    assert "SplitLeakage" in message and film.name in message and "copy.png" in message
+    assert "are in two splits" in message and film.name in message and "copy.png" in message
     assert not (tmp_path / "run" / LATEST_NAME).exists()
 
 
 def test_mixing_and_swa_train_without_error(data, config_path, tmp_path):
     for number, mixing in enumerate(("mixup_alpha", "cutmix_alpha")):
-        options = ["--set", f"augment.{mixing}=0.4", "--set", 'averaging.kind="swa"', "--set", "schedule.epochs=2"]
-        options += ["--set", "averaging.start_epoch=1"]
         out = tmp_path / str(number)
-        assert main(["--config", str(config_path), "--data", str(data), "--out", str(out), *options]) == 0
+        averaging = {"averaging__kind": '"swa"', "averaging__start_epoch": 1}
+        assert train(config_path, data, out, schedule__epochs=2, **averaging, **{f"augment__{mixing}": 0.4}) == 0
         assert figures(out)["epoch"] == [1, 2]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.lungs.geometry import moved_onto, widened
+from training.data.lung_regions import moved_onto, widened
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

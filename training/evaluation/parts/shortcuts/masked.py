@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from service.film.preprocessing import PreprocessSpec, resize_stretched
 from service.model.findings import FINDINGS
 from training.data.folder import FilmFile
+from training.data.lung_regions import SMALLEST_LUNGS
+from training.data.lung_segmenter import LungSegmenter
 from training.data.parallel import each_of
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
@@ -31,8 +33,6 @@ from training.evaluation.measures.within_source import within_source_auc
 from training.evaluation.part import Measured
 from training.evaluation.report.plots import error_bars
 from training.evaluation.report.tables import Values, number, with_interval
-from training.lungs.geometry import SMALLEST_LUNGS
-from training.lungs.segmenter import LungSegmenter
 from training.plots import new_figure, save
 from training.tables import markdown_table, picture
 

@@ -1,4 +1,4 @@
-"""Random changes of a film together with its mask: geometry for both, exposure and damage for the film alone."""
+"""Random changes of a film and its lung mask: geometry for both, exposure and damage for the film alone."""
 
 import cv2
 import numpy as np
@@ -7,8 +7,8 @@ from training.config import AugmentConfig
 from training.data.augmentation import affine, expose_and_damage
 from training.lungs.films import Image
 
-# Films of other hospitals differ from these in exposure, sharpness and borders far more than among themselves. Erased patches
-# stand for the consolidations, effusions and devices that healthy films lack: the outline must be guessed across them.
+# Films of other hospitals differ from these in exposure, sharpness and borders. Erased patches stand for consolidations,
+# effusions and devices, which healthy films lack: the network must continue the outline across them.
 _EXPOSURE = AugmentConfig(
     brightness=0.35,
     contrast=0.4,
@@ -24,7 +24,7 @@ _EXPOSURE = AugmentConfig(
 
 
 def augment_pair(film: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:
-    """uint8 [S, S] twice -> the same, changed: shifts to 12 %, scales 0.7 to 1.35, aspect to 1.25, rotations to 15 degrees."""
+    """Film and mask, uint8 [S, S]: shifts to 12 %, zoom 0.7 to 1.35, aspect ratio to 1.25, rotation to 15 degrees."""
     side = film.shape[0]
     angle = np.deg2rad(rng.uniform(-15.0, 15.0))
     zoom = np.exp(rng.uniform(np.log(0.7), np.log(1.35)))

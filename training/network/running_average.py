@@ -1,4 +1,4 @@
-"""Averages of the weights over training: EMA per step or SWA per epoch (Izmailov et al., arXiv:1803.05407)."""
+"""Running average of the weights: EMA per step or SWA per epoch (Izmailov et al., arXiv:1803.05407)."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_a
 from training.config import AveragingConfig
 
 
-class WeightAverage:
-    """Follows a network from `start_epoch` on. With kind "none" it follows nothing and `judged` is the network itself.
+class RunningAverage:
+    """Averages a network's weights from `start_epoch` on. With kind "none", `judged` is always the network itself.
 
     BatchNorm statistics are averaged like weights, which spares SWA's extra pass over the data.
     """
@@ -20,7 +20,7 @@ class WeightAverage:
         if config.kind == "ema":
             self._model = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.decay), use_buffers=True)
         elif config.kind == "swa":
-            # Named, because the default on CUDA works on all tensors at once and cannot divide BatchNorm's integer counters.
+            # The default function averages all tensors at once on CUDA, and cannot divide BatchNorm's integer counters.
             self._model = AveragedModel(network, avg_fn=get_swa_avg_fn(), use_buffers=True)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -28,18 +28,20 @@ class WeightAverage:
         self._epoch = epoch
 
     def after_step(self) -> None:
-        """EMA: take in the weights of this optimiser step."""
-        if self._model is not None and self._config.kind == "ema" and self._has_begun:
-            self._model.update_parameters(self._network)
+        """EMA: include the weights of this optimiser step."""
+        self._update("ema")
 
     def after_epoch(self) -> None:
-        """SWA: take in the weights of this epoch."""
-        if self._model is not None and self._config.kind == "swa" and self._has_begun:
+        """SWA: include the weights of this epoch."""
+        self._update("swa")
+
+    def _update(self, kind: str) -> None:
+        if self._model is not None and self._config.kind == kind and self._has_begun:
             self._model.update_parameters(self._network)
 
     @property
     def judged(self) -> nn.Module:
-        """What validation judges and best_model.pt holds: the average once it has begun, else the network."""
+        """The network that validation judges and best_model.pt holds: the average once it has begun, else the network."""
         return self._model.module if self._model is not None and self._has_begun else self._network
 
     @property

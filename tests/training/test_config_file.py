@@ -1,10 +1,12 @@
 """A config is the report's recipe unless it says otherwise, and nothing in it is repaired silently."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from training.config import TrainConfig, config_from_dict, load_config
+from training.config import TrainConfig
+from training.config_file import as_toml, config_from_dict, load_config
 from training.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "training" / "configs").glob("*.toml"))
@@ -81,3 +83,16 @@ def test_a_missing_file_and_broken_toml_are_named(tmp_path):
 def test_config_survives_the_round_trip_through_a_checkpoint():
     config = load_config(CONFIGS[0])
     assert config_from_dict(config.as_dict()) == config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_written_as_toml_reads_back_equal(path, tmp_path):
+    config = load_config(path)
+    written = tmp_path / "again.toml"
+    written.write_text(as_toml(config, "two lines\nof comment"))
+    assert load_config(written) == config
+
+
+def test_strings_that_toml_must_escape_survive():
+    config = config_from_dict({"model": {"weights": "file", "weights_file": 'odd "name"\\ of\tübung.pth'}})
+    assert config_from_dict(tomllib.loads(as_toml(config))) == config

@@ -1,4 +1,4 @@
-"""Where the lungs are in a film: the segmenter's graph run by ONNX Runtime, and its outline made tidy."""
+"""LungSegmenter: outlines the lungs of a film with an ONNX graph that `cxr lungs` trains."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from service.film.grey import GreyPixels
 from service.film.preprocessing import resize_stretched
 from service.model.errors import BundleNotFound, ManifestInvalid
-from training.lungs.films import Image
 
-# Lungs are the two largest regions; anything smaller than this share of the film is a speck beside them.
+# Least share of the film that a lung covers.
 _SMALLEST_SHARE = 0.02
 
 
 class LungSegmenter:
-    """Outlines lung fields. May be called by several threads at once."""
+    """Outlines lungs. Several threads may call it at once."""
 
     def __init__(self, session: ort.InferenceSession, path: Path) -> None:
         self._session, self._path = session, path
@@ -25,9 +25,9 @@ class LungSegmenter:
 
     @classmethod
     def open(cls, path: Path) -> "LungSegmenter":
-        """Read a graph as training.lungs writes it. Raises BundleNotFound or ManifestInvalid."""
+        """Open a graph. Raises BundleNotFound or ManifestInvalid."""
         if not path.is_file():
-            raise BundleNotFound(f"No lung segmenter at {path}; train one with python -m training.lungs.train --data DIR.")
+            raise BundleNotFound(f"No lung segmenter at {path}; train one with `cxr lungs --data DIR`.")
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -38,22 +38,22 @@ class LungSegmenter:
         return cls(session, path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Loader processes that are not forked open the graph again: a session cannot be sent to them."""
+        """Pickle the path: loader processes that are not forked must open the graph again, for a session cannot be sent."""
         return (LungSegmenter.open, (self._path,))
 
-    def probability(self, film: Image) -> npt.NDArray[np.float32]:
+    def probability(self, film: GreyPixels) -> npt.NDArray[np.float32]:
         """uint8 [H, W], any size -> probability that a pixel lies in a lung, float32 [s, s], s half the graph's side."""
         (values,) = self._session.run(["lungs"], {"image": resize_stretched(film, self._side_px)[None]})
         return np.asarray(values[0], dtype=np.float32)
 
-    def outline(self, film: Image) -> npt.NDArray[np.bool_]:
+    def outline(self, film: GreyPixels) -> npt.NDArray[np.bool_]:
         """uint8 [H, W] -> lungs, bool [H, W]: the two largest regions. All False where none is large enough."""
         found = tidy(self.probability(film) > 0.5)
         return cv2.resize(found.astype(np.float32), film.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
 
 
 def tidy(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep the two largest connected regions of bool [s, s] that cover at least a fiftieth of it, holes filled."""
+    """Keep the two largest connected regions of bool [s, s], each at least a fiftieth of it, and fill their holes."""
     count, regions, statistics, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=4)
     areas = statistics[1:count, cv2.CC_STAT_AREA]
     kept = [1 + index for index in np.argsort(areas)[::-1][:2] if areas[index] >= _SMALLEST_SHARE * found.size]

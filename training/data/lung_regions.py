@@ -1,18 +1,18 @@
-"""Lungs as regions: how much of a film they cover, widened, and one film's brought onto another's. Lungs are bool [H, W]."""
+"""Lungs as regions of a film, bool [H, W]: widened, or moved onto those of another film."""
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.lungs.films import Image
+from service.film.grey import GreyPixels
 
 Lungs = npt.NDArray[np.bool_]
 
-# Of the film. The lungs of a frontal chest film cover more; less is an outline that missed one of them, or both.
+# Share of the film. The lungs of a frontal chest film cover more; an outline with less has missed one of them, or both.
 SMALLEST_LUNGS = 0.08
 
 
-def moved_onto(film: Image, film_lungs: Lungs, lungs: Lungs) -> Image:
+def moved_onto(film: GreyPixels, film_lungs: Lungs, lungs: Lungs) -> GreyPixels:
     """`film`, uint8, shifted and scaled so that the boxes around its lungs and around `lungs` coincide; as large as `lungs`."""
     source, target = _box(film_lungs), _box(lungs)
     scale = (target[1] - target[0]) / (source[1] - source[0])
@@ -22,7 +22,7 @@ def moved_onto(film: Image, film_lungs: Lungs, lungs: Lungs) -> Image:
 
 
 def widened(lungs: Lungs, radius_px: int) -> Lungs:
-    """The lungs and what lies within so many pixels of them."""
+    """The lungs, and what lies within radius_px of them."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     return cv2.dilate(lungs.astype(np.uint8), kernel).astype(bool)
 

@@ -5,32 +5,22 @@ import re
 import pytest
 import torch
 
+from service.commands.cxr import main
+from tests.support import tiny_training
+from tests.support.tiny_training import train
 from training.errors import CheckpointInvalid, ConfigError, DatasetError
 from training.network.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, recipe_of, save_checkpoint
-from training.run.soup import average_runs, main, mean_weights
-from training.run.train import main as train
+from training.run.average import average_runs, mean_weights
 
-CONFIG = """
-[data]
-image_size_px = 64
-workers = 0
-near_duplicate_bits = 3
-[augment]
-resize_px = 72
-[model]
-architecture = "mobilenetv3_small_050"
-hidden = 16
-weights = "none"
-[optimiser]
-batch_size = 8
+CONFIG = (
+    tiny_training.CONFIG
+    + """
 [schedule]
 epochs = 1
 warmup_epochs = 1
 frozen_epochs = 0
-[run]
-device = "cpu"
-threads = 1
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +33,7 @@ def runs(data, config_path, tmp_path_factory):
     """Two runs that differ in their learning rate."""
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
     for rate, folder in zip((1e-3, 3e-3), folders, strict=True):
-        options = ["--config", config_path, "--data", data, "--out", folder, f"--set=optimiser.learning_rate={rate}"]
-        assert train([*map(str, options)]) == 0
+        assert train(config_path, data, folder, optimiser__learning_rate=rate) == 0
     return folders
 
 
@@ -63,33 +52,31 @@ def test_weights_and_statistics_are_averaged_and_counters_are_not():
 
 
 def test_the_mean_of_two_runs_is_a_checkpoint_with_both_recipes(runs, data, tmp_path, capsys):
-    assert main([*map(str, runs), "--data", str(data), "--out", str(tmp_path / "soup")]) == 0
-    soup = load_checkpoint(tmp_path / "soup" / BEST_NAME)
+    assert main(["average", *map(str, runs), "--data", str(data), "--out", str(tmp_path / "mean")]) == 0
+    averaged = load_checkpoint(tmp_path / "mean" / BEST_NAME)
     states = [load_checkpoint(run / BEST_NAME)["model_state_dict"] for run in runs]
     name = next(name for name in states[0] if name.startswith("head") and name.endswith("weight"))
-    torch.testing.assert_close(soup["model_state_dict"][name], (states[0][name] + states[1][name]) / 2)
+    torch.testing.assert_close(averaged["model_state_dict"][name], (states[0][name] + states[1][name]) / 2)
     assert not torch.equal(states[0][name], states[1][name])
-    assert [recipe["optimiser"]["learning_rate"] for recipe in soup["averaged_runs"]] == [1e-3, 3e-3]
+    assert [recipe["optimiser"]["learning_rate"] for recipe in averaged["averaged_runs"]] == [1e-3, 3e-3]
     table = capsys.readouterr().out
     assert str(runs[0]) in table and str(runs[1]) in table
     f1 = re.search(r"their mean *\| *[\d.]+ *\| *([\d.]+)", table)[1]
-    assert soup["val_f1"] == pytest.approx(float(f1), abs=1e-4)
+    assert averaged["val_f1"] == pytest.approx(float(f1), abs=1e-4)
 
 
 def test_what_the_runs_began_with_takes_part_where_it_is_asked_for(runs, config_path, data, tmp_path):
-    began = {"model.weights": '"checkpoint"', "model.weights_file": f'"{runs[0] / BEST_NAME}"', "loss.distillation": "0.5"}
-    changes = [f"--set={key}={value}" for key, value in began.items()]
+    began = {"model__weights": '"checkpoint"', "model__weights_file": f'"{runs[0] / BEST_NAME}"', "loss__distillation": 0.5}
     folders = [tmp_path / "a", tmp_path / "b"]
     for seed, folder in enumerate(folders):
-        options = ["--config", config_path, "--data", data, "--out", folder, *changes, f"--set=run.seed={seed}"]
-        assert train([*map(str, options)]) == 0
-    table = average_runs(folders, data, tmp_path / "soup", with_start=True)
+        assert train(config_path, data, folder, **began, run__seed=seed) == 0
+    table = average_runs(folders, data, tmp_path / "mean", with_start=True)
     assert "what they began with" in table
-    soup, start, *learned = (load_checkpoint(folder / BEST_NAME) for folder in (tmp_path / "soup", runs[0], *folders))
-    name = next(name for name in soup["model_state_dict"] if name.startswith("head") and name.endswith("weight"))
+    averaged, start, *learned = (load_checkpoint(folder / BEST_NAME) for folder in (tmp_path / "mean", runs[0], *folders))
+    name = next(name for name in averaged["model_state_dict"] if name.startswith("head") and name.endswith("weight"))
     expected = sum(each["model_state_dict"][name] for each in (start, *learned)) / 3
-    torch.testing.assert_close(soup["model_state_dict"][name], expected)
-    recipe = recipe_of(soup)
+    torch.testing.assert_close(averaged["model_state_dict"][name], expected)
+    recipe = recipe_of(averaged)
     assert recipe["averaged_with_start"]
     assert not recipe["averaged_last"]
     assert [run["began_with"] for run in recipe["averaged_runs"]] == [start["config"]] * 2
@@ -97,34 +84,25 @@ def test_what_the_runs_began_with_takes_part_where_it_is_asked_for(runs, config_
 
 
 def test_the_last_epoch_stands_for_a_run_as_its_running_average_where_it_keeps_one(config_path, data, tmp_path):
-    averaged = {
-        "ema": ('averaging.kind="ema"', "averaging.decay=0.9", "averaging.start_epoch=1", "schedule.epochs=2"),
-        "none": (),
+    kinds = {
+        "ema": {"averaging__kind": '"ema"', "averaging__decay": 0.9, "averaging__start_epoch": 1, "schedule__epochs": 2},
+        "none": {},
     }
-    for kind, changes in averaged.items():
-        options = [
-            "--config",
-            config_path,
-            "--data",
-            data,
-            "--out",
-            tmp_path / kind,
-            *(f"--set={change}" for change in changes),
-        ]
-        assert train([*map(str, options)]) == 0
-        average_runs([tmp_path / kind] * 2, data, tmp_path / f"{kind}-soup", last=True)
-        latest, soup = (
-            load_checkpoint(path) for path in (tmp_path / kind / LATEST_NAME, tmp_path / f"{kind}-soup" / BEST_NAME)
+    for kind, changes in kinds.items():
+        assert train(config_path, data, tmp_path / kind, **changes) == 0
+        average_runs([tmp_path / kind] * 2, data, tmp_path / f"{kind}-mean", last=True)
+        latest, averaged = (
+            load_checkpoint(path) for path in (tmp_path / kind / LATEST_NAME, tmp_path / f"{kind}-mean" / BEST_NAME)
         )
-        name = next(name for name in soup["model_state_dict"] if name.startswith("head") and name.endswith("weight"))
+        name = next(name for name in averaged["model_state_dict"] if name.startswith("head") and name.endswith("weight"))
         own = latest["model_state_dict"][name]
         expected = latest["average_state_dict"][f"module.{name}"] if kind == "ema" else own
-        torch.testing.assert_close(soup["model_state_dict"][name], expected)
+        torch.testing.assert_close(averaged["model_state_dict"][name], expected)
         assert torch.equal(expected, own) == (kind == "none")
 
 
 def test_a_run_averaged_with_itself_is_judged_as_it_was_in_training(runs, data, tmp_path):
-    table = average_runs([runs[0], runs[0]], data, tmp_path / "soup")
+    table = average_runs([runs[0], runs[0]], data, tmp_path / "mean")
     own, _, mean = table.splitlines()[2:]
     assert own.split("|")[2:] == mean.split("|")[2:]
     history = load_checkpoint(runs[0] / BEST_NAME)["history"]
@@ -150,8 +128,8 @@ def test_runs_that_do_not_fit_each_other_have_no_mean(runs, data, tmp_path, chan
         change = {"config": own["config"] | sections}
     other = changed_run(runs[1], tmp_path / "other", **change)
     with pytest.raises(CheckpointInvalid, match=f"differ in their .*{what}"):
-        average_runs([runs[0], other], data, tmp_path / "soup")
-    assert not (tmp_path / "soup").exists()
+        average_runs([runs[0], other], data, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
 
 
 def test_what_runs_began_with_is_the_same_every_time_and_must_still_be_there(runs, config_path, data, tmp_path):
@@ -161,13 +139,13 @@ def test_what_runs_began_with_is_the_same_every_time_and_must_still_be_there(run
         means.append(load_checkpoint(tmp_path / place / BEST_NAME)["model_state_dict"])
     torch.testing.assert_close(*means, rtol=0, atol=0)
     start = changed_run(runs[0], tmp_path / "start")
-    began = ['--set=model.weights="checkpoint"', f'--set=model.weights_file="{start / BEST_NAME}"']
+    began = {"model__weights": '"checkpoint"', "model__weights_file": f'"{start / BEST_NAME}"'}
     folder = tmp_path / "later"
-    assert train([*map(str, ("--config", config_path, "--data", data, "--out", folder, *began))]) == 0
+    assert train(config_path, data, folder, **began) == 0
     (start / BEST_NAME).write_bytes((runs[1] / BEST_NAME).read_bytes())
     with pytest.raises(CheckpointInvalid, match="is no longer what"):
         average_runs([folder], data, tmp_path / "late", with_start=True)
-    assert train([*map(str, ("--config", config_path, "--data", data, "--out", folder, "--resume", *began))]) == 1
+    assert train(config_path, data, folder, "--resume", **began) == 1
 
 
 def test_another_manifest_than_that_of_the_runs_is_refused(runs, data, tmp_path):
@@ -176,7 +154,7 @@ def test_another_manifest_than_that_of_the_runs_is_refused(runs, data, tmp_path)
     manifest.write_text(before.replace("source0", "elsewhere"))
     try:
         with pytest.raises(DatasetError, match=r"every file and manifest\.csv"):
-            average_runs(runs, data, tmp_path / "soup")
+            average_runs(runs, data, tmp_path / "mean")
     finally:
         manifest.write_text(before)
 
@@ -184,12 +162,11 @@ def test_another_manifest_than_that_of_the_runs_is_refused(runs, data, tmp_path)
 def test_another_data_folder_and_a_taken_place_are_refused(runs, data, phantom_dataset, tmp_path):
     other = phantom_dataset(films_per_class={"train": 1, "val": 1})
     with pytest.raises(DatasetError, match="not the folder that the runs were trained on"):
-        average_runs(runs, other, tmp_path / "soup")
+        average_runs(runs, other, tmp_path / "mean")
     with pytest.raises(ConfigError, match="already holds"):
         average_runs(runs, data, runs[0])
 
 
 def test_one_run_alone_is_a_usage_error(runs, data, capsys):
-    with pytest.raises(SystemExit):
-        main([str(runs[0]), "--data", str(data), "--out", "runs/soup"])
+    assert main(["average", str(runs[0]), "--data", str(data), "--out", "runs/mean"]) == 2
     assert "at least two runs, or one and --with-start" in capsys.readouterr().err

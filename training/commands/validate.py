@@ -1,0 +1,33 @@
+"""`cxr validate`: check a data folder before training."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.config import DataConfig
+
+
+def validate(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with train/, val/ and optionally test/.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the report here, as JSON and Markdown.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
+    near_duplicate_bits: Annotated[
+        int, typer.Option(help="Largest Hamming distance, of 256 bits, at which two films are near duplicates.")
+    ] = DataConfig.near_duplicate_bits,
+) -> None:
+    """Validate a data folder: damaged films, duplicates, leaks between splits. Fails if nothing may be trained on it.
+
+    Example: cxr validate --data DIR
+    """
+    from training.data.folder import scan_folder
+    from training.data.validation import validate_dataset
+    from training.data.validation_report import ValidationLimits
+
+    limits = ValidationLimits(near_duplicate_bits=near_duplicate_bits)
+    report = validate_dataset(scan_folder(data), workers=workers or os.cpu_count() or 1, limits=limits)
+    if out is not None:
+        report.write(out)
+    print(report.table())
+    report.require_trainable()

@@ -1,0 +1,45 @@
+"""The films of a data folder that a configuration trains on and validates with."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.config import DataConfig
+from training.data.folder import FilmFile, scan_folder, without_source
+from training.data.validation import validate_dataset
+from training.data.validation_report import ValidationLimits
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Usable films, without those of the held-out source.
+
+    train: of the training split, sorted by path.
+    val: of the validation split, sorted by path.
+    data_fingerprint: of all files in the folder; see `ValidationReport`.
+    sources_fingerprint: of what manifest.csv says of them.
+    """
+
+    train: list[FilmFile]
+    val: list[FilmFile]
+    data_fingerprint: str
+    sources_fingerprint: str
+
+
+def read_training_data(
+    folder: Path, config: DataConfig, *, threads: int | None = None, report_to: Path | None = None
+) -> TrainingData:
+    """Validate the folder (REPORT Table 4), and leave out what the configuration holds out.
+
+    threads: that read films; None is one per core. report_to: print the report, and write it into this folder. Raises
+    DatasetError or a subclass if the folder must not be trained on, or has no source to hold out.
+    """
+    limits = ValidationLimits(near_duplicate_bits=config.near_duplicate_bits)
+    report = validate_dataset(scan_folder(folder), workers=threads or os.cpu_count() or 1, limits=limits)
+    if report_to is not None:
+        report.write(report_to)
+        print(report.table(), flush=True)
+    report.require_trainable()
+    kept = without_source(report.usable, config.held_out_source)
+    train, val = ([film for film in kept if film.split == split] for split in ("train", "val"))
+    return TrainingData(train, val, report.data_fingerprint, report.sources_fingerprint)
