@@ -213,8 +213,8 @@ def _check_options(engine: Engine) -> None:
 
 
 def _begin_explicitly(engine: Engine, file: SqliteFile) -> None:
-    """Begin transactions explicitly: Python's sqlite3 begins them at the first write, but appending first reads the chain's end,
-    and must hold the write lock by then.
+    """Begin transactions explicitly. Python's sqlite3 would begin them at the first write, but appending reads the chain's end
+    before that, and must hold the write lock by then.
     """
 
     @event.listens_for(engine, "connect")
