@@ -1,5 +1,7 @@
 """The first tables."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -104,11 +106,11 @@ def _text(name: str, length: int, *, nullable: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.String(length), nullable=nullable)
 
 
-def _beginning() -> list[sa.Column[object]]:
+def _beginning() -> list[sa.Column[Any]]:
     return [sa.Column("id", _row_number(), primary_key=True), _text("timestamp", 27), _text("user_id", 256, nullable=True)]
 
 
-def _of_a_prediction() -> list[sa.Column[object]]:
+def _of_a_prediction() -> list[sa.Column[Any]]:
     return [
         _text("request_id", 128),
         sa.Column("film_index", sa.Integer, nullable=False),
