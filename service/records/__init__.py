@@ -1,1 +1,1 @@
-"""What the service keeps: predictions, the audit log, feedback, incidents and hashes of API keys. Never an image."""
+"""The service's database: predictions, audit log, feedback, incidents and hashes of API keys. Never an image."""

@@ -1,4 +1,4 @@
-"""A copy of a SQLite database beside a running service, which a copy of its file is not."""
+"""Backs up a SQLite database beside a running service. A copied file lacks the newest rows, which are in its -wal file."""
 
 import sqlite3
 from contextlib import closing
@@ -11,9 +11,9 @@ from service.records.database import Database
 
 
 def back_up(database: Database, path: Path) -> None:
-    """Write the state of this moment into one new file. The newest rows lie beside the database's own file, in its log.
+    """Write a snapshot of the database into the new file `path`.
 
-    Raises SettingsError if the database is not SQLite's, or if there is something at `path`; RecordsUnavailable, or OSError.
+    Raises SettingsError if the database is not SQLite or `path` exists; RecordsUnavailable or OSError if writing fails.
     """
     if not database.is_sqlite:
         raise SettingsError("CXR_DATABASE_URL names a PostgreSQL server; back it up with pg_dump.")

@@ -1,8 +1,8 @@
-"""The hash chain of the audit log: what a row's hash is made of. Pure.
+"""Hashes of the audit log's chain. Pure functions.
 
-A row's hash covers the hash before it, its lasting fields and a salted digest of its personal ones. So a row that is changed,
-removed or moved breaks the chain; while emptying the personal fields and the salt, which anonymises a row, does not, and leaves
-nothing from which they could be guessed.
+A row's hash covers the previous row's hash, the lasting fields and a salted digest of the personal fields. A row that is
+changed, removed or moved breaks the chain. Anonymising a row, which empties its personal fields and its salt, does not; without
+the salt the digest cannot be used to guess them.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# What stands before the first row.
+# The hash before the first row.
 GENESIS = "0" * 64
 
 PERSONAL_FIELDS = ("request_id", "user_id", "address", "image_sha256", "prediction_id")
@@ -26,15 +26,15 @@ def personal_digest(row: Mapping[str, Any]) -> str:
     """SHA-256 over the row's salt and personal fields; 64 hexadecimal digits."""
     values = [row["salt"], *(row[name] for name in PERSONAL_FIELDS)]
     if row["prediction_id"] is None:
-        # As releases before 1.4 hashed every row: they knew no prediction_id.
+        # As releases before 1.4, which had no prediction_id, hashed every row.
         values.pop()
     return hashlib.sha256(_canonical(values)).hexdigest()
 
 
 def row_hash(previous_hash: str, row: Mapping[str, Any], secret: bytes | None) -> str:
-    """SHA-256 over the hash before, the lasting fields and the personal digest; 64 hexadecimal digits.
+    """SHA-256 over the previous hash, the lasting fields and the personal digest; 64 hexadecimal digits.
 
-    secret: makes it an HMAC (RFC 2104), which nobody can forge who may write the database but does not know the secret.
+    secret: if given, the hash is an HMAC (RFC 2104): writing to the database does not suffice to forge it.
     """
     content = _canonical([previous_hash, row["personal_digest"], *(row[name] for name in LASTING_FIELDS)])
     return (hmac.new(secret, content, "sha256") if secret else hashlib.sha256(content)).hexdigest()

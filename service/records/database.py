@@ -1,4 +1,4 @@
-"""One way to SQLite and PostgreSQL: engines, transactions, the version of the tables, and what becomes of database errors."""
+"""Connects to SQLite or PostgreSQL: engines, transactions, schema version, database errors."""
 
 import logging
 import sqlite3
@@ -15,15 +15,15 @@ from service.records.sqlite_file import SqliteFile
 
 logger = logging.getLogger(__name__)
 
-# The newest of `migrations/versions`; compared before Alembic is imported, which takes a quarter of a second and 20 MB.
+# The newest in `migrations/versions`. Written here because importing Alembic takes a quarter of a second and 20 MB.
 SCHEMA_VERSION = "0002"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-# An answer waits for its audit row; after this long it is refused instead.
+# An answer waits this long for its audit row, then the request is refused.
 LOCK_WAIT_SECONDS = 5
 
-# Any number: who upgrades the tables, or writes the chain, holds the lock of that number.
+# Any number. Names PostgreSQL's advisory lock that lets one process at a time upgrade the tables.
 _UPGRADE_LOCK = 4_072_919
 
 _AWAY = "The records cannot be read or written at the moment; try again shortly."
@@ -33,16 +33,19 @@ _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+
 
 
 class Database:
-    """url: of SQLAlchemy, sqlite:///path or postgresql://…; nothing is opened before `open`. Raises SettingsError."""
+    """One database; nothing is opened before `open`.
+
+    url: sqlite:///path or postgresql://…. Raises SettingsError if it cannot be used.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
-        # Errors are logged with their statement, but never with its values.
+        # Logs show statements of errors, never their values.
         self.engine = create_engine(self._url, hide_parameters=True, **_engine_options(self.is_sqlite))
         self._file = SqliteFile(Path(str(self._url.database))) if self.is_sqlite else None
         if self._file is not None:
-            _begin_as_told(self.engine, self._file)
+            _begin_explicitly(self.engine, self._file)
         else:
             _check_options(self.engine)
 
@@ -52,9 +55,10 @@ class Database:
         return self._url.render_as_string(hide_password=True)
 
     def open(self, upgrade: bool) -> None:
-        """Connect, and compare the tables with `SCHEMA_VERSION`. upgrade: make or change them where they are older.
+        """Connect and compare the tables' version with `SCHEMA_VERSION`.
 
-        Raises RecordsUnavailable if the server cannot be reached, SettingsError for what only an operator can mend.
+        upgrade: create or upgrade older tables. Raises RecordsUnavailable if the server cannot be reached, SettingsError for
+        faults that an operator must mend.
         """
         if not upgrade:
             self.require_file()
@@ -83,14 +87,14 @@ class Database:
         if version != SCHEMA_VERSION:
             raise SettingsError(
                 f"The tables of CXR_DATABASE_URL ({self.name}) have version {version}, this release reads {SCHEMA_VERSION}; "
-                "run `cxr records upgrade`, or go back to the release that wrote them."
+                "run `cxr records upgrade`, or install the release that wrote them."
             )
 
     def require_file(self) -> None:
-        """Raises SettingsError if a SQLite database is not there: to open it would make an empty one."""
+        """Raise SettingsError if the SQLite file does not exist: opening it would create an empty database."""
         if self.is_sqlite and not Path(str(self._url.database)).exists():
             raise SettingsError(
-                f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or make the database with "
+                f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or create the database with "
                 "`cxr records upgrade`."
             )
 
@@ -101,7 +105,7 @@ class Database:
         )
 
     def _upgrade(self, connection: Connection) -> str | None:
-        # Not at import: see SCHEMA_VERSION.
+        # Imported late, see SCHEMA_VERSION.
         from alembic import command
         from alembic.config import Config
         from alembic.script import ScriptDirectory
@@ -120,17 +124,17 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that may write; on SQLite it holds the one write lock from its beginning.
+        """A transaction that may write. On SQLite it holds the write lock from its beginning.
 
-        Raises RecordsUnavailable for whatever the database refuses, and if it is no longer the one that was opened.
+        Raises RecordsUnavailable for every database error, and if the SQLite file was replaced.
         """
         with self._reported(), self.engine.begin() as connection:
             yield connection
-            self._check_file(connection)  # last: what is committed from here on is in the file
+            self._check_file(connection)  # last, just before the commit
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that reads one state of the database however long it takes. Raises RecordsUnavailable as `writing`."""
+        """A transaction that reads one snapshot of the database, however long it takes. Raises as `writing` does."""
         options = {"sqlite_reads": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._reported(), self.engine.connect() as connection:
             reading = connection.execution_options(**options)
@@ -141,7 +145,7 @@ class Database:
     def _reported(self) -> Iterator[None]:
         try:
             if self._file is not None:
-                self._file.check_names()  # first: a new connection would make a file where none is
+                self._file.check_names()  # first: a new connection would create a missing file
             yield
         except SQLAlchemyError as fault:
             logger.warning("The database %s refused: %s", self.name, _short(fault))
@@ -161,7 +165,7 @@ class Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as fault:  # ValueError: of a port that is no number
+    except (ArgumentError, ValueError) as fault:  # ValueError: the port is no number
         raise SettingsError(
             "CXR_DATABASE_URL is no database URL; write sqlite:////folder/records.db or postgresql://user:password@host/database."
         ) from fault
@@ -183,7 +187,7 @@ def _parsed(url: str) -> URL:
 def _engine_options(is_sqlite: bool) -> dict[str, Any]:
     if is_sqlite:
         return {"connect_args": {"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}}
-    # The server ends what waits too long for a lock; the client's system a connection whose server has gone silent.
+    # The server ends waits for locks; the client's kernel ends connections to a silent server.
     options = f"-c lock_timeout={LOCK_WAIT_SECONDS}s -c statement_timeout=30s -c timezone=UTC"
     return {
         "connect_args": {
@@ -196,25 +200,27 @@ def _engine_options(is_sqlite: bool) -> dict[str, Any]:
 
 
 def _check_options(engine: Engine) -> None:
-    """Of PostgreSQL's client library, by their names. Raises SettingsError."""
-    # Not at import: SQLite does without it.
+    """Raise SettingsError for an option that PostgreSQL's client library does not know."""
+    # Imported late: SQLite does without it.
     from psycopg import ProgrammingError
     from psycopg.conninfo import make_conninfo
 
     try:
         options = engine.dialect.create_connect_args(engine.url)[1]
-        make_conninfo(**{name: value for name, value in options.items() if name != "context"})  # which is Python's driver's own
+        make_conninfo(**{name: value for name, value in options.items() if name != "context"})  # "context" is psycopg's own
     except ProgrammingError as fault:
         raise SettingsError(f"CXR_DATABASE_URL has an option that PostgreSQL does not know: {fault}.") from fault
 
 
-def _begin_as_told(engine: Engine, file: SqliteFile) -> None:
-    """Python's sqlite3 begins transactions only when something is written; the chain must be locked before it is read."""
+def _begin_explicitly(engine: Engine, file: SqliteFile) -> None:
+    """Begin transactions explicitly. Python's sqlite3 would begin them at the first write, but appending reads the chain's end
+    before that, and must hold the write lock by then.
+    """
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: object) -> None:
         connection.isolation_level = None
-        # Readers and the one writer do not wait for each other; and a commit is on the disk before it is told.
+        # Readers and the writer do not wait for each other; a commit returns when it is on the disk.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         file.remember(connection.execute("PRAGMA schema_version").fetchone()[0])
@@ -233,7 +239,7 @@ def _version(connection: Connection) -> str | None:
 
 
 def _is_damage(fault: SQLAlchemyError) -> bool:
-    """Whether SQLite finds its file in disorder, which does not pass (sqlite.org/rescode.html)."""
+    """Whether SQLite reports a damaged file, which retrying does not mend (sqlite.org/rescode.html)."""
     cause = fault.orig if isinstance(fault, DBAPIError) else None
     return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorname", "").startswith(
         ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -241,6 +247,6 @@ def _is_damage(fault: SQLAlchemyError) -> bool:
 
 
 def _short(fault: SQLAlchemyError) -> str:
-    """The driver's message without the statement."""
+    """The driver's message, without the statement."""
     cause = fault.orig if isinstance(fault, DBAPIError) else fault
     return f"{type(cause).__name__}: {cause}".splitlines()[0][:200]

@@ -1,4 +1,4 @@
-"""The labels that clinicians confirmed, by feedback or with an incident: what a film's label is, and what it was before."""
+"""Confirmed labels of films, from feedback and incidents."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from service.records import schema
 from service.records.database import Database
 from service.records.values import utc_text
 
-# Table -> what a report in it is called.
+# Table -> the `kind` of its reports.
 KIND_OF = {"feedback": "feedback", "incidents": "incident"}
 
 _SHARED = (
@@ -20,20 +20,18 @@ _SHARED = (
 
 
 def film_reports(connection: Connection, image_sha256: str) -> Sequence[RowMapping]:
-    """All reports on the film of those bytes, oldest first: columns of `feedback`, and `kind`."""
+    """All reports on a film, oldest first: columns of `feedback`, and `kind`."""
     reports = _reports()
     query = select(reports).where(reports.c.image_sha256 == image_sha256)
     return connection.execute(query.order_by(reports.c.timestamp, reports.c.kind, reports.c.id)).mappings().all()
 
 
 def confirmed_labels(database: Database, since: datetime | None = None) -> Iterator[Mapping[str, Any]]:
-    """The last report of each film that names a label, oldest first: columns of `feedback`, `kind` and `corrected_from`.
+    """Each film's last report that has a label, oldest first: columns of `feedback`, `kind` and `corrected_from`.
 
-    A film is its bytes, however often they were sent. corrected_from: the label that the film had before its last one, None
-    if all that were given agree. since: films whose last label is of this moment or later.
-
-    An incident without a label says only that the prediction was wrong; it is for the manual review that it asks for.
-    Raises RecordsUnavailable.
+    A film is identified by its SHA-256, however often it was sent. corrected_from: the film's label before, None if all its
+    labels agree. since: only films whose last label was given at this time or later. Incidents without a label are left out:
+    they wait for their manual review. Raises RecordsUnavailable.
     """
     reports = _reports()
     query = select(reports).where(reports.c.label.is_not(None), reports.c.retraining)
@@ -45,7 +43,7 @@ def confirmed_labels(database: Database, since: datetime | None = None) -> Itera
     latest: dict[str, dict[str, Any]] = {}
     with database.reading() as connection:
         for row in connection.execute(query.order_by(reports.c.timestamp, reports.c.kind, reports.c.id)).mappings():
-            before = latest.pop(row["image_sha256"], None)  # so that the film takes the place of its last report
+            before = latest.pop(row["image_sha256"], None)  # popped, so that films are in the order of their last reports
             latest[row["image_sha256"]] = dict(row) | {"corrected_from": _corrected_from(before, row["label"])}
     yield from (row for row in latest.values() if since is None or row["timestamp"] >= utc_text(since))
 
@@ -58,7 +56,7 @@ def _corrected_from(before: Mapping[str, Any] | None, label: str) -> str | None:
 
 
 def _reports() -> Subquery:
-    """Both kinds as one table."""
+    """Feedback and incidents as one table."""
     feedback, incidents = schema.feedback, schema.incidents
     return union_all(
         select(*_columns(feedback), true().label("retraining")), select(*_columns(incidents), incidents.c.retraining)

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_records(settings: Settings) -> RecordStore:
-    """Not opened yet. Raises SettingsError."""
+    """The records that the settings name, not opened yet. Raises SettingsError."""
     secret = settings.audit_secret
     return RecordStore(
         settings.database_url,
@@ -33,7 +33,7 @@ def configured_records() -> Iterator[RecordStore]:
 
 
 def open_patiently(records: RecordStore) -> None:
-    """Open them; a database that is away is no reason not to start: until it comes, the service is not ready.
+    """Open the records; if the database cannot be reached, warn and go on: the service is not ready until it can be.
 
     Raises SettingsError.
     """

@@ -1,18 +1,17 @@
-"""What is forgotten, and when (REPORT 9.1 and 9.3). In small transactions, so that the service goes on writing."""
+"""Deletes and anonymises old records (REPORT 9.1 and 9.3), in small transactions, so that the service goes on writing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Delete, Table, Update, delete, func, select, update
 
 from service.records import schema
 from service.records.chain import PERSONAL_FIELDS
 from service.records.database import Database
 from service.records.values import RetentionPolicy, utc_text
 
-# A few milliseconds of the write lock.
+# Of one transaction, which holds the write lock for a few milliseconds.
 ROWS_AT_ONCE = 500
 
 
@@ -27,9 +26,9 @@ class Forgotten:
 
 
 def apply_retention(database: Database, policy: RetentionPolicy, now: datetime, dry_run: bool = False) -> Forgotten:
-    """Forget what is old enough; a second time there is nothing left to do. dry_run: only count.
+    """Apply the policy to records older than its ages. dry_run: only count them.
 
-    Raises RecordsUnavailable; what was forgotten until then stays so.
+    Raises RecordsUnavailable; transactions committed before that stay.
     """
     old_predictions = schema.predictions.c.timestamp < _before(now, policy.predictions)
     nameless = _before(now, policy.anonymise)
@@ -45,12 +44,14 @@ def apply_retention(database: Database, policy: RetentionPolicy, now: datetime, 
             audit_deleted=_count(database, schema.audit, schema.audit.c.timestamp < _before(now, policy.audit)),
             reports_anonymised=sum(_count(database, table, named) for table, named in named_reports),
         )
+    predictions = delete(schema.predictions).where(_some(schema.predictions, old_predictions))
+    audit_rows = update(schema.audit).where(_some(schema.audit, named_rows)).values(anonymous)
     return Forgotten(
-        predictions_deleted=sum(_deletions(database, schema.predictions, old_predictions)),
-        audit_anonymised=sum(_updates(database, schema.audit, named_rows, anonymous)),
+        predictions_deleted=_repeated(database, predictions),
+        audit_anonymised=_repeated(database, audit_rows),
         audit_deleted=sum(_cut_log(database, _before(now, policy.audit))),
         reports_anonymised=sum(
-            count for table, named in named_reports for count in _updates(database, table, named, {table.c.user_id: None})
+            _repeated(database, update(table).where(_some(table, named)).values(user_id=None)) for table, named in named_reports
         ),
     )
 
@@ -64,35 +65,31 @@ def _count(database: Database, table: Table, condition: ColumnElement[bool]) -> 
         return connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
 
 
-def _some(table: Table, condition: ColumnElement[bool]) -> Any:
+def _some(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The first ROWS_AT_ONCE rows that meet the condition."""
     [key] = table.primary_key.columns
     return key.in_(select(key).where(condition).order_by(key).limit(ROWS_AT_ONCE))
 
 
-def _deletions(database: Database, table: Table, condition: ColumnElement[bool]) -> Iterator[int]:
-    done = ROWS_AT_ONCE
-    while done == ROWS_AT_ONCE:
+def _repeated(database: Database, statement: Delete | Update) -> int:
+    """Execute a statement about `_some` rows until none are left; returns how many there were."""
+    total = 0
+    count = ROWS_AT_ONCE
+    while count == ROWS_AT_ONCE:
         with database.writing() as connection:
-            done = connection.execute(delete(table).where(_some(table, condition))).rowcount
-        yield done
-
-
-def _updates(database: Database, table: Table, condition: ColumnElement[bool], values: dict[Any, None]) -> Iterator[int]:
-    done = ROWS_AT_ONCE
-    while done == ROWS_AT_ONCE:
-        with database.writing() as connection:
-            done = connection.execute(update(table).where(_some(table, condition)).values(values)).rowcount
-        yield done
+            count = connection.execute(statement).rowcount
+        total += count
+    return total
 
 
 def _cut_log(database: Database, before: str) -> Iterator[int]:
-    """Delete the oldest rows, never one behind a younger one, and note where the log begins from then on."""
+    """Delete the oldest rows, none behind a younger one, and store where the log begins now. Yields counts."""
     columns = schema.audit.c
     oldest = select(columns.seq, columns.timestamp, columns.hash).order_by(columns.seq).limit(ROWS_AT_ONCE)
     done = ROWS_AT_ONCE
     while done == ROWS_AT_ONCE:
         with database.writing() as connection:
-            # Locked first, as an append does: the two then wait for each other in one order.
+            # The chain's end is locked first, as appending does; locks in another order could deadlock.
             connection.execute(select(schema.audit_state.c.last_seq).with_for_update()).one()
             done = 0
             last = None

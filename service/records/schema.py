@@ -1,13 +1,13 @@
-"""The tables. `migrations/` makes them; a test holds the two together.
+"""The tables, as `migrations/` creates them; a test compares the two.
 
-Times are text (see `utc_text`), lists and mappings JSON text: what is stored is what is hashed, in every database.
+Times are text (see `utc_text`), lists and mappings are JSON text, so that all databases store, and hash, the same.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
-# SQLite numbers rows by itself only where the column is exactly INTEGER.
+# SQLite numbers rows itself only if the column's type is exactly INTEGER.
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 audit = Table(
@@ -24,7 +24,7 @@ audit = Table(
     Column("confidence", Float(53)),
     Column("inference_time_ms", Float(53)),
     Column("model_version", String(64)),
-    # Personal: emptied when the row is anonymised, and known to the chain by their salted digest only.
+    # Personal fields: emptied when the row is anonymised; the chain covers them by their salted digest only.
     Column("request_id", String(128)),
     Column("user_id", String(256), index=True),
     Column("address", String(64)),
@@ -35,7 +35,7 @@ audit = Table(
     Column("hash", String(64), nullable=False),
 )
 
-# One row, the ends of the chain: without it, rows cut off at an end would not be missed.
+# One row with both ends of the chain, so that rows missing at an end are noticed.
 audit_state = Table(
     "audit_state",
     metadata,
@@ -74,9 +74,9 @@ predictions = Table(
 
 
 def _of_a_prediction() -> tuple[Column[object], ...]:
-    """Copied from the prediction, which is deleted long before its label is used for training."""
+    """Copied from the prediction, which may be deleted before its label is used for training."""
     return (
-        # None in reports of releases before 1.4 whose prediction was forgotten before it was given one.
+        # None in reports of releases before 1.4 whose prediction was deleted before 1.4 gave it an identifier.
         Column("prediction_id", String(26)),
         Column("request_id", String(128), nullable=False),
         Column("film_index", Integer, nullable=False),

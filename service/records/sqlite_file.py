@@ -1,4 +1,4 @@
-"""The SQLite file under open connections: whether its name still leads to what was opened."""
+"""Notices that a SQLite database's files were deleted, replaced or cut short while connections are open."""
 
 import logging
 import os
@@ -8,48 +8,46 @@ from service.errors import RecordsUnavailable
 
 logger = logging.getLogger(__name__)
 
-# The database, and what SQLite keeps beside it while a connection is open: the write-ahead log, and the index of that.
+# The database, and beside it, while a connection is open, its write-ahead log and that log's index.
 _ENDINGS = ("", "-wal", "-shm")
 
 Identity = tuple[int, int]
 
 
 class SqliteFile:
-    """Notices that the files were deleted, moved, replaced or cut short under open connections.
+    """Watches the files of one database.
 
-    SQLite does not: what is written then goes into a file without a name, which ends with the process, or into the remains
-    of one. Files are looked up by name only: opening and closing one would drop this process's locks on it.
-
-    path: of the database. May be used by several threads.
+    SQLite itself would go on writing into a deleted file, which vanishes with the process. Files are looked up by name only:
+    opening and closing one would drop this process's locks on it. May be used by several threads.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Device and inode of each; None while no connection is open.
+        # Device and inode of each file; None while no connection is open.
         self._opened: tuple[Identity | None, ...] | None = None
         self._size_bytes = self._schema_version = 0
         self._is_cut = False
 
     def remember(self, schema_version: int) -> None:
-        """What the first of the open connections has opened. schema_version: PRAGMA schema_version."""
+        """Remember the files that the first connection opened. schema_version: PRAGMA schema_version."""
         if self._opened is None:
             found = self._look()
             self._size_bytes, self._schema_version, self._is_cut = _size_bytes(found), schema_version, False
             self._opened = tuple(_identity(each) for each in found)
 
     def forget(self) -> None:
-        """All connections are closed."""
+        """Call when all connections are closed."""
         self._opened = None
 
     def check_names(self) -> None:
-        """Raises RecordsUnavailable if other files, or none, lie where those that were opened did; the log says which."""
+        """Raise RecordsUnavailable if the names lead to other files than those opened, or to none; the log says which."""
         if self._opened is not None:
             self._compare(self._look(), self._opened)
 
     def check(self, schema_version: int) -> None:
         """As `check_names`; raises RecordsUnavailable also if the database was cut short.
 
-        schema_version: of the transaction that is under way. VACUUM alone makes a database shorter, and raises it by that.
+        schema_version: in the current transaction. Only VACUUM makes a database shorter, and it raises this version.
         """
         found = self._look()
         size_bytes = _size_bytes(found)
@@ -71,7 +69,7 @@ class SqliteFile:
                 )
 
     def _look(self) -> list[os.stat_result | None]:
-        path = os.path.realpath(self._path)  # SQLite puts its files beside the one that links lead to
+        path = os.path.realpath(self._path)  # SQLite resolves links before it puts files beside the database
         return [_stat(path + ending) for ending in _ENDINGS]
 
     def _refuse(self, fault: str) -> None:
@@ -81,7 +79,7 @@ class SqliteFile:
 
 def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path)  # noqa: PTH116 (with each transaction, several times)
+        return os.stat(path)  # noqa: PTH116 (faster; called several times a transaction)
     except OSError:
         return None
 

@@ -1,4 +1,4 @@
-"""The records of a service, behind one door: append, look up, report back, read the audit log."""
+"""The record store: appends calls and predictions, finds predictions, prepares reports, reads the audit log."""
 
 import json
 from collections.abc import Sequence
@@ -26,21 +26,21 @@ from service.records.values import (
 )
 from service.records.writer import AuditWriter
 
-# Writing what waits takes milliseconds; a database that hangs must not keep the process from ending.
+# Writing the waiting rows takes milliseconds; a database that hangs must not keep the process from ending.
 CLOSE_LIMIT_SECONDS = 10.0
 
 _AUDIT_COLUMNS = [schema.audit.c[name] for name in AuditRow.__dataclass_fields__]
 
-# What a report copies of the prediction that it is about.
+# Columns that a report copies from its prediction.
 _COPIED = (
     "prediction_id", "request_id", "film_index", "model_version", "image_sha256", "prediction", "confidence", "probabilities",
 )  # fmt: skip
 
 
 class RecordStore:
-    """url: see `Database`. upgrade: bring the tables up to date when opening. secret: see `chain.row_hash`.
+    """The records in one database. Every method raises RecordsUnavailable if the database fails.
 
-    Every method but `open` raises RecordsUnavailable where the database does not do as asked. Raises SettingsError.
+    url: see `Database`. upgrade: upgrade older tables when opening. secret: see `chain.row_hash`. Raises SettingsError.
     """
 
     def __init__(self, url: str, *, upgrade: bool = True, secret: bytes | None = None) -> None:
@@ -51,17 +51,17 @@ class RecordStore:
         self._writer = AuditWriter(self.database, secret)
 
     def open(self) -> None:
-        """Connect and compare the tables' version. Raises RecordsUnavailable (try again) or SettingsError (mend it)."""
+        """Connect and compare the tables' version. Raises RecordsUnavailable (try again) or SettingsError (mend it first)."""
         self.database.open(self._upgrade)
         self._is_open = True
 
     def close(self) -> None:
-        """Write what waits, and close all connections."""
+        """Write the waiting rows and close all connections."""
         self._writer.close(CLOSE_LIMIT_SECONDS)
         self.database.dispose()
 
     def check(self) -> None:
-        """Whether the chain could be continued now; opens what could not be opened before. Raises SettingsError as well."""
+        """Check that the chain's end can be read; opens the database if that failed before. Raises SettingsError as well."""
         if not self._is_open:
             self.open()
         with self.database.reading() as connection:
@@ -70,14 +70,14 @@ class RecordStore:
     def append(
         self, entry: AuditEntry, predictions: Sequence[PredictionRecord] = (), report: NewReport | None = None
     ) -> "Future[StoredReport | None]":
-        """Put a call on record, with what was predicted or reported. Done once that survives a crash of process and machine.
+        """Store a call with its predictions or its report. Done once they survive a crash of process and machine.
 
-        The result is about the report, if there is one.
+        The result describes the stored report, if there is one.
         """
         return self._writer.append(entry, predictions, report)
 
     def audit_page(self, wanted: AuditFilter, after_seq: int = 0, limit: int = 100) -> AuditPage:
-        """Rows in the order of the log. after_seq: those behind this one. limit: at most so many."""
+        """At most `limit` rows behind row `after_seq`, in the order of the log."""
         query = _filtered(select(*_AUDIT_COLUMNS), wanted).where(schema.audit.c.seq > after_seq)
         with self.database.reading() as connection:
             found = connection.execute(query.order_by(schema.audit.c.seq).limit(limit + 1)).all()
@@ -86,17 +86,17 @@ class RecordStore:
         return AuditPage(rows, rows[-1].seq if len(found) > limit else None, f"{head.last_seq}:{head.last_hash}")
 
     def find_prediction(self, name: PredictionName) -> PredictionRecord:
-        """The one of that name. Raises PredictionNotFound, or MalformedRequest if the name fits several, or none as a whole."""
+        """Find a prediction. Raises PredictionNotFound, or MalformedRequest if several match or the name contradicts itself."""
         with self.database.reading() as connection:
             return _record_of(_find(connection, name))
 
     def feedback_report(self, feedback: Feedback) -> NewReport:
-        """What `append` is to store of a confirmed label. Raises as `find_prediction` does."""
+        """Prepare a confirmed label for `append`. Raises as `find_prediction` does."""
         own = {"timestamp": utc_text(feedback.timestamp), "user_id": feedback.user_id, "label": feedback.label}
         return self._report(schema.feedback, own, feedback.about)
 
     def incident_report(self, incident: Incident) -> NewReport:
-        """What `append` is to store of a misdiagnosis, for review and retraining. Raises as `find_prediction` does."""
+        """Prepare a misdiagnosis for `append`, marked for review and retraining. Raises as `find_prediction` does."""
         own = {
             "timestamp": utc_text(incident.timestamp),
             "user_id": incident.user_id,

@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it, as values."""
+"""Values that go into the record store and come out of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,12 @@ from typing import Any
 class AuditEntry:
     """One call of the API (REPORT 9.3).
 
-    timestamp: when its answer was ready. outcome: "ok" or the kind of problem. address: of the client, anonymised.
-    prediction, prediction_id: the finding and whose it is, those of a batch separated by semicolons; of a report, the
-    prediction_id that it is about. confidence, image_sha256: of a single film.
+    timestamp: when the answer was ready.
+    outcome: "ok" or the kind of problem.
+    address: the client's, anonymised.
+    prediction: the finding; those of a batch separated by semicolons.
+    prediction_id: its identifier; those of a batch separated by semicolons; of a report, the prediction that it is about.
+    confidence, image_sha256: of a single film.
     """
 
     timestamp: datetime
@@ -34,9 +37,11 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class AuditRow:
-    """An audit entry as it lies in the log. timestamp: ISO 8601. Personal fields are None once the row is anonymised.
+    """An audit entry as stored. Personal fields are None once the row is anonymised.
 
-    seq: 1, 2, 3 … without gaps. hash: of this row and all before it.
+    seq: 1, 2, 3 … without gaps.
+    timestamp: ISO 8601.
+    hash: over this row and all before it.
     """
 
     seq: int
@@ -60,7 +65,7 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """since <= timestamp < until; user_id, endpoint: exactly these. None: any."""
+    """Which rows: since <= timestamp < until, and exactly this user_id and endpoint. None: any."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -70,7 +75,11 @@ class AuditFilter:
 
 @dataclass(frozen=True)
 class AuditPage:
-    """next_after_seq: where the next page begins, None on the last. head: "seq:hash" of the newest row of the whole log."""
+    """Some rows of the log.
+
+    next_after_seq: the next page's `after_seq`, None on the last page.
+    head: "seq:hash" of the newest row of the whole log.
+    """
 
     rows: tuple[AuditRow, ...]
     next_after_seq: int | None
@@ -79,7 +88,11 @@ class AuditPage:
 
 @dataclass(frozen=True)
 class PredictionRecord:
-    """What was said of one film. index: its place in a batch, else 0. image_sha256: of its bytes, all that is kept of them."""
+    """The prediction for one film.
+
+    index: of the film in its batch, else 0.
+    image_sha256: of the film's bytes, which are not kept.
+    """
 
     timestamp: datetime
     prediction_id: str
@@ -103,9 +116,9 @@ class PredictionRecord:
 
 @dataclass(frozen=True)
 class PredictionName:
-    """How a client names a prediction: by its own identifier, or by that of the request that brought it.
+    """How a client names a prediction: by its identifier or by its request's. All that is given must agree.
 
-    prediction_id, request_id: one of them is given. index: place of the film in a batch. All that is given must agree.
+    index: of the film in its batch.
     """
 
     prediction_id: str | None = None
@@ -125,7 +138,11 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Incident:
-    """A misdiagnosis. case_id: the hospital's pseudonym of the case. label: what the film shows, if known."""
+    """A misdiagnosis.
+
+    case_id: the hospital's pseudonym of the case.
+    label: what the film shows, if known.
+    """
 
     timestamp: datetime
     case_id: str
@@ -137,7 +154,11 @@ class Incident:
 
 @dataclass(frozen=True)
 class NewReport:
-    """A feedback or an incident as it is to be stored. table: its name. values: by column; of its prediction as well."""
+    """A feedback or an incident to be stored.
+
+    table: its name.
+    values: column -> value, including those copied from the prediction.
+    """
 
     table: str
     values: Mapping[str, Any]
@@ -145,11 +166,12 @@ class NewReport:
 
 @dataclass(frozen=True)
 class StoredReport:
-    """What a report was when it was stored.
+    """A report that was stored, as compared with those before it.
 
-    number: its own, in its table. is_first: whether none of its kind was there of that prediction. is_first_label: whether
-    it brings the prediction's first label, be it as feedback or as incident. corrected_from: the film's label until then, if
-    this one differs.
+    number: the row's, in its table.
+    is_first: whether it is the prediction's first report of its kind.
+    is_first_label: whether it brings the prediction's first label, as feedback or as incident.
+    corrected_from: the film's label until then, if this one differs.
     """
 
     number: int
@@ -160,9 +182,11 @@ class StoredReport:
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """Ages in days. predictions: deleted. anonymise: audit rows lose their personal fields, and reports their author.
+    """Ages in days.
 
-    audit: rows deleted, the oldest first.
+    predictions: when predictions are deleted.
+    anonymise: when audit rows lose their personal fields, and reports their author.
+    audit: when audit rows are deleted.
     """
 
     predictions: int = 90
@@ -171,5 +195,5 @@ class RetentionPolicy:
 
 
 def utc_text(moment: datetime) -> str:
-    """As all tables spell a time: ISO 8601, UTC, microseconds; so it sorts, and hashes alike in every database."""
+    """ISO 8601, UTC, microseconds, as all tables store times: sorts as text, and hashes the same in every database."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Walks the audit log and says whether its chain holds."""
+"""Verifies the audit log's hash chain."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service.records import schema
 from service.records.chain import PERSONAL_FIELDS, personal_digest, row_hash
 from service.records.values import utc_text
 
-# Rows read at a time: a log of millions is walked in little memory.
+# Rows read at a time, so that a log of millions needs little memory.
 _ROWS_AT_ONCE = 1000
 
 Progress = Callable[[int], None]
@@ -19,8 +19,11 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Verification:
-    """rows: how many were walked before the fault, if there is one. first_seq, last_seq: of the log. head: "seq:hash".
+    """The result of `verify_chain`.
 
+    rows: number of rows that hold, up to the first fault.
+    first_seq, last_seq: of the whole log.
+    head: "seq:hash" of the newest row.
     fault: what is wrong, None if the chain holds.
     """
 
@@ -32,7 +35,7 @@ class Verification:
 
 
 class _Broken(Exception):
-    """The chain does not hold; the message says where and how."""
+    """The chain does not hold; the message says where and why."""
 
 
 def verify_chain(
@@ -43,11 +46,13 @@ def verify_chain(
     expected_head: str | None = None,
     progress: Progress = lambda rows: None,
 ) -> Verification:
-    """Check every row against the one before it, and both ends against the log's state.
+    """Check every row against the row before it, and both ends against `audit_state`.
 
-    connection: see `Database.reading`. secret: the one that the rows were written with. anonymise_days: rows younger than that
-    must not be anonymised yet. expected_head: a head noted earlier, "seq:hash", which the log must still contain or have
-    deleted with its age. progress: is told the rows walked so far.
+    connection: see `Database.reading`.
+    secret: the one that the rows were written with.
+    anonymise_days: rows younger than this must not be anonymised.
+    expected_head: a head noted earlier, "seq:hash", which the log must contain, unless its row was deleted with its age.
+    progress: called with the number of rows so far.
     """
     rows = 0
     fault = None
@@ -66,7 +71,7 @@ def _walk(connection: Connection, state: Any, secret: bytes | None, young: str, 
     seq, previous = state.deleted_seq, state.deleted_hash
     heads = dict([_head(expected_head)] if expected_head else ())
     if any(wanted < seq for wanted in heads):
-        heads = {}  # deleted with its age, as the log says of itself
+        heads = {}  # its row was deleted with its age
     _expect(heads, seq, previous)
     found = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(schema.audit).order_by(schema.audit.c.seq))
     for columns in found.mappings():

@@ -1,11 +1,11 @@
-"""Appends to the audit log: one thread, which commits everything that waits together, and only then says that it is done."""
+"""Appends to the audit log: one thread commits all waiting rows together, then completes their futures."""
 
 import json
 import logging
 import queue
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from service.records.values import AuditEntry, NewReport, PredictionRecord, Stor
 
 logger = logging.getLogger(__name__)
 
-# Rows of one commit: what came while the last one was being written, but not without end.
+# Largest number of rows in one commit.
 MAX_GROUP = 256
 
 _STATE = select(schema.audit_state.c.last_seq, schema.audit_state.c.last_hash).with_for_update()
@@ -41,9 +41,9 @@ class _Item:
 
 
 class AuditWriter:
-    """The one thread of this process that appends; other processes may append to the same log.
+    """This process's only appending thread; other processes may append to the same log.
 
-    secret: of the chain's hashes, see `chain.row_hash`.
+    secret: see `chain.row_hash`.
     """
 
     def __init__(self, database: Database, secret: bytes | None) -> None:
@@ -56,12 +56,12 @@ class AuditWriter:
     def append(
         self, entry: AuditEntry, predictions: Sequence[PredictionRecord], report: NewReport | None
     ) -> "Future[StoredReport | None]":
-        """Done once all is committed together; fails with RecordsUnavailable if it is not, or if that is not known.
+        """Done once all is committed in one transaction. Fails with RecordsUnavailable if it was not, or may not have been.
 
-        The result is about the report, if there is one.
+        The result describes the stored report, if there is one.
         """
         item = _Item(entry, tuple(predictions), report, Future())
-        # From here on it cannot be cancelled: who gives up waiting does not take the row back.
+        # It can no longer be cancelled: a caller who stops waiting does not withdraw the row.
         item.done.set_running_or_notify_cancel()
         if self._thread.ident is None:
             with self._starting:
@@ -71,7 +71,7 @@ class AuditWriter:
         return item.done
 
     def close(self, timeout_seconds: float) -> None:
-        """Write what waits, then stop."""
+        """Write the waiting rows, then stop."""
         self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout_seconds)
@@ -84,7 +84,7 @@ class AuditWriter:
                 self._commit(items)
 
     def _next_group(self) -> tuple[list[_Item], bool]:
-        """What waits, at least one; and whether it is the last."""
+        """Wait for at least one item; returns the items, and whether the writer was closed."""
         items: list[_Item] = []
         item = self._waiting.get()
         while item is not None:
@@ -98,12 +98,12 @@ class AuditWriter:
         return items, True
 
     def _commit(self, items: list[_Item]) -> None:
-        """Commit the group. If the database rejects a row, commit its halves apart: a bad row fails its own caller alone."""
+        """Commit the group. If the database rejects a row, commit each half alone, so that a bad row fails only its caller."""
         try:
             with self._database.writing() as connection:
                 self._append(connection, items)
                 stored = [_insert(connection, item.report) for item in items]
-        except Exception as fault:  # the thread must live, and those who wait must hear
+        except Exception as fault:  # the thread must go on, and callers must be told
             if len(items) > 1 and _is_about_a_row(fault):
                 middle = len(items) // 2
                 self._commit(items[:middle])
@@ -133,10 +133,10 @@ class AuditWriter:
 
 
 def _is_about_a_row(fault: Exception) -> bool:
-    """Whether the values are at fault, and not the database's state: the other rows may be taken then."""
+    """Whether a row's values are at fault, so that other rows of the group may be accepted."""
     if isinstance(fault, RecordsUnavailable):
         return isinstance(fault.__cause__, DataError | IntegrityError | ProgrammingError)
-    return True  # raised by the driver or the hash while it looked at a value
+    return True  # raised by the driver or the hash while reading a value
 
 
 def _refusal(fault: Exception) -> RecordsUnavailable:
@@ -147,7 +147,7 @@ def _refusal(fault: Exception) -> RecordsUnavailable:
 
 
 def _insert(connection: Connection, report: NewReport | None) -> StoredReport | None:
-    """Runs under the chain's lock, so that of two first reports on a film the second sees the first."""
+    """Runs while the chain's end is locked, so that the second of two simultaneous reports on a film sees the first."""
     if report is None:
         return None
     earlier = film_reports(connection, report.values["image_sha256"])
@@ -164,8 +164,8 @@ def _insert(connection: Connection, report: NewReport | None) -> StoredReport | 
 
 
 def _behind(earlier: Sequence[RowMapping], timestamp: str) -> str:
-    """The report's own time, or a moment after the one before it: of two at once, or by two clocks, the last one stored is what
-    was answered as the correction, and so must be the last one read.
+    """The report's time, or a microsecond after the film's last report if that is not earlier: the order of times must be the
+    order of storing, by which `corrected_from` was answered, even if servers' clocks differ.
     """
     if not earlier or earlier[-1]["timestamp"] < timestamp:
         return timestamp
@@ -181,10 +181,5 @@ def _prediction_row(record: PredictionRecord) -> dict[str, Any]:
     del row["index"]
     for name in ("prediction_set", "review_reasons"):
         row[name] = json.dumps(row[name])
-    row["probabilities"] = probabilities_text(record.probabilities)
+    row["probabilities"] = json.dumps(dict(record.probabilities))
     return row
-
-
-def probabilities_text(probabilities: Mapping[str, float]) -> str:
-    """As JSON text."""
-    return json.dumps(dict(probabilities))

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from service.errors import SettingsError
+from service.files import atomic_write
 from service.score.rows import COLUMNS, Row
 
 # File names are bytes that need not be UTF-8: kept as they are in the unfinished file, spelled out in the finished table.
@@ -67,19 +68,16 @@ class Table:
     def finish(self) -> None:
         """Write the finished table, and remove the unfinished one."""
         self._stream.close()
-        whole = self._out.with_name(f".{self._out.name}.whole")
         # Sorted, since films that were added between two runs were judged last.
         rows = sorted(self.rows(), key=lambda row: row["path"].removeprefix("./").split("/"))
-        if self._out.suffix == ".parquet":
-            _write_parquet(whole, rows)
-        else:
-            with whole.open("w", newline="", encoding="utf-8", errors=_SPELLED_OUT) as stream:
-                writer = csv.DictWriter(stream, COLUMNS)
-                writer.writeheader()
-                writer.writerows(rows)
-                stream.flush()
-                os.fsync(stream.fileno())
-        whole.replace(self._out)
+        with atomic_write(self._out) as draft:
+            if self._out.suffix == ".parquet":
+                _write_parquet(draft, rows)
+            else:
+                with draft.open("w", newline="", encoding="utf-8", errors=_SPELLED_OUT) as stream:
+                    writer = csv.DictWriter(stream, COLUMNS)
+                    writer.writeheader()
+                    writer.writerows(rows)
         self._partial.unlink()
         self._note.unlink()
 

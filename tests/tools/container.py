@@ -1,13 +1,14 @@
-"""Build the container image for real, run it and look at it: `python -m tests.tools.container --help`.
+"""Builds the container image, runs it and inspects it: `python -m tests.tools.container --help`.
 
-As root on Linux with buildah: no daemon is needed. The image is run as Kubernetes would run it (as its user, without
-capabilities, on a read-only root), but by unshare and chroot instead of a container runtime, which needs more than a build
-machine may give. What that leaves unchecked is printed at the end.
+Needs root on Linux, buildah and debootstrap, but no daemon. The image runs as Kubernetes would run it (as its user, without
+capabilities, on a read-only root), but by unshare and chroot instead of a container runtime. What that leaves unchecked is
+printed at the end.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,10 +33,10 @@ USER = 1034
 START_LIMIT_SECONDS = 120
 # Of which the CPU's PyTorch is a half.
 LARGEST_IMAGE_BYTES = 2_000_000_000
-# What nobody needs who serves.
+# Not needed for serving.
 NOT_IN_IMAGE = ("gcc", "cc", "g++", "make", "ld", "git", "pip", "pip3", "uv", "pytest", "curl", "wget")
-# Of the application, what travels.
-TRAVELS = {"service", "models", "bentofile.yaml"}
+# The application's files in the image.
+APPLICATION = {"service", "models", "bentofile.yaml"}
 
 UNCHECKED = (
     "a container runtime and Kubernetes: namespaces and cgroups are theirs, and so are probes and HEALTHCHECK as they run them",
@@ -45,7 +46,7 @@ UNCHECKED = (
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 1 if a check fails, 2 if the trial cannot be made here."""
+    """Exit status 1 if a check fails, 2 if the image cannot be built here."""
     arguments = _parse(argv)
     missing = [program for program in ("buildah", "unshare", "setpriv") if shutil.which(program) is None]
     if os.geteuid() != 0 or missing:
@@ -59,8 +60,7 @@ def main(argv: Sequence[str]) -> int:
         start = time.monotonic()
         _build(base, arguments.torch, arguments.wheels)
         report.note("build", f"{time.monotonic() - start:.0f} s")
-        if not arguments.keep:
-            stack.callback(_buildah, "rmi", "--force", IMAGE)
+        stack.callback(_buildah, "rmi", "--force", IMAGE)
         root = stack.enter_context(_mounted(IMAGE))
         _look_at_configuration(report)
         _look_at_files(report, root)
@@ -83,13 +83,13 @@ class Report:
         print(f"{'ok  ' if passed else 'FAIL'}  {name:34}  {found}", flush=True)
 
     def note(self, name: str, found: object) -> None:
-        """A figure that nothing hangs on."""
+        """A value that is not checked."""
         print(f"      {name:34}  {found}", flush=True)
 
 
 @contextmanager
 def _debian_base() -> Iterator[str]:
-    """A base image without a registry: Debian with Python, trusting whom this machine trusts."""
+    """A base image made without a registry: Debian with Python, and this machine's certificates."""
     name = "localhost/chest-xray-trial-base"
     with tempfile.TemporaryDirectory() as folder:
         command = ["debootstrap", "--variant=minbase", "--include=ca-certificates,python3,python3-venv", "bookworm", folder]
@@ -139,7 +139,7 @@ def _look_at_configuration(report: Report) -> None:
 def _look_at_files(report: Report, root: Path) -> None:
     application = root / "home/bentoml/bento/src"
     found = {path.name for path in application.iterdir()}
-    report.check("what travels", found == TRAVELS, ", ".join(sorted(found)))
+    report.check("application", found == APPLICATION, ", ".join(sorted(found)))
     models = sorted(path.name for path in (application / "models").iterdir())
     others = {name for name in models if not name.startswith("chest-xray-")}
     report.check("models", others <= {"registry.json", "serving.json"}, ", ".join(models))
@@ -166,6 +166,10 @@ def _run(report: Report, root: Path) -> None:
         "HOME": "/home/bentoml",
         "BENTOML_PORT": str(free_port()),
     }
+    inside = ["chroot", str(root), "/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+    shown = subprocess.run([*inside, "cxr", "--help"], capture_output=True, text=True, check=False).stdout
+    panels = re.findall(r"─ (\w[\w ]+) ─", shown)
+    report.check("cxr has the service's commands", panels[1:] == ["Judge films", "Run the service"], ", ".join(panels[1:]))
     address = f"http://127.0.0.1:{environment['BENTOML_PORT']}"
     with _started(root, described["WorkingDir"], described["Entrypoint"], environment) as server:
         start = time.monotonic()
@@ -257,11 +261,12 @@ def _buildah(*arguments: str) -> str:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.tools.container", description="Build the image, run it, look at it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.tools.container", description="Build the image, run it and inspect it."
+    )
     parser.add_argument("--base", help="base image to build on (default: one made with debootstrap)")
     parser.add_argument("--torch", help="version of PyTorch instead of the pinned CPU build, for instance 2.13.0+cpu")
     parser.add_argument("--wheels", type=Path, help="folder with that wheel, where PyTorch's own index is out of reach")
-    parser.add_argument("--keep", action="store_true", help=f"leave the image as {IMAGE}")
     return parser.parse_args(argv)
 
 

@@ -115,7 +115,7 @@ def test_the_schema_version_is_the_newest_migration():
 
 def test_missing_or_newer_tables_are_refused_with_the_remedy(records_url):
     database = Database(records_url)
-    with pytest.raises(SettingsError, match=r"(version None|no file).*commands\.audit upgrade"):
+    with pytest.raises(SettingsError, match=r"(version None|no file).*cxr records upgrade"):
         database.open(upgrade=False)
     database.open(upgrade=True)
     with database.writing() as connection:

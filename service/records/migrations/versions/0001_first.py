@@ -1,5 +1,7 @@
 """The first tables."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,114 +15,108 @@ GENESIS = "0" * 64
 
 
 def upgrade() -> None:
-    """Make them, and the row that holds the ends of the audit log's chain."""
+    """Create them, and the row that holds the ends of the audit log's chain."""
     op.create_table(
         "api_keys",
-        sa.Column("key_id", sa.String(length=32), nullable=False),
-        sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("role", sa.String(length=32), nullable=False),
-        sa.Column("secret_hash", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.String(length=27), nullable=False),
-        sa.Column("expires_at", sa.String(length=27), nullable=True),
-        sa.Column("revoked_at", sa.String(length=27), nullable=True),
-        sa.PrimaryKeyConstraint("key_id"),
+        sa.Column("key_id", sa.String(32), primary_key=True),
+        _text("name", 256),
+        _text("role", 32),
+        _text("secret_hash", 64),
+        _text("created_at", 27),
+        _text("expires_at", 27, nullable=True),
+        _text("revoked_at", 27, nullable=True),
     )
     op.create_table(
         "audit",
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("timestamp", sa.String(length=27), nullable=False),
-        sa.Column("method", sa.String(length=16), nullable=False),
-        sa.Column("endpoint", sa.String(length=128), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("outcome", sa.String(length=64), nullable=False),
-        sa.Column("role", sa.String(length=32), nullable=True),
-        sa.Column("prediction", sa.String(length=256), nullable=True),
-        sa.Column("confidence", sa.Float(precision=53), nullable=True),
-        sa.Column("inference_time_ms", sa.Float(precision=53), nullable=True),
-        sa.Column("model_version", sa.String(length=64), nullable=True),
-        sa.Column("request_id", sa.String(length=128), nullable=True),
-        sa.Column("user_id", sa.String(length=256), nullable=True),
-        sa.Column("address", sa.String(length=64), nullable=True),
-        sa.Column("image_sha256", sa.String(length=64), nullable=True),
-        sa.Column("salt", sa.String(length=32), nullable=True),
-        sa.Column("personal_digest", sa.String(length=64), nullable=False),
-        sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
+        sa.Column("seq", _row_number(), primary_key=True, autoincrement=False),
+        _text("timestamp", 27),
+        _text("method", 16),
+        _text("endpoint", 128),
+        sa.Column("status", sa.Integer, nullable=False),
+        _text("outcome", 64),
+        _text("role", 32, nullable=True),
+        _text("prediction", 256, nullable=True),
+        sa.Column("confidence", sa.Float(53)),
+        sa.Column("inference_time_ms", sa.Float(53)),
+        _text("model_version", 64, nullable=True),
+        _text("request_id", 128, nullable=True),
+        _text("user_id", 256, nullable=True),
+        _text("address", 64, nullable=True),
+        _text("image_sha256", 64, nullable=True),
+        _text("salt", 32, nullable=True),
+        _text("personal_digest", 64),
+        _text("hash", 64),
     )
-    op.create_index(op.f("ix_audit_timestamp"), "audit", ["timestamp"], unique=False)
-    op.create_index(op.f("ix_audit_user_id"), "audit", ["user_id"], unique=False)
-    op.create_table(
+    op.create_index("ix_audit_timestamp", "audit", ["timestamp"])
+    op.create_index("ix_audit_user_id", "audit", ["user_id"])
+    state = op.create_table(
         "audit_state",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("last_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("last_hash", sa.String(length=64), nullable=False),
-        sa.Column("deleted_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("deleted_hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_table(
-        "feedback",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("timestamp", sa.String(length=27), nullable=False),
-        sa.Column("user_id", sa.String(length=256), nullable=True),
-        sa.Column("label", sa.String(length=32), nullable=False),
-        sa.Column("request_id", sa.String(length=128), nullable=False),
-        sa.Column("film_index", sa.Integer(), nullable=False),
-        sa.Column("model_version", sa.String(length=64), nullable=False),
-        sa.Column("image_sha256", sa.String(length=64), nullable=False),
-        sa.Column("prediction", sa.String(length=32), nullable=False),
-        sa.Column("confidence", sa.Float(precision=53), nullable=False),
-        sa.Column("probabilities", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index("ix_feedback_request", "feedback", ["request_id", "film_index"], unique=False)
-    op.create_index(op.f("ix_feedback_timestamp"), "feedback", ["timestamp"], unique=False)
-    op.create_table(
-        "incidents",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("timestamp", sa.String(length=27), nullable=False),
-        sa.Column("user_id", sa.String(length=256), nullable=True),
-        sa.Column("case_id", sa.String(length=128), nullable=False),
-        sa.Column("label", sa.String(length=32), nullable=True),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("manual_review", sa.Boolean(), nullable=False),
-        sa.Column("retraining", sa.Boolean(), nullable=False),
-        sa.Column("request_id", sa.String(length=128), nullable=False),
-        sa.Column("film_index", sa.Integer(), nullable=False),
-        sa.Column("model_version", sa.String(length=64), nullable=False),
-        sa.Column("image_sha256", sa.String(length=64), nullable=False),
-        sa.Column("prediction", sa.String(length=32), nullable=False),
-        sa.Column("confidence", sa.Float(precision=53), nullable=False),
-        sa.Column("probabilities", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_incidents_timestamp"), "incidents", ["timestamp"], unique=False)
-    op.create_table(
-        "predictions",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("timestamp", sa.String(length=27), nullable=False),
-        sa.Column("request_id", sa.String(length=128), nullable=False),
-        sa.Column("film_index", sa.Integer(), nullable=False),
-        sa.Column("endpoint", sa.String(length=128), nullable=False),
-        sa.Column("user_id", sa.String(length=256), nullable=True),
-        sa.Column("model_version", sa.String(length=64), nullable=False),
-        sa.Column("image_sha256", sa.String(length=64), nullable=False),
-        sa.Column("image_format", sa.String(length=16), nullable=False),
-        sa.Column("width_px", sa.Integer(), nullable=False),
-        sa.Column("height_px", sa.Integer(), nullable=False),
-        sa.Column("prediction", sa.String(length=32), nullable=False),
-        sa.Column("confidence", sa.Float(precision=53), nullable=False),
-        sa.Column("probabilities", sa.Text(), nullable=False),
-        sa.Column("operating_point", sa.String(length=64), nullable=False),
-        sa.Column("prediction_set", sa.Text(), nullable=False),
-        sa.Column("review_reasons", sa.Text(), nullable=False),
-        sa.Column("inference_time_ms", sa.Float(precision=53), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index("ix_predictions_request", "predictions", ["request_id", "film_index"], unique=False)
-    op.create_index(op.f("ix_predictions_timestamp"), "predictions", ["timestamp"], unique=False)
-    state = sa.table(
-        "audit_state", *(sa.column(name) for name in ("id", "last_seq", "last_hash", "deleted_seq", "deleted_hash"))
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("last_seq", _row_number(), nullable=False),
+        _text("last_hash", 64),
+        sa.Column("deleted_seq", _row_number(), nullable=False),
+        _text("deleted_hash", 64),
     )
     op.execute(state.insert().values(id=1, last_seq=0, last_hash=GENESIS, deleted_seq=0, deleted_hash=GENESIS))
+    op.create_table("feedback", *_beginning(), _text("label", 32), *_of_a_prediction())
+    op.create_index("ix_feedback_request", "feedback", ["request_id", "film_index"])
+    op.create_index("ix_feedback_timestamp", "feedback", ["timestamp"])
+    op.create_table(
+        "incidents",
+        *_beginning(),
+        _text("case_id", 128),
+        _text("label", 32, nullable=True),
+        sa.Column("note", sa.Text),
+        _text("status", 16),
+        sa.Column("manual_review", sa.Boolean, nullable=False),
+        sa.Column("retraining", sa.Boolean, nullable=False),
+        *_of_a_prediction(),
+    )
+    op.create_index("ix_incidents_timestamp", "incidents", ["timestamp"])
+    op.create_table(
+        "predictions",
+        sa.Column("id", _row_number(), primary_key=True),
+        _text("timestamp", 27),
+        _text("request_id", 128),
+        sa.Column("film_index", sa.Integer, nullable=False),
+        _text("endpoint", 128),
+        _text("user_id", 256, nullable=True),
+        _text("model_version", 64),
+        _text("image_sha256", 64),
+        _text("image_format", 16),
+        sa.Column("width_px", sa.Integer, nullable=False),
+        sa.Column("height_px", sa.Integer, nullable=False),
+        _text("prediction", 32),
+        sa.Column("confidence", sa.Float(53), nullable=False),
+        sa.Column("probabilities", sa.Text, nullable=False),
+        _text("operating_point", 64),
+        sa.Column("prediction_set", sa.Text, nullable=False),
+        sa.Column("review_reasons", sa.Text, nullable=False),
+        sa.Column("inference_time_ms", sa.Float(53), nullable=False),
+    )
+    op.create_index("ix_predictions_request", "predictions", ["request_id", "film_index"])
+    op.create_index("ix_predictions_timestamp", "predictions", ["timestamp"])
+
+
+def _row_number() -> sa.types.TypeEngine[int]:
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _text(name: str, length: int, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.String(length), nullable=nullable)
+
+
+def _beginning() -> list[sa.Column[Any]]:
+    return [sa.Column("id", _row_number(), primary_key=True), _text("timestamp", 27), _text("user_id", 256, nullable=True)]
+
+
+def _of_a_prediction() -> list[sa.Column[Any]]:
+    return [
+        _text("request_id", 128),
+        sa.Column("film_index", sa.Integer, nullable=False),
+        _text("model_version", 64),
+        _text("image_sha256", 64),
+        _text("prediction", 32),
+        sa.Column("confidence", sa.Float(53), nullable=False),
+        sa.Column("probabilities", sa.Text, nullable=False),
+    ]
