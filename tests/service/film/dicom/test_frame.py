@@ -80,7 +80,7 @@ WITH_A_SIZE = [syntax for syntax in SYNTAXES if syntax != uid.RLELossless]
 def test_a_frame_of_another_size_than_its_header_says_is_not_decoded(syntax, size, monkeypatch):
     lying = of_frame(syntax, frame_of(compressed(syntax)), **size)
     monkeypatch.setattr(imagecodecs, CODEC_OF[syntax], lambda *_: pytest.fail("it was decoded"))
-    assert_refused(lying, UnreadableImage, "says it has 256 x 256")
+    assert_refused(lying, UnreadableImage, "frame has 256 x 256")
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
@@ -97,7 +97,7 @@ def test_a_frame_header_is_looked_for_behind_so_many_segments_and_no_more(segmen
     frame = frame_of(compressed(uid.JPEGBaseline8Bit))
     few, many = (frame[:2] + segment * count + frame[2:] for count in (100, jpeg.MAX_SEGMENTS))
     assert jpeg.first_frame(few) == jpeg.first_frame(frame)
-    assert_refused(of_frame(uid.JPEGBaseline8Bit, many), UnreadableImage, "no header of its own")
+    assert_refused(of_frame(uid.JPEGBaseline8Bit, many), UnreadableImage, "no frame header")
 
 
 def test_a_jpeg_2000_frame_of_countless_tiles_is_refused():
@@ -213,7 +213,7 @@ def test_a_frame_of_another_kind_than_its_transfer_syntax_is_named(kind, syntax)
     if syntax == KINDS[kind]:
         Radiograph.from_bytes(data)
         return
-    said = "has no run lengths" if syntax == uid.RLELossless else f"frame is {kind}, and its transfer syntax is {syntax.name}"
+    said = "has no run lengths" if syntax == uid.RLELossless else f"frame is {kind}, but its transfer syntax is {syntax.name}"
     assert_refused(data, UnreadableImage, re.escape(said))
 
 
