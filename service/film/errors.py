@@ -16,11 +16,11 @@ class ChestXrayError(Exception):
 
 
 class InputError(ChestXrayError):
-    """The bytes that a caller sent cannot be judged; the caller can mend it."""
+    """What the caller sent cannot be used; the caller can correct it."""
 
 
 class UnsupportedFormat(InputError):
-    """The bytes are not one of the image formats we read."""
+    """The file is of none of the formats that are read."""
 
 
 class UnreadableImage(InputError):
@@ -28,11 +28,11 @@ class UnreadableImage(InputError):
 
 
 class UnsupportedDicom(InputError):
-    """A DICOM file that we read but will not judge: multi-frame, colour, no pixels, or an unsupported transfer syntax."""
+    """An intact DICOM file that is no single grey film: several frames, colour, no pixels, or a transfer syntax not read."""
 
 
 class UnsupportedImage(InputError):
-    """An image that is intact but not a single grey film: several frames or pages, or an exotic pixel type."""
+    """An intact image that is no single film: several frames or pages, or a pixel type that is not read."""
 
 
 class ImageTooSmall(InputError):
@@ -40,7 +40,7 @@ class ImageTooSmall(InputError):
 
 
 class ImageTooLarge(InputError):
-    """More pixels than the configured limit; refused before decoding."""
+    """More pixels than the limit; refused before decoding."""
 
 
 class AspectRatioTooExtreme(InputError):

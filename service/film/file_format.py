@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: one of the formats we read, or another that can be named.
+"""Recognises a file's format by its first bytes, and names formats that are not read.
 
 Sources: DICOM PS3.10, 7.1; TIFF 6.0, section 2; the other formats' own specifications.
 """
@@ -14,7 +14,18 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _UNPACK = "; unpack it and send the film in it"
 
-# Pattern at the start of the file, and what the file is.
+# Patterns at the start of the formats that are read. DICOM is first: its preamble may be the beginning of another format
+# (PS3.10 7.1).
+_READ: tuple[tuple[bytes, str], ...] = (
+    (rb".{128}DICM", "dicom"),
+    (rb"\xff\xd8\xff", "jpeg"),
+    (re.escape(PNG_SIGNATURE), "png"),
+    (rb"II\*\0|MM\0\*", "tiff"),
+    (rb"RIFF.{4}WEBP", "webp"),
+    (rb"BM", "bmp"),
+)
+
+# Patterns at the start of other files, and what those are.
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000, which is read inside DICOM only"),
     (rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL"),
@@ -62,7 +73,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"https?://", "an address, which is never fetched; send the film's bytes"),
     (
         rb"(?:\xef\xbb\xbf|\s)+(?:\xff\xd8\xff|\x89PNG\r\n|II\*\0|MM\0\*|RIFF....WEBP|.{128}DICM)",
-        "a film behind a byte order mark or blanks, which are not its own; send it without them",
+        "a film behind a byte order mark or blanks; send it without them",
     ),
     (rb"[\w.-]*=?%(?i:ff%d8%ff|89png)", "percent-encoded; send the bytes themselves, with curl as --data-binary"),
     (rb"\s*<(?i:!doctype html|html|head|body)", "an HTML page; a server's error page may have been saved in place of the film"),
@@ -70,31 +81,20 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"\s*<\?xml|\s*<[a-zA-Z]", "XML or HTML"),
     (rb"\s*[{\[]\s*[\"{\[\]}]", "JSON; a server's error may have been saved in place of the film"),
 )
-_NAMES = tuple((re.compile(pattern, re.DOTALL), name) for pattern, name in _OTHERS)
-
-# Enough for the patterns.
+# Bytes that the patterns need.
 _HEAD_BYTES = 1024
 
 _TEXT_BYTES = bytes((9, 10, 13, *range(32, 127)))
 
 
 def sniff_format(data: bytes) -> str:
-    """Name the format by its magic bytes: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
+    """Recognise a file by its first bytes: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
 
-    Raises UnsupportedFormat, or UnsupportedDicom for a DICOM data set without them.
+    Raises UnsupportedFormat, which names the format if it can, or UnsupportedDicom for a DICOM data set without them.
     """
-    if data[128:132] == b"DICM":  # first: the preamble before it may be the beginning of another format (PS3.10 7.1)
-        return "dicom"
-    if data[:3] == b"\xff\xd8\xff":
-        return "jpeg"
-    if data[:8] == PNG_SIGNATURE:
-        return "png"
-    if data[:4] in (b"II*\x00", b"MM\x00*"):
-        return "tiff"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    if data[:2] == b"BM":
-        return "bmp"
+    head = data[:_HEAD_BYTES]
+    if name := _first_match(_READ, head):
+        return name
     if not data:
         raise UnsupportedFormat(f"The image is empty (0 bytes); send a {READABLE_FORMATS} file.")
     if is_bare_data_set(data):
@@ -102,18 +102,12 @@ def sniff_format(data: bytes) -> str:
             "The file is a DICOM data set without the preamble and file meta information of DICOM Part 10; send the film as a "
             "DICOM Part 10 file, as a viewer or a PACS exports it."
         )
-    name = name_other(data)
-    if name:
+    if name := _first_match(_OTHERS, head) or ("" if head.translate(None, _TEXT_BYTES) else "text and no picture"):
         raise UnsupportedFormat(f"The file is {name}. Send a {READABLE_FORMATS} file.")
     raise UnsupportedFormat(
-        f"The first bytes ({data[:4].hex(' ')}) are not those of a format we read; send a {READABLE_FORMATS} file."
+        f"The first bytes ({data[:4].hex(' ')}) are not those of a format that is read; send a {READABLE_FORMATS} file."
     )
 
 
-def name_other(data: bytes) -> str:
-    """What a file is that is not read, and how to make it one that is; empty if it cannot be told."""
-    head = data[:_HEAD_BYTES]
-    for pattern, name in _NAMES:
-        if pattern.match(head):
-            return name
-    return "" if head.translate(None, _TEXT_BYTES) else "text and no picture"
+def _first_match(patterns: tuple[tuple[bytes, str], ...], head: bytes) -> str:
+    return next((name for pattern, name in patterns if re.match(pattern, head, re.DOTALL)), "")

@@ -1,6 +1,6 @@
 """Decoded samples -> upright 8-bit grey pixels.
 
-Films are converted a band of rows at a time, deep samples by a table: no copy of a film is made, let alone a wider one.
+Films are converted a few rows at a time, deep samples by a table, so that no wider copy of a film is made.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,17 +14,15 @@ from service.film.errors import UnsupportedImage
 
 GreyPixels = npt.NDArray[np.uint8]
 
-# Few enough that a band is small beside a film, enough that the loop does not show.
+# Small beside a film, and large enough that the loop costs nothing measurable.
 _BAND_PIXELS = 1 << 20
 
 
 def from_image(image: Image.Image) -> GreyPixels:
     """Any Pillow image -> uint8 [H, W]. Colour is weighted by ITU-R BT.601, alpha is dropped, 16 bit is scaled to 8.
 
-    Raises UnsupportedImage for floating-point pixels and for values outside 0 to 65535.
+    Raises UnsupportedImage for values outside 0 to 65535.
     """
-    if image.mode == "F":
-        raise UnsupportedImage("The image has floating-point pixels; export it with 8 or 16 bit grey values.")
     convert = _deep_conversion(image) if is_deep(image) else _weigh_colours
     pixels = np.empty((image.height, image.width), dtype=np.uint8)
     for rows, band in _bands(image):
@@ -52,7 +50,7 @@ def scale_table(largest: int) -> GreyPixels:
 
 
 def table_of_depth(bits: int) -> GreyPixels:
-    """uint8 [65536] that scales grey values of so many bits, 1 to 16, to 8 bit; what lies beyond them is white."""
+    """uint8 [65536] that scales grey values of so many bits, 1 to 16, to 8 bit; larger values become white."""
     scaled = np.arange(1 << 16) * (255.0 / ((1 << bits) - 1)) + 0.5
     return np.minimum(scaled, 255.0).astype(np.uint8)
 
@@ -74,7 +72,7 @@ def row_bands(height: int, width: int) -> Iterator[slice]:
 
 
 def upright(pixels: GreyPixels, orientation: int) -> GreyPixels:
-    """Undo an EXIF orientation (EXIF 2.3, tag 0x0112), 1 to 8; other numbers mean upright, as 1 does: then without a copy."""
+    """Undo an EXIF orientation (EXIF 2.3, tag 0x0112), 2 to 8. Other numbers mean upright; then nothing is copied."""
     match orientation:
         case 2:
             turned = pixels[:, ::-1]
@@ -113,6 +111,6 @@ def _deep_conversion(image: Image.Image) -> Callable[[Image.Image], GreyPixels]:
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
-    """Rows of the image, a few at a time: converting or reading it whole would hold two or three copies of it."""
+    """The image, a few rows at a time: converting or reading it whole would hold two or three copies of it."""
     for rows in row_bands(image.height, image.width):
         yield rows, image.crop((0, rows.start, image.width, rows.stop))

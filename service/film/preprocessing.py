@@ -1,4 +1,4 @@
-"""The one and only path from pixels to model input, used by training (evaluation path), export and service alike."""
+"""The only path from pixels to model input, shared by training (evaluation), export and service."""
 
 from typing import Literal
 

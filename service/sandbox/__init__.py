@@ -1,1 +1,1 @@
-"""Decoding in processes of its own: what takes long can be ended, and what crashes takes nothing with it."""
+"""Decoding in child processes: a film that takes too long can be ended, and one that crashes its decoder does no harm."""

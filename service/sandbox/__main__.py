@@ -1,4 +1,4 @@
-"""The process that decodes: films in by stdin, answers out by stdout, until stdin ends. `python -m service.sandbox BYTES`."""
+"""The decoding process, `python -m service.sandbox BYTES`: films from stdin, answers to stdout, until stdin ends."""
 
 import os
 import select
@@ -14,16 +14,16 @@ from service.sandbox import messages
 
 
 def main(room_bytes: int) -> None:
-    """room_bytes: memory that decoding may take beyond what the process has when it is ready."""
+    """room_bytes: memory that decoding may take in addition to what the process has when it is ready."""
     cv2.setNumThreads(1)
     _end_with_service()
     _limit_memory(room_bytes)
     stdin, stdout = sys.stdin.buffer, _private_stdout()
-    os.dup2(1, 2)  # from here on a film may be quoted there
+    os.dup2(1, 2)  # codecs may quote a film in their warnings
     stdout.write(messages.ready())
     stdout.flush()
-    while (head := messages.read_head(stdin.read)) is not None:
-        film, decode_side_px, limits = messages.parse_request(head, stdin.read)
+    while (header := messages.read_header(stdin.read)) is not None:
+        film, decode_side_px, limits = messages.parse_request(header, stdin.read)
         try:
             parts = messages.answer(Radiograph.from_bytes(film, decode_side_px=decode_side_px, limits=limits))
         except InputError as error:
@@ -36,9 +36,9 @@ def main(room_bytes: int) -> None:
 
 
 def _end_with_service() -> None:
-    """Whatever this process is doing: nobody waits for the answer once the other end of stdin is closed."""
+    """End this process, even while it decodes, when the service closes its end of stdin."""
     hang_up = select.poll()
-    hang_up.register(0, 0)  # poll tells of POLLHUP unasked
+    hang_up.register(0, 0)  # poll always reports POLLHUP
 
     def wait() -> None:
         hang_up.poll()
@@ -48,7 +48,7 @@ def _end_with_service() -> None:
 
 
 def _private_stdout() -> BinaryIO:
-    """Standard output for answers alone: what a codec prints goes nowhere, where it cannot pass for an answer."""
+    """Standard output for answers. What else is printed is discarded, so that a codec's text cannot pass for an answer."""
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -57,7 +57,7 @@ def _private_stdout() -> BinaryIO:
 
 
 def _limit_memory(room_bytes: int) -> None:
-    """Where the system can: elsewhere the deadline alone ends what grows."""
+    """Limit this process's memory, where the system can; elsewhere only the deadline ends a film that grows."""
     try:
         import resource
         from pathlib import Path

@@ -1,4 +1,4 @@
-"""The server's side of the sandbox: hands films to processes, and ends those that take too long."""
+"""The service's side of the sandbox: hands films to decoding processes, and ends those that take too long."""
 
 import logging
 import os
@@ -22,52 +22,52 @@ logger = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Codecs hold a film at 4 bytes a pixel, some twice, and the file beside it.
+# Codecs hold a film at 4 bytes a pixel, some twice, in addition to the file.
 _BYTES_PER_PIXEL = 12
 _ROOM_BYTES = 512 * 1024 * 1024
 
 _CHUNK_BYTES = 1 << 20
 
-# What a decoder needs of the environment to find Python, its packages and their libraries, and to put temporary files: keys
-# and passwords of the service are none of its business.
+# Variables with which a decoder finds Python, packages, libraries and a folder for temporary files. It gets no others: keys and
+# passwords of the service stay in the service.
 _INHERITED = (
     "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONHOME",
     "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH",
 )  # fmt: skip
 
-# What asks the service to end is sent to its children as well, by BentoML or by the terminal: a film that is being decoded
-# then is answered first, and the process ends with the service.
+# BentoML or the terminal sends the signals that end the service to its children as well. A decoder ignores them, finishes its
+# film and ends with the service.
 _ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-# A start takes half a second; a busy machine may need many times that.
+# Starting a process takes half a second; a busy machine may need many times that.
 START_SECONDS = 30.0
 
 # The longest single wait: poll takes milliseconds as a C int.
 _LONGEST_WAIT_SECONDS = 3600.0
 
-# A process keeps the memory of the largest film that it decoded; most services see no such film for hours.
+# An idle process keeps the memory of the largest film that it decoded, and most services get such a film once in hours.
 IDLE_SECONDS = 60.0
 
 
 class SandboxedDecoder:
-    """Decodes films in at most so many processes as threads call it; they start when needed, and end when long idle."""
+    """Decodes films in processes of its own, one for each thread that waits. They start when needed, and end when idle."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
-        # With the time since when, of time.monotonic; the last one is the next to work.
+        # Idle processes, with the time.monotonic since when; the last one decodes next.
         self._idle: list[tuple[float, _Process]] = []
         self._changing = threading.Lock()
         self._sweeper: threading.Timer | None = None
 
     def decode(self, film: bytes, decode_side_px: int | None, deadline: float) -> Radiograph:
-        """As `Radiograph.from_bytes`. deadline: of time.monotonic; the process is ended then, and the thread free.
+        """As `Radiograph.from_bytes`. deadline: by time.monotonic; then the process is ended.
 
-        Raises InputError, OutOfTime, or DecoderFailed if there is no process to be had.
+        Raises InputError, OutOfTime, or DecoderFailed if no process can be started.
         """
         try:
             return self._decoded_by(self._take(deadline), film, decode_side_px, deadline)
         except _Gone as fault:
-            # By the film, or by somebody else: the kernel that wants memory, or an operator. A second process tells.
+            # Either the film broke it, or the kernel or an operator ended it. A second process shows which.
             logger.warning("The process that decoded a film ended (%s); the film is tried again in another", fault)
         try:
             return self._decoded_by(self._start(deadline), film, decode_side_px, deadline)
@@ -86,14 +86,14 @@ class SandboxedDecoder:
             process.end()
             raise _Gone(f"status {process.status}") from fault
         except BaseException:
-            # Out of time: what is left in its pipes must not answer for the next film.
+            # Out of time. The rest of its answer must not be taken for that to the next film.
             process.end()
             raise
         self._give_back(process)
         return decoded
 
     def close(self) -> None:
-        """End the processes that wait for work."""
+        """End the idle processes."""
         self._end_idle(inf)
 
     def _take(self, deadline: float) -> "_Process":
@@ -127,7 +127,7 @@ class SandboxedDecoder:
         self._sweeper.start()
 
     def _end_idle(self, until: float) -> None:
-        """End those that have been idle since then or longer."""
+        """End the processes that have been idle since then or longer."""
         with self._changing:
             ended = [process for since, process in self._idle if since <= until]
             self._idle = [(since, process) for since, process in self._idle if since > until]
@@ -136,13 +136,13 @@ class SandboxedDecoder:
 
 
 class _Gone(Exception):
-    """The process ended, or sent what is no answer."""
+    """The process ended, or sent something that is no answer."""
 
 
 class _Process:
-    """One decoding process, ready to take films. Belongs to one thread at a time.
+    """One decoding process, ready to take films, used by one thread at a time.
 
-    deadline: of time.monotonic. Raises OutOfTime if it is not ready by then, DecoderFailed if it cannot start.
+    deadline: by time.monotonic. Raises OutOfTime if it is not ready by then, DecoderFailed if it cannot start.
     """
 
     def __init__(self, room_bytes: int, deadline: float) -> None:
@@ -150,7 +150,7 @@ class _Process:
             self._popen = _start(room_bytes)
         except OSError as fault:
             raise _cannot_start(str(fault)) from fault
-        # Asked for when it was started, and so there.
+        # Not None: they were requested at its start.
         self._pipes = cast(IO[bytes], self._popen.stdin), cast(IO[bytes], self._popen.stdout)
         self._to, self._from = (pipe.fileno() for pipe in self._pipes)
         os.set_blocking(self._to, False)
@@ -158,11 +158,11 @@ class _Process:
             self._wait_until_ready(complaints, deadline)
 
     def _wait_until_ready(self, complaints: IO[bytes], deadline: float) -> None:
-        """complaints: what it prints before it is ready, and so before it has seen a film."""
+        """complaints: what it prints before it is ready, which cannot quote a film."""
         latest = monotonic() + START_SECONDS
         try:
-            messages.read_head(lambda size: self._read(size, min(deadline, latest)))
-        except (_Gone, OutOfTime, ValueError) as fault:  # ValueError: something else than its readiness was printed
+            messages.read_header(lambda size: self._read(size, min(deadline, latest)))
+        except (_Gone, OutOfTime, ValueError) as fault:  # ValueError: it printed something else first
             self.end()
             if isinstance(fault, OutOfTime) and deadline < latest:
                 raise
@@ -170,7 +170,7 @@ class _Process:
 
     @property
     def status(self) -> int | None:
-        """With which it ended, negative if by a signal; None while it runs."""
+        """Its exit status, negative for a signal; None while it runs."""
         return self._popen.returncode
 
     def is_alive(self) -> bool:
@@ -182,13 +182,13 @@ class _Process:
         for part in messages.request(film, decode_side_px, limits):
             self._write(memoryview(part), deadline)
         try:
-            head = messages.read_head(lambda size: self._read(size, deadline))
-            return messages.parse_answer(head or {}, lambda size: self._read(size, deadline))
+            header = messages.read_header(lambda size: self._read(size, deadline))
+            return messages.parse_answer(header or {}, lambda size: self._read(size, deadline))
         except ValueError as fault:
             raise _Gone from fault
 
     def end(self) -> None:
-        """At once, whatever it is doing."""
+        """End it at once."""
         self._popen.kill()
         self._popen.wait()
         for pipe in self._pipes:
@@ -215,16 +215,16 @@ class _Process:
         return bytes(received)
 
     def _wait(self, pipe: int, event: int, deadline: float) -> None:
-        # Not select.select, which knows 1024 descriptors: in a crowd of connections the pipe's is a higher one.
+        # Not select.select, which takes descriptors below 1024 only: with many connections a pipe has a higher one.
         poll = select.poll()
         poll.register(pipe, event)
         if not poll.poll(1000 * max(0.0, min(deadline - monotonic(), _LONGEST_WAIT_SECONDS))):
-            raise OutOfTime("The film could not be decoded in the time there is; send a smaller copy.")
+            raise OutOfTime("The film could not be decoded in the time allowed; send a smaller copy.")
 
 
 def _start(room_bytes: int) -> "subprocess.Popen[bytes]":
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    # It finds what we find, however we came to find it.
+    # It finds the same packages as this process, however this one found them.
     environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)  # inherited, from its first moment on
     try:
@@ -243,4 +243,4 @@ def _start(room_bytes: int) -> "subprocess.Popen[bytes]":
 
 def _cannot_start(reason: str) -> DecoderFailed:
     logger.error("The program that decodes large and compressed films cannot be started: %s", reason)
-    return DecoderFailed("The program that decodes large and compressed films cannot be started; the service's log says why.")
+    return DecoderFailed("The program that decodes large and compressed films cannot be started; see the service's log.")

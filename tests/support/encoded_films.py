@@ -1,4 +1,4 @@
-"""Phantom films as the files that a client might send."""
+"""Phantom films as the files that a client might send, and what they are decoded to."""
 
 import io
 import struct
@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -14,6 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 
 from export.phantom import phantom_film
+from service.film.errors import InputError
 from service.film.film import Radiograph
 from service.model.findings import Finding
 
@@ -185,3 +187,9 @@ def dicom_with_texts(pixels: np.ndarray, texts: dict[str, bytes], **attributes: 
 def pixels_of(data: bytes, **options: Any) -> np.ndarray:
     """The decoded film's pixels. options: as of `Radiograph.from_bytes`."""
     return Radiograph.from_bytes(data, **options).pixels
+
+
+def assert_refused(data: bytes, kind: type[InputError] | tuple[type[InputError], ...], words: str = "", **options: Any) -> None:
+    """The film is refused as that kind, with a message that matches `words`. options: as of `Radiograph.from_bytes`."""
+    with pytest.raises(kind, match=words):
+        Radiograph.from_bytes(data, **options)

@@ -19,10 +19,13 @@ from service.film.grey import GreyPixels, look_up, row_bands
 
 @dataclass(frozen=True)
 class Display:
-    """voi: spreads its own output range from black to white; None: the range present is.
+    """How stored values are shown.
 
-    padding: stored values, from the first to the last, that are outside the picture; they are shown as `background`, and do
-    not count for the range present. fault: why the film is not shown as its header says, "" if it is.
+    modality: stored values -> the input of `voi`.
+    voi: its own output range is spread from black to white; without one, the range of values present.
+    padding: first and last of the stored values that are no picture. They do not count for the range present.
+    background: grey value that shows padding.
+    fault: why the film is not shown as its header says, "" if it is.
     """
 
     modality: Modality
@@ -43,7 +46,7 @@ class Display:
         return self._by_table(stored) if stored.dtype.itemsize <= 2 else self._by_band(stored)
 
     def _by_table(self, stored: Samples) -> GreyPixels:
-        """Of samples of one or two bytes, only those values that occur are worked out, each once."""
+        """Samples of one or two bytes: each value that occurs is computed once."""
         native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
         words: npt.NDArray[np.uint8 | np.uint16] = native.view(np.uint8 if native.itemsize == 1 else np.uint16)
         every_word = np.arange(1 << 8 * words.itemsize, dtype=words.dtype)
@@ -57,6 +60,7 @@ class Display:
         return look_up(table, words)
 
     def _by_band(self, stored: Samples) -> GreyPixels:
+        """Samples of four bytes: a few rows at a time, to save memory."""
         pixels = np.full(stored.shape, self.background, dtype=np.uint8)
         bands = [(rows, self._is_picture(stored[rows])) for rows in row_bands(*stored.shape)]
         bands = [(rows, inside) for rows, inside in bands if inside.any()]
@@ -83,7 +87,7 @@ class Display:
 
 
 def _padding(dataset: Dataset, layout: SampleLayout) -> tuple[int, int] | None:
-    """The stored values, from the first to the last, that stand for no picture at all; None if there are none."""
+    """First and last of the stored values that are no picture; None without any."""
     value, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
     if value is None:
         return None

@@ -1,6 +1,4 @@
-"""The file around a DICOM data set: its transfer syntax, a deflated data set, and how often a parser may read it.
-
-Knows nothing of images.
+"""The file around a DICOM data set: its transfer syntax, deflated data sets, and limits on parsing. Knows nothing of images.
 
 Sources: DICOM PS3.10 7.1 (preamble, prefix, file meta information); PS3.5 7.1 (data elements), A.5 (deflated data sets).
 """
@@ -17,15 +15,15 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 from service.film.dicom.values import text
 from service.film.errors import UnreadableImage, UnsupportedDicom
 
-# pydicom spends microseconds on each, in sequences even tens of them; a film's header needs some hundred.
+# Each costs pydicom microseconds, in sequences even tens of them; a film's header needs some hundred.
 MAX_READS = 50_000
 
-# Names, codes and numbers; pydicom takes them apart value by value, and a file may claim millions of values.
+# Of a name, code or number. pydicom parses them value by value, and a file may claim millions of values.
 MAX_VALUE_BYTES = 1024
 
-# Those that pydicom takes apart while it is still reading: group length, class and transfer syntax of the file meta group, and
-# the character set, which sequences have as well. In either byte order.
-_TAKEN_AT_ONCE = frozenset(
+# Tags that pydicom parses while it is still reading, in either byte order: group length, class and transfer syntax of the file
+# meta group, and the character set, which sequences have as well.
+_PARSED_AT_ONCE = frozenset(
     struct.pack(order + "HH", *tag)
     for order in "<>"
     for tag in ((0x0002, 0x0000), (0x0002, 0x0002), (0x0002, 0x0010), (0x0008, 0x0005))
@@ -34,18 +32,19 @@ _TAKEN_AT_ONCE = frozenset(
 _PREAMBLE_BYTES = 128
 _META_START = _PREAMBLE_BYTES + len(b"DICM")
 
-# What a film's header and tables take beside its pixels.
+# Size of a film's header and tables beside its pixels.
 _HEADER_BYTES = 4 * 1024 * 1024
 
 
-# Ends a sequence, and pixels in fragments, of undefined length (PS3.5 7.5 and A.4); those are in little endian.
+# Ends sequences, and pixels in fragments, of undefined length (PS3.5 7.5 and A.4), in little endian.
 SEQUENCE_DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
 
 class RationedFile(io.BytesIO):
-    """A file that can be read only so many times; each attribute and each item of a sequence takes at least one.
+    """A file with limits for its parser, which reads at least once for each attribute and each item of a sequence.
 
-    was_too_short: whether a parser asked for more than there is, once it had begun with something.
+    reads: how often it was read.
+    was_too_short: whether the file ended inside an attribute.
     """
 
     reads = 0
@@ -56,18 +55,18 @@ class RationedFile(io.BytesIO):
         self._size = len(data)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Raises OSError beyond MAX_READS, UnsupportedDicom for a value that would take seconds to take apart."""
+        """Raises OSError beyond MAX_READS, UnsupportedDicom for a value that would take seconds to parse."""
         self.reads += 1
         if self.reads > MAX_READS:
             raise OSError(f"more than {MAX_READS} reads")
         if size is None or size < 0:
-            raise OSError("a parser that inflates does so without a limit")
+            raise OSError("read without a size, as parsers do that inflate without a limit")
         if size > MAX_VALUE_BYTES:
             # The tag stands 8 bytes before its value, or 12 where the length has 4 bytes and a VR before it (PS3.5 7.1).
             offset = self.tell()
             self.seek(max(0, offset - 12))
             head = super().read(min(12, offset))  # not by getbuffer, which would copy the whole file
-            if head[-8:-4] in _TAKEN_AT_ONCE or head[-12:-8] in _TAKEN_AT_ONCE:
+            if head[-8:-4] in _PARSED_AT_ONCE or head[-12:-8] in _PARSED_AT_ONCE:
                 raise too_long("a header attribute", size)
         value = super().read(size)
         # Nothing at all is read at the end of a file, and behind an attribute that is longer than the rest of it.
@@ -83,18 +82,18 @@ def too_long(name: str, length: int) -> UnsupportedDicom:
 
 
 def is_deflated(data: bytes) -> bool:
-    """Whether the file meta group names the deflated transfer syntax. What cannot be parsed does not."""
+    """Whether the file meta group names the deflated transfer syntax; False if it cannot be parsed."""
     try:
         syntax, _ = _read_meta(data)
-    except Exception:  # whatever pydicom raises on files that lie about themselves; reading the header will tell
+    except Exception:  # whatever pydicom raises on damage, which `header.read_header` reports
         return False
     return syntax == DeflatedExplicitVRLittleEndian
 
 
 def inflated(data: bytes, max_pixels: int) -> bytes:
-    """A deflated file with its data set inflated, and named Explicit VR Little Endian, which it is then (PS3.5 A.5).
+    """A deflated file with its data set inflated, as a file in Explicit VR Little Endian (PS3.5 A.5).
 
-    max_pixels: bounds the size that it may inflate to. Raises UnreadableImage or UnsupportedDicom.
+    max_pixels: bounds the inflated size. Raises UnreadableImage or UnsupportedDicom.
     """
     _, start = _read_meta(data)
     limit = 2 * max_pixels + _HEADER_BYTES
@@ -110,7 +109,7 @@ def inflated(data: bytes, max_pixels: int) -> bytes:
 
 
 def _read_meta(data: bytes) -> tuple[str, int]:
-    """Transfer syntax, and where the data set begins. The group's own length is not asked: some writers leave it out or err."""
+    """Transfer syntax, and offset of the data set. Ignores the group's length, which some writers leave out or get wrong."""
     file = RationedFile(data)
     file.seek(_META_START)
     meta = read_dataset(
@@ -124,9 +123,9 @@ def _read_meta(data: bytes) -> tuple[str, int]:
 
 
 def is_bare_data_set(data: bytes) -> bool:
-    """Whether the bytes are a DICOM data set or file meta group without what a file has before it (PS3.10 7.1).
+    """Whether the bytes are a DICOM data set or file meta group without the preamble of a file (PS3.10 7.1).
 
-    It is told by two elements in ascending order, the first of group 0002 or 0008, in explicit or implicit VR.
+    Such bytes begin with two elements in ascending order, the first of group 0002 or 0008, in explicit or implicit VR.
     """
     return any(_begins_a_data_set(data.removeprefix(b"DICM"), order) for order in "<>")
 
@@ -139,7 +138,7 @@ def _begins_a_data_set(data: bytes, order: str) -> bool:
 
 
 def _element(data: bytes, start: int, order: str) -> tuple[int, int]:
-    """Tag and end of the element that begins there; 0 and the end of the data if there is none. order: of `struct`."""
+    """Tag and end of the element at `start`; 0 and the end of the data without one. order: "<" or ">"."""
     head = data[start : start + 12]
     if len(head) < 12:
         return 0, len(data)

@@ -1,4 +1,4 @@
-"""The compressed frame of a DICOM image: judged by its own header, then decoded by the one codec for its syntax.
+"""The compressed frame of a DICOM image: its header is checked, then the one codec for its transfer syntax decodes it.
 
 Sources: DICOM PS3.5 A.4 (encapsulation), 8.2 (sign and depth of compressed pixels); ITU-T T.81, B.2.2 (JPEG frame header);
 T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
@@ -32,34 +32,38 @@ CODEC_OF: Mapping[str, str] = {
 
 _KIND_OF = {"jpeg8_decode": "JPEG", "jpegls_decode": "JPEG-LS", "jpeg2k_decode": "JPEG 2000"}
 
-# What JPEG, JPEG-LS and JPEG 2000 end with; behind it there is only padding.
+# Marker at the end of JPEG, JPEG-LS and JPEG 2000; only padding may follow.
 _END = b"\xff\xd9"
 
 # Tag of an item, which each fragment and the offset table before them is (PS3.5 A.4).
 _ITEM = b"\xfe\xff\x00\xe0"
 
-# What a JPEG 2000 codestream begins with: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
+# First bytes of a JPEG 2000 codestream: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 
-# What a JP2 file begins with (T.800, I.5.1); it has four boxes before the codestream, and may have some more.
+# First bytes of a JP2 file (T.800, I.5.1). It has four boxes before the codestream, and may have some more.
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 MAX_BOXES = 64
 
-# Of frames, as far as they differ from tables of offsets, which begin with 0.
+# First bytes of frames; a table of offsets begins with 0.
 _BEGINNINGS = (b"\xff\xd8\xff", _JPEG_2000_START)
 
 # A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
 MAX_TILES = 4096
 
-# A lossy codec overshoots at edges, by less than this share of the range of values. A film with more than this share of pixels
-# beyond that was never stored in so few bits.
+# A lossy codec overshoots at edges by less than this share of the range of values. If more than this share of pixels lies
+# beyond, the film needs more bits than its header says.
 MAX_OVERSHOOT = 0.25
 MAX_OVERSHOOT_PIXELS = 0.01
 
 
 @dataclass(frozen=True)
 class _Declared:
-    """What a frame says of itself. kind: of coding. is_signed: None where that knows no sign."""
+    """The contents of a frame's own header.
+
+    kind: "JPEG", "JPEG-LS" or "JPEG 2000".
+    is_signed: whether its samples are signed; None if the kind has no such field.
+    """
 
     kind: str
     width_px: int
@@ -70,36 +74,37 @@ class _Declared:
 
 
 def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tuple[int, int]) -> Samples:
-    """The stored values of the only frame, int [H, W], within the range that the layout gives them.
+    """The stored values of the only frame, int [H, W], within the range of the layout.
 
-    data: the PixelData element's value (PS3.5 A.4). syntax: one of CODEC_OF.
+    data: the PixelData element's value (PS3.5 A.4).
+    syntax: one of CODEC_OF.
 
-    pydicom would try whatever codecs it finds installed; here one library decodes, and a film has the same pixels everywhere.
+    pydicom would try all codecs that are installed; here one library decodes, so that a film has the same pixels everywhere.
     Raises UnsupportedDicom, UnreadableImage, or whatever the codec raises on a damaged frame.
     """
     # Not at import: most films need no codec.
     import imagecodecs
 
-    # The first item is the offset table (PS3.5 A.4), which says nothing of one frame. A few writers leave it out.
+    # The first item is the offset table (PS3.5 A.4), useless for one frame. A few writers leave it out.
     if not data.startswith(_ITEM):
         raise UnreadableImage(
-            f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) has it; export the film again."
+            f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) demands; export the film again."
         )
     table, *fragments = generate_fragments(data)
     frame = b"".join([table, *fragments] if table.startswith(_BEGINNINGS) else fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
-        # Runs of the bytes of native samples (PS3.5 G.2), with all the bits that those have.
+        # Runs of the bytes of native samples (PS3.5 G.2), unused bits included.
         return values_of(decode_run_lengths(codec, frame, layout, shape), layout)
     frame = _codestream(frame)
     declared = _jpeg_2000_header(frame) if frame.startswith(_JPEG_2000_START) else _jpeg_header(frame)
     if declared.kind != _KIND_OF[CODEC_OF[syntax]]:
         raise UnreadableImage(
-            f"The DICOM frame is {declared.kind}, and its transfer syntax is {syntax.name}; export the film again."
+            f"The DICOM frame is {declared.kind}, but its transfer syntax is {syntax.name}; export the film again."
         )
     _compare(declared, layout, shape)
     frame = frame.rstrip(PADDING)
-    # The codecs make up what is missing of a truncated film.
+    # The codecs would make up the missing part of a truncated film.
     if not frame.endswith(_END):
         raise UnreadableImage("The compressed DICOM frame is truncated; export the film again.")
     pixels = codec(frame)
@@ -119,27 +124,27 @@ def _ends_early(frame: bytes, pixels: Samples) -> bool:
 
 
 def _compare(declared: _Declared, layout: SampleLayout, shape: tuple[int, int]) -> None:
-    """Refuse a frame of another size before a codec makes room for it."""
+    """Refuse a frame of another size before a codec allocates memory for it."""
     if declared.components != 1:
         raise UnsupportedDicom(f"The compressed DICOM frame has {declared.components} components; send a grey film.")
     if (declared.height_px, declared.width_px) != shape or not 1 <= declared.bits <= layout.bits_allocated:
         raise UnreadableImage(
-            f"The compressed DICOM frame says it has {declared.width_px} x {declared.height_px} px of {declared.bits} bits, "
-            f"its header {shape[1]} x {shape[0]} px of {layout.bits_allocated} bits at most; export the film again."
+            f"The compressed DICOM frame has {declared.width_px} x {declared.height_px} px of {declared.bits} bits, but the "
+            f"DICOM header says {shape[1]} x {shape[0]} px of {layout.bits_allocated} bits at most; export the film again."
         )
 
 
 def _signed_as_declared(pixels: Samples, declared: _Declared, layout: SampleLayout) -> Samples:
-    """The values that a codec's pixels stand for. Raises UnsupportedDicom where header and codestream contradict each other.
+    """The codec's pixels with their sign. Raises UnsupportedDicom where DICOM header and codestream contradict each other.
 
-    JPEG and JPEG-LS know no sign; what the header says of it holds for them (PS3.5 8.1.1). JPEG 2000 does: of two signs that
-    contradict each other either may be wrong, and only values that are the same by both are read.
+    JPEG and JPEG-LS have no sign of their own: the DICOM header's holds (PS3.5 8.1.1). JPEG 2000 has one. If the two differ,
+    either may be wrong, and a film is read only if its values are the same with both.
     """
     if declared.is_signed is not None:
         if declared.is_signed != layout.is_signed and (pixels.min() < 0 or pixels.max() > layout.highest):
             raise UnsupportedDicom(
-                f"The JPEG 2000 frame has {'signed' if declared.is_signed else 'unsigned'} values, and its header's Pixel "
-                "Representation says the opposite; send the film with values and header of one sign."
+                f"The JPEG 2000 frame has {'signed' if declared.is_signed else 'unsigned'} values, but the DICOM header's "
+                "Pixel Representation says the opposite; send the film with values and header of one sign."
             )
         return pixels
     if not layout.is_signed:
@@ -152,7 +157,7 @@ def _signed_as_declared(pixels: Samples, declared: _Declared, layout: SampleLayo
 
 
 def _within_range(values: Samples, layout: SampleLayout) -> Samples:
-    """Clip what a lossy codec let run over the stored range. Unlike native samples, these have no other bits to mask away."""
+    """Clip values that a lossy codec let overshoot. Unlike native samples, these have no other bits to mask away."""
     lowest, highest = int(values.min()), int(values.max())
     if layout.holds(lowest) and layout.holds(highest):
         return values
@@ -160,14 +165,14 @@ def _within_range(values: Samples, layout: SampleLayout) -> Samples:
     beyond = np.count_nonzero((values < layout.lowest - margin) | (values > layout.highest + margin))
     if beyond > MAX_OVERSHOOT_PIXELS * values.size:
         raise UnsupportedDicom(
-            f"The compressed DICOM frame has values from {lowest} to {highest}, its header {layout.bits_stored} bits for them; "
-            "send the film with a BitsStored that holds them."
+            f"The compressed DICOM frame has values from {lowest} to {highest}, but the DICOM header has {layout.bits_stored} "
+            "bits for them; send the film with a BitsStored that holds them."
         )
     return np.clip(values, layout.lowest, layout.highest)
 
 
 def _codestream(frame: bytes) -> bytes:
-    """The JPEG 2000 codestream alone (PS3.5 A.4.4). Some writers wrap it in a JP2 file, whose other boxes say nothing here."""
+    """The JPEG 2000 codestream alone (PS3.5 A.4.4). Some writers wrap it in a JP2 file, whose other boxes are not needed."""
     if not frame.startswith(_JP2_SIGNATURE):
         return frame
     position = 0
@@ -187,7 +192,7 @@ def _codestream(frame: bytes) -> bytes:
 def _jpeg_header(frame: bytes) -> _Declared:
     header = first_frame(frame)
     if header is None:
-        raise UnreadableImage("The compressed DICOM frame has no header of its own before its data; export the film again.")
+        raise UnreadableImage("The compressed DICOM frame has no frame header before its data; export the film again.")
     return _Declared(
         "JPEG-LS" if header.is_jpeg_ls else "JPEG", header.width_px, header.height_px, len(header.components), header.bits
     )

@@ -18,7 +18,7 @@ from service.film.dicom.samples import SampleLayout
 from service.film.dicom.values import integer, raw, text
 from service.film.errors import UnreadableImage, UnsupportedDicom
 
-# Attributes that decide how pixels are read; everything else in the file, patient tags first, is never parsed into memory.
+# Attributes that decide how pixels are read. Everything else in the file, patient tags above all, is never parsed.
 _PIXEL_KEYWORDS = [
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope",
@@ -29,7 +29,7 @@ _PIXEL_KEYWORDS = [
 
 _UNSIGNED, _SIGNED = 0, 1  # Pixel Representation (PS3.3 C.7.6.3.1)
 
-# Tables that pydicom takes apart when they are first asked for: one of 65536 entries takes 128 KiB.
+# Tables, which pydicom parses when they are first read: one of 65536 entries takes 128 KiB.
 _TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
 MAX_TABLE_BYTES = 512 * 1024
 
@@ -37,7 +37,7 @@ MAX_TABLE_BYTES = 512 * 1024
 _LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, *CODE_SEQUENCE_KEYWORDS)
 _SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
 
-# Whatever pydicom raises on files that lie about themselves.
+# Whatever pydicom raises on damaged files.
 _DAMAGED = (Exception,)
 
 
@@ -67,7 +67,7 @@ class DicomHeader:
 
 
 def read_header(data: bytes) -> DicomHeader:
-    """Parse and judge the header of a file that is not deflated. Raises UnreadableImage or UnsupportedDicom."""
+    """Parse and check the header of a file that is not deflated. Raises UnreadableImage or UnsupportedDicom."""
     try:
         dataset, is_cut_off = _parse(data)
         _check_lengths(dataset)
@@ -85,7 +85,7 @@ def read_header(data: bytes) -> DicomHeader:
         raise UnreadableImage("The DICOM file cannot be parsed; export it again as DICOM Part 10.") from fault
     check_class(sop_class)
     if is_cut_off:
-        raise UnreadableImage("The DICOM file ends before its pixels; it was cut off: export or send it again, whole.")
+        raise UnreadableImage("The DICOM file ends before its pixels; it was cut off: export or send it again.")
     if pixel_data is None or not pixel_data.value or width_px <= 0 or height_px <= 0:
         raise UnsupportedDicom("The DICOM file holds no image (no PixelData, Rows or Columns); send the image object itself.")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -97,7 +97,7 @@ def read_header(data: bytes) -> DicomHeader:
         raise UnsupportedDicom(f"The DICOM file holds {frames} frames; send a single-frame radiograph.")
     if not syntax:
         raise UnreadableImage("The DICOM file names no transfer syntax; export it again as DICOM Part 10.")
-    if not syntax.is_transfer_syntax:  # of such a UID pydicom cannot say whether it is compressed
+    if not syntax.is_transfer_syntax:  # pydicom does not know whether such a UID is compressed
         raise UnsupportedDicom("The DICOM file names an unknown transfer syntax; send Explicit VR Little Endian, for example.")
     if syntax.is_compressed and syntax not in CODEC_OF:
         raise UnsupportedDicom(
@@ -131,12 +131,12 @@ def _parse(data: bytes) -> tuple[FileDataset, bool]:
         return dataset, False
     if data.endswith(SEQUENCE_DELIMITER):
         return dataset, True
-    # pydicom leaves out compressed pixels whose end is not marked; whether they are complete, their own end marker tells.
+    # pydicom drops compressed pixels whose end is not marked. Whether they are complete, `decode_frame` checks.
     return _parse(data + SEQUENCE_DELIMITER)
 
 
 def _read_layout(dataset: FileDataset) -> SampleLayout:
-    """What the header says of it, its bits possible or not. Raises UnsupportedDicom."""
+    """The layout as the header says, possible or not. Raises UnsupportedDicom."""
     allocated = integer(dataset, "BitsAllocated") or 0
     stored, high = integer(dataset, "BitsStored"), integer(dataset, "HighBit")
     stored = allocated if stored is None else stored
@@ -150,7 +150,7 @@ def _read_layout(dataset: FileDataset) -> SampleLayout:
 
 
 def _check_lengths(dataset: FileDataset) -> None:
-    """Raise UnsupportedDicom for values that would take seconds to take apart; nothing of the data set was, until now."""
+    """Raise UnsupportedDicom for values that would take seconds to parse; none of the data set was parsed until now."""
     for keyword in _SHORT_KEYWORDS:
         if (length := _held_bytes(raw(dataset, keyword))) > MAX_VALUE_BYTES:
             raise too_long(keyword, length)
@@ -163,7 +163,7 @@ def _check_lengths(dataset: FileDataset) -> None:
 
 
 def _held_bytes(element: DataElement | RawDataElement | None) -> int:
-    """Of a value as it was read; of a sequence of undefined length, which was taken apart on the way, of all its items."""
+    """Length of an unparsed value; of a sequence of undefined length, which is parsed while reading, that of all its items."""
     if element is None:
         return 0
     if isinstance(element, RawDataElement):

@@ -1,4 +1,4 @@
-"""A lookup table of a DICOM image, as modality LUT and VOI LUT have it: LUT Descriptor and LUT Data.
+"""A lookup table of a DICOM image, for the modality LUT and the VOI LUT: LUT Descriptor and LUT Data.
 
 Sources: DICOM PS3.3 C.11.1.1.1 (modality LUT), C.11.2.1.1 (VOI LUT).
 """
@@ -18,21 +18,26 @@ from service.film.errors import UnsupportedDicom
 
 Values = npt.NDArray[np.float64]
 
-# Of a sequence of tables, in either byte order (PS3.5 7.5). A film has a few; each takes pydicom tens of microseconds.
+# Items of a sequence of tables (PS3.5 7.5), in either byte order. A film has a few; each takes pydicom tens of microseconds.
 MAX_ITEMS = 100
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 
 @dataclass(frozen=True)
 class LookupTable:
-    """first: the value that the first entry is for. entries: [N]. bits: the third value of the descriptor."""
+    """A table of consecutive values.
+
+    first: the value that the first entry is for.
+    entries: float64 [N].
+    bits: the third value of the descriptor.
+    """
 
     first: int
     entries: Values
     bits: int
 
     def __call__(self, values: Values) -> Values:
-        """Values of any shape -> entries, same shape; beyond an end of the table, the entry at that end."""
+        """Values of any shape -> entries, same shape. Values beyond an end of the table get the entry at that end."""
         indices = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
         return np.asarray(self.entries[indices])
 
@@ -40,7 +45,7 @@ class LookupTable:
 def read_table(dataset: Dataset, sequence: str, lowest: float, highest: float) -> LookupTable | None:
     """The table of the sequence's first item that has both descriptor and data; None without one.
 
-    lowest, highest: between which the table's input lies. Raises UnsupportedDicom.
+    lowest, highest: range of the table's input. Raises UnsupportedDicom.
     """
     for item in _items(raw(dataset, sequence)):
         descriptor, data = integers(item, "LUTDescriptor"), raw(item, "LUTData")
@@ -50,10 +55,7 @@ def read_table(dataset: Dataset, sequence: str, lowest: float, highest: float) -
 
 
 def _items(sequence: DataElement | RawDataElement | None) -> Iterable[Dataset]:
-    """With their elements as they were read: asked for as attributes, pydicom would guess the VR of a table's.
-
-    Raises UnsupportedDicom for more than MAX_ITEMS.
-    """
+    """The items, unparsed: pydicom would guess the VR of a table's elements. Raises UnsupportedDicom above MAX_ITEMS."""
     if isinstance(sequence, RawDataElement):
         value = sequence.value or b""
         if max(map(value.count, _ITEM_TAGS)) > MAX_ITEMS:
@@ -77,9 +79,9 @@ def _table(descriptor: list[int], data: RawDataElement, lowest: float, highest: 
 
 
 def _first(word: int, count: int, lowest: float, highest: float) -> int:
-    """The value that the first entry is for. It is signed if the table's input may be, whatever VR it was written in.
+    """The value that the first entry is for. It is signed if the table's input may be, whatever its VR.
 
-    A table that begins where no input can be was written with the other sign.
+    If no input can then reach the table, it was written with the other sign.
     """
     readings = [word, sign_extended(word, 16)]
     if lowest < 0:

@@ -1,4 +1,4 @@
-"""The modality LUT of a DICOM image: stored values -> the values that windows and VOI LUTs are for.
+"""The modality LUT of a DICOM image: stored values -> the input of windows and VOI LUTs.
 
 Source: DICOM PS3.3 C.11.1.
 """
@@ -16,7 +16,7 @@ from service.film.errors import UnreadableImage
 
 @dataclass(frozen=True)
 class Rescale:
-    """slope, intercept: of C.11.1.1.2."""
+    """Rescale Slope and Intercept (C.11.1.1.2)."""
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -28,8 +28,10 @@ class Rescale:
 
 @dataclass(frozen=True)
 class Modality:
-    """transform: stored values -> output. lowest, highest: between which the output of all values that can be stored lies.
+    """A modality LUT or rescaling.
 
+    transform: stored values -> output.
+    lowest, highest: range of the output over all values that can be stored.
     fault: why the film is not transformed as its header says, "" if it is.
     """
 
@@ -40,11 +42,10 @@ class Modality:
 
 
 def read_modality(dataset: Dataset, layout: SampleLayout) -> Modality:
-    """The modality LUT, else the rescaling. Without a slope it is 1, without an intercept 0.
+    """The modality LUT, else the rescaling, with a slope of 1 and an intercept of 0 where they are missing.
 
-    A slope of 0 would leave nothing to see: the film is shown as stored, with a fault.
-
-    Raises UnreadableImage for numbers that are none, or that are too large, UnsupportedDicom for a table that lacks entries.
+    With a slope of 0 the film is shown as stored, with a fault. Raises UnreadableImage for text in place of numbers and for
+    numbers that are too large, UnsupportedDicom for a table that lacks entries.
     """
     if table := read_table(dataset, "ModalityLUTSequence", layout.lowest, layout.highest):
         return Modality(table, float(table.entries.min()), float(table.entries.max()))

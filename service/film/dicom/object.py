@@ -1,4 +1,4 @@
-"""Which DICOM objects are chest films, as far as their header says.
+"""Which DICOM objects are films, and which of their headers deny a frontal chest film.
 
 Sources: DICOM PS3.4 B.5 (storage SOP classes), PS3.3 C.8.1.1 (CR: body part and view), C.8.11.5 (DX positioning).
 """
@@ -11,7 +11,7 @@ from service.film.dicom.terms import names_other_part, names_other_view
 from service.film.dicom.text import coded_item, plain, text_of
 from service.film.errors import UnsupportedDicom
 
-# Projection radiographs as a display is to show them, and the copies that viewers make of such.
+# Projection radiographs for presentation, and the copies that viewers make of them.
 _FILMS = frozenset(
     {
         uid.ComputedRadiographyImageStorage,
@@ -30,7 +30,7 @@ _DECUBITUS_POSITIONS = frozenset({"HFDR", "HFDL", "FFDR", "FFDL"})
 
 
 def check_class(sop_class: str) -> None:
-    """Raise UnsupportedDicom for the SOP class of an object that is no single film. Files without one are taken for films."""
+    """Raise UnsupportedDicom for the SOP class of an object that is no single film. A file without a class passes."""
     if not sop_class or sop_class in _FILMS:
         return
     if sop_class == uid.DigitalXRayImageStorageForProcessing:
@@ -44,10 +44,10 @@ def check_class(sop_class: str) -> None:
 
 
 def denies_frontal_chest(dataset: Dataset) -> bool:
-    """Whether the header denies a frontal chest film: it names another part of the body, another view or an animal, or says
-    that the film was turned and not how it lies now.
+    """Whether the header names another part of the body, another view or an animal, or says that the film was turned but not
+    how it lies now.
 
-    Such a film is judged and flagged, not refused: these fields are often filled in by habit.
+    Such a film is flagged, not refused: these fields are often filled in by habit.
     """
     return (
         names_other_part(text_of(dataset, "BodyPartExamined"))

@@ -1,4 +1,4 @@
-"""Which way a DICOM film lies, as far as its header says.
+"""How a DICOM film lies, according to its header.
 
 Source: DICOM PS3.3 C.7.6.1.1.1 (Patient Orientation), C.8.11.4 (field of view of a digital detector).
 """
@@ -14,8 +14,8 @@ from service.film.dicom.values import decimal, text
 
 ORIENTATION_KEYWORDS = ("AnatomicalOrientationType", "PatientOrientation", "FieldOfViewRotation", "FieldOfViewHorizontalFlip")
 
-# Where the patient's right is on the left and the head on top, the rows run to the left (L) and the columns to the feet (F).
-# EXIF 2.3 names the eight ways to turn a picture so: where its first row and its first column belong.
+# In an upright film the rows run to the patient's left (L) and the columns to the feet (F). EXIF 2.3 numbers the eight ways to
+# turn a picture upright.
 _EXIF_ORIENTATION: Mapping[tuple[str, ...], int] = {
     ("L", "F"): 1,
     ("R", "F"): 2,
@@ -32,24 +32,24 @@ _OUT_OF_PLANE = ("A", "P")
 
 
 def exif_orientation(dataset: Dataset) -> int | None:
-    """How to turn the stored film to L\\F, as an EXIF orientation; None if the header does not say how a frontal film lies."""
+    """How to turn the stored film upright, as an EXIF orientation; None if the header does not say how a frontal film lies."""
     return None if is_quadruped(dataset) else _EXIF_ORIENTATION.get(_directions(dataset))
 
 
 def is_quadruped(dataset: Dataset) -> bool:
-    """Whether the patient is an animal; its directions have other letters: R is rostral there, L lateral."""
+    """Whether the patient is an animal, whose directions have other letters: R is rostral, L lateral."""
     return text(dataset, "AnatomicalOrientationType").upper() == "QUADRUPED"
 
 
 def is_out_of_plane(dataset: Dataset) -> bool:
-    """Whether rows or columns run to the front or the back: in a lateral or an axial picture, not in a frontal one."""
+    """Whether rows or columns run to the front or the back, as in a lateral or an axial picture."""
     return any(direction in _OUT_OF_PLANE for direction in _directions(dataset))
 
 
 def is_turned_unknown_way(dataset: Dataset) -> bool:
     """Whether the film was turned or mirrored against the detector, and the header does not say how it lies now.
 
-    Patient Orientation is that of the pixels as they are stored, after the turn.
+    Patient Orientation describes the stored pixels, after the turn.
     """
     if exif_orientation(dataset) is not None:
         return False
@@ -59,7 +59,7 @@ def is_turned_unknown_way(dataset: Dataset) -> bool:
 
 
 def _directions(dataset: Dataset) -> tuple[str, ...]:
-    """The main directions of rows and columns, each a letter or empty; none of anything but two values."""
+    """The main directions of rows and columns, each a letter or ""; empty unless there are two values."""
     values = text_of(dataset, "PatientOrientation").split("\\")
     return tuple(_main_direction(value) for value in values) if len(values) == 2 else ()
 

@@ -17,7 +17,7 @@ from service.film.errors import UnreadableImage
 _HEADER = struct.Struct("<16I")  # how many segments there are, and where each begins (G.5)
 _MOST_SEGMENTS = 15
 
-# What writers fill up a frame with.
+# Bytes with which writers pad a frame.
 PADDING = b"\0\xff \t\r\n"
 
 _DAMAGED = "The DICOM frame's run lengths are damaged or truncated; export the film again."
@@ -30,10 +30,10 @@ def decode_run_lengths(codec: Callable[..., Any], frame: bytes, layout: SampleLa
         raise UnreadableImage(_DAMAGED)
     count, *starts = _HEADER.unpack_from(frame)
     if count > _MOST_SEGMENTS:
-        raise UnreadableImage("The DICOM frame has no run lengths, which its transfer syntax names; export the film again.")
+        raise UnreadableImage("The DICOM frame has no run lengths, but its transfer syntax names them; export the film again.")
     if count != planes:
         raise UnreadableImage(
-            f"The DICOM frame has run lengths of {count} bytes a pixel, its header {planes}; export the film again."
+            f"The DICOM frame has run lengths of {count} bytes a pixel, but its header {planes}; export the film again."
         )
     bounds = [_HEADER.size, *starts[:count], len(frame)]
     if bounds != sorted(bounds):
@@ -50,7 +50,7 @@ def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> npt
     plane = np.empty(size, np.uint8)
     try:
         decoded = codec(segment, out=plane)
-    except Exception:  # the codec takes padding behind the last run for runs; of damage there is no end to be found
+    except Exception:  # the codec takes padding behind the last run for runs; `_end_of_runs` raises if there is damage
         decoded = codec(segment[: _end_of_runs(segment, size)], out=plane)
     if len(decoded) < size:
         raise UnreadableImage(_DAMAGED)
@@ -58,7 +58,7 @@ def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> npt
 
 
 def _end_of_runs(segment: bytes, size: int) -> int:
-    """Where the runs end that give so many bytes (G.3.2); behind them there is only padding. Raises UnreadableImage."""
+    """Offset behind the runs that give so many bytes (G.3.2). Raises UnreadableImage if more than padding follows."""
     position = produced = 0
     while produced < size and position < len(segment):
         control = segment[position]

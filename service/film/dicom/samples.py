@@ -17,7 +17,13 @@ Samples = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class SampleLayout:
-    """bits_allocated: 8, 16 or 32. bits_stored, high_bit: which of them hold the value. is_signed: in two's complement."""
+    """Bits of a sample.
+
+    bits_allocated: 8, 16 or 32.
+    bits_stored: how many of them hold the value.
+    high_bit: number of the highest of these.
+    is_signed: whether the value is in two's complement.
+    """
 
     bits_allocated: int
     bits_stored: int
@@ -56,9 +62,9 @@ def sign_extended(word: int, bits: int) -> int:
 
 
 def native_words(data: bytes, layout: SampleLayout, shape: tuple[int, int], *, big_endian: bool, in_words: bool) -> Samples:
-    """Samples as they lie in uncompressed PixelData, [H, W]; what follows them is padding.
+    """Samples of uncompressed PixelData, [H, W]; bytes behind them are padding. Raises UnreadableImage.
 
-    in_words: of VR OW, in which big endian swaps samples of 8 bits as well. Raises UnreadableImage.
+    in_words: whether the VR is OW, in which big endian swaps samples of 8 bits as well.
     """
     bytes_each = layout.bits_allocated // 8
     count = shape[0] * shape[1]
@@ -89,10 +95,10 @@ def values_of(words: Samples, layout: SampleLayout) -> Samples:
 
 
 def _lowest_bit(words: Samples, layout: SampleLayout) -> int:
-    """Where the values begin: as HighBit says, unless the samples show that it is wrong. Raises UnsupportedDicom.
+    """The lowest bit of the values: as HighBit says, unless the samples show that it is wrong. Raises UnsupportedDicom.
 
-    Below a value at the top of its sample there is nothing. Where there is something, and all samples are values at the bottom,
-    the values lie there: some devices always write a HighBit of 15. So they do under a HighBit that cannot be.
+    If there are bits below the values, and all samples would be values in their lowest bits, HighBit is wrong: some devices
+    always write 15.
     """
     declared = layout.high_bit + 1 - layout.bits_stored
     is_possible = 0 <= declared <= layout.bits_allocated - layout.bits_stored

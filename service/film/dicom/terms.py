@@ -1,7 +1,6 @@
-"""Which words of a DICOM header name the chest, and which a view that is not frontal, in the languages of the field.
+"""Words that name the chest, and words that name a view that is not frontal, in many languages. Knows nothing of data sets.
 
-Words in, verdicts out; knows nothing of data sets. Sources: DICOM PS3.16 Annex L (body parts), CID 4010 (views), CID 20
-(positions); PS3.3 C.8.1.1 (view positions).
+Sources: DICOM PS3.16 Annex L (body parts), CID 4010 (views), CID 20 (positions); PS3.3 C.8.1.1 (view positions).
 """
 
 # ruff: noqa: RUF001 (Cyrillic and Greek letters that look like Latin ones)
@@ -16,10 +15,10 @@ def _terms(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(without_accents(pattern) for pattern in patterns))
 
 
-# The chest, and what no radiograph shows but with the chest around it: lungs, heart, mediastinum, ribs.
+# The chest, and its parts that no radiograph shows alone: lungs, heart, mediastinum, ribs.
 _CHEST = _terms(
     "CHEST", r"\bCHST\b", "CXR", r"\bLUNG", "HEART", "MEDIASTIN", r"\bRIBS?\b",
-    "THORA", "TORA[XCK]", r"\bTHX\b", "PULM", r"\bCOST[AEIO]",  # Latin, and what most of Europe made of it
+    "THORA", "TORA[XCK]", r"\bTHX\b", "PULM", r"\bCOST[AEIO]",  # Latin, and languages that took its words
     r"\bPECHO\b", r"\bPEITO\b", r"\bPETTO\b", "POLMON", "POUMON", "POITRINE", "CAGE", r"\bCOTES?\b",  # Romance languages
     "PLAMAN", "COASTE",  # Romanian
     r"\bBRUST\b", "BRUSTKORB", "RIPPE", "RIBBEN", "LONGEN", "BORSTKAS", "BRYSTKASS", "BROSTKORG", "BRJOSTHOL",  # Germanic
@@ -36,10 +35,10 @@ _CHEST = _terms(
     "ทรวงอก", "ปอด", "छाती", "বুক",  # Thai, Hindi, Bengali
 )  # fmt: skip
 
-# Its spine is named after the chest (THORACIC SPINE, COLONNA TORACICA), and is another film.
+# The spine of the chest is another film, though named after it (THORACIC SPINE, COLONNA TORACICA).
 _SPINE = _terms("SPIN", "VERTEB", "WIRBEL", "WERVEL", "COLUMN", "COLUN", "COLONN", "RACHIS", "LUMB", "LOMB", "KREG", "ПОЗВОН")
 
-# Words that name no part: that nothing is known, ...
+# Words that name no part: nothing is known, ...
 _SILENT = frozenset(
     {
         "N", "A", "NA", "ND", "NS", "NO", "NOT", "NONE", "NIL", "NULL", "UNK", "UNKNOWN", "UNDEFINED", "UNSPECIFIED",
@@ -86,7 +85,7 @@ _OTHER_VIEW_CODES = frozenset(
 
 
 def names_other_part(text: str, code: str = "") -> bool:
-    """Whether a body part's name, or its code, is that of something else than the chest. A name that nobody knows is.
+    """Whether a body part's name and code are of something else than the chest. True for an unknown name.
 
     The chest beside other parts (CHESTABDOMEN) is a chest.
     """
@@ -97,7 +96,7 @@ def names_other_part(text: str, code: str = "") -> bool:
 
 
 def names_other_view(text: str, code: str = "") -> bool:
-    """Whether a view's name, or its code, is that of a lateral, oblique or decubitus view. A name that nobody knows is not."""
+    """Whether a view's name or code is of a lateral, oblique or decubitus view. False for an unknown name."""
     words = plain(text)
     is_on_the_side = bool(_DECUBITUS.search(words)) and not _ON_THE_BACK.search(words)
     return code in _OTHER_VIEW_CODES or is_on_the_side or bool(_OTHER_VIEW.search(words))

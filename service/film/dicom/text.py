@@ -1,4 +1,4 @@
-"""What a DICOM header says in words, whatever value representation and character set it was written in.
+"""Texts and code sequences of a DICOM header, in any value representation and character set.
 
 Sources: DICOM PS3.5 6.1.2 (character sets), PS3.3 8.8 (code sequences), C.12.1.1.2 (Specific Character Set).
 """
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from service.film.dicom.values import raw
 
-# Names and codes take some tens of bytes; a sequence of undefined length may hold longer ones.
+# Names and codes take some tens of bytes; only sequences of undefined length may hold longer ones.
 MAX_TEXT_BYTES = 1024
 
 # A coded concept with its version, mapping resource and modifiers takes a few hundred bytes.
@@ -21,18 +21,18 @@ MAX_CODE_SEQUENCE_BYTES = 4096
 _ESCAPE = b"\x1b"
 _LETTERS = re.compile(r"[^\W\d_]+")
 
-# Whatever pydicom raises on sequences that lie about themselves.
+# Whatever pydicom raises on damaged sequences.
 _DAMAGED = (Exception,)
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """The attribute's value without padding, several values parted by backslashes; empty without one of usual length."""
+    """The attribute's value without padding, several values parted by backslashes; "" if it is missing or too long."""
     value = _as_read(raw(dataset, keyword))
     return _decoded(value, dataset).strip(" \0") if len(value) <= MAX_TEXT_BYTES else ""
 
 
 def coded_item(dataset: Dataset, keyword: str) -> Dataset | None:
-    """The first item of a code sequence; the concepts read here have one each. None without one that can be read."""
+    """The first item of a code sequence, which has only one for the concepts read here; None if it cannot be read."""
     if len(_as_read(raw(dataset, keyword))) > MAX_CODE_SEQUENCE_BYTES:
         return None
     try:
@@ -53,13 +53,13 @@ def without_accents(text: str) -> str:
 
 
 def _as_read(element: DataElement | RawDataElement | None) -> bytes:
-    """Its value, which pydicom has not taken apart yet; empty for a sequence of undefined length, which it has."""
+    """The value that pydicom has not parsed yet; empty for a sequence of undefined length, which it parses while reading."""
     return element.value or b"" if isinstance(element, RawDataElement) else b""
 
 
 def _decoded(value: bytes, dataset: Dataset) -> str:
-    """Text in the character set that it is written in: code strings should be ASCII (PS3.5 6.2), but people write their own
-    language into them, and the declared character set is not always the one they use.
+    """The text. Code strings should be ASCII (PS3.5 6.2), but people write their own language into them, and not always in the
+    declared character set.
     """
     declared = dataset.original_character_set
     encodings = [declared] if isinstance(declared, str) else list(declared or ())

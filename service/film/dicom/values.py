@@ -1,6 +1,4 @@
-"""Values of DICOM attributes, from their bytes: whatever value representation (VR) they were written in.
-
-An empty attribute is an absent one. Knows no attribute's meaning.
+"""Values of DICOM attributes, from their bytes, in any value representation (VR). An empty attribute counts as absent.
 
 Sources: DICOM PS3.5 6.2 (value representations), 7.4.5 (a value of zero length).
 """
@@ -15,7 +13,7 @@ from pydicom.tag import BaseTag
 
 from service.film.errors import UnreadableImage
 
-# Numbers as NumPy names them; the sign of "US or SS" is for the caller to say. What is not here is text.
+# NumPy's names of numbers; the caller decides on the sign of "US or SS". All other VRs are text.
 _NUMBERS = {
     "US": "u2", "SS": "i2", "US or SS": "u2", "OW": "u2", "US or OW": "u2", "US or SS or OW": "u2",
     "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8",
@@ -23,7 +21,7 @@ _NUMBERS = {
 
 
 def raw(dataset: Dataset, key: str | BaseTag) -> DataElement | RawDataElement | None:
-    """The attribute as it was read, not taken apart; pydicom's `get_item` takes apart an empty one, and may fail at that."""
+    """The attribute, not parsed. Without `keep_deferred` pydicom parses an empty one, and may fail at it."""
     return dataset.get_item(key, keep_deferred=True)
 
 
@@ -34,7 +32,7 @@ def texts(dataset: Dataset, keyword: str) -> list[str]:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """The first value, "" if there is none."""
+    """The first of `texts`, "" if there is none."""
     return next(iter(texts(dataset, keyword)), "")
 
 
@@ -52,7 +50,7 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 
 def decimal(value: str) -> float:
-    """A decimal string as a number, NaN if it is none. A comma, as some writers' locale has it, is read as a point."""
+    """A decimal string as a number, NaN if it is none. A comma, which some locales write, is read as a point."""
     try:
         return float(value.replace(",", "."))
     except ValueError:
@@ -62,9 +60,9 @@ def decimal(value: str) -> float:
 def _split(element: DataElement | RawDataElement | None) -> list[str]:
     if element is None or element.value is None:
         return []
-    if not isinstance(element, RawDataElement):  # pydicom has taken it apart
+    if not isinstance(element, RawDataElement):  # pydicom has parsed it
         return [str(value) for value in (element.value if element.VM > 1 else [element.value])]
-    # Of Implicit VR, and of UN, which stands for a VR that a writer did not know (PS3.5 6.2.2).
+    # None in Implicit VR; UN for a VR that a writer did not know (PS3.5 6.2.2).
     vr = dictionary_VR(element.tag) if element.VR in (None, "UN") else element.VR
     if vr not in _NUMBERS:
         return element.value.decode("latin-1").split("\\")

@@ -1,4 +1,4 @@
-"""The VOI LUT module of a DICOM image: which values a display spreads from black to white.
+"""The VOI LUT of a DICOM image: which values a display spreads from black to white.
 
 Source: DICOM PS3.3 C.11.2.
 """
@@ -17,7 +17,11 @@ _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 @dataclass(frozen=True)
 class Window:
-    """center, width: in units of the modality LUT's output. function: one of C.11.2.1.2 and C.11.2.1.3."""
+    """A window.
+
+    center, width: in units of the modality LUT's output.
+    function: one of _FUNCTIONS (C.11.2.1.2 and C.11.2.1.3).
+    """
 
     center: float
     width: float
@@ -25,7 +29,7 @@ class Window:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the standard allows it, and its numbers are some."""
+        """Whether its numbers are finite and allowed by the standard."""
         narrowest = 1.0 if self.function == "LINEAR" else 0.0
         return isfinite(self.center) and isfinite(self.width) and self.width > 0 and self.width >= narrowest
 
@@ -46,13 +50,13 @@ Voi = Window | LookupTable
 
 
 def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | None, str]:
-    """The first VOI LUT, else the first valid window, else None; and why not the header's, "" if there is no reason.
+    """The first VOI LUT, else the first valid window, else None; and what is wrong with the header's windows, or "".
 
-    Both give 0 to 1 for the output range's ends. lowest, highest: between which the modality LUT's output lies.
+    Both give 0 to 1 for the ends of their output range. lowest, highest: range of the modality LUT's output.
     Raises UnsupportedDicom.
 
-    pydicom's `apply_voi_lut` is not used: it does not say what its output range is, turns an image with a negative rescale
-    slope into its negative, and wraps values above 255 in a table of 8-bit entries.
+    pydicom's `apply_voi_lut` is not used: it does not return its output range, inverts an image with a negative rescale slope,
+    and wraps values above 255 in a table of 8-bit entries.
     """
     if table := read_table(dataset, "VOILUTSequence", lowest, highest):
         return replace(table, entries=np.minimum(table.entries / ((1 << _depth(table)) - 1), 1.0)), ""
@@ -70,9 +74,9 @@ def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | Non
 def _depth(table: LookupTable) -> int:
     """How many bits the entries have.
 
-    Most image objects must say 8 or 16 (C.11.2.1.1), and say 16 of 10 and 12 bits as well: that is how the entries are stored.
-    No table for a display leaves the upper half of its output unused, so that the depth is then the smallest that holds the
-    largest entry. Any other number is a depth that was chosen, and holds unless the entries exceed it.
+    Most image objects must say 8 or 16 (C.11.2.1.1), and so say 16 for 10 and 12 bits as well. No table for a display leaves
+    the upper half of its output unused, so that 16 is replaced by the smallest depth that holds the largest entry. Any other
+    number holds unless the entries exceed it.
     """
     needed = max(8, int(table.entries.max() - 1).bit_length())  # a table that ends at 4096 has 12 bits, and rounds up
     return table.bits if needed <= table.bits < 16 else needed

@@ -14,7 +14,7 @@ from service.film.opened_file import OpenedFile
 from service.film.picture import open_picture
 
 _CORE_HEADER_BYTES = 12
-_OS2_HEADER_BYTES = range(16, 65)  # what is left out of its end is zero
+_OS2_HEADER_BYTES = range(16, 65)  # may be cut short; the rest is zero
 _READ_HEADER_BYTES = (_CORE_HEADER_BYTES, 40, 52, 56, 64, 108, 124)
 
 _READ_BITS = (1, 4, 8, 16, 24, 32)

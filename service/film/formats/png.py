@@ -32,10 +32,10 @@ _AROUND_DATA_BYTES = 12  # length and name before, CRC after
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _WITH_COLOUR_OR_ALPHA = (2, 4, 6)
 
-# What the pixels are made of.
+# Chunks that decide about pixels.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-# Texts that may hold an orientation: EXIF as ImageMagick writes it, and XMP.
+# Texts that may contain an orientation: EXIF as ImageMagick writes it, and XMP.
 _ORIENTATION_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 _MOST_FRAMES = 0x80000000
@@ -63,9 +63,9 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
 
 
 def film_only(data: bytes) -> bytes:
-    """The file without the chunks that change neither pixels nor orientation: texts, profiles and animation.
+    """The file without the chunks that change neither pixels nor orientation: texts, profiles and animation data.
 
-    Those are neither read nor judged, so that no damage or limit of theirs costs the film.
+    Damage in such a chunk then does not matter.
 
     Raises UnsupportedImage for an animation and for so many chunks that reading them would take seconds, UnreadableImage if a
     chunk of the pixels is cut off or does not match its checksum.
@@ -78,14 +78,14 @@ def film_only(data: bytes) -> bytes:
             raise UnsupportedImage(f"The PNG file is cut into more than {MAX_CHUNKS} chunks; save it again with larger ones.")
         if name == b"CgBI":
             raise UnsupportedImage(
-                "The PNG file is of Apple's own kind (CgBI), which only its devices show; save it as plain PNG."
+                "The PNG file is of Apple's own kind (CgBI), which only Apple's devices show; save it as plain PNG."
             )
-        if name == b"acTL":  # two of them, or of no or too many frames, are none
+        if name == b"acTL":  # ignored, as browsers do, if there are two of them, or if it names no or too many frames
             frames = int.from_bytes(data[chunk.start + 8 : chunk.start + 12], "big")
             frames = frames if name not in seen and frames <= _MOST_FRAMES else 0
         if name == b"IHDR" and name in seen:
             raise UnreadableImage("The PNG file has more than one header; export the film again.")
-        # Without a frame's header before the pixels, they are a picture of their own beside the animation.
+        # Without a frame header before them, the pixels are a separate picture beside the animation.
         if name == b"IDAT" and name not in seen and frames + (frames == 1 and b"fcTL" not in seen) > 1:
             raise UnsupportedImage("The PNG file holds more than one frame or page; send one film per file.")
         seen.add(name)
@@ -112,7 +112,7 @@ def _may_hold_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
 
 
 def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
-    """How long a compressed text is, up to one byte more than `most`; 0 for anything else."""
+    """Length of a compressed text, at most `most` + 1; 0 for anything else."""
     rest = body.partition(b"\0")[2]
     compressed = b""
     if name == b"zTXt":
@@ -126,7 +126,7 @@ def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
 
 
 class PngFile(PngImagePlugin.PngImageFile):
-    """Pillow's reader, which takes pixel data that end with any row for a whole film, and leaves the rest black.
+    """Pillow's reader, which leaves the rest black if pixel data end behind any row.
 
     Raises UnreadableImage on loading such a film.
     """
@@ -135,7 +135,7 @@ class PngFile(PngImagePlugin.PngImageFile):
     _MARK = 90
 
     def load_prepare(self) -> None:
-        """Mark the last pixel: once it is overwritten, all rows were there, and need not be inflated again to be counted."""
+        """Mark the last pixel. If it is overwritten, all rows were there, and need not be inflated again to count them."""
         super().load_prepare()
         bands = len(self.getbands())
         self.im.putpixel(self._last, self._MARK if bands == 1 else (self._MARK,) * bands)
@@ -155,7 +155,7 @@ class PngFile(PngImagePlugin.PngImageFile):
 
 
 def check_rows(data: bytes) -> None:
-    """Raise UnreadableImage unless the pixel data inflate to all rows of all passes. They are inflated a piece at a time."""
+    """Raise UnreadableImage unless the pixel data, inflated piece by piece, hold all rows of all passes."""
     width, height, depth, colour_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
     bits = depth * _SAMPLES_PER_PIXEL[colour_type]
     missing = 0
@@ -188,10 +188,10 @@ def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArra
 
     data: as `film_only` gives it. width_px, height_px: the size that was checked against the limits. Raises UnreadableImage.
     """
-    # The decoder sees nothing but pixels: it would weight colour by the file's gamma, and print names of profiles.
+    # Pixels only: the decoder would weight colour by the file's gamma, and print names of profiles.
     pixels_only = [data[:_SIGNATURE_BYTES]]
     pixels_only += [data[chunk] for name, chunk in _chunks(data) if name in (b"IHDR", b"IDAT")]
-    pixels_only.append(_END)  # which is no loss of a film's if it is missing
+    pixels_only.append(_END)  # a film without it is complete
     file = np.frombuffer(b"".join(pixels_only), dtype=np.uint8)
     grey = cv2.imdecode(file, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     if grey is None or grey.dtype != np.uint16 or grey.shape != (height_px, width_px):
@@ -204,7 +204,7 @@ def _damaged() -> UnreadableImage:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
-    """Name and bytes of each chunk, its length, name and CRC among them, up to IEND or the end of the file."""
+    """Name and position of each chunk, including its length, name and CRC, up to IEND or the end of the file."""
     start, name = _SIGNATURE_BYTES, b""
     while name != b"IEND" and start + _AROUND_DATA_BYTES <= len(data):
         length, name = struct.unpack_from(">I4s", data, start)

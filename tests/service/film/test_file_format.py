@@ -15,7 +15,7 @@ import pytest
 from service.film.errors import UnsupportedFormat
 from service.film.file_format import READABLE_FORMATS
 from service.film.film import Radiograph
-from tests.support.encoded_films import dicom_file, encode, film
+from tests.support.encoded_films import assert_refused, dicom_file, encode, film
 
 FILM = film()
 COLOUR = np.dstack([FILM] * 3)
@@ -112,12 +112,10 @@ def test_a_file_that_is_not_read_is_named_with_what_to_send(name, data):
 
 
 def test_bytes_that_say_nothing_are_shown():
-    with pytest.raises(UnsupportedFormat, match=r"\(01 02 03 fe\)"):
-        Radiograph.from_bytes(b"\x01\x02\x03\xfe" * 50)
+    assert_refused(b"\x01\x02\x03\xfe" * 50, UnsupportedFormat, r"\(01 02 03 fe\)")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_the_beginning_of_a_film_is_no_format(size):
     for data in (PNG, encode(FILM, "WEBP"), encode(FILM, "TIFF")):
-        with pytest.raises(UnsupportedFormat):
-            Radiograph.from_bytes(data[:size] if size < 4 else data[: min(size, 3)])
+        assert_refused(data[:size] if size < 4 else data[: min(size, 3)], UnsupportedFormat)

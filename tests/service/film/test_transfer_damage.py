@@ -8,7 +8,7 @@ import pytest
 from service.film import transfer_damage as mangled
 from service.film.errors import InputError, UnreadableImage
 from service.film.film import Radiograph
-from tests.support.encoded_films import dicom_file, encode, film, pixels_of, png_16_bit, tiff_file, tiff_of
+from tests.support.encoded_films import assert_refused, dicom_file, encode, film, pixels_of, png_16_bit, tiff_file, tiff_of
 
 RNG = np.random.default_rng(5)
 # Noise, as detectors have: without it, a phantom's files hold few of the bytes that films hold.
@@ -58,8 +58,7 @@ DARKENED = {(how, name) for how in ("7 bits", "question marks") for name in NOT_
     ("name", "how"), [(name, how) for name in FILES for how in MANGLING if (how, name) not in BARELY_CHANGED | DARKENED]
 )
 def test_a_film_that_was_taken_for_text_is_refused_with_the_cause_and_the_remedy(name, how):
-    with pytest.raises(UnreadableImage, match="--data-binary"):
-        Radiograph.from_bytes(MANGLING[how](FILES[name]))
+    assert_refused(MANGLING[how](FILES[name]), UnreadableImage, "--data-binary")
 
 
 def sent_by_curl(data: bytes) -> bytes:
@@ -71,8 +70,7 @@ def sent_by_curl(data: bytes) -> bytes:
 # A DICOM file begins with zero bytes: nothing is left that tells the format.
 @pytest.mark.parametrize("data", [dicom_file(FILM), dicom_file(FILM.astype(np.uint16) * 257)])
 def test_a_dicom_file_that_lost_its_beginning_to_curl_is_refused_with_the_cause_and_the_remedy(data):
-    with pytest.raises(UnreadableImage, match="--data-binary"):
-        Radiograph.from_bytes(sent_by_curl(data))
+    assert_refused(sent_by_curl(data), UnreadableImage, "--data-binary")
 
 
 @pytest.mark.parametrize("how", MANGLING)
@@ -133,8 +131,7 @@ def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():
     pixels[0, [13, 269]] = 12
     data = bytearray(tiff_file(pixels))
     data[4:8] = b"\xff" * 4  # where the directory is
-    with pytest.raises(UnreadableImage, match="damaged"):
-        Radiograph.from_bytes(bytes(data))
+    assert_refused(bytes(data), UnreadableImage, "damaged")
 
 
 @pytest.mark.parametrize("name", FILES)

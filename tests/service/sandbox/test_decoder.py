@@ -208,7 +208,7 @@ def test_a_process_that_cannot_start_is_no_fault_of_the_film_and_its_complaint_i
     (tmp_path / "cv2.py").write_text(f"import os; os.write(2, b'libGL.so.1 is missing'); {before} os._exit(1)")
     monkeypatch.syspath_prepend(tmp_path)
     sandbox = SandboxedDecoder(DecodeLimits())
-    with pytest.raises(DecoderFailed, match="log says why"):
+    with pytest.raises(DecoderFailed, match="see the service's log"):
         decode(sandbox)
     assert "libGL.so.1 is missing" in caplog.text
     assert sandbox._idle == []

@@ -25,7 +25,7 @@ sandbox.main(1 << 30)
 def test_a_process_ends_in_the_middle_of_a_film_when_its_service_is_gone():
     process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process.stdout:
-        assert messages.read_head(process.stdout.read) == {"ready": True}
+        assert messages.read_header(process.stdout.read) == {"ready": True}
         for part in messages.request(encode(film(), "JPEG"), 256, DecodeLimits()):
             process.stdin.write(part)
         process.stdin.close()
@@ -34,7 +34,7 @@ def test_a_process_ends_in_the_middle_of_a_film_when_its_service_is_gone():
 
 def test_the_longest_message_fits_its_head():
     head, body = messages.refusal(UnreadableImage("\u200b" * 10_000))
-    assert (len(head), body) == (messages._HEAD_BYTES, b"")
+    assert (len(head), body) == (messages._HEADER_BYTES, b"")
 
 
 def test_what_a_codec_prints_does_not_pass_for_an_answer():

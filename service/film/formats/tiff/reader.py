@@ -122,7 +122,7 @@ def _open_page(data: bytes, page: Page) -> TiffFile:
         exif.pop(directory, None)  # Pillow would read these while decoding, and `read_pages` has not counted their values
     colours = image.tag_v2.get(Tag.ColorMap, ())
     if image.mode in ("P", "PA") and max(colours) < 1 << 8:
-        # Colours of 8 bits instead of 16, as libtiff reads such a map too; Pillow keeps the upper 8.
+        # Colours of 8 bits instead of 16, which libtiff reads too; Pillow would keep the upper 8.
         image.palette = ImagePalette.raw("RGB;L", bytes(colours))
     return image
 

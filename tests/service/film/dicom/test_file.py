@@ -10,7 +10,7 @@ from service.film.dicom.file import RationedFile, is_bare_data_set, is_deflated
 from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedDicom, UnsupportedFormat
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import SYNTAXES, dicom_file, film, pixels_of
+from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, pixels_of
 
 FILM = film(128)
 FILM[0, :2] = 0, 255
@@ -92,8 +92,7 @@ def test_a_file_meta_group_of_any_shape_tells_whether_a_file_is_deflated(shape, 
 def test_a_deflated_bomb_is_refused_before_it_has_inflated():
     data = dicom_file(np.zeros((8000, 8000), np.uint16), DEFLATED)
     assert len(data) < 200_000
-    with pytest.raises(UnsupportedDicom, match="inflates to more"):
-        Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=1_000_000))
+    assert_refused(data, UnsupportedDicom, "inflates to more", limits=DecodeLimits(max_pixels=1_000_000))
 
 
 def test_a_deflated_film_is_not_even_opened_in_the_servers_own_process():
@@ -102,14 +101,12 @@ def test_a_deflated_film_is_not_even_opened_in_the_servers_own_process():
 
 def test_a_deflated_film_over_the_limit_is_too_large():
     data = dicom_file(np.zeros((1200, 1200), np.uint8), DEFLATED)
-    with pytest.raises(ImageTooLarge):
-        Radiograph.from_bytes(data, limits=DecodeLimits(max_pixels=1_000_000))
+    assert_refused(data, ImageTooLarge, limits=DecodeLimits(max_pixels=1_000_000))
 
 
 def test_what_only_says_that_it_is_deflated_is_unreadable():
     data = dicom_file(FILM, DEFLATED)
-    with pytest.raises(UnreadableImage):
-        Radiograph.from_bytes(data[:400] + b"not a deflate stream" * 20)
+    assert_refused(data[:400] + b"not a deflate stream" * 20, UnreadableImage)
 
 
 def test_of_two_transfer_syntaxes_the_parsers_counts_and_nothing_inflates_without_a_limit():
@@ -117,12 +114,11 @@ def test_of_two_transfer_syntaxes_the_parsers_counts_and_nothing_inflates_withou
     for order in (1, -1):
         both = [element(0x0010, b"UI", syntax.encode()) for syntax in (uid.ExplicitVRLittleEndian, DEFLATED)][::order]
         spoilt = with_meta(data, b"".join(both))
-        with pytest.raises((UnsupportedDicom, UnreadableImage)):
-            Radiograph.from_bytes(spoilt, limits=DecodeLimits(max_pixels=1_000_000))
+        assert_refused(spoilt, (UnsupportedDicom, UnreadableImage), limits=DecodeLimits(max_pixels=1_000_000))
 
 
 def test_a_parser_is_never_handed_the_rest_of_a_file_to_inflate():
-    with pytest.raises(OSError, match="inflates"):
+    with pytest.raises(OSError, match="without a size"):
         RationedFile(b"abc").read()
 
 
@@ -155,13 +151,11 @@ def test_a_preamble_that_begins_like_another_format_makes_no_other_file_of_it(pr
 def test_a_file_that_was_cut_off_before_its_pixels_is_said_to_be(syntax):
     data = in_syntax(syntax, ImageComments="a" * 100)
     for length in (data.index(b"Phantom") + 3, data.index(b"aaaa") + 20):
-        with pytest.raises(UnreadableImage, match="ends before its pixels; it was cut off"):
-            Radiograph.from_bytes(data[:length])
+        assert_refused(data[:length], UnreadableImage, "ends before its pixels; it was cut off")
 
 
 def test_a_file_without_pixels_was_not_cut_off():
-    with pytest.raises(UnsupportedDicom, match="holds no image"):
-        Radiograph.from_bytes(dicom_file(FILM, PixelData=None))
+    assert_refused(dicom_file(FILM, PixelData=None), UnsupportedDicom, "holds no image")
 
 
 BARE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
@@ -182,14 +176,12 @@ def test_a_data_set_without_a_file_around_it_is_named(syntax, first):
         order = "<" if syntax.is_little_endian else ">"
         head = struct.pack(order + "HH", 8, 0)
         bare = head + (struct.pack("<I", 4) if syntax.is_implicit_VR else b"UL" + struct.pack(order + "H", 4)) + bytes(4) + bare
-    with pytest.raises(UnsupportedDicom, match=r"without the preamble .* DICOM Part 10"):
-        Radiograph.from_bytes(bare)
+    assert_refused(bare, UnsupportedDicom, r"without the preamble .* DICOM Part 10")
 
 
 @pytest.mark.parametrize("start", [META, 128], ids=["the meta group", "the prefix"])
 def test_a_file_that_lacks_its_beginning_is_named(start):
-    with pytest.raises(UnsupportedDicom, match="without the preamble"):
-        Radiograph.from_bytes(dicom_file(FILM)[start:])
+    assert_refused(dicom_file(FILM)[start:], UnsupportedDicom, "without the preamble")
 
 
 @pytest.mark.parametrize(
@@ -202,5 +194,4 @@ def test_a_file_that_lacks_its_beginning_is_named(start):
 )  # fmt: skip
 def test_other_bytes_are_no_data_set(data):
     assert not is_bare_data_set(data)
-    with pytest.raises(UnsupportedFormat):
-        Radiograph.from_bytes(data)
+    assert_refused(data, UnsupportedFormat)

@@ -8,9 +8,8 @@ from pydicom.encaps import generate_frames
 
 from service.film.dicom.frame import CODEC_OF
 from service.film.errors import UnsupportedDicom
-from service.film.film import Radiograph
 from tests.support.compressed_dicom import compressed_dicom, jpeg_2000, with_frame
-from tests.support.encoded_films import dicom_dataset, dicom_file, film, pixels_of
+from tests.support.encoded_films import assert_refused, dicom_dataset, dicom_file, film, pixels_of
 
 FILM = film()
 DEEP = FILM.astype(np.uint16) * 16  # 12 bit
@@ -116,8 +115,7 @@ def test_values_that_the_stored_bits_do_not_hold_at_all_are_refused(name, kind):
     deep = (FILM.astype(int) * 250 - (30000 if kind is np.int16 else 0)).astype(kind)
     syntax, encode = LOSSLESS_FRAMES[name]
     frame = encode(deep, deep.view(np.uint16))
-    with pytest.raises(UnsupportedDicom, match="12 bits for them"):
-        Radiograph.from_bytes(with_frame(dicom_dataset(deep, **TWELVE), syntax, frame))
+    assert_refused(with_frame(dicom_dataset(deep, **TWELVE), syntax, frame), UnsupportedDicom, "12 bits for them")
 
 
 @pytest.mark.parametrize("name", LOSSLESS_FRAMES)
@@ -168,8 +166,11 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2K])
 def test_values_to_which_frame_and_header_give_different_signs_are_refused(name, syntax):
     pixels, kind = CONTRADICTIONS[name]
-    with pytest.raises(UnsupportedDicom, match="Pixel Representation says the opposite"):
-        Radiograph.from_bytes(with_frame(dicom_dataset(pixels.astype(kind), **TWELVE), syntax, jpeg_2000(pixels)))
+    assert_refused(
+        with_frame(dicom_dataset(pixels.astype(kind), **TWELVE), syntax, jpeg_2000(pixels)),
+        UnsupportedDicom,
+        "Pixel Representation says the opposite",
+    )
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int16])

@@ -6,9 +6,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from service.film.errors import UnsupportedDicom
-from service.film.film import Radiograph
 from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import SYNTAXES, dicom_file, film, pixels_of
+from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, pixels_of
 
 # 12 bit, with all of its values from one end to the other.
 DEEP = film(128).astype(np.uint16) * 16
@@ -175,5 +174,4 @@ def test_the_first_table_that_is_one_is_taken():
 )
 def test_a_table_that_is_damaged_is_refused_by_what_it_lacks(sequence, descriptor, message):
     items = table(descriptor, np.arange(4000).astype("<u2"))
-    with pytest.raises(UnsupportedDicom, match=message):
-        Radiograph.from_bytes(dicom_file(DEEP, **{sequence: items}, BitsStored=12, HighBit=11))
+    assert_refused(dicom_file(DEEP, **{sequence: items}, BitsStored=12, HighBit=11), UnsupportedDicom, message)

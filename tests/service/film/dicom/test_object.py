@@ -7,7 +7,7 @@ from pydicom.data import get_testdata_file
 
 from service.film.errors import UnreadableImage, UnsupportedDicom
 from service.film.film import Radiograph
-from tests.support.encoded_films import dicom_file, film
+from tests.support.encoded_films import assert_refused, dicom_file, film
 
 FILM = film()
 
@@ -44,8 +44,9 @@ def test_other_objects_are_refused_by_the_name_of_their_class(sop_class, named):
 
 @pytest.mark.parametrize("name", ["test-SR.dcm", "rtplan.dcm", "waveform_ecg.dcm", "CT_small.dcm", "rtdose.dcm"])
 def test_real_objects_that_are_no_films_are_refused(name):
-    with pytest.raises(UnsupportedDicom, match=r"SOP class is .*, which is not read"):
-        Radiograph.from_bytes(Path(get_testdata_file(name, download=False)).read_bytes())
+    assert_refused(
+        Path(get_testdata_file(name, download=False)).read_bytes(), UnsupportedDicom, r"SOP class is .*, which is not read"
+    )
 
 
 PATIENT = {

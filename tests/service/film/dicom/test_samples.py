@@ -5,9 +5,8 @@ import pytest
 from pydicom import uid
 
 from service.film.errors import UnreadableImage, UnsupportedDicom
-from service.film.film import Radiograph
 from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import SYNTAXES, dicom_bytes, dicom_dataset, dicom_file, film, pixels_of
+from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_bytes, dicom_dataset, dicom_file, film, pixels_of
 
 FILM = film(128)
 FILM[0, :2] = 0, 255
@@ -159,8 +158,7 @@ def test_pixels_may_be_followed_by_padding_whatever_their_vr(syntax, vr, trail):
 
 def test_pixels_that_are_too_few_are_refused_by_their_number():
     data = dicom_file(FILM, PixelData=bytes(1000))
-    with pytest.raises(UnreadableImage, match="1000 bytes of pixels"):
-        Radiograph.from_bytes(data)
+    assert_refused(data, UnreadableImage, "1000 bytes of pixels")
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int16])

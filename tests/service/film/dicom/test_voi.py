@@ -59,23 +59,6 @@ def test_a_sigmoid_does_not_overflow_far_from_its_centre():
         assert Window(0, 1, "SIGMOID")(np.array([-1e6, 1e6])).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {},
-        {"WindowCenter": 5},
-        {"WindowWidth": 5},
-        {"WindowCenter": "", "WindowWidth": ""},
-        {"WindowCenter": None, "WindowWidth": 3},
-    ],
-)
-def test_half_a_window_is_none(attributes):
-    dataset = dataset_with()
-    for name, value in attributes.items():
-        setattr(dataset, name, value)
-    assert read(dataset) == (None, "")
-
-
 def test_a_sigmoid_of_width_0_is_none_too():
     voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=0, VOILUTFunction="SIGMOID"))
     assert voi is None and fault
@@ -98,17 +81,3 @@ def test_values_beyond_a_table_take_the_entry_at_its_end():
 
 def test_values_between_entries_take_the_nearest():
     assert shown(table(0, 8, np.array([0, 51, 255], "<u2").tobytes(), 3), [0.9999999, 1.4, 1.6]) == [0.2, 0.2, 1]
-
-
-def test_a_table_may_begin_below_zero():
-    assert shown(table(-2, 8, np.array([0, 255], "<u2").tobytes(), 2), [-2, -1], lowest=-1000) == [0, 1]
-
-
-def test_eight_bit_entries_serve_more_than_256_values():
-    entries = np.arange(4096) // 16
-    for data in (entries.astype("<u2").tobytes(), entries.astype(np.uint8).tobytes()):
-        assert shown(table(0, 8, data, 4096), [0, 300, 4095]) == [0, 18 / 255, 1]
-
-
-def test_a_count_of_zero_means_65536():
-    assert shown(table(0, 16, np.arange(1 << 16).astype("<u2").tobytes(), 0), [0, 65535]) == [0, 1]

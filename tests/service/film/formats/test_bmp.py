@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from service.film.errors import UnreadableImage, UnsupportedImage
-from service.film.film import Radiograph, open_film
+from service.film.film import open_film
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import encode, film, pixels_of
+from tests.support.encoded_films import assert_refused, encode, film, pixels_of
 
 FILM = film()
 GREYS = b"".join(bytes((grey, grey, grey, 0)) for grey in range(256))
@@ -35,8 +35,7 @@ def test_run_lengths_are_read_and_kept_out_of_the_servers_own_process():
 
 
 def test_run_lengths_that_end_early_are_damage():
-    with pytest.raises(UnreadableImage, match="again"):
-        Radiograph.from_bytes(bmp(run_lengths(FILM[:128]), 8, 1, GREYS))
+    assert_refused(bmp(run_lengths(FILM[:128]), 8, 1, GREYS), UnreadableImage, "again")
 
 
 @pytest.mark.parametrize(("bits", "masks"), [(16, (0xF800, 0x07E0, 0x001F)), (32, (0xFF0000, 0xFF00, 0xFF))])
@@ -63,10 +62,8 @@ UNREAD = {
 
 @pytest.mark.parametrize("name", UNREAD)
 def test_an_intact_film_that_is_not_read_is_named_and_not_called_damaged(name):
-    with pytest.raises(UnsupportedImage, match=name):
-        Radiograph.from_bytes(UNREAD[name])
+    assert_refused(UNREAD[name], UnsupportedImage, name)
 
 
 def test_text_that_begins_as_a_bmp_does_is_no_film():
-    with pytest.raises(UnreadableImage):
-        Radiograph.from_bytes(b"BMP files are described here. " * 10)
+    assert_refused(b"BMP files are described here. " * 10, UnreadableImage)
