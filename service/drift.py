@@ -1,4 +1,4 @@
-"""Counts films and answers into the bins of the bundle's drift reference. What is drift, Prometheus works out of the counts."""
+"""Counts films and answers in the bins of the bundle's drift reference. Prometheus computes drift from the counts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,15 +18,16 @@ Floats = npt.NDArray[np.float32]
 
 
 class DriftCounter:
-    """Counts for one bundle; may be called by several threads at once.
+    """Counts films for one bundle. May be called by several threads at once.
 
-    reference: of the bundle; None counts nothing. components: directions that its component features are measured along,
-    float32 [k, C]. version: of the bundle, since another one's bins mean something else.
+    reference: of the bundle; None counts nothing.
+    components: float32 [k, C], for the component features of the reference.
+    version: of the bundle; a label of every count, because another bundle has other bins.
     """
 
     def __init__(self, reference: DriftReference | None, components: Floats | None, version: str) -> None:
         numeric = reference.numeric if reference else {}
-        # None has been counted yet, and every series is there: Prometheus sees the first film of a bin as an increase.
+        # Create every series at zero, so that Prometheus counts a bin's first film as an increase.
         self._numeric = {name: _NumericCounter(name, of_feature, version) for name, of_feature in numeric.items()}
         self._classes: Sequence[Counter] = []
         self._components = None
@@ -42,14 +43,14 @@ class DriftCounter:
 
     @classmethod
     def from_bundle(cls, bundle: ModelBundle, components: Floats | None) -> "DriftCounter":
-        """components: of the bundle's `OutlierStatistics`. Raises ManifestInvalid for a reference that cannot be read."""
+        """components: of the bundle's `OutlierStatistics`. Raises ManifestInvalid if the reference cannot be read."""
         if DRIFT_REFERENCE_NAME not in bundle.manifest.files:
             return cls(None, None, bundle.manifest.version)
         path = bundle.file(DRIFT_REFERENCE_NAME)
         try:
             reference = DriftReference.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as fault:
-            raise ManifestInvalid(f"{path} is no drift reference that is read here; export the model again. {fault}") from fault
+            raise ManifestInvalid(f"{path} is not a valid drift reference; export the model again. {fault}") from fault
         if reference.components > (0 if components is None else len(components)):
             raise ManifestInvalid(f"{path} has more components than the bundle's outlier statistics; export the model again.")
         return cls(reference, components, bundle.manifest.version)
@@ -57,8 +58,9 @@ class DriftCounter:
     def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: Floats | None) -> None:
         """Count one judged film.
 
-        image: at least its `film_statistics`. probabilities: calibrated, [3], order of `FINDINGS`. embedding: float32 [C], not
-        needed without components.
+        image: at least its `film_statistics`.
+        probabilities: calibrated, [3], in the order of `FINDINGS`.
+        embedding: float32 [C]; not needed without components.
         """
         if not self._classes:
             return
@@ -72,7 +74,7 @@ class DriftCounter:
 
 
 class _NumericCounter:
-    """One number's bins, looked up beforehand: a film is counted in some microseconds."""
+    """The bins of one number. Their series are looked up beforehand, so that a film is counted in microseconds."""
 
     def __init__(self, feature: str, reference: NumericReference, version: str) -> None:
         self._reference = reference

@@ -1,4 +1,4 @@
-"""Every Prometheus metric, defined once; /metrics sums them over processes."""
+"""Every Prometheus metric of the service, defined once. /metrics sums them over processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from service.model.manifest import ModelManifest
 from service.model.model import Prediction
 from service.process.supervision import join_metrics_folder
 
-# Each metric below opens its file when it is defined.
+# Before the metrics below: each opens its file when it is defined.
 join_metrics_folder()
 
-# A small film takes about a millisecond to decode, a large one a hundred; the first explanation waits for PyTorch.
+# A small film decodes in about 1 ms, a large one in 100 ms; the first explanation waits for PyTorch.
 STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-# Whole requests: the report alerts at a 95th percentile of 0.5 s.
+# Whole requests; REPORT Table 29 alerts at a 95th percentile of 0.5 s.
 REQUEST_BUCKETS_SECONDS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 STAGE_SECONDS = Histogram(
@@ -28,7 +28,7 @@ STAGE_SECONDS = Histogram(
     buckets=STAGE_BUCKETS_SECONDS,
 )
 
-# BentoML's own are off: they take the path as it was sent for a label, so that a stranger's paths would fill the memory.
+# BentoML's own metrics are off: they use the request's path as a label, so that made-up paths would fill the memory.
 REQUEST_SECONDS = Histogram(
     "cxr_request_seconds",
     "Time from a request's head to the last byte of its answer, in seconds.",
@@ -58,13 +58,12 @@ RELOADS = Counter(
     "cxr_model_reloads_total", "Reloads asked for, by outcome: swapped, unchanged or fallback.", labelnames=["outcome"]
 )
 
-# prometheus_client's Info is not for several processes.
+# A gauge, because prometheus_client's Info does not work with several processes.
 MODEL_INFO = Gauge(
     "cxr_model_info", "1 for the version of the model that serves.", labelnames=["version"], multiprocess_mode="livemax"
 )
 
-
-# Films are labelled with the version that judged them: reports come later, and two versions may serve at once.
+# Films are labelled with the version that judged them: labels arrive later, and two versions may be served at once.
 PREDICTIONS = Counter("cxr_predictions_total", "Films judged, by the finding called.", labelnames=["version", "finding"])
 
 # The largest of three probabilities is at least a third; most lie near 1.

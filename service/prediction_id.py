@@ -3,13 +3,11 @@
 import secrets
 import time
 
-# Crockford's base 32: no I, L, O and U, so that an identifier can be read aloud.
+# Crockford's base 32 has no I, L, O and U, so that an identifier can be read aloud.
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-LENGTH = 26
 
 
 def new_prediction_id() -> str:
-    """26 characters: 48 bits of milliseconds since 1970, then 80 random ones."""
+    """A new ULID, 26 characters: 48 bits of milliseconds since 1970, then 80 random bits."""
     value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return "".join(_DIGITS[value >> 5 * digit & 31] for digit in reversed(range(LENGTH)))
+    return "".join(_DIGITS[value >> 5 * digit & 31] for digit in reversed(range(26)))

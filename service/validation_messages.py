@@ -1,4 +1,4 @@
-"""What a value should have been that pydantic refuses, in plain words; pydantic's own are about types and patterns."""
+"""Plain words for pydantic's validation errors: what the value must be."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _OBJECT = "must be a JSON object"
 _MOMENT = "must be a moment in ISO 8601 with a time zone, such as 2026-01-31T08:00:00Z"
 _NETWORK = "must be a network such as 10.0.0.0/8 or 2001:db8::/32"
 
-# By the kind of fault; in braces, what pydantic says of it.
+# Kind of error -> words; names in braces come from pydantic's context of the error.
 _WORDS: Mapping[str, str] = {
     "missing": "is missing",
     "extra_forbidden": "is not known here",
@@ -47,9 +47,9 @@ _ELSE = "cannot be read"
 
 
 def wanted(error: ErrorDetails, patterns: Mapping[str, str] | None = None) -> str:
-    """What follows the value's name and a colon, as in "film: must be true or false".
+    """The words that follow a value's name and a colon, as in "film: must be true or false".
 
-    patterns: regular expression -> the words for it.
+    patterns: regular expression of a field -> the words for it.
     """
     context = error.get("ctx", {})
     if error["type"] == "string_pattern_mismatch":

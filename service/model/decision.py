@@ -1,6 +1,6 @@
-"""Calibrated probabilities, and what was seen of the film -> what to call it, and whether a person must look.
+"""Decision rules: calibrated probabilities and measurements of the film -> a finding, and whether a person must look.
 
-Pure; thresholds are the manifest's.
+Pure functions; every threshold comes from the manifest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,15 @@ DEFAULT_OPERATING_POINT = "balanced"
 
 
 class ReviewReason(StrEnum):
-    """Why a person must look.
+    """Why a person must look at a film.
 
-    low_confidence: the largest probability is low. ambiguous: the prediction set does not hold exactly one finding.
-    out_of_distribution: the model sees the film unlike those it learnt from. not_frontal_chest: the picture is coloured, has
-    an unusual shape, or its light and dark lie unlike a frontal chest film's (another part, turned, or of exchanged polarity);
-    or a DICOM header says so.
-    image_quality: blank, under- or overexposed, or blurred; or a DICOM header asks for a window or rescaling that cannot be.
-    operating_point_disagrees: the call is not the most probable one.
+    low_confidence: the largest probability is low.
+    ambiguous: the prediction set does not hold exactly one finding.
+    out_of_distribution: the embedding lies far from those of the training films.
+    not_frontal_chest: the picture is coloured, has an unusual shape, or does not resemble a frontal chest film (another body
+        part, turned, or with inverted grey values); or a DICOM header says so.
+    image_quality: blank, under- or overexposed, or blurred; or a DICOM header asks for an impossible window or rescaling.
+    operating_point_disagrees: the operating point does not call the most probable finding.
     """
 
     LOW_CONFIDENCE = "low_confidence"
@@ -33,8 +34,8 @@ class ReviewReason(StrEnum):
     OPERATING_POINT_DISAGREES = "operating_point_disagrees"
 
 
-# What a statistic outside its bounds means. The first three are about what is in the picture, and no better exposure would
-# mend them; the others are about how a film was taken or copied, and another copy of it may do.
+# The reason that follows from a statistic outside its bounds. The first three depend on what the picture shows, the others on
+# how the film was taken or copied: another copy may be better.
 REASON_OF: Mapping[ImageStatistic, ReviewReason] = {
     "chroma": ReviewReason.NOT_FRONTAL_CHEST,
     "aspect_ratio": ReviewReason.NOT_FRONTAL_CHEST,
@@ -47,11 +48,12 @@ REASON_OF: Mapping[ImageStatistic, ReviewReason] = {
 
 @dataclass(frozen=True)
 class Observed:
-    """What was seen of a film beside its probabilities.
+    """Measurements of a film, beside its probabilities.
 
-    outlier_score: of `service.model.outliers.outlier_score`; None if there was nothing to compare with. image: of
-    `service.model.image_checks.image_statistics`, or part of it. denies_frontal_chest: whether the file itself says that it is
-    no frontal chest film. display_fault: why its grey values are not shown as the file asks, "" if they are; see `Radiograph`.
+    outlier_score: see `service.model.outliers.outlier_score`; None if the bundle has no statistics to compare with.
+    image: see `service.model.image_checks.image_statistics`; may be part of it.
+    denies_frontal_chest: whether the file itself states that it is no frontal chest film.
+    display_fault: why the grey values are not shown as the file asks, "" if they are; see `Radiograph`.
     """
 
     outlier_score: float | None = None
@@ -62,7 +64,7 @@ class Observed:
 
 NOTHING_OBSERVED = Observed()
 
-# Reasons that lie in the film itself, not in the probabilities.
+# Reasons that follow from the film itself, not from its probabilities.
 FILM_REASONS = (ReviewReason.OUT_OF_DISTRIBUTION, ReviewReason.NOT_FRONTAL_CHEST, ReviewReason.IMAGE_QUALITY)
 
 
@@ -93,11 +95,12 @@ def decide(
     operating_point: str = DEFAULT_OPERATING_POINT,
     observed: Observed = NOTHING_OBSERVED,
 ) -> Decision:
-    """Apply an operating point, the conformal set and the review rules to calibrated probabilities [3], order of `FINDINGS`.
+    """Apply an operating point, the conformal set and the review rules.
 
-    observed: is compared with the manifest's `outliers`, and gives no reasons if it has none.
+    probabilities: calibrated, [3], in the order of `FINDINGS`.
+    observed: compared with the bounds in the manifest's `outliers`; without these, its numbers give no reasons.
 
-    Raises UnknownOperatingPoint if the manifest has none of that name.
+    Raises UnknownOperatingPoint if the manifest has no operating point of that name.
     """
     by_finding = {finding: float(value) for finding, value in zip(FINDINGS, probabilities, strict=True)}
     most_probable = max(FINDINGS, key=by_finding.__getitem__)
@@ -123,19 +126,19 @@ def decide(
 
 
 def unusual_aspects(observed: Observed, spec: OutlierSpec) -> frozenset[ReviewReason]:
-    """Which reasons a film itself gives to look at it: its score above the threshold, statistics outside their bounds."""
+    """Reasons for review in the film itself: a score above the threshold, statistics outside their bounds."""
     reasons = {
         REASON_OF[name]
         for name, bounds in spec.image_bounds.items()
         if name in observed.image and not bounds.hold(observed.image[name])
     }
-    if observed.outlier_score is not None and not observed.outlier_score <= spec.threshold:  # so written that NaN is flagged
+    if observed.outlier_score is not None and not observed.outlier_score <= spec.threshold:  # written so that NaN is flagged
         reasons.add(ReviewReason.OUT_OF_DISTRIBUTION)
     return frozenset(reasons)
 
 
 def call(probabilities: dict[Finding, float], point: OperatingPoint) -> Finding:
-    """The finding that an operating point calls; see `OperatingPoint` for the rule."""
+    """The finding that an operating point calls, by the rule in `OperatingPoint`."""
     if not point.thresholds:
         return max(FINDINGS, key=probabilities.__getitem__)
     reached = {
@@ -148,13 +151,13 @@ def call(probabilities: dict[Finding, float], point: OperatingPoint) -> Finding:
 
 def conformal_set(probabilities: dict[Finding, float], spec: ConformalSpec) -> tuple[Finding, ...]:
     """Each finding whose probability is at least 1 - its quantile, most probable first (see `ConformalSpec`)."""
-    # Comparing 1 - p with the quantile, as calibration does, keeps a score equal to the quantile inside the set.
+    # Written as in calibration (1 - p against the quantile), so that rounding does not drop a score equal to the quantile.
     kept = [finding for finding in FINDINGS if 1.0 - probabilities[finding] <= spec.quantiles[finding]]
     return tuple(sorted(kept, key=probabilities.__getitem__, reverse=True))
 
 
 def find_operating_point(manifest: ModelManifest, name: str) -> OperatingPoint:
-    """Look one up by name. Raises UnknownOperatingPoint."""
+    """Look up an operating point by name. Raises UnknownOperatingPoint."""
     try:
         return manifest.operating_points[name]
     except KeyError:

@@ -1,6 +1,6 @@
-"""What films and answers looked like at export: bins and their reference shares. The service counts into the same bins.
+"""drift_reference.json: how films and answers were distributed at export, in bins. The service counts films in the same bins.
 
-Drift itself (population stability index, rates) is computed where counts add up over processes; nothing is compared here.
+Drift itself (population stability index, rates) is computed by Prometheus, where the counts of all processes add up.
 """
 
 import math
@@ -20,22 +20,22 @@ CONFIDENCE = "confidence"
 NUMERIC_FEATURES = (*FILM_FEATURES, CONFIDENCE)
 PREDICTED_CLASS = "predicted_class"
 
-# Of the embedding along its leading components: what the network's last layer makes of a film (REPORT 8.2, feature drift).
-# Of chest-xray 1.1.0, four hold three quarters of the spread within a class, and the fifth a fiftieth.
+# Coordinates of the embedding along its leading components (REPORT 8.2, feature drift). In chest-xray 1.1.0 four components
+# hold three quarters of the variance within a class, and the fifth a fiftieth.
 COMPONENT_FEATURES = ("component_1", "component_2", "component_3", "component_4")
 
 
 def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px: int) -> dict[str, float]:
     """Measure one film: a value for each of `FILM_FEATURES`.
 
-    model_input: uint8 [S, S], what the model sees, so that the figures depend on the film and not on its file format.
+    model_input: uint8 [S, S], so that the values do not depend on the file format.
     width_px, height_px: size as stored in the file.
 
     mean and contrast (standard deviation) are in grey levels, 0..255 (REPORT Table 5); sharpness is the variance of the
     4-neighbour Laplacian (Table 6); aspect_ratio is width / height (Table 3); resolution is log10 of the pixel count.
     """
     mean, deviation = cv2.meanStdDev(model_input)
-    # Without the border, whose neighbours are not in the picture.
+    # Without the border, whose neighbours lie outside the picture.
     laplacian = np.ascontiguousarray(cv2.Laplacian(model_input, cv2.CV_16S, ksize=1)[1:-1, 1:-1])
     return {
         "mean": float(mean.item()),
@@ -47,10 +47,10 @@ def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px
 
 
 def component_values(embedding: npt.NDArray[np.float32], components: npt.NDArray[np.float32]) -> dict[str, float]:
-    """Where an embedding lies along the leading components, a value for each of `COMPONENT_FEATURES`, -1..1.
+    """Coordinates of an embedding along the leading components: a value for each of `COMPONENT_FEATURES`, -1..1.
 
-    embedding: pooled features, float32 [C]; scaled to unit length, as the components were. components: orthonormal,
-    float32 [k, C], the leading ones first, k at least as many as there are such features.
+    embedding: pooled features, float32 [C]; scaled to unit length here, as for the components.
+    components: orthonormal, float32 [k, C], the leading ones first, k >= len(COMPONENT_FEATURES).
     """
     leading = components[: len(COMPONENT_FEATURES)]
     length = max(float(np.linalg.norm(embedding)), float(np.finfo(np.float32).tiny))
@@ -62,12 +62,12 @@ class _Frozen(BaseModel):
 
 
 class NumericReference(_Frozen):
-    """How one number was distributed over the reference films.
+    """Distribution of one number over the reference films.
 
     edges: increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
     shares: share of the reference films in each of the len(edges) + 1 bins, none of them zero.
-    minimum, maximum: the range seen, for out-of-range alerts (REPORT Table 29).
-    films: how many films it was measured on.
+    minimum, maximum: range of the reference films, for out-of-range alerts (REPORT Table 29).
+    films: number of reference films.
     """
 
     edges: tuple[float, ...]
@@ -90,8 +90,8 @@ class NumericReference(_Frozen):
     def from_values(cls, values: npt.NDArray[Any], bins: int = 10) -> "NumericReference":
         """Quantile bins of at least one finite number, float [N].
 
-        Values that repeat (half of all films may be square) make fewer bins than asked for, never an empty one: every edge
-        is itself one of the values, and the smallest value is no edge.
+        Repeated values (half of all films may be square) make fewer bins than asked for, but never an empty one: every edge
+        is one of the values, and none is the smallest.
         """
         quantiles = np.quantile(values, np.arange(1, bins) / bins, method="higher")
         edges = np.unique(quantiles[quantiles > values.min()])
@@ -106,18 +106,18 @@ class NumericReference(_Frozen):
 
     def bin_of(self, value: float) -> int:
         """Index of the bin that holds `value`, 0 .. len(edges)."""
-        return bisect_right(self.edges, value)  # as np.searchsorted, at a tenth of the time for one value
+        return bisect_right(self.edges, value)  # ten times faster than np.searchsorted for one value
 
     def in_range(self, value: float) -> bool:
-        """Whether a reference film had a value this small and one this large."""
+        """Whether the value lies within the range of the reference films."""
         return self.minimum <= value <= self.maximum
 
 
 class DriftReference(_Frozen):
     """The reference of every monitored feature.
 
-    numeric: one entry for each of `NUMERIC_FEATURES`, and for all of `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none.
-    predicted_class: share of each finding among the answers to the films that the confidence was measured on.
+    numeric: an entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none.
+    predicted_class: share of each finding among the answers whose confidence was measured.
     """
 
     schema_version: Literal[1] = 1
@@ -135,16 +135,16 @@ class DriftReference(_Frozen):
 
     @property
     def components(self) -> int:
-        """How many components of the embedding have a reference."""
+        """Number of embedding components that have a reference."""
         return len(set(COMPONENT_FEATURES) & set(self.numeric))
 
     def films(self) -> dict[str, int]:
-        """Feature -> how many films its reference was measured on."""
+        """Feature -> number of films that its reference was measured on."""
         numeric = {name: reference.films for name, reference in self.numeric.items()}
         return {**numeric, PREDICTED_CLASS: numeric[CONFIDENCE]}
 
     def shares(self) -> Iterator[tuple[str, str, float]]:
-        """Every (feature, bin label, reference share): what the service publishes beside its counts."""
+        """Every (feature, bin label, reference share), which the service publishes beside its counts."""
         for name, reference in self.numeric.items():
             for index, share in enumerate(reference.shares):
                 yield name, str(index), share

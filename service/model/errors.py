@@ -1,4 +1,4 @@
-"""What can be wrong with a bundle, or with what a caller asks of the model."""
+"""Errors of bundles, and of names that a caller gives."""
 
 from service.film.errors import ChestXrayError, InputError
 

@@ -1,10 +1,10 @@
-"""The findings, their order and meaning. The order is that of every probability vector in the project."""
+"""The findings, and their order in every probability vector of the project."""
 
 from enum import StrEnum
 
 
 class Finding(StrEnum):
-    """What a film shows. The value is the folder name, the JSON name and the label shown to people."""
+    """What a film shows. The value is the folder name, the name in JSON and the label for people."""
 
     NORMAL = "Normal"
     PNEUMONIA = "Pneumonia"

@@ -1,7 +1,7 @@
-"""Grad-CAM through the classifier head only. The one module that imports PyTorch, and only when first asked to explain.
+"""Grad-CAM (Selvaraju et al., arXiv:1610.02391) through the classifier head only. The only module that imports PyTorch.
 
-The gradient of a logit with respect to the last feature map passes through pooling and the head, never through the backbone;
-so the map of the whole network (Selvaraju et al., arXiv:1610.02391) follows from the feature map of the prediction's own run.
+The gradient of a logit with respect to the last feature map passes through pooling and head, never through the backbone. So the
+feature map of the prediction's own run gives the same Grad-CAM as the whole network.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from service.model.manifest import HEAD_NAME, HeadSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Top to bottom, and as a radiologist names sides: the patient's right is the picture's left.
+# From top to bottom, and by the patient's sides: the patient's right is on the picture's left.
 ZONE_LEVELS = ("upper", "middle", "lower")
 ZONE_SIDES = ("right", "left")
 
@@ -36,17 +36,17 @@ class GradCam:
 
     @classmethod
     def from_bundle(cls, bundle: ModelBundle) -> "GradCam":
-        """Rebuild the head from head.safetensors. Takes seconds the first time: it imports PyTorch. Raises ManifestInvalid."""
+        """Rebuild the head from head.safetensors. The first call imports PyTorch, some seconds. Raises ManifestInvalid."""
         import torch
 
-        # A head takes a fraction of a millisecond; more threads would only take cores from concurrent films.
+        # The head takes a fraction of a millisecond; more threads would only take cores from other films.
         torch.set_num_threads(1)
         return cls(_read_head(bundle))
 
     def grid(self, features: npt.NDArray[np.float32], target: Finding) -> Grid:
         """Grad-CAM of the target's logit over the last feature map, float32 [C, h, w] -> float32 [h, w].
 
-        Scaled so that the strongest cell is 1; all zero if nothing in the film speaks for the target.
+        Scaled so that the largest cell is 1; all zero if nothing in the film speaks for the target.
         """
         import torch
 
@@ -62,9 +62,9 @@ class GradCam:
 
 
 def zone_shares(grid: Grid) -> dict[str, float]:
-    """Share of the map's total in each sixth of the film, right_upper to left_lower, summing to 1.
+    """Share of the map's sum in each sixth of the film, right_upper to left_lower, summing to 1.
 
-    A cell that a zone's border crosses counts in both by its area. An all-zero map favours no zone: each gets one sixth.
+    A cell that a border crosses is divided by area. With an all-zero map every zone has one sixth.
     """
     total = float(grid.sum())
     if total <= 0:
@@ -80,7 +80,7 @@ def zone_shares(grid: Grid) -> dict[str, float]:
 
 
 def _overlaps(cells: int, parts: int) -> npt.NDArray[np.float64]:
-    """How much of each of `cells` unit cells lies in each of `parts` equal parts of their row, float64 [parts, cells]."""
+    """Length of each of `cells` unit cells that lies in each of `parts` equal parts of a row, float64 [parts, cells]."""
     borders = np.linspace(0, cells, parts + 1)
     starts = np.arange(cells)
     return np.clip(np.minimum(starts + 1, borders[1:, None]) - np.maximum(starts, borders[:-1, None]), 0, None)

@@ -1,32 +1,32 @@
-"""Draw a Grad-CAM map as pictures. Knows nothing of models."""
+"""Draws a Grad-CAM map as PNG pictures. Knows no models."""
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-# Enough to read zones at a glance, and small enough that both pictures take about 2 ms.
+# Large enough to tell zones apart, small enough that both pictures take about 2 ms.
 OVERLAY_SIDE_PX = 224
 
-# As large as a page shows a film beside its result.
+# The size at which the web page shows a film.
 FILM_SIDE_PX = 1024
 
-# The strongest cell hides this share of the film under it; a cold cell hides nothing.
+# Opacity of the map over the film where the map is 1; it is 0 where the map is 0.
 STRONGEST_OPACITY = 0.5
 
-# Encoding dominates the cost. Left to choose, the encoder tries every filter on every row; and on a film's noise, searching for
-# matches takes time and finds nothing. One filter and Huffman coding alone take half the time and give the same size.
+# Encoding takes most of the time. By default the encoder tries every filter on every row, and searches a film's noise for
+# matches that are not there. One filter and Huffman coding alone take half the time and give the same size.
 OVERLAY_PNG = [
     cv2.IMWRITE_PNG_COMPRESSION, 1,
     cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
     cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG,
 ]  # fmt: skip
 
-# The map alone is smooth: differences along a row repeat, so that here matches are found.
+# The map alone is smooth: differences along a row repeat, so searching for matches pays.
 HEATMAP_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
 
 
 def overlay_png(film: npt.NDArray[np.uint8], grid: npt.NDArray[np.float32]) -> bytes:
-    """The film, uint8 [H, W], under the map's heat colours: colour PNG, aspect ratio kept, longer side OVERLAY_SIDE_PX.
+    """The film, uint8 [H, W], with the map in colour over it: PNG, same aspect ratio, longer side OVERLAY_SIDE_PX.
 
     grid: float32 [h, w], 0..1, covering the whole film.
     """
@@ -43,12 +43,12 @@ def overlay_png(film: npt.NDArray[np.uint8], grid: npt.NDArray[np.float32]) -> b
 
 
 def heatmap_png(grid: npt.NDArray[np.float32], film_height_px: int, film_width_px: int) -> bytes:
-    """The map alone, enlarged to the overlay's size: grey PNG, 0 cold to 255 strongest."""
+    """The map alone, in the overlay's size: grey PNG, 0 to 255."""
     return _png(_upsampled(grid, *_drawn_size(film_height_px, film_width_px)), HEATMAP_PNG)
 
 
 def film_png(film: npt.NDArray[np.uint8]) -> bytes:
-    """The film alone, uint8 [H, W]: grey PNG, aspect ratio kept, longer side at most FILM_SIDE_PX."""
+    """The film alone, uint8 [H, W]: grey PNG, same aspect ratio, longer side at most FILM_SIDE_PX."""
     height_px, width_px = film.shape
     height, width = _drawn_size(height_px, width_px, side_px=min(FILM_SIDE_PX, max(film.shape)))
     return _png(np.asarray(cv2.resize(film, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8), OVERLAY_PNG)

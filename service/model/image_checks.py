@@ -1,4 +1,4 @@
-"""What a picture itself says of whether it is a usable frontal chest film. Pixels in, numbers out; bounds: the manifest's."""
+"""Statistics that tell usable frontal chest films from other pictures. Pixels in, numbers out; bounds are in the manifest."""
 
 import cv2
 import numpy as np
@@ -9,18 +9,16 @@ from service.model.drift_reference import film_statistics
 Image = npt.NDArray[np.uint8]
 Film = npt.NDArray[np.float32]
 
-# Below one grey level a picture has no pattern that could resemble anything.
+# Grey levels; a picture below has no pattern to compare.
 _LEAST_CONTRAST = 1.0
 
 
 def image_statistics(image: Image, width_px: int, height_px: int, mean_chroma: float, mean_film: Film) -> dict[str, float]:
-    """Measure one film, in well under a millisecond.
+    """Measure one film: each `ImageStatistic`, and the others of `film_statistics`. Takes well under a millisecond.
 
-    image: model input, uint8 [S, S], so that the figures depend neither on resolution nor on file format.
-    width_px, height_px, mean_chroma: of the `Radiograph`. mean_film: see `resemblance`.
-
-    Each `ImageStatistic`, and whatever else `film_statistics` measures: chroma is how coloured the picture was, 0..255;
-    resemblance is described below.
+    image: model input, uint8 [S, S], so that the values depend neither on resolution nor on file format.
+    width_px, height_px, mean_chroma: of the `Radiograph`.
+    mean_film: see `resemblance`.
     """
     return {
         **film_statistics(image, width_px, height_px),
@@ -30,10 +28,12 @@ def image_statistics(image: Image, width_px: int, height_px: int, mean_chroma: f
 
 
 def resemblance(image: Image, mean_film: Film) -> float:
-    """Pearson's correlation of the coarsened film with the mean of the training films, -1 to 1; 0 without contrast.
+    """Pearson correlation of the coarsened film with the mean of the training films, -1..1; 0 without contrast.
 
-    image: uint8 [S, S]. mean_film: float32 [s, s], of mean 0 and standard deviation 1. Two dark lungs beside a bright middle
-    give a clearly positive one, the same film with exchanged polarity gives its negative.
+    Two dark lungs beside a bright middle are clearly positive; the same film inverted has the negative value.
+
+    image: uint8 [S, S].
+    mean_film: float32 [s, s], of mean 0 and standard deviation 1.
     """
     coarse = coarsen(image, len(mean_film))
     deviations = coarse - coarse.mean()

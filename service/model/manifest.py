@@ -18,11 +18,10 @@ DRIFT_REFERENCE_NAME = "drift_reference.json"
 PARITY_NAME = "parity.json"
 MODEL_CARD_NAME = "MODEL_CARD.md"
 
-# Without these a process cannot serve; the other files of a bundle inform people and monitoring.
+# Needed to serve; the other files of a bundle are for people and monitoring.
 REQUIRED_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME)
 
-
-# What is measured of a picture itself; see `service.model.image_checks`.
+# Measured of the picture itself; see `service.model.image_checks`.
 ImageStatistic = Literal["mean", "contrast", "sharpness", "aspect_ratio", "chroma", "resemblance"]
 
 
@@ -31,7 +30,7 @@ class _Frozen(BaseModel):
 
 
 class HeadSpec(_Frozen):
-    """Shape of the classifier head, enough to rebuild it from head.safetensors.
+    """Shape of the classifier head, to rebuild it from head.safetensors.
 
     The head is BatchNorm1d(features) -> Linear(features, hidden) -> ReLU -> BatchNorm1d(hidden) -> Linear(hidden, classes)
     on globally average-pooled features; dropout is the identity when serving. Tensors carry the names of
@@ -65,9 +64,9 @@ class OperatingPoint(_Frozen):
 class ConformalSpec(_Frozen):
     """Split conformal prediction sets (Angelopoulos & Bates, arXiv:2107.07511, least ambiguous classifiers).
 
-    The set holds each finding whose probability is at least 1 - its quantile. Quantiles of their own promise the coverage to
-    the films of each finding (Vovk 2012, arXiv:1209.2673); one `quantile` for all, as chest-xray 1.0.0 has it, promises it to
-    the films as a whole.
+    The set holds each finding whose probability is at least 1 - its quantile. With a quantile for each finding, the coverage
+    holds for the films of each finding (Vovk 2012, arXiv:1209.2673). With one `quantile` for all, as in chest-xray 1.0.0, it
+    holds for all films together.
     """
 
     coverage: float = Field(gt=0, lt=1)
@@ -89,18 +88,21 @@ class ConformalSpec(_Frozen):
 
     @property
     def is_per_class(self) -> bool:
-        """Whether the coverage is promised to the films of each finding, not to all films as a whole."""
+        """Whether the coverage holds for the films of each finding, not only for all films together."""
         return len(set(self.quantiles.values())) > 1
 
 
 class ReviewSpec(_Frozen):
-    """When a person must look. low_confidence_below: review if the largest probability is below this."""
+    """When a person must look.
+
+    low_confidence_below: review if the largest probability is below this.
+    """
 
     low_confidence_below: float = Field(ge=0, le=1)
 
 
 class Bounds(_Frozen):
-    """Within which a statistic is usual; None: it may be as low, or as high, as it likes."""
+    """Usual range of a statistic, both ends included; None is no bound."""
 
     low: float | None = None
     high: float | None = None
@@ -112,16 +114,18 @@ class Bounds(_Frozen):
         return self
 
     def hold(self, value: float) -> bool:
-        """Whether the value lies within; not-a-number does not."""
+        """Whether the value lies within the bounds; NaN does not."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and not math.isnan(value)
 
 
 class OutlierSpec(_Frozen):
-    """From when on a picture is unlike the films that the model learnt from. Its statistics are in outliers.safetensors.
+    """Bounds beyond which a picture is unlike the training films, whose statistics are in outliers.safetensors.
 
-    method: how `service.model.outliers.outlier_score` measures distance. threshold: of that score, a higher one is unusual.
+    method: how `service.model.outliers.outlier_score` measures distance.
+    threshold: of that score; a higher one is unusual.
     image_bounds: of the picture's own statistics.
-    films: how many validation films the threshold was chosen on; flagged_share: the share of them that anything here flags.
+    films: number of validation films that the threshold was chosen on.
+    flagged_share: share of these films that the threshold or a bound flags.
     """
 
     method: Literal["mahalanobis-unit-length-ppca"] = "mahalanobis-unit-length-ppca"
@@ -132,11 +136,11 @@ class OutlierSpec(_Frozen):
 
 
 class ModelManifest(_Frozen):
-    """What a bundle is, where it came from, and how its outputs are to be read.
+    """What a bundle is, where it came from, and how to read its outputs.
 
-    files: SHA-256 (hex) of every file of the bundle but the manifest.
+    files: SHA-256 (hex) of every file of the bundle except the manifest.
     outliers: None in a bundle that does not tell films from other pictures.
-    test_metrics: figures of the exported bundle on the test split, as training.evaluation writes them; empty until evaluated.
+    test_metrics: metrics on the test split, as training.evaluation writes them; empty until evaluated.
     """
 
     schema_version: Literal[1] = 1

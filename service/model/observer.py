@@ -1,7 +1,4 @@
-"""What is seen of a film beside its probabilities: how far its embedding is from the training films', and its own statistics.
-
-Reads what a bundle knows of its training films, and brings the two measures together; judges nothing.
-"""
+"""Measures a film for the decision rules: distance of its embedding from the training films', and statistics of the picture."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +12,9 @@ from service.model.outliers import OutlierStatistics, outlier_score, read_outlie
 
 
 class Observer:
-    """Observes films for one bundle; may be called by several threads at once.
+    """Measures films for one bundle. May be called by several threads at once.
 
-    statistics: of the bundle's training films; None for a bundle that has none, of whose films the picture alone is measured.
+    statistics: of the bundle's training films; None if the bundle has none, so that the picture alone is measured.
     """
 
     def __init__(self, statistics: OutlierStatistics | None) -> None:
@@ -26,20 +23,14 @@ class Observer:
 
     @classmethod
     def from_bundle(cls, bundle: ModelBundle) -> "Observer":
-        """Raises ManifestInvalid if the bundle's statistics are not those that its manifest promises."""
+        """Read the bundle's statistics. Raises ManifestInvalid if they are not as the manifest describes them."""
         return cls(None if bundle.manifest.outliers is None else read_outlier_statistics(bundle))
 
     def observe(self, film: Radiograph, image: npt.NDArray[np.uint8], embedding: npt.NDArray[np.float32] | None) -> Observed:
         """film: as decoded; image: its model input, uint8 [S, S]; embedding: float32 [C], not needed without statistics."""
         if self.statistics is None or embedding is None:
-            return Observed(
-                denies_frontal_chest=film.denies_frontal_chest,
-                display_fault=film.display_fault,
-                image=film_statistics(image, film.width_px, film.height_px),
-            )
-        return Observed(
-            denies_frontal_chest=film.denies_frontal_chest,
-            display_fault=film.display_fault,
-            outlier_score=outlier_score(embedding, self.statistics),
-            image=image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self.statistics.mean_film),
-        )
+            score, measured = None, film_statistics(image, film.width_px, film.height_px)
+        else:
+            score = outlier_score(embedding, self.statistics)
+            measured = image_statistics(image, film.width_px, film.height_px, film.mean_chroma, self.statistics.mean_film)
+        return Observed(score, measured, film.denies_frontal_chest, film.display_fault)

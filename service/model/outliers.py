@@ -1,9 +1,9 @@
-"""How far an embedding lies from those of the training films. Arrays in, score out; the threshold is the manifest's.
+"""Distance of an embedding from those of the training films. Arrays in, score out; the threshold is in the manifest.
 
 Class-conditional Mahalanobis distance (Lee et al., arXiv:1807.03888) of embeddings scaled to unit length (Mueller & Hein,
-arXiv:2505.18032), under a covariance of a few leading components and equal variance in every other direction (probabilistic
-PCA, Tipping & Bishop 1999, doi:10.1111/1467-9868.00196). It tells films from other pictures as well as the full covariance
-does, at a twentieth of its size and a tenth of its time.
+arXiv:2505.18032). The covariance has a few leading components and equal variance in every other direction (probabilistic PCA,
+Tipping & Bishop 1999, doi:10.1111/1467-9868.00196): as good as the full covariance at telling films from other pictures, at a
+twentieth of its size and a tenth of its time.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class OutlierStatistics:
-    """What the training films were like; the tensors of outliers.safetensors.
+    """Statistics of the training films; the tensors of outliers.safetensors.
 
-    means: mean unit-length embedding of each class, float32 [K, C]. components: leading directions of the spread within
-    classes, orthonormal float32 [k, C]. variances: along each of them, float32 [k], positive. noise_variance: along any other
-    direction, float32 [1], positive. mean_film: see `service.model.image_checks.resemblance`, float32 [s, s].
+    means: mean unit-length embedding of each class, float32 [K, C].
+    components: leading directions of the variance within classes, orthonormal, float32 [k, C].
+    variances: variance along each component, float32 [k], positive.
+    noise_variance: variance along any other direction, float32 [1], positive.
+    mean_film: float32 [s, s]; see `service.model.image_checks.resemblance`.
     """
 
     means: Floats
@@ -38,9 +40,9 @@ class OutlierStatistics:
 
 
 def outlier_score(embedding: Floats, statistics: OutlierStatistics) -> float:
-    """Squared distance to the nearest class, over the number of dimensions: about 1 for a film like those trained on.
+    """Squared distance to the nearest class, divided by the number of dimensions: about 1 for a film like the training films.
 
-    embedding: pooled features, float32 [C]. An all-zero one keeps its length, and is far from every class.
+    embedding: pooled features, float32 [C]. An all-zero one is not scaled, and is far from every class.
     """
     unit = embedding / max(float(np.linalg.norm(embedding)), float(np.finfo(np.float32).tiny))
     deviations = unit - statistics.means
@@ -51,7 +53,7 @@ def outlier_score(embedding: Floats, statistics: OutlierStatistics) -> float:
 
 
 def read_outlier_statistics(bundle: ModelBundle) -> OutlierStatistics:
-    """Read outliers.safetensors of a bundle whose manifest has `outliers`. Raises ManifestInvalid."""
+    """Read outliers.safetensors of a bundle. Raises ManifestInvalid."""
     path = bundle.file(OUTLIERS_NAME)
     try:
         tensors = load_file(path)

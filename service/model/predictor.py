@@ -1,4 +1,4 @@
-"""Arrays in, arrays out, through ONNX Runtime. Never sees bytes, thresholds or HTTP; evaluation judges with it as well."""
+"""Runs model.onnx with ONNX Runtime: arrays in, arrays out. Knows neither files of films nor thresholds."""
 
 import zipfile
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 INPUT_NAME = "image"
 OUTPUT_NAMES = ("probabilities", "logits", "embedding", "features")
 
-# Other instruction sets (AVX-512, NEON) sum in another order, which moves an output by about 1e-5 of its range; a wrong
-# graph or a broken kernel moves it by far more than this.
+# Share of an output's range. Other instruction sets (AVX-512, NEON) sum in another order, which changes an output by about 1e-5
+# of its range; a wrong graph or a broken kernel changes it by far more than this.
 GOLDEN_TOLERANCE = 1e-3
 
 Outputs = dict[str, npt.NDArray[np.float32]]
 
 
 class Predictor:
-    """The model of one bundle, ready to run. `predict` may be called by several threads at once: they share the session.
+    """The graph of one bundle, ready to run. `predict` may be called by several threads at once; they share the session.
 
-    session: an ONNX Runtime session with the input and the outputs named above.
-    manifest: of the bundle that the session was read from.
+    session: ONNX Runtime session with the input and the outputs named above.
+    manifest: of the bundle that the session was opened from.
     """
 
     def __init__(self, session: "InferenceSession", manifest: ModelManifest) -> None:
@@ -38,24 +38,24 @@ class Predictor:
 
     @classmethod
     def from_bundle(cls, bundle: ModelBundle, threads: int = 1) -> "Predictor":
-        """Open the graph of a verified bundle. Raises ManifestInvalid if its inputs or outputs are not those we read.
+        """Open the graph of a verified bundle. Raises ManifestInvalid if its inputs or outputs are not the expected ones.
 
-        threads: threads within one call. One is right for a server: concurrent callers then use one core each.
+        threads: threads within one call. With one, concurrent callers use one core each.
         """
-        # Not at import: BentoML's supervisor process imports the service too, never runs a model, and is 20 MB smaller without.
+        # Not at import: BentoML's supervisor imports the service too but runs no model, and saves 20 MB.
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        # Explicit, because ONNX Runtime looks neither at cgroup limits nor at OMP_NUM_THREADS.
+        # Explicit, because ONNX Runtime respects neither cgroup limits nor OMP_NUM_THREADS.
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # Threads that spin between calls starve PyTorch's, and every other process of the machine.
+        # Threads that spin between calls take the CPU from PyTorch's threads and from other processes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(str(bundle.file(GRAPH_NAME)), options, providers=["CPUExecutionProvider"])
-        except Exception as fault:  # ONNX Runtime's errors have no common root of their own
+        except Exception as fault:  # ONNX Runtime's errors have no common base class
             raise ManifestInvalid(
                 f"{bundle.file(GRAPH_NAME)} cannot be run by ONNX Runtime {ort.__version__}; export the model again. {fault}"
             ) from fault
@@ -65,7 +65,7 @@ class Predictor:
     def predict(self, images: npt.NDArray[np.uint8], outputs: Sequence[str] = ("probabilities",)) -> Outputs:
         """Run the graph on grey images, uint8 [N, S, S], S = preprocess.image_size_px of the manifest, N >= 1.
 
-        outputs: which of these to compute and return, float32; ask only for what is needed.
+        outputs: which of these to compute and return, float32; ask only for those that are needed.
             probabilities [N, 3], calibrated, rows summing to 1, order of `FINDINGS`;
             logits [N, 3], before temperature;
             embedding [N, C], pooled features;
@@ -82,15 +82,16 @@ class Predictor:
         values = self._session.run(list(outputs), {INPUT_NAME: images})
         return dict(zip(outputs, values, strict=True))
 
-    def replay_golden(self, bundle: ModelBundle, tolerance: float = GOLDEN_TOLERANCE, inputs: int | None = None) -> None:
-        """Run the bundle's synthetic inputs again and compare with the outputs recorded at export.
+    def replay_golden(self, bundle: ModelBundle, inputs: int | None = None) -> None:
+        """Run the bundle's synthetic inputs and compare with the outputs recorded at export. Raises GoldenMismatch.
 
-        tolerance: largest allowed difference, as a share of the output's largest recorded magnitude, or absolute where that
-            is below 1. inputs: only the first so many. Raises GoldenMismatch.
+        A difference may be GOLDEN_TOLERANCE of the output's largest recorded magnitude, or absolute where that is below 1.
+
+        inputs: how many of the inputs; None runs all.
         """
         golden = {name: values[:inputs] for name, values in _read_golden(bundle).items()}
         recorded = [name for name in ("probabilities", "logits", "embedding") if name in golden]
-        # One by one, as films are served: a batch would leave the session with memory for a batch, for good.
+        # One by one, as films are served: after a batch the session would keep memory for a batch.
         runs = [self.predict(image[None], recorded) for image in golden["images"]]
         for name in recorded:
             actual, expected = np.concatenate([run[name] for run in runs]), golden[name]
@@ -100,9 +101,9 @@ class Predictor:
                     "export the model again."
                 )
             gap = float(np.abs(actual - expected).max()) / max(1.0, float(np.abs(expected).max()))
-            if not gap <= tolerance:  # written so that NaN fails
+            if not gap <= GOLDEN_TOLERANCE:  # written so that NaN fails
                 raise GoldenMismatch(
-                    f"{name} differs from {bundle.file(GOLDEN_NAME)} by {gap:.2e}, over the tolerance of {tolerance:.0e}; "
+                    f"{name} differs from {bundle.file(GOLDEN_NAME)} by {gap:.2e}, more than {GOLDEN_TOLERANCE:.0e}; "
                     f"ONNX Runtime {version('onnxruntime')} does not reproduce the exported model here: do not serve it."
                 )
 

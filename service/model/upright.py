@@ -1,7 +1,7 @@
-"""Undoes quarter turns that a DICOM header names the wrong way round.
+"""Corrects films that a wrong DICOM header turned upside down.
 
-PatientOrientation says where rows and columns run to (PS3.3 C.7.6.1.1.1). Some writers say where they come from, and some
-workstations turn the film but not its header. A film that lies on its side is then set on its head.
+PatientOrientation states where rows and columns run to (PS3.3 C.7.6.1.1.1). Some writers state where they come from, and
+some workstations turn the film but not its header. Turning such a film by its header leaves it upside down.
 """
 
 from dataclasses import replace
@@ -13,15 +13,15 @@ from service.film.film import Radiograph
 from service.film.preprocessing import PreprocessSpec, to_model_input
 from service.model.image_checks import resemblance
 
-# How much more the film must resemble the mean film on its head. Of 7,875 upright films of ten public sources, 17 do, negatives
+# How much more the film must resemble the mean film upside down. Of 7,875 upright films of ten public sources, 17 do, negatives
 # among them; the median film resembles it 0.62 less.
 MIN_GAIN = 0.15
 
 
 def set_upright(film: Radiograph, spec: PreprocessSpec, mean_film: npt.NDArray[np.float32]) -> Radiograph:
-    """The film, turned by 180 degrees if its header's quarter turn set it on its head.
+    """The film, turned by 180 degrees if its header's quarter turn left it upside down.
 
-    Such a film is flagged, as one whose header says otherwise, since header and picture contradict each other.
+    Such a film gets `denies_frontal_chest`, so that a person looks at it: header and picture contradict each other.
 
     mean_film: see `service.model.image_checks.resemblance`.
     """
