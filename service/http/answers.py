@@ -1,4 +1,4 @@
-"""The JSON that clients get, as models: they serialise the answers and describe them in OpenAPI."""
+"""The JSON answers as pydantic models, which serialise them and describe them in OpenAPI."""
 
 import base64
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ class _Answer(BaseModel):
 
 
 class Review(_Answer):
-    """Whether a person must look, and why."""
+    """Whether a person must review the film, and why."""
 
     required: bool
     reasons: tuple[ReviewReason, ...] = Field(description="In this order; ReviewReason says what each means.")
@@ -42,7 +42,7 @@ class ImageFacts(_Answer):
 
 
 class FilmAnswer(_Answer):
-    """What is said of one film. confidence: the calibrated probability of `prediction`."""
+    """The result for one film. confidence: the calibrated probability of `prediction`."""
 
     prediction: Finding
     confidence: float = Field(ge=0, le=1)
@@ -55,19 +55,19 @@ class FilmAnswer(_Answer):
 
 
 class RequestFacts(_Answer):
-    """Which request was answered."""
+    """Identifies the request."""
 
-    request_id: str = Field(description="The client's X-Request-ID, or one of ours; for logs and traces.")
+    request_id: str = Field(description="The client's X-Request-ID, or a new one; for logs and traces.")
 
 
 class PredictionFacts(_Answer):
-    """Which prediction it is."""
+    """Identifies the prediction."""
 
-    prediction_id: str = Field(description="Of this prediction alone; what /feedback and /incidents refer to.")
+    prediction_id: str = Field(description="Unique; /feedback and /incidents refer to it.")
 
 
 class ModelFacts(_Answer):
-    """Which model answered."""
+    """Identifies the model."""
 
     model_version: str
 
@@ -80,7 +80,7 @@ class PredictionAnswer(FilmAnswer, ModelFacts, PredictionFacts, RequestFacts):
 class ExplanationFacts(_Answer):
     """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64.
 
-    film_png: the film as it was decoded, only if it was asked for.
+    film_png: the film as it was decoded, if requested.
     """
 
     method: Literal["grad-cam"] = "grad-cam"
@@ -109,7 +109,7 @@ class ProblemFacts(_Answer):
 
 
 class BatchPrediction(FilmAnswer, PredictionFacts):
-    """A film of a batch that was judged. index: its place in the request, from 0."""
+    """A film of a batch that was judged. index: its position in the request, from 0."""
 
     index: int
 
@@ -128,7 +128,7 @@ class BatchAnswer(ModelFacts, RequestFacts):
 
 
 def prediction_answer(prediction: ServedPrediction, model_version: str) -> PredictionAnswer:
-    """Domain -> wire."""
+    """The JSON of a prediction."""
     return PredictionAnswer(
         request_id=current_request_id(),
         model_version=model_version,
@@ -137,7 +137,7 @@ def prediction_answer(prediction: ServedPrediction, model_version: str) -> Predi
 
 
 def explain_answer(prediction: ServedPrediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
-    """Domain -> wire."""
+    """The JSON of a prediction."""
     facts = ExplanationFacts(
         target=explanation.target,
         grid=explanation.grid.tolist(),
@@ -155,7 +155,7 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation, model
 
 
 def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version: str) -> BatchAnswer:
-    """Domain -> wire. Errors are those of `STATUS_OF`."""
+    """The JSON of a batch. Errors are of the classes in `STATUS_OF`."""
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
         if isinstance(result, ChestXrayError)

@@ -1,4 +1,4 @@
-"""Headers that every answer carries: what a browser may do with it, and from where it may be asked for (CORS)."""
+"""Security headers of every answer, and cross-origin requests (CORS)."""
 
 from http import HTTPStatus
 
@@ -20,7 +20,7 @@ _EVERYWHERE: RawHeaders = (
     (b"x-frame-options", b"DENY"),
 )
 
-# Answers are about patients' films: no browser and no proxy keeps them.
+# Answers are about patients: no browser and no proxy may store them.
 _ANSWER: RawHeaders = (
     *_EVERYWHERE,
     (b"cache-control", b"no-store"),
@@ -37,7 +37,7 @@ _PAGE: RawHeaders = (
     ),
 )
 
-# Swagger UI, as BentoML ships it, sets styles inline.
+# Swagger UI sets styles inline.
 _DOCS: RawHeaders = (
     *_EVERYWHERE,
     (b"cache-control", b"no-cache"),
@@ -48,7 +48,7 @@ _DOCS: RawHeaders = (
     ),
 )
 
-# RFC 6797: a browser that has met us under TLS does not come back without; ignored where there is none, so not sent there.
+# RFC 6797: after this, browsers use TLS only. They ignore it on connections without TLS.
 _UNDER_TLS: RawHeaders = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
@@ -57,7 +57,7 @@ _CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_I
 
 
 class HeadersMiddleware:
-    """Puts security headers on every answer, and answers cross-origin questions where the settings name origins."""
+    """Adds security headers to every answer, and handles CORS if the settings name origins."""
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
         self._plain = app
@@ -99,10 +99,10 @@ def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 class _CrossOrigin(CORSMiddleware):
-    """Starlette's, which refuses in plain text and in words of its own."""
+    """Starlette's, with problem details in place of its plain text."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Whether a page may ask what its browser asks for."""
+        """Answer a browser that asks whether a page may send its request."""
         answer = super().preflight_response(request_headers)
         if answer.status_code < HTTPStatus.BAD_REQUEST:
             return answer

@@ -1,4 +1,4 @@
-"""One audit row for each API call, durable before its answer leaves; and the timing of every request."""
+"""Writes one audit row for each API call before its answer leaves, and times every request."""
 
 import asyncio
 import functools
@@ -24,20 +24,19 @@ from service.records.values import AuditEntry, NewReport, StoredReport
 if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
     from service.records.store import RecordStore
 
-# On the answer to a single film: pictures have no other place for it.
+# On the answer for a single film; a PNG cannot carry it otherwise.
 PREDICTION_ID_HEADER = "X-Prediction-ID"
 
-# A film of a batch that was refused.
+# In the audit row of a batch, for a film that was refused.
 _REFUSED = "-"
 
-_WITHHELD = "The answer cannot be put on record, and so is not given; try again shortly."
+_WITHHELD = "The answer cannot be recorded, and so is withheld; try again shortly."
 
 
 class RecordingMiddleware:
-    """Holds an answer back until its audit row and predictions are committed; if they cannot be, the answer is a 503.
+    """Withholds an answer until its audit row and predictions are committed; if that fails, the answer is a 503.
 
-    Calls of public paths (the page, the documentation, probes) are timed and leave no row, and so do refusals that the access
-    policy says are not worth one.
+    Public paths (page, documentation, probes) are timed, but get no row; nor do refusals that the access policy excludes.
     """
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
@@ -73,7 +72,7 @@ class RecordingMiddleware:
             REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
             if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
-            if withheld is None:  # writes the row of an error that becomes a 500 further out; others are written already
+            if withheld is None:  # the row of an exception, which becomes a 500 further out; others are written already
                 await self._record_once(call, status)
         if withheld is not None:
             await withheld(scope, receive, send)
@@ -121,7 +120,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
         if report
         else _of_films(call, {film.index: film.prediction_id for film in predictions}),
     )
-    # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
+    # Before waiting: if the call is cancelled meanwhile, the row is written all the same.
     call.needs_row = False
     recorded = records.append(entry, predictions, report)
     if is_given:
@@ -146,5 +145,5 @@ def _outcome(call: Call, status: int) -> str:
 
 
 def _of_films(call: Call, values: dict[int, str]) -> str | None:
-    """The films' values, by their places, as one text: in order, separated by semicolons. None without any."""
+    """The values of a batch's films, by index, in order and separated by semicolons; None if there are none."""
     return ";".join(values.get(index, _REFUSED) for index in range(call.films)) if values else None

@@ -1,4 +1,4 @@
-"""Every request has an identifier, and every answer carries it as X-Request-ID."""
+"""Gives every request an identifier, which its answer carries as X-Request-ID."""
 
 import re
 import uuid
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
 
-# Safe in logs, file names and headers; anything else that a client sends is replaced, not mended.
+# Safe in logs, file names and headers. Other values of clients are replaced, not corrected.
 _VALID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _current: ContextVar[str] = ContextVar("request_id")
@@ -21,7 +21,7 @@ def current_request_id() -> str:
 
 
 class RequestIdMiddleware:
-    """Takes the client's X-Request-ID if it is valid, else makes a UUID 4; puts it on the answer."""
+    """Uses the client's X-Request-ID if it is valid, else a new UUID 4."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
