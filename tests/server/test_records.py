@@ -221,13 +221,6 @@ def test_a_film_of_a_batch_is_reported_by_its_own_identifier_or_its_place(guarde
     assert (other.status_code, "different predictions" in other.json()["detail"]) == (400, True)
 
 
-def test_the_same_film_under_the_same_identifier_is_another_prediction(guarded):
-    trace = f"trace-{uuid.uuid4()}"
-    answers = [judged(guarded, trace, content=PNG) for _ in range(2)]
-    assert len({answer["prediction_id"] for answer in answers}) == 2
-    assert reported(guarded, "/feedback", request_id=trace, index=0, label="Normal").status_code == 400
-
-
 def test_a_picture_names_its_prediction_in_a_header(guarded):
     request_id, response = predict(guarded, "/predict/explain", content=PNG, headers={"Accept": "image/png"})
     assert response.headers["Content-Type"] == "image/png"

@@ -68,15 +68,10 @@ def test_what_is_being_answered_when_the_end_comes_is_answered(environments):
     with served(environments[0]) as server, ThreadPoolExecutor(1) as client:
         files = [("images", encode(film(2048), "PNG"))] * 10
         batch = client.submit(httpx.post, f"{server.address}/predict/batch", files=files, timeout=60)
-        assert eventually(lambda: in_flight(server.address) >= 2)  # the batch, and the question itself
+        assert eventually(lambda: server.metric("cxr_requests_in_flight ") >= 2)  # the batch, and the question itself
         server.process.terminate()
         assert batch.result(60).status_code == 200
         assert server.process.wait(60) == 0
-
-
-def in_flight(address):
-    lines = httpx.get(f"{address}/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("cxr_requests_in_flight "))
 
 
 def wait_for(answers, number):

@@ -1,7 +1,6 @@
 """The real server, pushed and killed."""
 
 import signal
-import time
 
 import httpx
 import psutil
@@ -15,6 +14,7 @@ from tests.support.encoded_films import encode, film
 from tests.support.load import load
 from tests.support.recorded import MOMENT
 from tests.support.serving import environment_without_settings, served
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -24,13 +24,6 @@ FILM = encode(film(384), "JPEG")
 def environment(bundle_path, url, **settings):
     inherited = environment_without_settings()
     return inherited | {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": url} | settings
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def recorded(url):
@@ -58,7 +51,7 @@ def family(server):
 def test_every_answered_request_is_on_record_after_a_kill_in_the_middle_of_load(kind, bundle_path, tmp_path):
     with database_url(kind, tmp_path) as url:
         with served(environment(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
-            wait_for(lambda: len(running.answered) > 150)
+            assert eventually(lambda: len(running.answered) > 150)
             for process in family(server):
                 process.kill()
         assert set(running.answered.values()) == {200}
@@ -71,7 +64,7 @@ def test_every_answered_request_is_on_record_after_a_kill_in_the_middle_of_load(
 def test_no_accepted_request_fails_when_the_server_is_told_to_end_under_load(bundle_path, tmp_path):
     url = f"sqlite:///{tmp_path}/records.db"
     with served(environment(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
-        wait_for(lambda: len(running.answered) > 100)
+        assert eventually(lambda: len(running.answered) > 100)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
     assert running.broken == []

@@ -14,43 +14,35 @@ from service.http.problems import Problem
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
-_EVERYWHERE: RawHeaders = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-)
+
+def _headers(cache_control: bytes, content_security_policy: bytes) -> RawHeaders:
+    return (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-frame-options", b"DENY"),
+        (b"cache-control", cache_control),
+        (b"content-security-policy", content_security_policy),
+    )
+
 
 # Answers are about patients: no browser and no proxy may store them.
-_ANSWER: RawHeaders = (
-    *_EVERYWHERE,
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
+_ANSWER = _headers(b"no-store", b"default-src 'none'; frame-ancestors 'none'")
 
-_PAGE: RawHeaders = (
-    *_EVERYWHERE,
-    (b"cache-control", b"no-cache"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        b"form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-    ),
+_PAGE = _headers(
+    b"no-cache",
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    b"form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 )
 
 # Swagger UI sets styles inline.
-_DOCS: RawHeaders = (
-    *_EVERYWHERE,
-    (b"cache-control", b"no-cache"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        b"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
+_DOCS = _headers(
+    b"no-cache",
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
 )
 
 # RFC 6797: after this, browsers use TLS only. They ignore it on connections without TLS.
 _UNDER_TLS: RawHeaders = ((b"strict-transport-security", b"max-age=31536000"),)
-
 
 _CROSS_ORIGIN_METHODS = ("GET", "POST")
 _CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER)

@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 
 from service.model.decision import Observed, decide
 from service.model.findings import FINDINGS
-from tests.support.encoded_films import encode, film
 from tests.support.manifests import make_manifest, manifest_members
 from tests.support.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
 
@@ -91,19 +90,6 @@ DECIDED_AT = """async ([answers, points]) => {
     return { operating_point, prediction, confidence, review };
   }));
 }"""
-
-
-def test_the_page_decides_as_the_service_answers_at_every_point(opened, server):
-    info = opened.request.get(f"{server.address}/model/info").json()
-    points = [(name, info["operating_points"][name]["thresholds"]) for name in POINTS]
-    for seed in range(4):
-        data = encode(film(128, seed), "PNG")
-        urls = [f"{server.address}/predict?operating_point={point}" for point in POINTS]
-        answers = [opened.request.post(url, data=data).json() for url in urls]
-        wanted = [
-            {name: answer[name] for name in ("operating_point", "prediction", "confidence", "review")} for answer in answers
-        ]
-        assert opened.evaluate(DECIDED_AT, [answers, points]) == [wanted] * len(POINTS)
 
 
 def test_the_page_decides_by_the_services_rule_ties_and_limits_included(opened):
@@ -261,11 +247,3 @@ def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
     opened.locator("#targets").get_by_role("button", name=other).click()
     expect(opened.locator("#map-state")).to_have_text(f"No map of {other}: Model 9.9.9 serves now. Choose the film again.")
     expect(opened.locator("#caption")).to_contain_text(f"Map for {called}.")
-
-
-def test_the_slider_lays_the_map_over_the_film(opened):
-    upload(opened, FILM)
-    for opacity in (0, 100):
-        opened.locator("#opacity").fill(str(opacity))
-        assert is_grey(opened) == (opacity == 0)
-        expect(opened.locator("#opacity-value")).to_have_text(f"{opacity} %")
