@@ -123,7 +123,7 @@ class Reservation:
         return await asyncio.wrap_future(self._capacity._submit(call))
 
     async def run_all(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-        """Run several calls, all or none. Returns results and errors in order. Raises Overloaded if they do not fit together."""
+        """Run several calls, all or none: raises Overloaded if they do not all fit. Returns results and errors in order."""
         self._make_room(len(calls))
         waiting = [asyncio.wrap_future(self._capacity._submit(call)) for call in calls]
         return await asyncio.gather(*waiting, return_exceptions=True)

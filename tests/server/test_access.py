@@ -1,5 +1,6 @@
 """Who may call what, whatever the spelling of the path; rates, networks and origins."""
 
+import json
 import uuid
 
 import bentoml
@@ -12,13 +13,22 @@ from tests.support.guarded import guarded_server
 from tests.support.problems import PNG
 from tests.support.sockets import exchange, head, keyed
 from tests.support.tls import make_certificate, tls_proxy
+from tests.support.tokens import AUDIENCE, ISSUER, KEY_SET, STRANGERS, token
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def guarded(bundle_path, tmp_path_factory):
-    with guarded_server(f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db", bundle_path) as guarded:
+    folder = tmp_path_factory.mktemp("records")
+    (folder / "jwks.json").write_text(json.dumps(KEY_SET))
+    settings = {
+        "CXR_AUTH": "keys_and_tokens",
+        "CXR_JWKS": str(folder / "jwks.json"),
+        "CXR_TOKEN_ISSUER": ISSUER,
+        "CXR_TOKEN_AUDIENCE": AUDIENCE,
+    }
+    with guarded_server(f"sqlite:///{folder}/records.db", bundle_path, **settings) as guarded:
         yield guarded
 
 
@@ -143,6 +153,15 @@ def test_of_two_keys_neither_counts(guarded):
     ):
         answer = exchange(guarded.address, head(first, second, b"Connection: close", start=b"GET /model/info HTTP/1.1"))
         assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_token_is_as_good_as_a_key(guarded):
+    for path, bearer, status in (
+        ("/model/info", token(), 200),
+        ("/audit", token(), 403),
+        ("/model/info", token(STRANGERS), 401),
+    ):
+        assert guarded.client.get(path, headers={"Authorization": f"Bearer {bearer}"}).status_code == status
 
 
 def test_bentomls_client_connects_and_calls_every_endpoint(guarded, tmp_path):
