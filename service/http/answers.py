@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.film.errors import ChestXrayError
 from service.film.film import Orientation
-from service.http.call import Call
-from service.http.middleware.request_id import current_request_id
+from service.http.call import Call, current_call
 from service.http.problems import problem_of
 from service.model.decision import ReviewReason
 from service.model.findings import Finding
@@ -130,7 +129,7 @@ class BatchAnswer(ModelFacts, RequestFacts):
 def prediction_answer(prediction: ServedPrediction, model_version: str) -> PredictionAnswer:
     """The JSON of a prediction."""
     return PredictionAnswer(
-        request_id=current_request_id(),
+        request_id=current_call().request_id,
         model_version=model_version,
         **prediction.members(),
     )
@@ -147,7 +146,7 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation, model
         film_png=None if explanation.film_png is None else _base64(explanation.film_png),
     )
     return ExplainAnswer(
-        request_id=current_request_id(),
+        request_id=current_call().request_id,
         model_version=model_version,
         explanation=facts,
         **prediction.members(),
@@ -162,7 +161,7 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version
         else BatchPrediction(index=index, **result.members())
         for index, result in enumerate(results)
     )
-    return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
+    return BatchAnswer(request_id=current_call().request_id, model_version=model_version, results=items)
 
 
 def prediction_record(prediction: ServedPrediction, model_version: str, call: Call, index: int) -> PredictionRecord:
@@ -170,7 +169,7 @@ def prediction_record(prediction: ServedPrediction, model_version: str, call: Ca
     return PredictionRecord(
         timestamp=datetime.now(UTC),
         prediction_id=prediction.prediction_id,
-        request_id=current_request_id(),
+        request_id=call.request_id,
         index=index,
         endpoint=call.endpoint,
         user_id=call.caller.user_id if call.caller else None,

@@ -34,7 +34,6 @@ from service.film.errors import (
     kebab_case,
 )
 from service.http.call import current_call
-from service.http.middleware.request_id import current_request_id
 from service.model.errors import UnknownFinding, UnknownOperatingPoint
 
 MEDIA_TYPE = "application/problem+json"
@@ -97,7 +96,7 @@ class Problem:
             "title": self.title or self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
-            "request_id": request_id or current_request_id(),
+            "request_id": request_id or current_call().request_id,
         }
 
     def response(self) -> Response:

@@ -12,11 +12,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access.roles import endpoint_of, required_roles
 from service.errors import RecordsUnavailable
-from service.http.call import Call, begin_call, current_call
+from service.http.call import Call, current_call
 from service.http.context import ServiceContext
-from service.http.middleware.request_id import current_request_id
 from service.http.problems import problem_of
 from service.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
 from service.records.values import AuditEntry, NewReport, StoredReport
@@ -45,8 +43,7 @@ class RecordingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        endpoint = endpoint_of(scope["path"])
-        start, call = perf_counter(), begin_call(scope["method"], endpoint, required_roles(scope["path"]) is not None)
+        start, call = perf_counter(), current_call()
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
         withheld: Response | None = None
 
@@ -69,7 +66,7 @@ class RecordingMiddleware:
             await self._app(scope, receive, send_recorded)
         finally:
             IN_FLIGHT.dec()
-            REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
+            REQUEST_SECONDS.labels(call.endpoint, status).observe(perf_counter() - start)
             if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
             if withheld is None:  # the row of an exception, which becomes a 500 further out; others are written already
@@ -103,7 +100,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
     single = predictions[0] if call.films == 1 and predictions else None
     entry = AuditEntry(
         timestamp=datetime.now(UTC),
-        request_id=current_request_id(),
+        request_id=call.request_id,
         method=call.method,
         endpoint=call.endpoint,
         status=status,

@@ -11,15 +11,13 @@ from playwright.sync_api import expect
 from service.model.decision import Observed, decide
 from service.model.findings import FINDINGS
 from tests.support.manifests import make_manifest, manifest_members
-from tests.support.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
+from tests.support.page import DICOM, FILM, MARKS, NO_FILM, answer_of, asked_of, hold_up_a_film, upload
 
 pytestmark = MARKS
 
 
 def test_a_film_gets_its_finding_bars_zones_and_picture_as_the_api_answers(opened):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    answer = waiting.value.json()
+    answer = answer_of(opened, FILM)
     expect(opened.locator("#call")).to_contain_text(answer["prediction"])
     numbers = opened.locator("#bars .number").all_text_contents()
     assert numbers == [f"{100 * share:.1f} %" for share in answer["probabilities"].values()]
@@ -216,9 +214,7 @@ def test_the_key_is_a_letter_in_fields_and_can_be_switched_off(opened):
 
 
 def test_the_map_of_another_finding_is_asked_for_once_and_reports_name_the_first_prediction(opened):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    first = waiting.value.json()
+    first = answer_of(opened, FILM)
     other = next(finding.value for finding in FINDINGS if finding.value != first["prediction"])
     targets = opened.locator("#targets")
     expect(targets.get_by_role("button", name=first["prediction"])).to_have_attribute("aria-pressed", "true")
@@ -239,9 +235,7 @@ def test_the_map_of_another_finding_is_asked_for_once_and_reports_name_the_first
 
 
 def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    called = waiting.value.json()["prediction"]
+    called = answer_of(opened, FILM)["prediction"]
     change_answers(opened, model_version="9.9.9")
     other = next(finding.value for finding in FINDINGS if finding.value != called)
     opened.locator("#targets").get_by_role("button", name=other).click()
