@@ -11,7 +11,6 @@ from service import __version__
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
 from service.model.manifest import MANIFEST_NAME
-from tests.support.encoded_films import encode, film
 from tests.support.problems import PNG, PREDICTION_MEMBERS, assert_problem
 
 pytestmark = pytest.mark.slow
@@ -105,17 +104,6 @@ def test_a_film_that_is_reported_twice_counts_once(client):
     assert corrected == [None, None, answer["prediction"], None, other]
     rises = [value_of(client, name) - value for name, value in zip(counts, before, strict=True)]
     assert rises == pytest.approx([1, 1, 1, answer["confidence"], 1, 2])
-
-
-def test_the_first_label_of_a_film_counts_whichever_report_brings_it(client):
-    answer = client.post("/predict", content=encode(film(256, seed=51), "PNG")).json()
-    other = next(name for name in FINDINGS if name != answer["prediction"])
-    missed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",true="{other}",version="1.0.0"}}'
-    before = value_of(client, missed)
-    said = {"prediction_id": answer["prediction_id"], "label": other}
-    assert client.post("/incidents", json=said | {"case_id": "case-1"}).json()["corrected_from"] is None
-    assert client.post("/feedback", json=said).json()["corrected_from"] is None
-    assert value_of(client, missed) - before == 1
 
 
 def test_the_queue_is_empty_when_nobody_waits_and_its_limit_is_told(client):
