@@ -79,7 +79,7 @@ def test_reports_are_put_on_record(opened, records_at):
     opened.get_by_label("Case, by your own pseudonym").fill("case-17")
     opened.get_by_label("What the film shows").select_option("Normal")
     opened.get_by_role("button", name="Send the report").click()
-    expect(opened.locator("#report-state")).to_contain_text("put up for review. Before, it was reported as Tuberculosis.")
+    expect(opened.locator("#report-state")).to_contain_text("marked for review. Before, it was reported as Tuberculosis.")
     expect(opened.locator("#facts")).to_contain_text(f"Prediction {prediction_id}")
     records = RecordStore(records_at)
     labels = {row["prediction_id"]: (row["label"], row["kind"]) for row in confirmed_labels(records.database)}
