@@ -15,7 +15,6 @@ from service.access.roles import Role
 from service.http.call import current_call
 from service.http.capacity import Capacity
 from service.http.context import ServiceContext
-from service.http.middleware.request_id import current_request_id
 from service.http.middleware.stack import MiddlewareStack
 from service.model.findings import FINDINGS
 from service.prediction_id import new_prediction_id
@@ -93,7 +92,7 @@ async def _judged(scope: Scope, receive: Receive, send: Send) -> None:
         PredictionRecord(
             timestamp=datetime.now(UTC),
             prediction_id=new_prediction_id(),
-            request_id=current_request_id(),
+            request_id=call.request_id,
             index=0,
             endpoint="/predict",
             user_id=call.caller.user_id if call.caller else None,

@@ -1,4 +1,4 @@
-"""What can go wrong around a film: settings, requests, access, and a service that cannot answer now.
+"""Errors of requests, access, settings, and of a service that cannot answer now.
 
 `service.http.problems` maps input errors and service errors to status codes.
 """
@@ -7,29 +7,29 @@ from service.film.errors import ChestXrayError, InputError
 
 
 class MalformedRequest(InputError):
-    """The request does not have the shape that the endpoint reads."""
+    """The request is not as the endpoint expects it."""
 
 
 class UploadTooLarge(InputError):
-    """More bytes than the configured limit; refused while reading."""
+    """The body exceeds the configured limit; refused while reading."""
 
 
 class NotAuthenticated(InputError):
-    """The request names no caller that we know: no key or token, or one that is wrong, expired or revoked."""
+    """API key or token missing, wrong, expired or revoked."""
 
 
 class AccessDenied(InputError):
-    """The caller is known, and its role does not include this; or its address is not on the allow list."""
+    """The caller's role may not call this endpoint, or the address is not in a network that may."""
 
 
 class PredictionNotFound(InputError):
-    """No prediction with this request identifier is on record (any more)."""
+    """There is no record of this prediction, or no longer."""
 
 
 class RateLimited(InputError):
-    """More requests than the caller may make in this time.
+    """The caller exceeds the rate limit.
 
-    retry_after_seconds: when the next one will be answered.
+    retry_after_seconds: time until the next request is accepted.
     """
 
     def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
@@ -42,11 +42,11 @@ class ServiceError(ChestXrayError):
 
 
 class Overloaded(ServiceError):
-    """The queue is full."""
+    """The queue, or the memory for bodies, is full."""
 
 
 class OutOfTime(ServiceError):
-    """The request was not finished within the configured time."""
+    """The request took longer than the configured time."""
 
 
 class ModelUnavailable(ServiceError):
@@ -54,19 +54,19 @@ class ModelUnavailable(ServiceError):
 
 
 class RecordsUnavailable(ServiceError):
-    """The database of predictions and audit rows cannot be written or read; without its audit row no answer is given."""
+    """The database of predictions and audit rows is out of reach; without an audit row no answer is given."""
 
 
 class IssuerUnavailable(ServiceError):
-    """The token issuer's keys cannot be read, so that nobody can say whether a token is good."""
+    """The keys of the token issuer cannot be read, so tokens cannot be verified."""
 
 
 class ReloadInProgress(ServiceError):
-    """Another model is being loaded at this moment."""
+    """Another reload is in progress."""
 
 
 class DecoderFailed(ServiceError):
-    """The process that decodes costly films could not be started; a film that kills it is an UnreadableImage instead."""
+    """The process that decodes costly films cannot be started. A film that crashes it is an UnreadableImage."""
 
 
 class SettingsError(ChestXrayError):

@@ -24,7 +24,7 @@ _PREFIX = "cxr-rate"
 
 
 class RateLimiter:
-    """Counts requests in a sliding window. While Redis is away, each process counts alone, which widens the limit.
+    """Counts requests in a sliding window. While Redis is away, each process counts alone, so the limit is wider.
 
     rate: for example "100/minute", in the notation of the limits library.
     storage_url: memory://, or the URL of a Redis server.

@@ -1,1 +1,1 @@
-"""The wire: request bodies in, JSON answers and problems out. Knows no model."""
+"""HTTP: middleware, endpoints, request bodies, answers and problems. Films and models are other rooms' business."""

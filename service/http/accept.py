@@ -1,4 +1,4 @@
-"""Which of the offered media types a client would rather have: the Accept header (RFC 9110, 12.5.1)."""
+"""Content negotiation by the Accept header (RFC 9110, 12.5.1)."""
 
 import re
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 _RANGE = re.compile(r"([!#$%&'*+.^_`|~0-9a-z-]+)/([!#$%&'*+.^_`|~0-9a-z-]+)")
 
-# From 0 to 1; more than RFC 9110's three decimals are read, too.
+# 0 to 1. RFC 9110 allows three decimals; some clients send more.
 _WEIGHT = re.compile(r"0?\.[0-9]{1,9}|[01]|0\.|1\.0{0,9}")
 
-# A browser names less than ten; reading a header's 64 KiB of them would hold up all other requests.
+# Browsers name fewer than ten; a header of 64 KiB would hold up all other requests.
 MAX_RANGES = 100
 
 
@@ -19,7 +19,7 @@ class _Range(NamedTuple):
     weight: float
 
     def closeness(self, media_type: str) -> int:
-        """0: does not cover it; 1: by */*; 2: by its kind; 3: names it."""
+        """How specifically the range covers the type. 0: not at all; 1: */*; 2: kind/*; 3: exactly."""
         kind, _, subtype = media_type.partition("/")
         if self.kind == "*":
             return 1 if self.subtype == "*" else 0
@@ -29,11 +29,10 @@ class _Range(NamedTuple):
 
 
 def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
-    """The offered type that weighs most.
+    """The offered type with the largest weight; among equals, the one named more specifically, then the one named first.
 
-    accept: every line of the header, of which the first MAX_RANGES ranges are read. offered: the default first; it is answered
-    where the client accepts none of them, or says nothing that can be read. Of equal weight, the one that is named more closely
-    is taken, then the one named first.
+    accept: all lines of the header; only the first MAX_RANGES ranges are read.
+    offered: the default first, which is returned if the client accepts none of them.
     """
     parts = ",".join(accept).split(",")[:MAX_RANGES]
     ranges = [found for part in parts if (found := _read_range(part)) is not None]
@@ -41,15 +40,14 @@ def preferred_type(accept: Sequence[str], offered: Sequence[str]) -> str:
 
 
 def _rank(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int, int]:
-    """Weight, closeness and negative index of the range that covers the type most closely; a higher rank is preferred."""
+    """Weight, closeness and negative index of the most specific range that covers the type; the highest rank wins."""
     covering = [(found.closeness(media_type), -index, found.weight) for index, found in enumerate(ranges)]
     closeness, index, weight = max(covering, default=(0, 0, 0.0))
-    # What no range covers is not accepted, as if it weighed nothing.
     return (weight, closeness, index) if closeness and weight else (0.0, 0, 0)
 
 
 def _read_range(text: str) -> _Range | None:
-    """One element of the list; None if it is malformed, and says nothing then. Parameters beside q are not told apart."""
+    """One element of the list; None if it is malformed. Parameters other than q are ignored."""
     name, *parameters = text.lower().split(";")
     found = _RANGE.fullmatch(name.strip())
     values = {key.strip(): value.strip() for key, _, value in (parameter.partition("=") for parameter in parameters)}

@@ -1,4 +1,4 @@
-"""The JSON that clients get, as models: they serialise the answers and describe them in OpenAPI."""
+"""The JSON answers as pydantic models, which serialise them and describe them in OpenAPI."""
 
 import base64
 from datetime import UTC, datetime
@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.film.errors import ChestXrayError
 from service.film.film import Orientation
-from service.http.call import Call
-from service.http.middleware.request_id import current_request_id
+from service.http.call import Call, current_call
 from service.http.problems import problem_of
 from service.model.decision import ReviewReason
 from service.model.findings import Finding
@@ -23,7 +22,7 @@ class _Answer(BaseModel):
 
 
 class Review(_Answer):
-    """Whether a person must look, and why."""
+    """Whether a person must review the film, and why."""
 
     required: bool
     reasons: tuple[ReviewReason, ...] = Field(description="In this order; ReviewReason says what each means.")
@@ -42,7 +41,7 @@ class ImageFacts(_Answer):
 
 
 class FilmAnswer(_Answer):
-    """What is said of one film. confidence: the calibrated probability of `prediction`."""
+    """The result for one film. confidence: the calibrated probability of `prediction`."""
 
     prediction: Finding
     confidence: float = Field(ge=0, le=1)
@@ -55,19 +54,19 @@ class FilmAnswer(_Answer):
 
 
 class RequestFacts(_Answer):
-    """Which request was answered."""
+    """Identifies the request."""
 
-    request_id: str = Field(description="The client's X-Request-ID, or one of ours; for logs and traces.")
+    request_id: str = Field(description="The client's X-Request-ID, or a new one; for logs and traces.")
 
 
 class PredictionFacts(_Answer):
-    """Which prediction it is."""
+    """Identifies the prediction."""
 
-    prediction_id: str = Field(description="Of this prediction alone; what /feedback and /incidents refer to.")
+    prediction_id: str = Field(description="Unique; /feedback and /incidents refer to it.")
 
 
 class ModelFacts(_Answer):
-    """Which model answered."""
+    """Identifies the model."""
 
     model_version: str
 
@@ -80,7 +79,7 @@ class PredictionAnswer(FilmAnswer, ModelFacts, PredictionFacts, RequestFacts):
 class ExplanationFacts(_Answer):
     """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64.
 
-    film_png: the film as it was decoded, only if it was asked for.
+    film_png: the film as it was decoded, if requested.
     """
 
     method: Literal["grad-cam"] = "grad-cam"
@@ -109,7 +108,7 @@ class ProblemFacts(_Answer):
 
 
 class BatchPrediction(FilmAnswer, PredictionFacts):
-    """A film of a batch that was judged. index: its place in the request, from 0."""
+    """A film of a batch that was judged. index: its position in the request, from 0."""
 
     index: int
 
@@ -128,16 +127,16 @@ class BatchAnswer(ModelFacts, RequestFacts):
 
 
 def prediction_answer(prediction: ServedPrediction, model_version: str) -> PredictionAnswer:
-    """Domain -> wire."""
+    """The JSON of a prediction."""
     return PredictionAnswer(
-        request_id=current_request_id(),
+        request_id=current_call().request_id,
         model_version=model_version,
         **prediction.members(),
     )
 
 
 def explain_answer(prediction: ServedPrediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
-    """Domain -> wire."""
+    """The JSON of a prediction."""
     facts = ExplanationFacts(
         target=explanation.target,
         grid=explanation.grid.tolist(),
@@ -147,7 +146,7 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation, model
         film_png=None if explanation.film_png is None else _base64(explanation.film_png),
     )
     return ExplainAnswer(
-        request_id=current_request_id(),
+        request_id=current_call().request_id,
         model_version=model_version,
         explanation=facts,
         **prediction.members(),
@@ -155,14 +154,14 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation, model
 
 
 def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version: str) -> BatchAnswer:
-    """Domain -> wire. Errors are those of `STATUS_OF`."""
+    """The JSON of a batch. Errors are of the classes in `STATUS_OF`."""
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
         if isinstance(result, ChestXrayError)
         else BatchPrediction(index=index, **result.members())
         for index, result in enumerate(results)
     )
-    return BatchAnswer(request_id=current_request_id(), model_version=model_version, results=items)
+    return BatchAnswer(request_id=current_call().request_id, model_version=model_version, results=items)
 
 
 def prediction_record(prediction: ServedPrediction, model_version: str, call: Call, index: int) -> PredictionRecord:
@@ -170,7 +169,7 @@ def prediction_record(prediction: ServedPrediction, model_version: str, call: Ca
     return PredictionRecord(
         timestamp=datetime.now(UTC),
         prediction_id=prediction.prediction_id,
-        request_id=current_request_id(),
+        request_id=call.request_id,
         index=index,
         endpoint=call.endpoint,
         user_id=call.caller.user_id if call.caller else None,

@@ -1,4 +1,4 @@
-"""The request being answered, as far as its audit row and its metrics need it."""
+"""The request being answered, as far as its answer, its audit row and its metrics need it."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,6 +14,7 @@ from service.records.values import PredictionRecord
 class Call:
     """One request. Middleware and endpoints fill it in; the audit row is written from it before the answer leaves.
 
+    request_id: the client's X-Request-ID, or a new one.
     method: HTTP method.
     endpoint: the route, see `roles.endpoint_of`.
     needs_row: whether an audit row is still to be written.
@@ -28,6 +29,7 @@ class Call:
         its client will send the film again.
     """
 
+    request_id: str
     method: str
     endpoint: str
     needs_row: bool
@@ -44,11 +46,9 @@ class Call:
 _current: ContextVar[Call] = ContextVar("call")
 
 
-def begin_call(method: str, endpoint: str, needs_row: bool) -> Call:
+def begin_call(call: Call) -> None:
     """Make a new call the current one of this context."""
-    call = Call(method, endpoint, needs_row)
     _current.set(call)
-    return call
 
 
 def current_call() -> Call:

@@ -73,17 +73,6 @@ class Capacity:
         """Drop the films that wait; those being processed end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-        self.check_room(len(calls))
-        waiting = [asyncio.wrap_future(self._submit(call)) for call in calls]
-        if len(waiting) > 1:
-            return await asyncio.gather(*waiting, return_exceptions=True)
-        # The usual single film does without gather's bookkeeping.
-        try:
-            return [await future for future in waiting]
-        except Exception as error:
-            return [error]
-
     def _submit(self, call: Callable[[], T]) -> "Future[T]":
         work = _Work(call)
         future = self._executor.submit(work)
@@ -128,13 +117,20 @@ class Reservation:
         self._capacity._hold(size_bytes)
         self._held_bytes += size_bytes
 
-    async def run(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-        """Run blocking calls on the threads, all or none. Returns their results and errors in the same order.
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a blocking call on the threads. If cancelled before the call starts, it leaves the queue. Raises Overloaded."""
+        self._make_room(1)
+        return await asyncio.wrap_future(self._capacity._submit(call))
 
-        Raises Overloaded if they do not fit together. If cancelled, calls that have not started leave the queue.
-        """
+    async def run_all(self, calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
+        """Run several calls, all or none: raises Overloaded if they do not all fit. Returns results and errors in order."""
+        self._make_room(len(calls))
+        waiting = [asyncio.wrap_future(self._capacity._submit(call)) for call in calls]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    def _make_room(self, films: int) -> None:
         self.free_slot()  # the calls take it before any other request can
-        return await self._capacity._run(calls)
+        self._capacity.check_room(films)
 
     def free_slot(self) -> None:
         """Give the slot up; a second call does nothing."""

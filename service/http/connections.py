@@ -1,4 +1,4 @@
-"""Connections under uvicorn: how long one may idle or take over a request's head, and half-closed ones get their answer."""
+"""HTTP connections: uvicorn's, with limits for idle time and request heads, and with answers on half-closed connections."""
 
 import asyncio
 import functools
@@ -15,19 +15,19 @@ from service.http.context import ServiceContext
 from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import MEDIA_TYPE, Problem
 
-# Tokens are 16 KiB at most; the parser itself would take a head of any length.
+# Tokens have 16 KiB at most. The parser itself has no limit.
 MAX_HEAD_BYTES = 64 * 1024
 
 
 class _HeadTooLong(Exception):
-    """Raised to the parser, whose error ends the reading."""
+    """Raised in a callback, to stop the parser."""
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's own, with limits that it lacks.
+    """uvicorn's connection with limits that it lacks.
 
-    A connection whose next head is not complete within `head_timeout_seconds` of its first byte, or of the connection, is
-    closed; so is one whose head is too long. One that idles between requests is closed after `keep_alive_seconds`.
+    A connection is closed if a request's head takes longer than `head_timeout_seconds` (from its first byte, or from the start
+    of the connection), if a head exceeds MAX_HEAD_BYTES, or after `keep_alive_seconds` without a request.
     """
 
     def __init__(self, context: ServiceContext, *args: Any, **options: Any) -> None:
@@ -39,22 +39,22 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Under TLS, after the handshake, to which the event loop gives a minute."""
+        """Under TLS this comes after the handshake, for which the event loop allows a minute."""
         super().connection_made(transport)
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes where no request is being answered belong to a head, or to a body that nobody reads any more."""
+        """Bytes that arrive between requests belong to a head, or to the rest of a refused body."""
         if self.transport.is_closing():
             return
         if self._is_idle() and self._head_timer is None:
             self._start_head_timer()
         self._unset_keepalive_if_required()
-        while data:  # no recursion: one packet may hold thousands of offers
+        while data:  # no recursion: one packet may hold thousands of requests that offer an upgrade
             data = self._read(data)
 
     def _read(self, data: bytes) -> bytes:
-        """What is to be read again, in another way."""
+        """Parse the data. Returns what is to be parsed again, without an offer of another protocol."""
         was_in_head = self._is_in_head
         try:
             self.parser.feed_data(data)
@@ -65,8 +65,8 @@ class Connection(HttpToolsProtocol):
             if isinstance(fault.__context__, _HeadTooLong):
                 self._refuse_long_head()
             else:
-                self._refuse(HTTPStatus.BAD_REQUEST, "The request is not HTTP/1.1 as RFC 9112 has it.")
-        if was_in_head and self._is_in_head:  # its first bytes may have come behind a body, and are not counted
+                self._refuse(HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1 (RFC 9112).")
+        if was_in_head and self._is_in_head:  # not counted: its first bytes, if they followed a body in one packet
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_long_head()
@@ -86,10 +86,10 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             raise _HeadTooLong
         super().on_headers_complete()
-        # Until its body is read: closed before, the system would tell a client that still sends of a broken connection, and
-        # drop the answer that says why (RFC 9112, 9.6).
+        # Keep the connection until the body is read. Closing earlier would reset it under a client that is still sending, which
+        # would lose the answer (RFC 9112, 9.6).
         self._is_last, self.cycle.keep_alive = not self.cycle.keep_alive, True
-        if self.parser.get_method() == b"CONNECT":  # no proxy: what follows is neither a body nor another request
+        if self.parser.get_method() == b"CONNECT":  # not supported: what follows is neither a body nor another request
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -103,21 +103,21 @@ class Connection(HttpToolsProtocol):
                 self.transport.close()
 
     def on_response_complete(self) -> None:
-        """Called by the answer, once all of it is sent."""
+        """Called when the whole answer is sent."""
         super().on_response_complete()
         if self._is_last and self.cycle.more_body and self._is_idle():
             self._linger()
-        if self._is_in_head and self._is_idle() and self._head_timer is None:  # its first bytes came behind the request before
+        if self._is_in_head and self._is_idle() and self._head_timer is None:  # begun behind a request
             self._start_head_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Whether the connection stays open for an answer: the client has sent all that it will, and may wait for it.
+        """Whether to keep the connection open for an answer: the client has closed its side only.
 
-        Under TLS the event loop closes the connection whatever is said here.
+        Under TLS the event loop closes the connection in any case.
         """
         if self._is_idle() or self.cycle.more_body:
             return False
-        self.cycle.keep_alive = False  # the last request that was received; after its answer nothing can come
+        self.cycle.keep_alive = False  # of the last request
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,28 +126,26 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _is_idle(self) -> bool:
-        """Whether no request is being answered: none came yet, or each has its answer."""
+        """Whether all requests received are answered."""
         return self.cycle is None or (self.cycle.response_complete and not self.pipeline)
 
     def _ignores_upgrade(self) -> bool:
-        """Whether the client offers another protocol, as Java's does with h2c (RFC 9110, 7.8): none is spoken here."""
+        """Whether the client offers another protocol, as Java's offers h2c (RFC 9110, 7.8). Offers are ignored."""
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     def _should_upgrade(self) -> bool:
-        """Asked by uvicorn, which would hand a web socket to another class: past the limits here, the door and the records."""
+        """Never: uvicorn would hand a web socket to another class, without these limits, access control and records."""
         return False
 
     def _without_upgrade(self, rest: bytes) -> bytes:
-        """The request anew, the offer left out, for a new parser: this one takes what follows for the other protocol's, and a
-        film, or a second request that is hidden in a body, for the next request.
-        """
+        """The request without the offer, for a new parser: the current one would take a body for the other protocol's data."""
         start = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode("ascii"))
         fields = [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         return b"\r\n".join([start, *fields, b"", rest])
 
     def _linger(self) -> None:
-        """The client learns that nothing more comes, and may send the rest of its body, which nobody reads, until it closes."""
+        """Close our side only, so that the client can finish sending its body, which is discarded, and then close."""
         if not self.transport.can_write_eof():  # under TLS
             self.transport.close()
             return
@@ -165,17 +163,17 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self._is_in_head:
-            detail = f"The request's head did not come whole within {self._head_seconds} seconds; send it again."
+            detail = f"The request's head did not arrive within {self._head_seconds} seconds; send it again."
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
-        else:  # nothing was asked: a connection that was opened ahead of need, as browsers do, or the rest of a refused body
+        else:  # no request: a connection opened in advance, as browsers do, or the rest of a refused body
             self.transport.close()
 
     def _refuse_long_head(self) -> None:
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's head is over {MAX_HEAD_BYTES} bytes.")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer what never became a request, and close. Requests before it get their answers, and this one none: a client
-        takes the first answer for that to its first request (RFC 9112, 9.3.2).
+        """Answer a head that cannot be read, and close. If earlier requests await their answers, there is none for this head:
+        clients match answers to requests by their order (RFC 9112, 9.3.2).
         """
         self._is_in_head = False
         if not self._is_idle() and not self.cycle.more_body:
@@ -192,5 +190,5 @@ class Connection(HttpToolsProtocol):
 
 
 def use_for_connections(context: ServiceContext) -> None:
-    """Let uvicorn build its connections of this class, whoever starts it: BentoML's command has no option for that."""
+    """Make uvicorn use this class, whoever starts it; BentoML has no option for that."""
     uvicorn.config.HTTP_PROTOCOLS["auto"] = functools.partial(Connection, context)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""The OpenAPI document at /docs.json: BentoML's own, completed with what it cannot know."""
+"""The OpenAPI document at /docs.json: BentoML's, completed by what BentoML does not know."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,16 +16,16 @@ from service.http.problems import MEDIA_TYPE
 _PROBLEM_SCHEMA = "#/components/schemas/ProblemFacts"
 
 _PROBLEMS = {
-    "400": "The request or the film's file is damaged, or names an unknown option.",
-    "401": "No key or token, or one that is wrong, expired or revoked.",
+    "400": "The request or the film is damaged, or an option is unknown.",
+    "401": "API key or token missing, wrong, expired or revoked.",
     "403": "The caller's role, or the address, is not allowed here.",
-    "404": "No prediction with this prediction_id, or this request_id and index, is on record.",
+    "404": "There is no record of a prediction with this prediction_id, or this request_id and index.",
     "405": "The path does not answer this method.",
-    "413": "The body, or the film's pixel count, is over the limit.",
-    "415": "Not an image format that the service reads.",
-    "422": "An image that is read but not judged: too small, too long, several frames, unsupported DICOM.",
-    "429": "More requests than the caller may make; see Retry-After.",
-    "503": "Overloaded, no trusted model is loaded, or the records or the issuer's keys are out of reach; see Retry-After.",
+    "413": "The body is too long, or the film has too many pixels.",
+    "415": "Unsupported image format.",
+    "422": "The image cannot be judged: too small, too long, several frames, unsupported DICOM.",
+    "429": "Rate limit exceeded; see Retry-After.",
+    "503": "Overloaded, no model loaded, or the records or the token issuer's keys are out of reach; see Retry-After.",
     "504": "Not finished in time.",
 }
 _OF_EVERY_CALL = ("401", "403", "429", "503")
@@ -46,7 +46,7 @@ def openapi_document(service: Any) -> dict[str, Any]:
     document["openapi"] = "3.1.0"
     document["info"] |= {"title": "Chest X-ray classification", "description": service.inner.__doc__, "version": __version__}
     document["info"].pop("contact", None)
-    # BentoML describes its own error bodies, which never leave this service, and a task API that it does not have.
+    # Error bodies of BentoML's, which ProblemMiddleware replaces, and a task API that is not used.
     schemas = document["components"]["schemas"]
     for name in ("InvalidArgument", "NotFound", "InternalServerError", "TaskStatusResponse"):
         schemas.pop(name, None)
@@ -68,18 +68,16 @@ def openapi_document(service: Any) -> dict[str, Any]:
         operation["security"] = _SECURED
     for path in ("/predict", "/predict/explain"):
         document["paths"][path]["post"]["responses"]["200"]["headers"] = {
-            PREDICTION_ID_HEADER: {"description": "The prediction_id, for pictures too.", "schema": {"type": "string"}}
+            PREDICTION_ID_HEADER: {"description": "The prediction_id.", "schema": {"type": "string"}}
         }
     explained = document["paths"]["/predict/explain"]["post"]["responses"]["200"]["content"]
     explained["image/png"] = {"schema": {"type": "string", "format": "binary", "description": "The overlay."}}
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     document["paths"] |= {
-        "/health": {"get": _operation("Status, model version, and why the model is unavailable if it is.", ("503",))},
+        "/health": {"get": _operation("Status and model version; if unavailable, why.", ("503",))},
         "/model/info": {"get": _operation("Metadata of the model being served.", _OF_EVERY_CALL, secured=True)},
         "/model/reload": {
-            "post": _operation(
-                "Serve the release that is chosen now, without dropping a request.", _OF_EVERY_CALL, secured=True
-            )
+            "post": _operation("Load the model that is chosen now, without dropping a request.", _OF_EVERY_CALL, secured=True)
         },
         "/feedback": {"post": _report(FeedbackBody)},
         "/incidents": {"post": _report(IncidentBody)},
@@ -95,7 +93,7 @@ _SECURED: list[dict[str, list[str]]] = [{"api_key": []}, {"bearer": []}]
 
 
 def _as_openapi(schema: dict[str, Any]) -> dict[str, Any]:
-    """A file, as BentoML has it, is a binary string."""
+    """OpenAPI describes a file as a binary string."""
     if schema.get("type") == "array":
         return schema | {"items": _as_openapi(schema["items"])}
     return schema | {"type": "string"} if schema.get("type") == "file" else schema
@@ -139,7 +137,7 @@ def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _without_definitions(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema; Finding is a component of the document already, which predictions describe."""
+    """The model's schema; its only definition, Finding, is a component of the document already."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     return schema

@@ -34,12 +34,11 @@ from service.film.errors import (
     kebab_case,
 )
 from service.http.call import current_call
-from service.http.middleware.request_id import current_request_id
 from service.model.errors import UnknownFinding, UnknownOperatingPoint
 
 MEDIA_TYPE = "application/problem+json"
 
-# Answers of /health, which report a fault without being one.
+# /health reports a fault, which is not an error of the request.
 HEALTH_MEDIA_TYPE = "application/health+json"
 
 _URN = "urn:chest-xray:problem:"
@@ -69,7 +68,7 @@ STATUS_OF: dict[type[ChestXrayError], HTTPStatus] = {
     OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
-# A full queue drains within about a second; a model does not come back by itself.
+# A full queue drains within about a second; a missing model needs an operator.
 RETRY_AFTER_SECONDS: dict[type[ChestXrayError], int] = {
     Overloaded: 1,
     RecordsUnavailable: 5,
@@ -82,7 +81,7 @@ RETRY_AFTER_SECONDS: dict[type[ChestXrayError], int] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One RFC 9457 problem. type: a URN of ours, or about:blank where the status says it all."""
+    """One RFC 9457 problem. type: a URN of this service, or about:blank if the status says it all."""
 
     status: HTTPStatus
     detail: str
@@ -91,17 +90,17 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
 
     def members(self, request_id: str | None = None) -> dict[str, Any]:
-        """The members of the JSON object. request_id: by default that of the request being answered."""
+        """The JSON object. request_id: by default that of the request being answered."""
         return {
             "type": self.type,
             "title": self.title or self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
-            "request_id": request_id or current_request_id(),
+            "request_id": request_id or current_call().request_id,
         }
 
     def response(self) -> Response:
-        """The whole answer; the call's audit row will name the kind of problem."""
+        """The answer. Notes the kind of problem for the audit row."""
         if self.type.startswith(_URN):
             current_call().problem = self.type.removeprefix(_URN)
         content = json.dumps(self.members(), ensure_ascii=False)
@@ -109,10 +108,10 @@ class Problem:
 
 
 def problem_of(error: ChestXrayError) -> Problem:
-    """The problem that tells a client of an error in STATUS_OF. Raises KeyError for any other: those are our own faults."""
+    """The problem for an error of a class in STATUS_OF. Raises KeyError for others, which are internal errors."""
     kind = type(error)
     retry_after_seconds = error.retry_after_seconds if isinstance(error, RateLimited) else RETRY_AFTER_SECONDS.get(kind)
-    # RFC 9110, 11.6.1: a 401 says how to authenticate.
+    # RFC 9110, 11.6.1: a 401 names the way to authenticate.
     challenge = {"WWW-Authenticate": "Bearer"} if kind is NotAuthenticated else {}
     return Problem(
         status=STATUS_OF[kind],

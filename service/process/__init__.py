@@ -1,1 +1,1 @@
-"""The serving process and its machine: CPUs, listening address, supervision."""
+"""The serving process on its machine: usable CPUs, checks before listening, supervisor and worker."""

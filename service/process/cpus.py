@@ -1,7 +1,7 @@
-"""How many CPUs this process may use: its affinity, and the quota of its control groups, which `docker run --cpus` sets.
+"""The number of CPUs this process may use, by its affinity and the quota of its control groups (`docker run --cpus`).
 
-Quotas lie in files, cpu.max of version 2 and cpu.cfs_quota_us of version 1 (Documentation/admin-guide/cgroup-v2.rst and
-scheduler/sched-bwc.rst of Linux). Elsewhere than on Linux, and without a quota, all CPUs count.
+Quotas are in the files cpu.max (version 2) and cpu.cfs_quota_us (version 1) (Documentation/admin-guide/cgroup-v2.rst and
+scheduler/sched-bwc.rst of Linux). Without a quota, and on other systems than Linux, all CPUs count.
 """
 
 import math
@@ -14,13 +14,13 @@ PROC = Path("/proc/self")
 
 
 def usable_cpus(proc: Path = PROC) -> int:
-    """Whole CPUs, at least 1; part of one counts as one, so that the quota can be used up. proc: /proc/self."""
+    """Whole CPUs, at least 1. A fraction is rounded up, so that the quota can be used up. proc: /proc/self."""
     present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([present, *map(math.ceil, _quotas(proc))]))
 
 
 def _quotas(proc: Path) -> Iterator[float]:
-    """CPUs that each group may use which this process is in, directly or through another group."""
+    """The quota of each group that contains this process, directly or through another group, in CPUs."""
     try:
         memberships, mounts = _lines(proc / "cgroup"), _lines(proc / "mountinfo")
     except OSError:
@@ -40,22 +40,22 @@ def _quotas(proc: Path) -> Iterator[float]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Names of folders in them are bytes, and need not be text."""
+    """Folder names in these files are bytes that need not be valid text."""
     return [os.fsdecode(line) for line in path.read_bytes().split(b"\n") if line]
 
 
 def _upwards(mount_point: Path, root: str, group: str) -> Iterator[Path]:
-    """Folders of a group and of those that it lies in, as far as they are mounted. root: the group at the mount point."""
+    """The folders of a group and of its parents, as far as they are mounted. root: the group at the mount point."""
     try:
         below = Path(group).relative_to(root)
-    except ValueError:  # a container that sees its own group alone, under the name that the host has for it
+    except ValueError:  # a container sees only its own group, which the host calls by another name
         below = Path()
-    if ".." not in below.parts:  # else it was moved out of what this namespace shows
+    if ".." not in below.parts:  # else the group is outside this namespace
         yield from (mount_point / part for part in (below, *below.parents))
 
 
 def _quota(folder: Path) -> Iterator[float]:
-    """CPUs, as a fraction; nothing if the group has no quota of its own."""
+    """CPUs, as a fraction; nothing if the group has no quota."""
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text("ascii").split()
@@ -68,5 +68,5 @@ def _quota(folder: Path) -> Iterator[float]:
 
 
 def _unescaped(field: str) -> str:
-    r"""Blanks and the like are written as \040 (proc_pid_mountinfo(5))."""
+    r"""Decode spaces and the like, written as \040 (proc_pid_mountinfo(5))."""
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field)

@@ -1,4 +1,4 @@
-"""Checks address, certificate and key of `bentoml serve` before it starts a worker: it restarts one that fails for ever."""
+"""Checks the address, certificate and key of `bentoml serve` before it starts a worker, which it would restart for ever."""
 
 import errno
 import ipaddress
@@ -24,11 +24,11 @@ _REMEDIES = {
 
 
 def check_options() -> None:
-    """Those of the `bentoml serve` that runs in this process. Raises SettingsError."""
+    """Check the options of the `bentoml serve` that runs in this process. Raises SettingsError."""
     command = click.get_current_context(silent=True)
     if command is None or "ssl_certfile" not in command.params:
         return
-    # Not at import, by which the service would configure BentoML before BentoML does.
+    # Not imported above: it would configure BentoML too early.
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     http, tls = BentoMLContainer.http, BentoMLContainer.ssl
@@ -38,7 +38,7 @@ def check_options() -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Listen there for a moment. Raises SettingsError."""
+    """Try to listen at an IP address and a port. Raises SettingsError."""
     try:
         family = socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
     except ValueError as fault:
@@ -47,7 +47,7 @@ def check_address(host: str, port: int) -> None:
         raise SettingsError(f"The port {port} is not between 0 and 65535.")
     try:
         with socket.socket(family) as listener:
-            # As the server does it: connections of the last one that are still closing hinder nobody.
+            # As the server does, so that closing connections of its predecessor do not count.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
             listener.listen()
@@ -57,9 +57,9 @@ def check_address(host: str, port: int) -> None:
 
 
 def check_tls(options: Mapping[str, Any]) -> None:
-    """Load certificate and key as a worker will. options: of `bentoml serve`, ssl_certfile and so on; None or "" if not given.
+    """Load certificate and key as a worker will. Raises SettingsError.
 
-    Raises SettingsError.
+    options: of `bentoml serve`, by name (ssl_certfile and so on); None or "" if not given.
     """
     certificate, key, authorities = (options.get(name) or None for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs"))
     if certificate is None:
@@ -70,61 +70,55 @@ def check_tls(options: Mapping[str, Any]) -> None:
         if path is not None:
             _check_readable(path)
     version, demand, ciphers = (options.get(f"ssl_{name}") or None for name in ("version", "cert_reqs", "ciphers"))
-    with _told(f"--ssl-version is {version}: must be one of Python's ssl module, such as 17 (PROTOCOL_TLS_SERVER)."):
+    with _reported_as(f"--ssl-version is {version}: must be one of Python's ssl module, such as 17 (PROTOCOL_TLS_SERVER)."):
         context = ssl.SSLContext(version or ssl.PROTOCOL_TLS_SERVER)
     _load_certificate(context, certificate, key, options.get("ssl_keyfile_password") or "")
-    with _told(f"--ssl-cert-reqs is {demand}: must be 0 (callers need no certificate), 1 (may have one) or 2 (must)."):
+    with _reported_as(f"--ssl-cert-reqs is {demand}: must be 0 (callers need no certificate), 1 (may have one) or 2 (must)."):
         context.verify_mode = ssl.VerifyMode(demand or ssl.CERT_NONE)
     if authorities is not None:
-        with _told(f"The file {authorities} of --ssl-ca-certs holds no certificates in PEM."):
+        with _reported_as(f"The file {authorities} of --ssl-ca-certs holds no certificates in PEM."):
             context.load_verify_locations(authorities)
     if ciphers is not None:
-        with _told(f"--ssl-ciphers is {ciphers!r}: OpenSSL knows no such suites."):
+        with _reported_as(f"--ssl-ciphers is {ciphers!r}: OpenSSL knows no such suites."):
             context.set_ciphers(ciphers)
 
 
 @contextmanager
-def _told(complaint: str) -> Iterator[None]:
-    """Raises SettingsError with this complaint in place of what OpenSSL or Python says, which names none of the options."""
+def _reported_as(message: str) -> Iterator[None]:
+    """Raise SettingsError with this message in place of OpenSSL's errors, which do not name the option."""
     try:
         yield
     except (ssl.SSLError, ValueError) as fault:
-        raise SettingsError(complaint) from fault
+        raise SettingsError(message) from fault
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None, given: str) -> None:
-    """key: None if it is in the certificate's file. given: the password. Raises SettingsError."""
-    password = _Password(given)
+def _load_certificate(context: ssl.SSLContext, certificate: str, key: str | None, password: str) -> None:
+    """key: None if it is in the certificate's file. password: "" if not given. Raises SettingsError."""
+    asked_for_password = False
+
+    def give_password() -> str:  # otherwise OpenSSL would ask at the terminal
+        nonlocal asked_for_password
+        asked_for_password = True
+        return password
+
     try:
-        context.load_cert_chain(certificate, key, password.give)
-    except (ssl.SSLError, ValueError) as fault:  # ValueError: of a password that is too long
-        if password.was_asked_for:
-            fault_of_it = "does not open it" if given else "is missing"
-            raise SettingsError(
-                f"The key {key or certificate} is encrypted, and its --ssl-keyfile-password {fault_of_it}."
-            ) from fault
-        if key is None:
-            raise SettingsError(
+        context.load_cert_chain(certificate, key, give_password)
+    except (ssl.SSLError, ValueError) as fault:  # ValueError: the password is too long
+        if asked_for_password:
+            reason = "does not open it" if password else "is missing"
+            message = f"The key {key or certificate} is encrypted, and its --ssl-keyfile-password {reason}."
+        elif key is None:
+            message = (
                 f"The file {certificate} is not a certificate with its private key, in PEM; "
                 "give the key's file: --ssl-keyfile (KEY= of make serve)."
-            ) from fault
-        reason = getattr(fault, "reason", None)
-        raise SettingsError(
-            f"The certificate {certificate} and the key {key} cannot be used: both must be PEM, and the key that of the "
-            f"certificate{f'. OpenSSL says: {reason}' if reason else ''}."
-        ) from fault
-
-
-class _Password:
-    """Answers OpenSSL, which would ask at the terminal otherwise."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.was_asked_for = False
-
-    def give(self) -> str:
-        self.was_asked_for = True
-        return self._text
+            )
+        else:
+            said = f". OpenSSL says: {fault.reason}" if isinstance(fault, ssl.SSLError) and fault.reason else ""
+            message = (
+                f"The certificate {certificate} and the key {key} cannot be used: both must be PEM, and the key that of the "
+                f"certificate{said}."
+            )
+        raise SettingsError(message) from fault
 
 
 def _check_readable(path: str) -> None:

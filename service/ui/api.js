@@ -1,7 +1,7 @@
-// Calls of this server, and nothing else. The key is held here, in memory, and kept for the tab only if asked.
+// Calls of this server. The key is held here in memory, and kept until the tab closes only if the reader asks for it.
 
 const KEPT = "chest-xray-key";
-// A server that is full or has heard enough says when to come back; after so many times the film is given up.
+// If overloaded or rate limited, the server says when to try again; after this many attempts the film is given up.
 const MAX_TRIES = 4;
 const LONGEST_WAIT_SECONDS = 60;
 

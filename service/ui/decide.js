@@ -1,4 +1,4 @@
-// What an operating point calls, by the rule of the service's decision.py: another point needs no second judgement.
+// Decides at an operating point, by the rule of the service's decision.py, so that no film need be sent again.
 
 import { FINDINGS } from "./words.js";
 

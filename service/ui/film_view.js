@@ -1,13 +1,13 @@
-// The film with the Grad-CAM map over it, on a canvas; and the pictures that this takes.
+// Draws a film with the Grad-CAM map over it on a canvas.
 
 // Five points of viridis, which rises evenly in lightness and reads alike with any colour vision.
 const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 
 /** @param {number} heat 0..255 @returns {number[]} red, green, blue */
 export function colourOf(heat) {
-  const place = (heat / 255) * (STOPS.length - 1);
-  const below = Math.min(Math.floor(place), STOPS.length - 2);
-  return STOPS[below].map((value, channel) => Math.round(value + (STOPS[below + 1][channel] - value) * (place - below)));
+  const position = (heat / 255) * (STOPS.length - 1);
+  const below = Math.min(Math.floor(position), STOPS.length - 2);
+  return STOPS[below].map((value, channel) => Math.round(value + (STOPS[below + 1][channel] - value) * (position - below)));
 }
 
 /** @param {string} base64 a PNG @returns {Promise<HTMLImageElement>} decoded */
@@ -37,12 +37,12 @@ export function draw(canvas, film, map, opacity) {
   if (map) context.drawImage(map, 0, 0, canvas.width, canvas.height);
 }
 
-/** Leave nothing of the film before. @param {HTMLCanvasElement} canvas */
+/** Clear the canvas. @param {HTMLCanvasElement} canvas */
 export function wipe(canvas) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
-/** The grey map in colours; cold places let the film through. */
+/** The grey map in colours; where it is cold, the film shows through. */
 function coloured(map) {
   const canvas = document.createElement("canvas");
   canvas.width = map.naturalWidth;
@@ -50,9 +50,9 @@ function coloured(map) {
   const context = canvas.getContext("2d");
   context.drawImage(map, 0, 0);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  for (let place = 0; place < pixels.data.length; place += 4) {
-    const heat = pixels.data[place];
-    pixels.data.set([...colourOf(heat), heat], place);
+  for (let offset = 0; offset < pixels.data.length; offset += 4) {
+    const heat = pixels.data[offset];
+    pixels.data.set([...colourOf(heat), heat], offset);
   }
   context.putImageData(pixels, 0, 0);
   return canvas;

@@ -10,12 +10,12 @@ const list = document.getElementById("history");
 
 /** @param {Film[]} films @param {Film|null} current @param {(film: Film) => void} onChoose */
 export function render(films, current, onChoose) {
-  const focused = list.contains(document.activeElement) ? Number(document.activeElement.dataset.place) : -1;
+  const focused = list.contains(document.activeElement) ? Number(document.activeElement.dataset.index) : -1;
   list.replaceChildren(
-    ...films.map((film, place) => {
+    ...films.map((film, index) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.dataset.place = String(place);
+      button.dataset.index = String(index);
       if (film === current) button.setAttribute("aria-current", "true");
       button.append(line("name", film.name), line(`state ${mood(film)}`, stateText(film)));
       button.addEventListener("click", () => onChoose(film));

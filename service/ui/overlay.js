@@ -7,39 +7,39 @@ const ZONES = [["upper", "Upper zone"], ["middle", "Middle zone"], ["lower", "Lo
 
 const ON_ITS_WAY = null;
 
-const place = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 let shown = null;
-let lastOpacity = 45; // percent, which the key brings back
+let lastOpacity = 45; // in percent; the key restores it
 
 /** @param {(film: object, target: string) => Promise<object>} ask for the explanation of another finding */
 export function setUpOverlay(ask) {
-  place("opacity").addEventListener("input", redraw);
+  byId("opacity").addEventListener("input", redraw);
   // Not while the slider is drawn: on the way to 0 it passes every other value.
-  place("opacity").addEventListener("change", () => {
+  byId("opacity").addEventListener("change", () => {
     lastOpacity = opacity() || lastOpacity;
   });
   document.addEventListener("keydown", (event) => {
     const isKey = ["o", "O"].includes(event.key) && !(event.ctrlKey || event.altKey || event.metaKey || event.repeat);
-    if (isKey && place("map-key").checked && shown && !isTyping()) setOpacity(opacity() > 0 ? 0 : lastOpacity);
+    if (isKey && byId("map-key").checked && shown && !isTyping()) setOpacity(opacity() > 0 ? 0 : lastOpacity);
   });
   for (const finding of FINDINGS) {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "quiet", textContent: finding });
     button.addEventListener("click", () => chooseTarget(finding, ask));
-    place("targets").append(button);
+    byId("targets").append(button);
   }
 }
 
-/** Whether a letter that is pressed now is text. */
+/** Whether a key press is text input. */
 export function isTyping() {
   return document.activeElement?.matches("textarea, select, input:not([type=range], [type=radio], [type=checkbox], [type=file])");
 }
 
-/** The film of an answer. One that was not shown before begins without map: it is to be read first. */
+/** Show the film of an answer. A film not shown before begins without the map, to be read first. */
 export async function showFilm(film) {
   if (film !== shown) {
     shown = film;
-    wipe(place("film"));
+    wipe(byId("film"));
     setOpacity(0);
   }
   const { explanation } = film.answer;
@@ -49,18 +49,18 @@ export async function showFilm(film) {
   await showMap(film);
 }
 
-/** Nothing is shown that has a map. */
+/** Hide the map's controls. */
 export function hideFilm() {
   shown = null;
 }
 
 function opacity() {
-  return Number(place("opacity").value);
+  return Number(byId("opacity").value);
 }
 
 function setOpacity(percentage) {
   lastOpacity = opacity() || lastOpacity;
-  place("opacity").value = String(percentage);
+  byId("opacity").value = String(percentage);
   redraw();
 }
 
@@ -87,36 +87,36 @@ async function showMap(film) {
   const map = film.maps[film.target];
   if (map) map.picture ??= await readMap(map.heatmap_png);
   if (film !== shown) return;
-  for (const button of place("targets").querySelectorAll("button")) {
+  for (const button of byId("targets").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.textContent === film.target));
   }
   const waiting = film.maps[film.target] === ON_ITS_WAY;
-  place("map-state").textContent = waiting ? `Asking for the map of ${film.target}…` : (film.mapFault ?? "");
+  byId("map-state").textContent = waiting ? `Asking for the map of ${film.target}…` : (film.mapFault ?? "");
   showZones(film);
   redraw();
 }
 
 function redraw() {
-  place("opacity-value").textContent = `${opacity()} %`;
+  byId("opacity-value").textContent = `${opacity()} %`;
   if (!shown?.picture) return;
   const map = shown.maps[shown.target]?.picture;
-  draw(place("film"), shown.picture, map, opacity() / 100);
+  draw(byId("film"), shown.picture, map, opacity() / 100);
   const { image } = shown.answer;
   const isOver = map && opacity() > 0;
-  place("film").setAttribute("aria-label", `Film ${shown.name}${isOver ? ` with the Grad-CAM map for ${shown.target} over it` : ""}`);
-  place("caption").textContent =
+  byId("film").setAttribute("aria-label", `Film ${shown.name}${isOver ? ` with the Grad-CAM map for ${shown.target} over it` : ""}`);
+  byId("caption").textContent =
     `${shown.name}: ${image.width_px} × ${image.height_px} px, ${image.format.toUpperCase()}. ` +
     `${isOver ? `Map for ${shown.target}. ` : ""}${sideText(image.orientation)}`;
 }
 
-/** The zones' names say the patient's side, which on a film of unknown orientation is an assumption: there, the picture's. */
+/** Zones are named by the patient's side, or by the picture's side if the orientation is unknown. */
 function showZones(film) {
   const zones = film.maps[film.target]?.zones ?? {};
   const isKnown = film.answer.image.orientation === "stated";
-  place("zones-caption").textContent =
+  byId("zones-caption").textContent =
     `Share of the map for ${film.target} in each zone, by the ${isKnown ? "patient's side" : "side of the picture"}`;
-  place("zones-first").textContent = isKnown ? "Right" : "Left";
-  place("zones-second").textContent = isKnown ? "Left" : "Right";
+  byId("zones-first").textContent = isKnown ? "Right" : "Left";
+  byId("zones-second").textContent = isKnown ? "Left" : "Right";
   const most = Math.max(...Object.values(zones));
   const rows = ZONES.map(([level, title]) => {
     const row = document.createElement("tr");
@@ -133,5 +133,5 @@ function showZones(film) {
     row.append(head, ...cells);
     return row;
   });
-  place("zones").replaceChildren(...rows);
+  byId("zones").replaceChildren(...rows);
 }

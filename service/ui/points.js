@@ -3,7 +3,7 @@
 import { decideAt } from "./decide.js";
 import { OPERATING_POINTS } from "./words.js";
 
-const place = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const pointsOf = new Map(); // model version -> its operating points by name
 
 /** @param {() => void} onChange told when another point is chosen */
@@ -18,7 +18,7 @@ export function setUpPoints(onChange) {
     detail.textContent = text;
     words.append(title, detail);
     label.append(input, words);
-    place("points").append(label);
+    byId("points").append(label);
     input.addEventListener("change", onChange);
   }
 }
@@ -38,7 +38,7 @@ export function knowsPointsOf(version) {
   return pointsOf.has(version);
 }
 
-/** The answer at the chosen point, or as it came where that point's thresholds are not at hand. */
+/** The answer at the chosen point, or unchanged if that point's thresholds are not known. */
 export function atChosenPoint(answer) {
   const point = chosenPoint();
   const thresholds = pointsOf.get(answer.model_version)?.[point]?.thresholds;
@@ -46,7 +46,7 @@ export function atChosenPoint(answer) {
 }
 
 function showThresholds(name, thresholds) {
-  const detail = place(`point-${name}`);
+  const detail = byId(`point-${name}`);
   const entries = Object.entries(thresholds);
   if (!detail || entries.length === 0) return;
   const [, text] = OPERATING_POINTS[name];

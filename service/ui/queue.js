@@ -1,4 +1,4 @@
-// Films on their way: two at a time, each with its own outcome.
+// Sends films, two at a time, each with its own outcome.
 
 const AT_ONCE = 2;
 
@@ -23,7 +23,7 @@ export class Queue {
     return this.#waiting.length + this.#running;
   }
 
-  /** Let go of what waits, and of what is on its way. @returns {number} how many had not begun */
+  /** Drop waiting films and cancel those being sent. @returns {number} how many had not begun */
   stop() {
     const dropped = this.#waiting.length;
     this.#waiting = [];

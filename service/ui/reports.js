@@ -1,9 +1,9 @@
-// What the reader reports of the film that is shown: what it really shows, or a misdiagnosis.
+// Reports on the film shown: its confirmed label, or a misdiagnosis.
 
 import * as api from "./api.js";
 import { FINDINGS } from "./words.js";
 
-const place = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 let shown = null;
 
 /** @param {() => void} onReport told when a film is reported */
@@ -16,39 +16,39 @@ export function setUpReports(onReport) {
       report("feedback", { label: finding }, onReport, (answer) =>
         `Thank you. That ${answer.agrees ? "agrees with" : "corrects"} the answer on record.${replacedText(answer)}`),
     );
-    place("labels").append(button);
-    place("truth").append(new Option(finding, finding));
+    byId("labels").append(button);
+    byId("truth").append(new Option(finding, finding));
   }
-  place("send-incident").addEventListener("click", () => {
-    if (!place("case").value || !place("case").checkValidity()) {
-      place("report-state").textContent = "Name the case by a pseudonym: letters, digits, dot, dash and underscore.";
-      place("case").focus();
+  byId("send-incident").addEventListener("click", () => {
+    if (!byId("case").value || !byId("case").checkValidity()) {
+      byId("report-state").textContent = "Name the case by a pseudonym: letters, digits, dot, dash and underscore.";
+      byId("case").focus();
       return;
     }
-    const body = { case_id: place("case").value };
-    if (place("truth").value) body.label = place("truth").value;
-    if (place("note").value.trim()) body.note = place("note").value.trim();
+    const body = { case_id: byId("case").value };
+    if (byId("truth").value) body.label = byId("truth").value;
+    if (byId("note").value.trim()) body.note = byId("note").value.trim();
     report("incidents", body, onReport, (answer) =>
-      `Incident ${answer.incident_id} is put up for review.${replacedText(answer)}`);
+      `Incident ${answer.incident_id} is marked for review.${replacedText(answer)}`);
   });
-  place("copy").hidden = !navigator.clipboard; // browsers have it under TLS and on localhost only
-  place("copy").addEventListener("click", async () => {
+  byId("copy").hidden = !navigator.clipboard; // browsers have it under TLS and on localhost only
+  byId("copy").addEventListener("click", async () => {
     await navigator.clipboard.writeText(shown.answer.prediction_id);
-    place("copy").textContent = "Copied";
+    byId("copy").textContent = "Copied";
   });
 }
 
-/** What is on record of a film. What was written about another is dropped, so that it cannot be sent for this one. */
+/** Show the reports on a film. Text typed for another film is cleared, so that it cannot be sent for this one. */
 export function showReports(film) {
   if (film !== shown) {
     shown = film;
-    for (const field of ["case", "truth", "note"]) place(field).value = "";
-    place("copy").textContent = "Copy the prediction id";
+    for (const field of ["case", "truth", "note"]) byId(field).value = "";
+    byId("copy").textContent = "Copy the prediction id";
   }
-  for (const button of place("labels").children) {
+  for (const button of byId("labels").children) {
     button.setAttribute("aria-pressed", String(button.dataset.finding === film.reported));
   }
-  place("report-state").textContent = film.reportText ?? "";
+  byId("report-state").textContent = film.reportText ?? "";
 }
 
 /** @param {{corrected_from: string|null}} answer to a report: the label that the film had before, if it was another */

@@ -1,17 +1,17 @@
-// One film's result on the page: finding, reasons to look, probabilities.
+// One film's result on the page: finding, reasons for review, probabilities.
 
 import { hideFilm, showFilm } from "./overlay.js";
 import { FINDINGS, adviceText, percent, pointText, reasonText, setText } from "./words.js";
 
-const place = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
 /** @param {import("./history.js").Film} film @param {string} point that the reader has chosen */
 export async function show(film, point) {
-  place("result").hidden = false;
-  place("answer").hidden = !film.answer;
-  place("problem").hidden = !film.problem;
-  place("pending").textContent = film.answer || film.problem ? "" : film.state;
-  place("result-heading").textContent = `Result: ${film.name}`;
+  byId("result").hidden = false;
+  byId("answer").hidden = !film.answer;
+  byId("problem").hidden = !film.problem;
+  byId("pending").textContent = film.answer || film.problem ? "" : film.state;
+  byId("result-heading").textContent = `Result: ${film.name}`;
   if (film.problem) showProblem(film.problem);
   if (film.answer) await showAnswer(film, point);
   else showNoAnswer();
@@ -19,49 +19,49 @@ export async function show(film, point) {
 
 export function hide() {
   showNoAnswer();
-  place("result").hidden = true;
+  byId("result").hidden = true;
 }
 
 function showNoAnswer() {
-  place("announcement").textContent = "";
+  byId("announcement").textContent = "";
   hideFilm();
 }
 
 function showProblem(problem) {
   const title = element("strong", problem.title);
-  place("problem").replaceChildren(title, element("p", problem.message), element("p", adviceText(problem.status)));
+  byId("problem").replaceChildren(title, element("p", problem.message), element("p", adviceText(problem.status)));
 }
 
 async function showAnswer(film, point) {
   const { answer, decided } = film;
   const detail = element("small", `probability ${percent(decided.confidence)}, operating point: ${pointText(decided.operating_point)}`);
-  place("call").replaceChildren(decided.prediction, detail);
-  place("record").textContent = recordText(answer, decided, point);
+  byId("call").replaceChildren(decided.prediction, detail);
+  byId("record").textContent = recordText(answer, decided, point);
   showReview(decided.review);
   showBars(decided);
-  place("set").textContent = setText(decided.prediction_set);
-  place("facts").textContent =
+  byId("set").textContent = setText(decided.prediction_set);
+  byId("facts").textContent =
     `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. ` +
     `Prediction ${answer.prediction_id}, request ${answer.request_id}.`;
-  place("announcement").textContent = announcement(film.name, decided);
+  byId("announcement").textContent = announcement(film.name, decided);
   await showFilm(film);
 }
 
-/** What a screen reader says of an answer when it comes. */
+/** The text that screen readers announce. */
 function announcement(name, { prediction, confidence, review }) {
   const advice = review.required ? "A person must look at this film." : "No reason for review was found.";
   return `${name}: ${prediction}, probability ${percent(confidence)}. ${advice}`;
 }
 
-/** Where what is shown, what is on record and what the reader has chosen are not the same operating point. */
+/** Explain differences between the operating points shown, recorded and chosen. */
 function recordText(answer, decided, point) {
-  if (decided.operating_point !== point) return `The thresholds of model ${answer.model_version} at ${pointText(point)} are not at hand.`;
+  if (decided.operating_point !== point) return `The thresholds of model ${answer.model_version} at ${pointText(point)} are not known.`;
   if (decided.operating_point !== answer.operating_point) return `On record: ${answer.prediction}, at ${pointText(answer.operating_point)}.`;
   return "";
 }
 
 function showReview(review) {
-  const box = place("review");
+  const box = byId("review");
   box.className = review.required ? "flag" : "";
   if (!review.required) {
     box.replaceChildren(element("p", "No reason for review was found. That does not make the answer right."));
@@ -91,7 +91,7 @@ function showBars(answer) {
     value.append(track, number);
     return [name, value];
   });
-  place("bars").replaceChildren(...rows);
+  byId("bars").replaceChildren(...rows);
 }
 
 function element(tag, text) {

@@ -1,4 +1,4 @@
-// What the server's terms mean, in words for a reader of films.
+// The server's terms in words for radiologists.
 
 export const FINDINGS = ["Normal", "Pneumonia", "Tuberculosis"];
 
@@ -12,7 +12,7 @@ export const OPERATING_POINTS = {
 const REASONS = {
   low_confidence: "No finding is probable enough. Read the film without the model.",
   ambiguous: "Several findings fit, or none does. See the set below.",
-  out_of_distribution: "The film is unlike those that the model has learnt from. Its answer may mean nothing.",
+  out_of_distribution: "The film is unlike those the model was trained on. Its answer may mean nothing.",
   not_frontal_chest: "This does not look like a frontal chest film: another part or view, turned, inverted or coloured.",
   image_quality: "The film is blank, badly exposed or blurred, or its DICOM window cannot be applied. Try another copy of it.",
   operating_point_disagrees: "Another finding is more probable than the one called at this operating point.",

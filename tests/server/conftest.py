@@ -1,8 +1,9 @@
-"""The server that most tests ask: without access control, with low limits. Each module that uses it has its own."""
+"""The servers that most tests use; each module starts its own: `server` without access control, `guarded` with keys."""
 
 import httpx
 import pytest
 
+from tests.support.guarded import guarded_server
 from tests.support.serving import environment_without_settings, served
 
 
@@ -23,3 +24,11 @@ def server(bundle_path):
 def client(server):
     with httpx.Client(base_url=server.address, timeout=120) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def guarded(request, bundle_path, tmp_path_factory):
+    """See `guarded_server`; a module may name further settings as SETTINGS."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('guarded')}/records.db"
+    with guarded_server(url, bundle_path, **getattr(request.module, "SETTINGS", {})) as guarded:
+        yield guarded

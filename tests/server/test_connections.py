@@ -8,20 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.guarded import guarded_server
 from tests.support.problems import PNG
 from tests.support.serving import environment_without_settings, served
 from tests.support.sockets import exchange, head, keyed
 
 pytestmark = pytest.mark.slow
 
-
-@pytest.fixture(scope="module")
-def guarded(bundle_path, tmp_path_factory):
-    url = f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
-    limits = {"CXR_KEEP_ALIVE_SECONDS": "2", "CXR_HEAD_TIMEOUT_SECONDS": "1"}
-    with guarded_server(url, bundle_path, **limits) as guarded:
-        yield guarded
+SETTINGS = {"CXR_KEEP_ALIVE_SECONDS": "2", "CXR_HEAD_TIMEOUT_SECONDS": "1"}
 
 
 def test_a_connection_without_a_whole_head_is_closed_in_the_time_set(guarded):
@@ -92,19 +85,23 @@ def test_a_head_that_begins_behind_a_request_has_its_time_too(guarded):
 )
 def test_what_comes_behind_a_request_and_is_none_does_not_cost_its_answer(guarded, behind):
     """A client that sent more than its Content-Length says took the 400 for the answer to its film, which was on record."""
-    answer = exchange(
-        guarded.address, head(keyed(guarded), b"Content-Length: %d" % len(PNG)) + PNG + behind, patience_seconds=20
-    )
+    sent = head(keyed(guarded), b"Content-Length: %d" % len(PNG)) + PNG + behind
+    answer = exchange(guarded.address, sent, patience_seconds=20)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-@pytest.mark.parametrize("size", ["Content-Length", "chunked"])
-def test_a_client_that_has_said_all_and_waits_gets_its_answer(guarded, size):
+def framed(body, chunked):
+    """The field that frames a body, and the body as it is sent."""
+    if chunked:
+        return b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return b"Content-Length: %d" % len(body), body
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_has_said_all_and_waits_gets_its_answer(guarded, chunked):
     """A half-closed connection: shutdown(SHUT_WR), as `nc -N` does it."""
-    framing, body = (b"Content-Length: %d" % len(PNG), PNG)
-    if size == "chunked":
-        framing, body = b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(PNG), PNG)
+    framing, body = framed(PNG, chunked)
     answer = exchange(guarded.address, head(keyed(guarded), framing) + body, half_close=True)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'"prediction"' in answer and b"connection: close" in answer
@@ -116,10 +113,8 @@ def test_of_several_requests_before_a_half_close_each_is_answered(guarded):
 
 
 def test_a_half_close_within_a_body_ends_the_connection(guarded):
-    assert (
-        exchange(guarded.address, head(keyed(guarded), b"Content-Length: 100") + b"abc", half_close=True, patience_seconds=10)
-        == b""
-    )
+    begun = head(keyed(guarded), b"Content-Length: 100") + b"abc"
+    assert exchange(guarded.address, begun, half_close=True, patience_seconds=10) == b""
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
@@ -161,22 +156,16 @@ def test_a_head_that_could_be_read_in_two_ways_is_refused_and_the_connection_clo
     assert b'"status": "ok"' not in answer
 
 
-@pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
-def test_the_body_behind_an_offer_of_another_protocol_is_a_body(guarded, framing):
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_body_behind_an_offer_of_another_protocol_is_a_body(guarded, chunked):
     """Java's HTTP client offers h2c with each first request (RFC 9110, 7.8: an offer may be ignored). The film is read, and
     a request hidden in a body is not.
     """
-    offer = (
-        keyed(guarded),
-        b"Connection: Upgrade, HTTP2-Settings",
-        b"HTTP2-Settings: AAMAAABkAAQBAAAAAAIAAAAA",
-        b"Upgrade: h2c",
-    )
+    offered = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQBAAAAAAIAAAAA\r\nUpgrade: h2c"
+    offer = (keyed(guarded), offered)
     hidden = head(start=b"GET /health HTTP/1.1")
     for body, status in ((PNG, b"200"), (hidden, b"415")):
-        length, sent = b"Content-Length: %d" % len(body), body
-        if framing == "chunked":
-            length, sent = b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        length, sent = framed(body, chunked)
         for pieces in ([head(*offer, length) + sent], [head(*offer, length), sent]):
             answer = exchange(guarded.address, *pieces, half_close=True)
             assert answer.startswith(b"HTTP/1.1 " + status)

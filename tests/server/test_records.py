@@ -206,28 +206,6 @@ def test_two_films_under_one_trace_identifier_keep_their_own_labels(guarded):
         assert "send the prediction_id" in refused.json()["detail"]
 
 
-def test_a_film_of_a_batch_is_reported_by_its_own_identifier_or_its_place(guarded):
-    trace = f"trace-{uuid.uuid4()}"
-    sent = [("images", encode(film(256, seed=seed), "PNG")) for seed in (3, 4)]
-    results = judged(guarded, trace, "/predict/batch", files=sent)["results"]
-    for index, result in enumerate(results):
-        for name in ({"prediction_id": result["prediction_id"]}, {"request_id": trace, "index": index}):
-            for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c", "label": "Normal"})):
-                answer = reported(guarded, path, **name, **body).json()
-                assert (answer["prediction_id"], answer["index"]) == (result["prediction_id"], index)
-                assert (answer["request_id"], answer["prediction"]) == (trace, result["prediction"])
-    assert reported(guarded, "/incidents", request_id=trace, case_id="c").status_code == 400
-    other = reported(guarded, "/incidents", prediction_id=results[1]["prediction_id"], index=0, case_id="c")
-    assert (other.status_code, "different predictions" in other.json()["detail"]) == (400, True)
-
-
-def test_the_same_film_under_the_same_identifier_is_another_prediction(guarded):
-    trace = f"trace-{uuid.uuid4()}"
-    answers = [judged(guarded, trace, content=PNG) for _ in range(2)]
-    assert len({answer["prediction_id"] for answer in answers}) == 2
-    assert reported(guarded, "/feedback", request_id=trace, index=0, label="Normal").status_code == 400
-
-
 def test_a_picture_names_its_prediction_in_a_header(guarded):
     request_id, response = predict(guarded, "/predict/explain", content=PNG, headers={"Accept": "image/png"})
     assert response.headers["Content-Type"] == "image/png"

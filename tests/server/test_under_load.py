@@ -1,12 +1,18 @@
-"""The real server, pushed and killed."""
+"""Servers under load: killed, told to end, and replaced by another one.
 
+What a cluster adds to a roll-out (endpoints, preStop, grace) is in tests/k8s/test_manifests.py.
+"""
+
+import shutil
 import signal
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
 import pytest
 
+from export.bundle import seal
 from service.records.store import RecordStore
 from service.records.values import AuditFilter
 from service.records.verification import verify_chain
@@ -15,22 +21,19 @@ from tests.support.encoded_films import encode, film
 from tests.support.load import load
 from tests.support.recorded import MOMENT
 from tests.support.serving import environment_without_settings, served
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
 FILM = encode(film(384), "JPEG")
 
+# Clients of a roll-out.
+CLIENTS = 4
+
 
 def environment(bundle_path, url, **settings):
     inherited = environment_without_settings()
     return inherited | {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": url} | settings
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def recorded(url):
@@ -58,7 +61,7 @@ def family(server):
 def test_every_answered_request_is_on_record_after_a_kill_in_the_middle_of_load(kind, bundle_path, tmp_path):
     with database_url(kind, tmp_path) as url:
         with served(environment(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
-            wait_for(lambda: len(running.answered) > 150)
+            assert eventually(lambda: len(running.answered) > 150)
             for process in family(server):
                 process.kill()
         assert set(running.answered.values()) == {200}
@@ -71,9 +74,48 @@ def test_every_answered_request_is_on_record_after_a_kill_in_the_middle_of_load(
 def test_no_accepted_request_fails_when_the_server_is_told_to_end_under_load(bundle_path, tmp_path):
     url = f"sqlite:///{tmp_path}/records.db"
     with served(environment(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
-        wait_for(lambda: len(running.answered) > 100)
+        assert eventually(lambda: len(running.answered) > 100)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
     assert running.broken == []
     assert set(running.answered.values()) == {200}
     assert set(running.answered) == recorded(url)
+
+
+def test_no_film_is_lost_while_one_model_takes_over_from_another(bundle, tmp_path):
+    answers: list[httpx.Response] = []
+    over = threading.Event()
+    route: dict[str, str] = {}
+
+    def send_films() -> None:
+        while not over.is_set():
+            # A connection of its own for each, as from many hospitals' archives; and the route of this moment.
+            answers.append(httpx.post(f"{route['to']}/predict", content=FILM, timeout=60))
+
+    newer = shutil.copytree(bundle.path, tmp_path / "chest-xray-1.1.0")
+    seal(newer, bundle.manifest.model_copy(update={"version": "1.1.0"}))
+    url = f"sqlite:///{tmp_path}/records.db"
+    with ThreadPoolExecutor(CLIENTS) as clients, served(environment(bundle.path, url)) as old:
+        route["to"] = old.address
+        sending = [clients.submit(send_films) for _ in range(CLIENTS)]
+        try:
+            wait_for(answers, 20)
+            with served(environment(newer, url)) as new:
+                route["to"] = new.address
+                # Every client has come back from the old one: what preStop waits for.
+                wait_for(answers, len(answers) + 2 * CLIENTS)
+                old.process.terminate()
+                assert old.process.wait(30) == 0
+                wait_for(answers, len(answers) + 20)
+                over.set()
+                for each in sending:
+                    each.result(60)
+        finally:
+            over.set()
+    assert {answer.status_code for answer in answers} == {200}
+    versions = [answer.json()["model_version"] for answer in answers]
+    assert versions[0] == "1.0.0" and versions[-1] == "1.1.0"
+
+
+def wait_for(answers, number):
+    assert eventually(lambda: len(answers) >= number)

@@ -40,11 +40,11 @@ MOMENT = "must be a moment in ISO 8601 with a time zone, such as 2026-01-31T08:0
 def test_a_value_that_is_refused_is_told_what_it_must_be(model, values, words):
     with pytest.raises(MalformedRequest) as refused:
         _parse(values, model)
-    assert str(refused.value) == f"The request does not have the shape that /docs describes. {words}"
+    assert str(refused.value) == f"The request is not as /docs describes it. {words}"
 
 
 def test_a_name_that_is_not_known_is_told_those_that_are():
-    with pytest.raises(MalformedRequest, match=r"color: is not known here\. Known here: since, until, user, endpoint"):
+    with pytest.raises(MalformedRequest, match=r"color: is not known here\. Known: since, until, user, endpoint"):
         _parse({"color": "red"}, AuditQuery)
 
 

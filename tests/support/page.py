@@ -1,6 +1,7 @@
 """The web page in a browser: Chromium, films to upload, and requests that are held up."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -30,6 +31,13 @@ NO_FILM = ("notes.txt", b"no film")
 def upload(page, *files):
     page.set_input_files("#films", [{"name": name, "mimeType": "", "buffer": data} for name, data in files])
     expect(page.locator("#cancel")).to_be_hidden()
+
+
+def answer_of(page, *files):
+    """Upload, and the service's answer for the first explanation."""
+    with page.expect_response(re.compile("predict/explain")) as waiting:
+        upload(page, *files)
+    return waiting.value.json()
 
 
 def asked_of(page, path):

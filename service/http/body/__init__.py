@@ -1,1 +1,1 @@
-"""Request bodies -> films, options and reports."""
+"""Request bodies: films with their options, and reports."""

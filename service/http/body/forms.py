@@ -1,4 +1,4 @@
-"""What the endpoints read, as BentoML input specs: they hand the request on unread, and describe it in OpenAPI."""
+"""BentoML input specs of the prediction endpoints: pass the request on unread, and describe its body in OpenAPI."""
 
 from typing import Any, ClassVar
 
@@ -9,21 +9,23 @@ from starlette.requests import Request
 from service.http.body.options import OPTIONS
 from service.http.body.upload import IMAGE_FIELD, IMAGES_FIELD, MAX_BATCH_FILMS
 
-# BentoML's own clients read the type "file" from /schema.json; OpenAPI has none, and openapi.py writes its own there.
+# BentoML's clients expect the type "file" in /schema.json. OpenAPI has no such type; openapi.py replaces it.
 _FILM = {"type": "file", "format": "binary", "description": "JPEG, PNG, TIFF, BMP, WebP or DICOM; told by its bytes."}
 
 
 class RequestForm(bentoml.IODescriptor):  # type: ignore[misc]
-    """The request itself, its body not yet read: BentoML's own parsing knows no limit and fetches URLs sent in place of files.
+    """The request, its body not yet read. BentoML's own parsing has no size limit, and fetches URLs sent in place of files.
 
-    properties: the fields of the multipart form. options: which of OPTIONS it takes, as field or as query parameter.
+    properties: fields of the multipart form.
+    options: names in OPTIONS that the endpoint takes, as form field or query parameter.
+    takes_raw_body: whether the whole body may be the film.
     """
 
     properties: ClassVar[dict[str, dict[str, Any]]] = {}
     options: ClassVar[tuple[str, ...]] = ("operating_point",)
     takes_raw_body: ClassVar[bool] = True
 
-    # BentoML passes the form as the one positional argument instead of spreading its fields.
+    # BentoML passes the form as the only positional argument instead of its fields as keywords.
     __root_input__: ClassVar[bool] = True
 
     _request: Request = PrivateAttr()
@@ -35,7 +37,7 @@ class RequestForm(bentoml.IODescriptor):  # type: ignore[misc]
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> "RequestForm":
-        """Called by BentoML with each request."""
+        """Called by BentoML for each request."""
         form = cls()
         form._request = request
         return form

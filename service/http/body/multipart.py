@@ -1,4 +1,4 @@
-"""multipart/form-data (RFC 7578) -> its parts, in memory: films are patients' data, and never touch the disk."""
+"""Parses multipart/form-data (RFC 7578) in memory: films are patient data, and must not reach the disk."""
 
 import re
 from dataclasses import dataclass
@@ -12,20 +12,19 @@ from service.errors import MalformedRequest
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# A batch has 10 films and an option; more parts are read only so that the answer can say how many came.
+# A batch has 10 films and an option. Some more are parsed, so that the answer can say how many were sent.
 MAX_PARTS = 64
 
-# With these, decoding takes time linear in the text and fails only as the parser expects. A client may name any of Python's
-# codecs, and some are quadratic.
+# The client names the charset, and some of Python's codecs take quadratic time or raise errors of other kinds. These do not.
 _CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "latin-1")
 
-# The parser walks the blanks that may follow a boundary (RFC 2046, 5.1.1) byte by byte; nobody sends more than a few.
+# Spaces may follow a boundary (RFC 2046, 5.1.1), and the parser reads them byte by byte; nobody sends more than a few.
 _MAX_BOUNDARY_PADDING = 64
 
 
 @dataclass(frozen=True)
 class Part:
-    """One field of a form. content: as it was sent. has_file_name: browsers send one with every Blob, of text too."""
+    """One field of a form. has_file_name: true for files, and for text that a browser sends as a Blob."""
 
     name: str
     content: bytes
@@ -33,7 +32,7 @@ class Part:
 
 
 def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
-    """The parts in their order, and the charset of their text. Raises MalformedRequest."""
+    """The parts in order, and the charset of their text. Raises MalformedRequest."""
     _, parameters = parse_options_header(content_type)
     charset = parameters.get(b"charset", b"utf-8").decode("latin-1").lower()
     if charset not in _CHARSETS:
@@ -43,7 +42,7 @@ def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
         raise MalformedRequest("The Content-Type names no boundary; let the HTTP library write this header.")
     if re.search(re.escape(b"--" + boundary) + rb"(?:--)?[ \t]{%d}" % (_MAX_BOUNDARY_PADDING + 1), body):
         raise MalformedRequest(
-            f"A boundary of the form has more than {_MAX_BOUNDARY_PADDING} blanks behind it; leave them out."
+            f"A boundary of the form is followed by more than {_MAX_BOUNDARY_PADDING} blanks; leave them out."
         )
     reader = _Reader(charset)
     try:
@@ -51,14 +50,12 @@ def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
     except FormParserError as fault:
         raise MalformedRequest("The multipart form is damaged; send it again as the HTTP library writes it.") from fault
     if reader.is_inside:
-        raise MalformedRequest("The form ends within a field, before its closing boundary; send it whole.")
+        raise MalformedRequest("The form ends within a field, before its closing boundary; send the whole form.")
     return reader.parts, charset
 
 
 def _from_first_boundary(boundary: bytes, body: bytes) -> bytes:
-    """Without what is to be ignored in front (RFC 2046, 5.1.1), and without blanks behind the first boundary: the parser takes
-    neither. A body without a boundary as it is.
-    """
+    """The body without the preamble (RFC 2046, 5.1.1) and without spaces after the first boundary, which the parser rejects."""
     line = b"--" + boundary
     if body.startswith(line + b"\r\n"):
         return body
@@ -68,7 +65,7 @@ def _from_first_boundary(boundary: bytes, body: bytes) -> bytes:
 
 
 class _Reader:
-    """Collects what the parser calls out."""
+    """Collects the parts from the parser's callbacks."""
 
     def __init__(self, charset: str) -> None:
         self.parts: list[Part] = []

@@ -1,4 +1,4 @@
-"""What may be said beside a film, in the query or as a field of the form: each option once, whatever the place."""
+"""Options of the prediction endpoints, in the query or as form fields; each at most once."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,26 +11,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "operating_point": {
         "type": "string",
         "default": DEFAULT_OPERATING_POINT,
-        "description": "Decision rule, one of those that /model/info lists.",
+        "description": "Decision rule; /model/info lists them.",
     },
     "target": {
         "type": "string",
         "enum": [finding.value for finding in FINDINGS],
-        "description": "What to explain; by default the predicted class.",
+        "description": "The class to explain; by default the predicted one.",
     },
     "film": {
         "type": "boolean",
         "default": False,
-        "description": "Whether to answer the film as well, as it was decoded: grey, 8 bit, PNG.",
+        "description": "Whether to return the film as well, as it was decoded: grey, 8 bit, PNG.",
     },
 }
 
 
 def read_options(query: Iterable[tuple[str, str]], fields: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """Name -> value of those in OPTIONS; other names are not looked at.
+    """Name -> value of the options in OPTIONS; other names are ignored.
 
-    query, fields: names and values of the query and of the form. Raises MalformedRequest for an option that is given twice,
-    be it with the same value: who sends two did not mean one of them.
+    query, fields: names and values in the query and in the form.
+    Raises MalformedRequest for an option given twice, even with the same value.
     """
     options: dict[str, str] = {}
     for name, value in (*query, *((name, _unquoted(text)) for name, text in fields)):
@@ -42,7 +42,7 @@ def read_options(query: Iterable[tuple[str, str]], fields: Iterable[tuple[str, s
 
 
 def read_flag(options: Mapping[str, str], name: str) -> bool:
-    """An option that is "true" or "false", by default false. Raises MalformedRequest."""
+    """A boolean option, by default false. Raises MalformedRequest."""
     value = options.get(name, "false")
     if value not in ("true", "false"):
         raise MalformedRequest(f"{name!r} is {value[:64]!r}; send true or false.")
@@ -50,5 +50,5 @@ def read_flag(options: Mapping[str, str], name: str) -> bool:
 
 
 def _unquoted(text: str) -> str:
-    """BentoML's own clients write every field but files as JSON; no option's value has quotes of its own."""
+    """BentoML's clients encode every field but files as JSON; no valid value has quotes of its own."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text

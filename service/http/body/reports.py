@@ -1,4 +1,4 @@
-"""What clinicians report back as JSON, the confirmed label or a misdiagnosis, and what is asked of the audit log."""
+"""JSON bodies of /feedback and /incidents, and the query of /audit."""
 
 import asyncio
 import json
@@ -25,14 +25,14 @@ from service.model.findings import Finding
 from service.records.values import PredictionName
 from service.validation_messages import wanted
 
-# A note of 2,000 characters takes at most 24,000 bytes as JSON: two escapes for one beyond the Basic Multilingual Plane.
+# A note of 2,000 characters takes at most 24,000 bytes as JSON: two escapes each beyond the Basic Multilingual Plane.
 MAX_REPORT_BYTES = 32 * 1024
 
 MAX_AUDIT_ROWS = 1000
 
 _IDENTIFIER = r"^[A-Za-z0-9._-]{1,128}$"
 
-# PostgreSQL's text holds no null characters, and a note has no use for the other controls, line breaks and tabs aside.
+# PostgreSQL's text type rejects null characters; of the other control characters, notes need only line breaks and tabs.
 _PLAIN_TEXT = r"^[^\x00-\x08\x0b-\x1f]*$"
 _PLAIN_LINE = r"^[^\x00-\x1f]*$"
 
@@ -49,7 +49,7 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
-# Pydantic takes true for 1: a film of a batch that nobody named.
+# Pydantic would accept true as 1.
 FilmIndex = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0, lt=MAX_BATCH_FILMS)]
 
 
@@ -66,7 +66,7 @@ class _Report(BaseModel):
     request_id: str | None = Field(
         default=None, pattern=_IDENTIFIER, description="The request_id of the film's answer, if it is of no other film."
     )
-    index: FilmIndex | None = Field(default=None, description="Place of the film in a batch that request_id names.")
+    index: FilmIndex | None = Field(default=None, description="Position of the film in the batch that request_id names.")
 
     @model_validator(mode="after")
     def _names_a_prediction(self) -> Self:
@@ -75,7 +75,7 @@ class _Report(BaseModel):
         return self
 
     def about(self) -> PredictionName:
-        """What is reported on."""
+        """The prediction reported on."""
         return PredictionName(self.prediction_id, self.request_id, self.index)
 
 
@@ -86,10 +86,10 @@ class FeedbackBody(_Report):
 
 
 class IncidentBody(_Report):
-    """A misdiagnosis: it is marked for manual review and for retraining."""
+    """A misdiagnosis, to be marked for manual review and for retraining."""
 
-    case_id: str = Field(pattern=_IDENTIFIER, description="The hospital's own pseudonym of the case; never a name.")
-    label: Finding | None = Field(default=None, description="What the film really shows, if known.")
+    case_id: str = Field(pattern=_IDENTIFIER, description="The hospital's own pseudonym of the case, not a name.")
+    label: Finding | None = Field(default=None, description="What the film shows in fact, if known.")
     note: str | None = Field(
         default=None,
         max_length=2000,
@@ -109,17 +109,17 @@ Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class AuditQuery(BaseModel):
-    """Which rows of the audit log are wanted, oldest first. after: the `next` of the page before."""
+    """Selects rows of the audit log, oldest first. after: `next` of the previous page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    since: Moment | None = Field(default=None, description="Rows of this moment and later; ISO 8601 with a time zone.")
+    since: Moment | None = Field(default=None, description="Rows from this moment on; ISO 8601 with a time zone.")
     until: Moment | None = Field(default=None, description="Rows before this moment.")
     user: str | None = Field(default=None, max_length=256, pattern=_PLAIN_LINE, description="Rows of this user_id.")
     endpoint: str | None = Field(
         default=None, max_length=128, pattern=_PLAIN_LINE, description="Rows of this path, for example /predict."
     )
-    after: int = Field(default=0, ge=0, lt=2**63, description="Rows behind this number.")
+    after: int = Field(default=0, ge=0, lt=2**63, description="Rows after this number.")
     limit: int = Field(default=100, ge=1, le=MAX_AUDIT_ROWS, description="Rows on a page.")
 
 
@@ -127,12 +127,12 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 async def read_report(request: Request, model: type[Body], timeout_seconds: float) -> Body:
-    """The JSON body. Raises MalformedRequest, which names the fields at fault, UploadTooLarge, or OutOfTime."""
+    """Parse the JSON body. Raises MalformedRequest, which names the wrong fields, UploadTooLarge, or OutOfTime."""
     try:
         async with asyncio.timeout(timeout_seconds):
             content = await read_body(request, MAX_REPORT_BYTES)
     except TimeoutError as fault:
-        raise OutOfTime(f"The body did not come within {timeout_seconds:g} seconds; send it again.") from fault
+        raise OutOfTime(f"The body did not arrive within {timeout_seconds:g} seconds; send it again.") from fault
     try:
         values = json.loads(content, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as fault:
@@ -141,12 +141,12 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
 
 
 def read_query(request: Request, model: type[Body]) -> Body:
-    """The query parameters. Raises MalformedRequest, which names those at fault."""
+    """Parse the query parameters. Raises MalformedRequest, which names the wrong ones."""
     return _parse(_each_once(request.query_params.multi_items()), model)
 
 
 def _each_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. RFC 8259, 4, leaves open which of two members of one name counts: neither does here."""
+    """The members by name. Duplicates are refused: RFC 8259, 4, leaves open which of them counts."""
     values: dict[str, Any] = {}
     for name, value in members:
         if name in values:
@@ -162,10 +162,10 @@ def _parse(values: Any, model: type[Body]) -> Body:
         errors = fault.errors()
         faults = "; ".join(_fault_text(error) for error in errors[:5])
         if any(error["type"] == "extra_forbidden" for error in errors):
-            faults += f". Known here: {', '.join(model.model_fields)}"
-        raise MalformedRequest(f"The request does not have the shape that /docs describes. {faults}.") from fault
+            faults += f". Known: {', '.join(model.model_fields)}"
+        raise MalformedRequest(f"The request is not as /docs describes it. {faults}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
-    """Without what was sent: it may be about a patient."""
-    return f"{'.'.join(str(place)[:64] for place in error['loc']) or 'the body'}: {wanted(error, _PATTERNS)}"
+    """Does not repeat the value, which may be about a patient."""
+    return f"{'.'.join(str(part)[:64] for part in error['loc']) or 'the body'}: {wanted(error, _PATTERNS)}"

@@ -1,4 +1,4 @@
-"""Request bodies -> the bytes of films and the options beside them. Never fetches a URL, never writes to disk."""
+"""Reads the films and options of a request body. Never fetches a URL, never writes to disk."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,26 +16,26 @@ IMAGE_FIELD = "image"
 IMAGES_FIELD = "images"
 MAX_BATCH_FILMS = 10
 
-# Told of each chunk of a body; may raise Overloaded.
+# Called with the size of each chunk of a body, in bytes; may raise Overloaded.
 Hold = Callable[[int], None]
 
-# An address or a path in place of a film, which a form's author meant to be opened here.
+# A URL or a path in place of a film, which the client expects the service to open.
 _LINE_OF_TEXT = re.compile(rb"[\x20-\x7e]{1,4096}")
 
-# Of a form that lacks the film's field.
+# In the error about a form without the expected field.
 _NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a client sent. films: their undecoded bytes, in order. options: see `options.read_options`."""
+    """A request's films, as undecoded bytes in order, and its options, see `options.read_options`."""
 
     films: tuple[bytes, ...]
     options: Mapping[str, str]
 
 
 async def read_film(request: Request, max_bytes: int, hold: Hold) -> Upload:
-    """One film: multipart field `image`, or the whole body. hold: is told of each chunk.
+    """Read one film: the multipart field `image`, or the whole body.
 
     Raises MalformedRequest, UploadTooLarge or Overloaded.
     """
@@ -49,7 +49,7 @@ async def read_film(request: Request, max_bytes: int, hold: Hold) -> Upload:
 
 
 async def read_films(request: Request, max_bytes: int, hold: Hold) -> Upload:
-    """1 to MAX_BATCH_FILMS films: multipart field `images`, repeated. hold: is told of each chunk.
+    """Read 1 to MAX_BATCH_FILMS films: the multipart field `images`, repeated.
 
     Raises MalformedRequest, UploadTooLarge or Overloaded.
     """
@@ -65,18 +65,19 @@ async def read_films(request: Request, max_bytes: int, hold: Hold) -> Upload:
 
 
 def hold_nothing(size_bytes: int) -> None:
-    """For bodies that are too small to count."""
+    """For bodies too small to count."""
 
 
 async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing) -> bytes:
-    """The whole body. hold: is told of each chunk, and may raise Overloaded.
+    """Read the whole body.
 
-    Raises UploadTooLarge: at once if the declared length is over the limit, else as soon as it is passed.
+    Raises UploadTooLarge, at once if the declared length exceeds the limit, else as soon as the body does; MalformedRequest;
+    and what `hold` raises.
     """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal():
         raise MalformedRequest("The Content-Length is not a number.")
-    if float(declared) > max_bytes:  # not int, which raises for more than 4300 digits, and zeros may stand in front
+    if float(declared) > max_bytes:  # not int, which raises for more than 4300 digits: leading zeros are allowed
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     received = 0
@@ -97,7 +98,7 @@ def _too_large(max_bytes: int) -> UploadTooLarge:
 
 
 def _is_multipart(request: Request, body: bytes) -> bool:
-    """Whether the body is a form: declared to be one, and not an image under a wrong label."""
+    """Whether the body is declared as a form, and does not begin like an image."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/"):
         return False
     try:
@@ -108,7 +109,7 @@ def _is_multipart(request: Request, body: bytes) -> bool:
 
 
 def _read_form(request: Request, body: bytes, film_field: str) -> tuple[tuple[bytes, ...], dict[str, str]]:
-    """The films, one at least, and the options beside them."""
+    """The films, at least one, and the options."""
     parts, charset = read_parts(request.headers["content-type"], body)
     films = [part for part in parts if part.name == film_field]
     if not films:
@@ -123,5 +124,5 @@ def _read_form(request: Request, body: bytes, film_field: str) -> tuple[tuple[by
 
 def _field_missing(wanted: str, names: Sequence[str]) -> str:
     shown = [repr(name[:64]) for name in dict.fromkeys(names)][:_NAMES_SHOWN]
-    came = f"it has {', '.join(shown)}" if shown else "it is empty"
-    return f"The form has no field {wanted!r}; {came}. Send the film in the field {wanted!r}."
+    found = f"it has {', '.join(shown)}" if shown else "it is empty"
+    return f"The form has no field {wanted!r}; {found}. Send the film in the field {wanted!r}."

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
-from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,8 +33,6 @@ from service.pipeline import Pipeline, ServedPrediction
 
 # Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
 _BATCH_RESERVE = 0.05
-
-T = TypeVar("T")
 
 Read = Callable[[Request, int, Hold], Awaitable[Upload]]
 Judge = Callable[["_Job"], Awaitable[Response]]
@@ -97,8 +94,7 @@ class Predictions:
 
     async def _predict(self, job: "_Job") -> Response:
         predict = partial(job.pipeline.predict, job.upload.films[0], job.operating_point, job.call.deadline)
-        [result] = await job.reservation.run([predict])
-        prediction = _value(result)
+        prediction = await job.reservation.run(predict)
         job.note(prediction)
         return _json(prediction_answer(prediction, job.version))
 
@@ -106,15 +102,15 @@ class Predictions:
         deadline = job.call.deadline - _BATCH_RESERVE * self._context.settings.timeout_seconds
         calls = [partial(job.pipeline.predict, film, job.operating_point, deadline) for film in job.upload.films]
         items: list[ServedPrediction | ChestXrayError] = []
-        for index, result in enumerate(await job.reservation.run(calls)):
+        for index, result in enumerate(await job.reservation.run_all(calls)):
             if isinstance(result, InputError | ServiceError):
                 # Only films of a batch: RecordingMiddleware counts the requests that are refused as a whole.
                 job.call.counts.append(REJECTIONS.labels(kebab_case(type(result).__name__)).inc)
-                items.append(result)
-                continue
-            prediction = _value(result)
-            job.note(prediction, index)
-            items.append(prediction)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                job.note(result, index)
+            items.append(result)
         return _json(batch_answer(items, job.version))
 
     async def _explain(self, job: "_Job") -> Response:
@@ -129,8 +125,7 @@ class Predictions:
             deadline=job.call.deadline,
         )
         grad_cam = await asyncio.shield(self.load_grad_cam(job.pipeline))
-        [result] = await job.reservation.run([partial(explain, grad_cam=grad_cam)])
-        prediction, explanation = _value(result)
+        prediction, explanation = await job.reservation.run(partial(explain, grad_cam=grad_cam))
         job.note(prediction)
         if preferred_type(job.request.headers.getlist("accept"), ("application/json", "image/png")) == "image/png":
             return Response(explanation.overlay_png, media_type="image/png")
@@ -156,12 +151,6 @@ class _Job:
         """Leave a prediction to RecordingMiddleware, for the records and the metrics. index: of the film in its batch."""
         self.call.predictions.append(prediction_record(prediction, self.version, self.call, index))
         self.call.counts.append(partial(self.pipeline.count, prediction))
-
-
-def _value(result: T | BaseException) -> T:
-    if isinstance(result, BaseException):
-        raise result
-    return result
 
 
 def _json(answer: PredictionAnswer | BatchAnswer) -> Response:

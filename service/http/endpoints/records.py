@@ -50,7 +50,7 @@ async def _incidents(context: ServiceContext, request: Request) -> Response:
     report = await asyncio.to_thread(context.records.incident_report, incident)
     stored = await record_with(context.records, report, HTTPStatus.CREATED)
     _count_label(report, stored)
-    if stored.is_first:  # a prediction counts once, however often it is reported
+    if stored.is_first:  # a prediction counts once, even if it is reported again
         INCIDENTS.labels(report.values["model_version"]).inc()
     answer = {
         "incident_id": stored.number,
@@ -76,7 +76,7 @@ async def _audit(context: ServiceContext, request: Request) -> Response:
 
 
 def _prediction_facts(report: NewReport) -> dict[str, Any]:
-    """What the answer to a report says of the prediction that it is about."""
+    """The members of the answer that identify the prediction."""
     values = report.values
     return {
         "prediction_id": values["prediction_id"],
@@ -88,7 +88,7 @@ def _prediction_facts(report: NewReport) -> dict[str, Any]:
 
 
 def _count_label(report: NewReport, stored: StoredReport) -> None:
-    """Of a prediction its first label counts, whichever report brings it: what was counted cannot be taken back."""
+    """Count the first label of a prediction, in whichever report it comes; counters cannot be decreased later."""
     values = report.values
     if stored.is_first_label:
         count_feedback(values["model_version"], values["label"], values["prediction"], values["confidence"])

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from service.errors import ServiceError
 from service.film.errors import ChestXrayError, InputError
 from service.http.context import ServiceContext
-from service.http.endpoints.documentation import documentation_routes
 from service.http.endpoints.metrics import metrics_routes
 from service.http.endpoints.model import model_routes
 from service.http.endpoints.page import page_routes
@@ -21,13 +20,7 @@ from service.http.problems import problem_of
 def build_routes(context: ServiceContext, openapi: Callable[[], dict[str, Any]]) -> Starlette:
     """The application to mount at /. openapi: returns the OpenAPI document."""
     return Starlette(
-        routes=[
-            *page_routes(),
-            *records_routes(context),
-            *model_routes(context),
-            *metrics_routes(),
-            *documentation_routes(openapi),
-        ],
+        routes=[*page_routes(openapi), *records_routes(context), *model_routes(context), *metrics_routes()],
         exception_handlers={InputError: _problem, ServiceError: _problem},
     )
 

@@ -1,1 +1,1 @@
-"""What every request passes, from the outside in."""
+"""ASGI middleware that every request passes; stack.py has the order."""

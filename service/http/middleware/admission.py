@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.roles import PUBLIC_FOLDERS, UNKNOWN_ENDPOINT, endpoint_of
+from service.access.roles import PUBLIC_FOLDERS, UNKNOWN_ENDPOINT
 from service.errors import Overloaded
 from service.http.call import current_call
 from service.http.context import ServiceContext
@@ -36,7 +36,7 @@ class AdmissionMiddleware:
         if admission.refusal is not None:
             await problem_of(admission.refusal).response()(scope, receive, send)
             return
-        endpoint = endpoint_of(scope["path"])
+        endpoint = call.endpoint
         if endpoint == UNKNOWN_ENDPOINT:
             # Not left to the router: a path that it matches to a route, and the policy does not, would be open to every role.
             await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)

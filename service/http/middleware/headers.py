@@ -1,4 +1,4 @@
-"""Headers that every answer carries: what a browser may do with it, and from where it may be asked for (CORS)."""
+"""Security headers of every answer, and cross-origin requests (CORS)."""
 
 from http import HTTPStatus
 
@@ -14,50 +14,42 @@ from service.http.problems import Problem
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
-_EVERYWHERE: RawHeaders = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
+
+def _headers(cache_control: bytes, content_security_policy: bytes) -> RawHeaders:
+    return (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-frame-options", b"DENY"),
+        (b"cache-control", cache_control),
+        (b"content-security-policy", content_security_policy),
+    )
+
+
+# Answers are about patients: no browser and no proxy may store them.
+_ANSWER = _headers(b"no-store", b"default-src 'none'; frame-ancestors 'none'")
+
+_PAGE = _headers(
+    b"no-cache",
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    b"form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 )
 
-# Answers are about patients' films: no browser and no proxy keeps them.
-_ANSWER: RawHeaders = (
-    *_EVERYWHERE,
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+# Swagger UI sets styles inline.
+_DOCS = _headers(
+    b"no-cache",
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
 )
 
-_PAGE: RawHeaders = (
-    *_EVERYWHERE,
-    (b"cache-control", b"no-cache"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        b"form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-)
-
-# Swagger UI, as BentoML ships it, sets styles inline.
-_DOCS: RawHeaders = (
-    *_EVERYWHERE,
-    (b"cache-control", b"no-cache"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        b"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-)
-
-# RFC 6797: a browser that has met us under TLS does not come back without; ignored where there is none, so not sent there.
+# RFC 6797: after this, browsers use TLS only. They ignore it on connections without TLS.
 _UNDER_TLS: RawHeaders = ((b"strict-transport-security", b"max-age=31536000"),)
-
 
 _CROSS_ORIGIN_METHODS = ("GET", "POST")
 _CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_ID_HEADER)
 
 
 class HeadersMiddleware:
-    """Puts security headers on every answer, and answers cross-origin questions where the settings name origins."""
+    """Adds security headers to every answer, and handles CORS if the settings name origins."""
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
         self._plain = app
@@ -99,10 +91,10 @@ def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 class _CrossOrigin(CORSMiddleware):
-    """Starlette's, which refuses in plain text and in words of its own."""
+    """Starlette's, with problem details in place of its plain text."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Whether a page may ask what its browser asks for."""
+        """Answer a browser that asks whether a page may send its request."""
         answer = super().preflight_response(request_headers)
         if answer.status_code < HTTPStatus.BAD_REQUEST:
             return answer

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProblemMiddleware:
-    """Gives every error answer the one shape, whoever made it; an error that escapes becomes a bare 500."""
+    """Replaces the bodies of error answers, whoever made them; an unexpected exception becomes a 500 without detail."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,7 +43,7 @@ class ProblemMiddleware:
             await _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, scope).response()(scope, receive, send)
 
 
-# What the server says about itself goes on; what described the replaced body does not.
+# Other headers are kept; these described the replaced body.
 _HEADERS_OF_BODY = ("content-length", "content-type", "content-encoding")
 
 
@@ -55,7 +55,7 @@ def _replacement(scope: Scope, start: Message) -> Response | None:
     status = HTTPStatus(start["status"])
     kept = {name: value for name, value in headers.items() if name not in _HEADERS_OF_BODY}
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        # RFC 9110, 15.5.6: a 405 names the methods. Starlette's files, which do not, can be read and nothing else.
+        # RFC 9110, 15.5.6: a 405 names the methods. Starlette's static files omit them, and allow GET and HEAD.
         kept["allow"] = ", ".join(sorted(headers.get("allow", "GET, HEAD").split(", ")))
     response = _plain_problem(status, scope, kept.get("allow", "")).response()
     response.headers.update(kept)
@@ -63,16 +63,16 @@ def _replacement(scope: Scope, start: Message) -> Response | None:
 
 
 def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Problem:
-    """allowed: methods that the path answers, as the header Allow names them."""
+    """allowed: methods of the path, as in the header Allow."""
     match status:
         case HTTPStatus.NOT_FOUND:
             detail = _nothing_at(scope["path"])
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = f"This path answers {allowed}, not {scope['method']}; /docs lists what there is."
+            detail = f"This path answers {allowed}, not {scope['method']}; /docs lists all paths."
         case HTTPStatus.SERVICE_UNAVAILABLE:
             detail = "The service is not ready; /health says why."
         case HTTPStatus.INTERNAL_SERVER_ERROR:
-            detail = "The service failed; its log has the details under this request_id."
+            detail = "Internal error; the log has the details under this request_id."
         case _:
             detail = f"{status.description or status.phrase}."
     return Problem(status, detail)
@@ -80,4 +80,4 @@ def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Probl
 
 def _nothing_at(path: str) -> str:
     nearest = nearest_endpoint(path)
-    return f"There is nothing at this path{f'; did you mean {nearest}?' if nearest else '.'} /docs lists what there is."
+    return f"There is nothing at this path{f'; did you mean {nearest}?' if nearest else '.'} /docs lists all paths."

@@ -1,4 +1,4 @@
-"""One audit row for each API call, durable before its answer leaves; and the timing of every request."""
+"""Writes one audit row for each API call before its answer leaves, and times every request."""
 
 import asyncio
 import functools
@@ -12,11 +12,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access.roles import endpoint_of, required_roles
 from service.errors import RecordsUnavailable
-from service.http.call import Call, begin_call, current_call
+from service.http.call import Call, current_call
 from service.http.context import ServiceContext
-from service.http.middleware.request_id import current_request_id
 from service.http.problems import problem_of
 from service.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS
 from service.records.values import AuditEntry, NewReport, StoredReport
@@ -24,20 +22,19 @@ from service.records.values import AuditEntry, NewReport, StoredReport
 if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
     from service.records.store import RecordStore
 
-# On the answer to a single film: pictures have no other place for it.
+# On the answer for a single film; a PNG cannot carry it otherwise.
 PREDICTION_ID_HEADER = "X-Prediction-ID"
 
-# A film of a batch that was refused.
+# In the audit row of a batch, for a film that was refused.
 _REFUSED = "-"
 
-_WITHHELD = "The answer cannot be put on record, and so is not given; try again shortly."
+_WITHHELD = "The answer cannot be recorded, and so is withheld; try again shortly."
 
 
 class RecordingMiddleware:
-    """Holds an answer back until its audit row and predictions are committed; if they cannot be, the answer is a 503.
+    """Withholds an answer until its audit row and predictions are committed; if that fails, the answer is a 503.
 
-    Calls of public paths (the page, the documentation, probes) are timed and leave no row, and so do refusals that the access
-    policy says are not worth one.
+    Public paths (page, documentation, probes) are timed, but get no row; nor do refusals that the access policy excludes.
     """
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
@@ -46,8 +43,7 @@ class RecordingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        endpoint = endpoint_of(scope["path"])
-        start, call = perf_counter(), begin_call(scope["method"], endpoint, required_roles(scope["path"]) is not None)
+        start, call = perf_counter(), current_call()
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
         withheld: Response | None = None
 
@@ -70,10 +66,10 @@ class RecordingMiddleware:
             await self._app(scope, receive, send_recorded)
         finally:
             IN_FLIGHT.dec()
-            REQUEST_SECONDS.labels(endpoint, status).observe(perf_counter() - start)
+            REQUEST_SECONDS.labels(call.endpoint, status).observe(perf_counter() - start)
             if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
-            if withheld is None:  # writes the row of an error that becomes a 500 further out; others are written already
+            if withheld is None:  # the row of an exception, which becomes a 500 further out; others are written already
                 await self._record_once(call, status)
         if withheld is not None:
             await withheld(scope, receive, send)
@@ -104,7 +100,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
     single = predictions[0] if call.films == 1 and predictions else None
     entry = AuditEntry(
         timestamp=datetime.now(UTC),
-        request_id=current_request_id(),
+        request_id=call.request_id,
         method=call.method,
         endpoint=call.endpoint,
         status=status,
@@ -121,7 +117,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
         if report
         else _of_films(call, {film.index: film.prediction_id for film in predictions}),
     )
-    # Before it is waited for: the row of a call that is given up meanwhile is written all the same.
+    # Before waiting: if the call is cancelled meanwhile, the row is written all the same.
     call.needs_row = False
     recorded = records.append(entry, predictions, report)
     if is_given:
@@ -146,5 +142,5 @@ def _outcome(call: Call, status: int) -> str:
 
 
 def _of_films(call: Call, values: dict[int, str]) -> str | None:
-    """The films' values, by their places, as one text: in order, separated by semicolons. None without any."""
+    """The values of a batch's films, by index, in order and separated by semicolons; None if there are none."""
     return ";".join(values.get(index, _REFUSED) for index in range(call.films)) if values else None

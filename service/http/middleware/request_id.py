@@ -1,27 +1,22 @@
-"""Every request has an identifier, and every answer carries it as X-Request-ID."""
+"""Begins the call of each request with an identifier, which the answer carries as X-Request-ID."""
 
 import re
 import uuid
-from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.roles import endpoint_of, required_roles
+from service.http.call import Call, begin_call
+
 HEADER = "X-Request-ID"
 
-# Safe in logs, file names and headers; anything else that a client sends is replaced, not mended.
+# Safe in logs, file names and headers. Other values of clients are replaced, not corrected.
 _VALID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-_current: ContextVar[str] = ContextVar("request_id")
-
-
-def current_request_id() -> str:
-    """The identifier of the request being answered. Raises LookupError outside one."""
-    return _current.get()
 
 
 class RequestIdMiddleware:
-    """Takes the client's X-Request-ID if it is valid, else makes a UUID 4; puts it on the answer."""
+    """Uses the client's X-Request-ID if it is valid, else a new UUID 4."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,7 +25,8 @@ class RequestIdMiddleware:
         """ASGI entry."""
         sent = Headers(scope=scope).get(HEADER, "")
         request_id = sent if _VALID.fullmatch(sent) else str(uuid.uuid4())
-        _current.set(request_id)
+        path = scope["path"]
+        begin_call(Call(request_id, scope["method"], endpoint_of(path), needs_row=required_roles(path) is not None))
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

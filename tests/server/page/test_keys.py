@@ -2,21 +2,12 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from service.access.roles import Role
-from tests.support.guarded import guarded_server
 from tests.support.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def guarded(bundle_path, tmp_path_factory):
-    url = f"sqlite:///{tmp_path_factory.mktemp('guarded')}/records.db"
-    with guarded_server(url, bundle_path) as guarded:
-        yield guarded
 
 
 def use_key(page, key):

@@ -1,14 +1,12 @@
 """Reading and reporting: sides, announcements, reports, keyboard, small screens, colours."""
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 
 from service.records.labels import confirmed_labels
 from service.records.store import RecordStore
 from tests.support.encoded_films import dicom_file, film
-from tests.support.page import DICOM, FILM, MARKS, NO_FILM, upload
+from tests.support.page import DICOM, FILM, MARKS, NO_FILM, answer_of, upload
 from tests.support.serving import ROOT
 
 pytestmark = MARKS
@@ -30,9 +28,7 @@ def test_an_answer_is_announced_to_screen_readers(opened):
     announcement = opened.locator("#announcement")
     expect(announcement).to_have_role("status")
     expect(announcement).to_be_empty()
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    answer = waiting.value.json()
+    answer = answer_of(opened, FILM)
     text = f"one.png: {answer['prediction']}, probability {100 * answer['confidence']:.1f} %."
     expect(announcement).to_contain_text(text)
     expect(announcement).to_contain_text("A person must look" if answer["review"]["required"] else "No reason for review")
@@ -73,9 +69,7 @@ def test_a_reader_who_writes_is_not_scrolled_away(browser, server):
 
 
 def test_reports_are_put_on_record(opened, records_at):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    prediction_id = waiting.value.json()["prediction_id"]
+    prediction_id = answer_of(opened, FILM)["prediction_id"]
     opened.get_by_role("button", name="It is Tuberculosis").click()
     expect(opened.locator("#report-state")).to_contain_text("Thank you")
     expect(opened.get_by_role("button", name="It is Tuberculosis")).to_have_attribute("aria-pressed", "true")
@@ -85,7 +79,7 @@ def test_reports_are_put_on_record(opened, records_at):
     opened.get_by_label("Case, by your own pseudonym").fill("case-17")
     opened.get_by_label("What the film shows").select_option("Normal")
     opened.get_by_role("button", name="Send the report").click()
-    expect(opened.locator("#report-state")).to_contain_text("put up for review. Before, it was reported as Tuberculosis.")
+    expect(opened.locator("#report-state")).to_contain_text("marked for review. Before, it was reported as Tuberculosis.")
     expect(opened.locator("#facts")).to_contain_text(f"Prediction {prediction_id}")
     records = RecordStore(records_at)
     labels = {row["prediction_id"]: (row["label"], row["kind"]) for row in confirmed_labels(records.database)}

@@ -10,17 +10,14 @@ from playwright.sync_api import expect
 
 from service.model.decision import Observed, decide
 from service.model.findings import FINDINGS
-from tests.support.encoded_films import encode, film
 from tests.support.manifests import make_manifest, manifest_members
-from tests.support.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
+from tests.support.page import DICOM, FILM, MARKS, NO_FILM, answer_of, asked_of, hold_up_a_film, upload
 
 pytestmark = MARKS
 
 
 def test_a_film_gets_its_finding_bars_zones_and_picture_as_the_api_answers(opened):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    answer = waiting.value.json()
+    answer = answer_of(opened, FILM)
     expect(opened.locator("#call")).to_contain_text(answer["prediction"])
     numbers = opened.locator("#bars .number").all_text_contents()
     assert numbers == [f"{100 * share:.1f} %" for share in answer["probabilities"].values()]
@@ -93,19 +90,6 @@ DECIDED_AT = """async ([answers, points]) => {
 }"""
 
 
-def test_the_page_decides_as_the_service_answers_at_every_point(opened, server):
-    info = opened.request.get(f"{server.address}/model/info").json()
-    points = [(name, info["operating_points"][name]["thresholds"]) for name in POINTS]
-    for seed in range(4):
-        data = encode(film(128, seed), "PNG")
-        urls = [f"{server.address}/predict?operating_point={point}" for point in POINTS]
-        answers = [opened.request.post(url, data=data).json() for url in urls]
-        wanted = [
-            {name: answer[name] for name in ("operating_point", "prediction", "confidence", "review")} for answer in answers
-        ]
-        assert opened.evaluate(DECIDED_AT, [answers, points]) == [wanted] * len(POINTS)
-
-
 def test_the_page_decides_by_the_services_rule_ties_and_limits_included(opened):
     # Twentieths meet each other and the thresholds; the last point's ratios meet where the probabilities do not.
     twentieths = [(a / 20, b / 20, (20 - a - b) / 20) for a in range(21) for b in range(21 - a)]
@@ -136,7 +120,7 @@ def test_a_model_whose_thresholds_are_not_at_hand_keeps_its_answer(opened):
         upload(opened, FILM)
     called = opened.locator("#call").text_content()
     opened.get_by_label("High sensitivity").check()
-    expect(opened.locator("#record")).to_have_text("The thresholds of model 9.9.9 at High sensitivity are not at hand.")
+    expect(opened.locator("#record")).to_have_text("The thresholds of model 9.9.9 at High sensitivity are not known.")
     assert opened.locator("#call").text_content() == called
 
 
@@ -230,9 +214,7 @@ def test_the_key_is_a_letter_in_fields_and_can_be_switched_off(opened):
 
 
 def test_the_map_of_another_finding_is_asked_for_once_and_reports_name_the_first_prediction(opened):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    first = waiting.value.json()
+    first = answer_of(opened, FILM)
     other = next(finding.value for finding in FINDINGS if finding.value != first["prediction"])
     targets = opened.locator("#targets")
     expect(targets.get_by_role("button", name=first["prediction"])).to_have_attribute("aria-pressed", "true")
@@ -253,19 +235,9 @@ def test_the_map_of_another_finding_is_asked_for_once_and_reports_name_the_first
 
 
 def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
-    with opened.expect_response(re.compile("predict/explain")) as waiting:
-        upload(opened, FILM)
-    called = waiting.value.json()["prediction"]
+    called = answer_of(opened, FILM)["prediction"]
     change_answers(opened, model_version="9.9.9")
     other = next(finding.value for finding in FINDINGS if finding.value != called)
     opened.locator("#targets").get_by_role("button", name=other).click()
-    expect(opened.locator("#map-state")).to_have_text(f"No map of {other}: Model 9.9.9 serves now. Choose the film again.")
+    expect(opened.locator("#map-state")).to_have_text(f"No map of {other}: The server now uses model 9.9.9. Choose the film again.")
     expect(opened.locator("#caption")).to_contain_text(f"Map for {called}.")
-
-
-def test_the_slider_lays_the_map_over_the_film(opened):
-    upload(opened, FILM)
-    for opacity in (0, 100):
-        opened.locator("#opacity").fill(str(opacity))
-        assert is_grey(opened) == (opacity == 0)
-        expect(opened.locator("#opacity-value")).to_have_text(f"{opacity} %")

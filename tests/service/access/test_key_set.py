@@ -83,10 +83,16 @@ def issuer_server():
     server.shutdown()
 
 
-def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stranger(issuer_server, monkeypatch):
-    published, url = issuer_server
+@pytest.fixture
+def clock(monkeypatch):
+    """The time in seconds, in a list of one."""
     now = [1000.0]
     monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
+    return now
+
+
+def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stranger(issuer_server, clock):
+    published, url = issuer_server
     verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
     assert verifier.verify(token()).user_id == "dr_who"
     rotated = OTHERS[0]
@@ -95,40 +101,36 @@ def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stra
         with pytest.raises(NotAuthenticated):
             verifier.verify(token(rotated, "r2"))
     assert published.asked == 1
-    now[0] += key_set.RETRY_SECONDS
+    clock[0] += key_set.RETRY_SECONDS
     assert verifier.verify(token(rotated, "r2")).user_id == "dr_who"
     assert published.asked == 2
     published.published = None  # away: what is known goes on working, for a day
-    now[0] += key_set.REFRESH_SECONDS
+    clock[0] += key_set.REFRESH_SECONDS
     assert verifier.verify(token(rotated, "r2", sub="other")).user_id == "other"
     # A key that is not known may be one that the issuer publishes by now; one that is known does not become right.
     with pytest.raises(IssuerUnavailable):
         verifier.verify(token(rotated, "r3"))
     with pytest.raises(NotAuthenticated):
         verifier.verify(token(kid="r2"))
-    now[0] += key_set.USABLE_SECONDS
+    clock[0] += key_set.USABLE_SECONDS
     with pytest.raises(IssuerUnavailable):
         verifier.verify(token(rotated, "r2", sub="third"))
 
 
-def test_a_key_that_is_changed_under_its_identifier_is_fetched(issuer_server, monkeypatch):
+def test_a_key_that_is_changed_under_its_identifier_is_fetched(issuer_server, clock):
     published, url = issuer_server
-    now = [1000.0]
-    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
     verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
     assert verifier.verify(token()).user_id == "dr_who"
     rotated = OTHERS[0]
     published.published = {"keys": [public(rotated, "r1", "RS256")]}
-    now[0] += key_set.RETRY_SECONDS
+    clock[0] += key_set.RETRY_SECONDS
     assert verifier.verify(token(rotated, "r1")).user_id == "dr_who"
     with pytest.raises(NotAuthenticated):
         verifier.verify(token(sub="other"))
 
 
-def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(issuer_server, monkeypatch):
+def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(issuer_server, clock):
     published, url = issuer_server
-    now = [1000.0]
-    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
     keys_then, published.published = published.published, None
     verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
     for _ in range(3):
@@ -136,7 +138,7 @@ def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(iss
             verifier.verify(token())
     assert published.asked == 1
     published.published = keys_then
-    now[0] += key_set.FIRST_RETRY_SECONDS
+    clock[0] += key_set.FIRST_RETRY_SECONDS
     assert verifier.verify(token()).user_id == "dr_who"
 
 
@@ -147,13 +149,11 @@ def test_a_key_set_that_makes_no_sense_is_as_good_as_none(monkeypatch, content):
         TokenVerifier(Issuer("https://login.hospital.example/jwks", ISSUER, AUDIENCE, "roles")).verify(token())
 
 
-def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(issuer_server, monkeypatch):
+def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(issuer_server, clock, monkeypatch):
     _, url = issuer_server
-    now = [1000.0]
-    monkeypatch.setattr(key_set, "monotonic", lambda: now[0])
     verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
     verifier.verify(token())
-    now[0] += key_set.REFRESH_SECONDS
+    clock[0] += key_set.REFRESH_SECONDS
     asked, answers = threading.Event(), threading.Event()
 
     def hang(_):

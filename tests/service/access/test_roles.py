@@ -1,6 +1,6 @@
 import pytest
 
-from service.access.roles import PUBLIC, ROLES_OF, Role, endpoint_of, nearest_endpoint, required_roles
+from service.access.roles import PUBLIC, ROLES_OF, Role, endpoint_of, required_roles
 
 
 @pytest.mark.parametrize("role", Role)
@@ -49,20 +49,3 @@ def test_whatever_is_not_named_needs_a_known_caller(path):
 def test_a_slash_at_the_end_opens_no_other_door(path):
     assert required_roles(f"{path}/") == ROLES_OF[path]
     assert endpoint_of(f"{path}/") == path
-
-
-@pytest.mark.parametrize(
-    ("path", "nearest"),
-    [
-        ("/predict//", "/predict"),
-        ("//predict", "/predict"),
-        ("/Predict", "/predict"),
-        ("/predict/explian", "/predict/explain"),
-        ("/docs/", "/docs"),
-        ("/ui/", None),
-        ("/nowhere", None),
-        ("", None),
-    ],
-)
-def test_the_endpoint_that_was_probably_meant_is_found(path, nearest):
-    assert nearest_endpoint(path) == nearest

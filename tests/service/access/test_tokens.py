@@ -34,29 +34,36 @@ def test_an_end_beyond_all_numbers_of_the_machine_is_an_end(verifier):
     assert verifier.verify(token(exp=10**400)).user_id == "dr_who"
 
 
+EXPIRED, ELSEWHERE = "The token has expired", "The token comes from another issuer"
+LACKING, UNSIGNED = (
+    "The token lacks one of the claims exp, iss, aud and sub",
+    "The token is not signed with a key that its issuer ",
+)
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "fault"),
     [
-        {"exp": 1},
-        {"exp": None},
-        {"iss": "https://elsewhere.example"},
-        {"iss": None},
-        {"aud": "another-service"},
-        {"aud": None},
-        {"sub": None},
-        {"sub": "x" * 257},
-        {"sub": "forged\nline"},
-        pytest.param({"nbf": IN_2100}, id="not yet valid"),
-        pytest.param({"key": STRANGERS}, id="a stranger's key"),
-        {"kid": "e1"},
-        {"kid": "unknown"},
-        {"algorithm": "RS512"},
+        ({"exp": 1}, EXPIRED),
+        ({"exp": None}, LACKING),
+        ({"iss": "https://elsewhere.example"}, ELSEWHERE),
+        ({"iss": None}, LACKING),
+        ({"aud": "another-service"}, "The token is meant for another service"),
+        ({"aud": None}, LACKING),
+        ({"sub": None}, LACKING),
+        ({"sub": "x" * 257}, "The token's subject is not a plain name"),
+        ({"sub": "forged\nline"}, "The token's subject is not a plain name"),
+        pytest.param({"nbf": IN_2100}, "The token is not valid yet", id="not yet valid"),
+        pytest.param({"key": STRANGERS}, UNSIGNED, id="a stranger's key"),
+        ({"kid": "e1"}, UNSIGNED),
+        ({"kid": "unknown"}, UNSIGNED),
+        ({"algorithm": "RS512"}, UNSIGNED),
     ],
     ids=str,
 )
-def test_a_token_that_is_wrong_in_one_way_is_refused(verifier, changes):
+def test_a_token_that_is_wrong_in_one_way_is_refused_with_what_is_wrong(verifier, changes, fault):
     bad = token(**changes)
-    with pytest.raises(NotAuthenticated) as refused:
+    with pytest.raises(NotAuthenticated, match=f"^{fault}") as refused:
         verifier.verify(bad)
     assert bad not in str(refused.value)
 
@@ -71,23 +78,6 @@ def test_neither_unsigned_tokens_nor_public_keys_as_secrets_pass(verifier):
     for forged in (unsigned, with_secret, f"{head}.{body}.", f"{head}.{body}.AAAA", "a.b.c", "", "x" * 20_000):
         with pytest.raises(NotAuthenticated):
             verifier.verify(forged)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"exp": 1}, "The token has expired; get a new one."),
-        ({"nbf": IN_2100}, "The token is not valid yet; get a new one."),
-        ({"aud": "another-service"}, "The token is meant for another service; get a new one."),
-        ({"iss": "https://elsewhere.example"}, "The token comes from another issuer; get a new one."),
-        ({"sub": None}, "The token lacks one of the claims exp, iss, aud and sub; get a new one."),
-        ({"kid": "unknown"}, "The token is not signed with a key that its issuer publishes; get a new one."),
-    ],
-)
-def test_what_is_wrong_with_a_token_is_said_in_words(verifier, changes, words):
-    with pytest.raises(NotAuthenticated) as refused:
-        verifier.verify(token(**changes))
-    assert str(refused.value) == words
 
 
 @pytest.mark.parametrize(

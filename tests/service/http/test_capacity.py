@@ -31,7 +31,7 @@ def run(held, calls):
     """Their results, run for a request that was just admitted."""
 
     async def scenario():
-        return await (await held.reserve()).run(calls)
+        return await (await held.reserve()).run_all(calls)
 
     return asyncio.run(scenario())
 
@@ -69,7 +69,7 @@ def test_a_call_whose_caller_gave_up_keeps_its_slot_until_it_ends(new_capacity):
     async def scenario():
         held = new_capacity()
         reservation = await held.reserve()
-        task = asyncio.create_task(reservation.run([waits, waits, lambda: waiting.append(1)]))
+        task = asyncio.create_task(reservation.run_all([waits, waits, lambda: waiting.append(1)]))
         await asyncio.sleep(0)  # let it submit
         with pytest.raises(Overloaded):
             held.check_room()
@@ -93,10 +93,10 @@ def test_a_cancelled_call_lets_go_of_its_film_though_all_threads_are_stuck(new_c
 
     async def scenario():
         held = new_capacity(queue_limit=3)
-        stuck = [asyncio.create_task((await held.reserve()).run([lambda: release.wait(10)])) for _ in range(2)]
+        stuck = [asyncio.create_task((await held.reserve()).run(lambda: release.wait(10))) for _ in range(2)]
         film = Film()
         kept = weakref.ref(film)
-        queued = asyncio.create_task((await held.reserve()).run([functools.partial(id, film)]))
+        queued = asyncio.create_task((await held.reserve()).run(functools.partial(id, film)))
         del film
         await asyncio.sleep(0)  # let all submit
         queued.cancel()
@@ -121,9 +121,9 @@ def test_a_slot_is_kept_until_it_is_given_up_and_only_once(new_capacity):
         await held.reserve()
         with pytest.raises(Overloaded):
             await held.reserve()
-        return await two.run([lambda: "done"])
+        return await two.run(lambda: "done")
 
-    assert asyncio.run(scenario()) == ["done"]
+    assert asyncio.run(scenario()) == "done"
 
 
 def test_who_sends_slowly_gives_the_slot_up(new_capacity, monkeypatch):
@@ -144,7 +144,7 @@ def test_how_many_calls_wait_is_reported_whenever_it_changes(new_capacity):
 
     async def scenario():
         held = new_capacity(threads=1, queue_limit=3, report_waiting=reported.append)
-        calls = asyncio.ensure_future((await held.reserve()).run([release.wait] * 3))
+        calls = asyncio.ensure_future((await held.reserve()).run_all([release.wait] * 3))
         await asyncio.sleep(0)
         release.set()
         await calls

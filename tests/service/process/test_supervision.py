@@ -1,7 +1,9 @@
 """Servers of one user side by side, workers and supervisors that are killed: what each leaves to the others, and behind."""
 
+import resource
 import shutil
 import socket
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,12 +13,11 @@ import numpy as np
 import psutil
 import pytest
 
-from service.process.supervision import FOLDER_VARIABLE
+from service.errors import SettingsError
+from service.process.supervision import FOLDER_VARIABLE, make_metrics_folder
 from tests.support.encoded_films import encode, film
 from tests.support.serving import environment_without_settings, served
 from tests.support.waiting import eventually
-
-pytestmark = pytest.mark.long
 
 PNG = encode(film(384), "PNG")
 
@@ -53,10 +54,11 @@ def worker_of(server):
     return worker
 
 
-def start_folder(server):
+def metrics_folder(server):
     return Path(worker_of(server).environ()[FOLDER_VARIABLE])
 
 
+@pytest.mark.long
 def test_a_second_server_of_the_same_user_takes_nothing_from_the_first(servers):
     first, second = servers
     assert value_of(first, "cxr_predictions_total") == 2
@@ -65,12 +67,14 @@ def test_a_second_server_of_the_same_user_takes_nothing_from_the_first(servers):
     assert (value_of(first, "cxr_predictions_total"), value_of(second, "cxr_predictions_total")) == (2, 1)
 
 
+@pytest.mark.long
 def test_what_a_killed_start_left_is_removed_by_the_next_and_nothing_else_is(servers, folder):
     ours = {path for path in folder.iterdir() if path.name.startswith("chest-xray-metrics-")}
-    assert ours == {start_folder(server) for server in servers}
+    assert ours == {metrics_folder(server) for server in servers}
     assert (folder / "another-program" / "counter_1.db").exists()
 
 
+@pytest.mark.long
 def test_of_a_worker_that_died_what_it_counted_stays_and_what_it_was_doing_goes(servers):
     first, _ = servers
     parts = urlsplit(first.address)
@@ -97,10 +101,11 @@ def answers(server):
         return False
 
 
+@pytest.mark.long
 def test_of_a_supervisor_that_was_killed_nothing_is_left_and_its_port_is_free(servers):
     first, second = servers
     parts = urlsplit(second.address)
-    left = start_folder(second)
+    left = metrics_folder(second)
     with ThreadPoolExecutor(1) as client:
         # Costly to decode, and so in a process of its own.
         files = [("images", encode(np.zeros((7000, 7000), np.uint8), "PNG"))] * 10
@@ -117,11 +122,12 @@ def test_of_a_supervisor_that_was_killed_nothing_is_left_and_its_port_is_free(se
     assert value_of(first, "cxr_predictions_total") == 2
 
 
+@pytest.mark.long
 def test_a_folder_that_was_cleaned_away_costs_counts_and_not_the_service(bundle_path, folder):
     environment = environment_without_settings() | {"CXR_BUNDLE": str(bundle_path), "TMPDIR": str(folder)}
     with served(environment) as server:
         httpx.post(f"{server.address}/predict", content=PNG).raise_for_status()
-        shutil.rmtree(start_folder(server))
+        shutil.rmtree(metrics_folder(server))
         assert value_of(server, "cxr_predictions_total") == 1
         killed = worker_of(server)
         killed.kill()
@@ -131,15 +137,39 @@ def test_a_folder_that_was_cleaned_away_costs_counts_and_not_the_service(bundle_
         assert value_of(server, "cxr_predictions_total") == 1
         with served(environment):
             assert value_of(server, "cxr_predictions_total") == 1
-        left, worker = start_folder(server), worker_of(server)
+        left, worker = metrics_folder(server), worker_of(server)
         server.process.kill()
         worker.wait(30)
         assert not left.exists()
 
 
+@pytest.mark.long
 def test_a_server_that_is_told_to_end_removes_its_folder(servers):
     first, _ = servers
-    left = start_folder(first)
+    left = metrics_folder(first)
     first.process.terminate()
     assert first.process.wait(30) == 0
     assert not left.exists()
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_folder_of_temporary_files_without_room_ends_the_start_and_keeps_nothing(temporary):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limits[1]))  # as a full disk, for this process alone
+    try:
+        with pytest.raises(SettingsError, match=r"\(TMPDIR\) cannot hold the metrics: File too large"):
+            make_metrics_folder()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_of_temporary_files_that_is_not_there_ends_the_start(temporary):
+    temporary.rmdir()
+    with pytest.raises(SettingsError, match=r"\(TMPDIR\) cannot hold the metrics: No such file or directory"):
+        make_metrics_folder()

@@ -33,15 +33,10 @@ def read(body: bytes, content_type: str):
     return asyncio.run(read_film(request(body, content_type), LIMIT, hold_nothing))
 
 
-def test_a_form_gives_its_film_and_options():
-    upload = read(form(), "multipart/form-data; boundary=b")
-    assert upload.films == (b"film",)
-    assert upload.options == {"operating_point": "balanced"}
-
-
-@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "us-ascii", "iso-8859-1"])
-def test_the_usual_charsets_are_read(charset):
-    assert read(form(), f"multipart/form-data; boundary=b; charset={charset}").films == (b"film",)
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=UTF-8", "; charset=us-ascii", "; charset=iso-8859-1"])
+def test_a_form_gives_its_film_and_options(charset):
+    upload = read(form(), f"multipart/form-data; boundary=b{charset}")
+    assert (upload.films, upload.options) == ((b"film",), {"operating_point": "balanced"})
 
 
 @pytest.mark.parametrize("charset", ["punycode", "undefined", "idna", "zlib", "no-such"])
@@ -63,14 +58,16 @@ def read_parts(*fields: tuple[str, bytes], query: bytes = b"", **options: str):
     return asyncio.run(read_film(sent, LIMIT, hold_nothing))
 
 
-def test_an_option_that_comes_as_a_file_is_read_as_any_other():
-    """A browser's FormData gives every Blob a file name, "blob" (XMLHttpRequest standard, "create an entry")."""
-    blob = 'name="operating_point"; filename="blob"', b"tb_screening"
-    assert read_parts(blob).options == {"operating_point": "tb_screening"}
-
-
-def test_an_option_that_bentomls_client_writes_as_json_is_read():
-    assert read_parts(('name="operating_point"', b'"tb_screening"')).options == {"operating_point": "tb_screening"}
+@pytest.mark.parametrize(
+    "field",
+    [
+        # A browser's FormData gives every Blob a file name, "blob" (XMLHttpRequest standard, "create an entry").
+        ('name="operating_point"; filename="blob"', b"tb_screening"),
+        ('name="operating_point"', b'"tb_screening"'),  # BentoML's client writes JSON
+    ],
+)
+def test_an_option_that_comes_as_a_file_or_as_json_is_read_as_any_other(field):
+    assert read_parts(field).options == {"operating_point": "tb_screening"}
 
 
 FIELD, BLOB = ('name="operating_point"', b"balanced"), ('name="operating_point"; filename="blob"', b"balanced")
@@ -120,14 +117,6 @@ def test_the_field_that_came_instead_is_named():
     with pytest.raises(MalformedRequest) as refused:
         read_parts(*((f'name="{index}{"x" * 500}"', b"") for index in range(50)), name="y")
     assert len(str(refused.value)) < 600
-
-
-@pytest.mark.parametrize("cut", [b"\r\n--b--\r\n", b"film\r\n--b--\r\n", b'"f"\r\n\r\nfilm\r\n--b--\r\n'])
-def test_a_form_that_ends_within_a_field_is_refused_not_read_without_it(cut):
-    """RFC 2046, 5.1.1: a field ends with a boundary. An option that is lost would be a film judged by another rule."""
-    body = parts().removesuffix(cut)
-    with pytest.raises(MalformedRequest, match="ends within a field"):
-        read(body, "multipart/form-data; boundary=b")
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/related"])

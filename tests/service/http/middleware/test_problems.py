@@ -74,7 +74,14 @@ def test_a_405_names_the_methods_even_where_the_framework_does_not(client):
 
 @pytest.mark.parametrize(
     ("path", "nearest"),
-    [("/predict//", "/predict"), ("/v1/predict", "/predict"), ("/model/inf", "/model/info"), ("/Health", "/health")],
+    [
+        ("/predict//", "/predict"),
+        ("/v1/predict", "/predict"),
+        ("/predict/explian", "/predict/explain"),
+        ("/model/inf", "/model/info"),
+        ("/Health", "/health"),
+        ("/docs/", "/docs"),
+    ],
 )
 def test_a_404_names_the_path_that_was_probably_meant(client, path, nearest):
     refused = client.get(path)
@@ -82,7 +89,7 @@ def test_a_404_names_the_path_that_was_probably_meant(client, path, nearest):
     assert f"did you mean {nearest}?" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/ui", "/" + "predict" * 1000])
+@pytest.mark.parametrize("path", ["/nowhere", "/ui", "/ui/", "/" + "predict" * 1000])
 def test_a_404_suggests_nothing_where_nothing_is_near(client, path):
     assert "did you mean" not in client.get(path).json()["detail"]
 
