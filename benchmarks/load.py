@@ -41,7 +41,7 @@ class Load:
 
     latencies_ms: one for each request, from sending it to its whole answer.
     seconds: of the whole job.
-    client_cpu_seconds: of the client process.
+    client_cpu_seconds: of the client process, which shares the machine with the server.
     """
 
     latencies_ms: tuple[float, ...]

@@ -67,9 +67,4 @@ def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], 
     )
     cpu_seconds = server.cpu_seconds()
     load = client.run(job)
-    return Sample(
-        latencies_ms=load.latencies_ms,
-        seconds=load.seconds,
-        server_cpu_seconds=server.cpu_seconds() - cpu_seconds,
-        client_cpu_seconds=load.client_cpu_seconds,
-    )
+    return Sample(load, server.cpu_seconds() - cpu_seconds)

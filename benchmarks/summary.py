@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.inprocess import StageCost
 from benchmarks.inputs import LARGE_JPEG, REFERENCE
+from benchmarks.load import Load
 from benchmarks.overload import OVERLOADING_CLIENTS, Pressure
 from benchmarks.server import Memory
 
@@ -48,31 +49,27 @@ class Cell:
 class Sample:
     """One cell in one round.
 
-    latencies_ms: one for each request, from sending it to its whole answer.
-    seconds: of the whole round.
-    server_cpu_seconds: of all its processes.
-    client_cpu_seconds: of the client, which shares the machine.
+    load: as the client measured it.
+    server_cpu_seconds: of all processes of the server.
     """
 
-    latencies_ms: tuple[float, ...]
-    seconds: float
+    load: Load
     server_cpu_seconds: float
-    client_cpu_seconds: float
 
     @property
     def requests_per_second(self) -> float:
         """Throughput."""
-        return len(self.latencies_ms) / self.seconds
+        return len(self.load.latencies_ms) / self.load.seconds
 
     @property
     def cpu_seconds_per_request(self) -> float:
         """Of the server."""
-        return self.server_cpu_seconds / len(self.latencies_ms)
+        return self.server_cpu_seconds / len(self.load.latencies_ms)
 
     @property
     def p50_ms(self) -> float:
         """Median latency."""
-        return statistics.median(self.latencies_ms)
+        return statistics.median(self.load.latencies_ms)
 
 
 @dataclass(frozen=True)
@@ -162,10 +159,10 @@ def summarise(rounds: Rounds) -> list[CellSummary]:
     """One summary for each cell, in the order measured."""
     summaries = []
     for cell, samples in rounds.cells.items():
-        latencies_ms = [latency for sample in samples for latency in sample.latencies_ms]
+        latencies_ms = [latency for sample in samples for latency in sample.load.latencies_ms]
         p50_ms, p95_ms, p99_ms = (float(value) for value in np.percentile(latencies_ms, (50, 95, 99)))
         cpu_seconds = [sample.cpu_seconds_per_request for sample in samples]
-        client_cpu_seconds = [sample.client_cpu_seconds / len(sample.latencies_ms) for sample in samples]
+        client_cpu_seconds = [sample.load.client_cpu_seconds / len(sample.load.latencies_ms) for sample in samples]
         summaries.append(
             CellSummary(
                 server=cell.server,

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.inprocess import StageCost
 from benchmarks.inputs import LARGE_JPEG, REFERENCE
+from benchmarks.load import Load
 from benchmarks.overload import Pressure
 from benchmarks.rounds import CELLS
 from benchmarks.server import Memory
@@ -28,7 +29,7 @@ from benchmarks.summary import (
 
 
 def sample(latency_ms: float = 10.0, seconds: float = 1.0, server_cpu_seconds: float = 0.1, requests: int = 10) -> Sample:
-    return Sample((latency_ms,) * requests, seconds, server_cpu_seconds, client_cpu_seconds=0.01)
+    return Sample(Load((latency_ms,) * requests, seconds, client_cpu_seconds=0.01), server_cpu_seconds)
 
 
 def measurements(**of_cells: Sample) -> Measurements:

@@ -43,14 +43,6 @@ QUALITY = Dashboard(
                 width=6,
             ),
             Panel(
-                title="Calibration error",
-                description="Expected calibration error in tenths of the confidence; alert above 0.1.",
-                queries=(Query(f"cxr:ece:7d{{{OF_VERSION}}}", "{{version}}"),),
-                thresholds=((0.05, YELLOW), (0.1, RED)),
-                kind="stat",
-                width=6,
-            ),
-            Panel(
                 title="Misdiagnoses reported, last week",
                 description="Each waits for its review; three alert as a pattern.",
                 queries=(Query(f"sum by (version) (increase(cxr_incidents_total{{{OF_VERSION}}}[7d]))", "{{version}}"),),

@@ -127,13 +127,6 @@ SERVICE = Dashboard(
                 stacked=True,
             ),
             Panel(
-                title="Server errors",
-                description="Share of requests answered with a 5xx status; alert above 1 %.",
-                unit="percentunit",
-                queries=(Query("cxr:server_errors:ratio5m", "5xx"),),
-                thresholds=FAILING,
-            ),
-            Panel(
                 title="Refusals by reason",
                 description="Films and requests refused, per second, by the kind of problem.",
                 unit="reqps",
@@ -148,14 +141,6 @@ SERVICE = Dashboard(
                 thresholds=((-3, GREEN), (3, RED)),
                 base=RED,
                 minimum=None,
-            ),
-            Panel(
-                title="Requests of the hour",
-                description="Films and batches per second over the last hour, which the volume alert compares.",
-                unit="reqps",
-                queries=(Query("cxr:requests:rate1h", "last hour"),),
-                thresholds=((0.0001, GREEN),),
-                base=RED,
             ),
         ),
         row(
