@@ -7,7 +7,7 @@ import torch
 from export.checkpoint import rebuild_network, without_paths
 from export.export import export_bundle
 from service.film.preprocessing import PreprocessSpec
-from training.config import config_from_dict
+from training.config_file import config_from_dict
 from training.errors import CheckpointInvalid
 from training.network.checkpoint import load_checkpoint, save_checkpoint
 
