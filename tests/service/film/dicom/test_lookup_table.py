@@ -6,7 +6,6 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from service.film.errors import UnsupportedDicom
-from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, pixels_of
 
 # 12 bit, with all of its values from one end to the other.
@@ -70,14 +69,6 @@ def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(sy
         WindowCenter=2048 * scale, WindowWidth=4096 * scale, VOILUTFunction="LINEAR_EXACT", **TWELVE,
     )  # fmt: skip
     assert np.abs(pixels_of(data).astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
-
-
-def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
-    voi = table([4096, 63488, 12], np.arange(4096).astype("<u2"))
-    data = compressed_dicom(
-        DEEP, uid.JPEG2000Lossless, VOILUTSequence=voi, RescaleSlope=1, RescaleIntercept=-2048, BitsStored=12, HighBit=11
-    )
-    assert np.array_equal(pixels_of(data), SHOWN)
 
 
 def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sign():
