@@ -8,7 +8,6 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 from pydicom import uid
-from pydicom.dataset import Dataset
 
 from tests.support.compressed_dicom import SYNTAXES, compressed_dicom, with_frame
 from tests.support.encoded_films import (
@@ -17,6 +16,7 @@ from tests.support.encoded_films import (
     encode,
     encode_image,
     film,
+    lut_sequence,
     png_16_bit,
     png_claiming,
     png_file,
@@ -53,21 +53,17 @@ def seeds() -> dict[str, bytes]:
         "webp lossless": encode(rgb, "WEBP", lossless=True),
         "dicom": dicom_file(DEEP, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=3000),
     }
-    tables = {"ModalityLUTSequence": [_table(16)], "VOILUTSequence": [_table(12)]}
+    entries = np.arange(4096, dtype="<u2")
+    tables = {
+        "ModalityLUTSequence": lut_sequence([4096, 0, 16], entries),
+        "VOILUTSequence": lut_sequence([4096, 0, 12], entries),
+    }
     films["dicom tables"] = dicom_file(DEEP, **tables, BitsStored=12, HighBit=11)
     films["dicom deflated"] = dicom_file(FILM, uid.DeflatedExplicitVRLittleEndian)
     for syntax in SYNTAXES:
         pixels, options = (FILM, {}) if syntax == uid.JPEGBaseline8Bit else (DEEP, {"BitsStored": 12, "HighBit": 11})
         films[f"dicom {syntax.keyword}"] = compressed_dicom(pixels, syntax, **options)
     return films
-
-
-def _table(bits: int) -> Dataset:
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [4096, 0, bits])
-    item.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
-    item.ModalityLUTType = "US"
-    return item
 
 
 def bombs() -> dict[str, bytes]:
