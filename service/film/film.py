@@ -44,7 +44,7 @@ class Radiograph:
         JPEG films may be smaller than width_px x height_px: see `from_bytes`.
     format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
     width_px, height_px: size as stored in the file, upright.
-    mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `colour.mean_chroma`.
+    mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `picture.mean_chroma`.
     denies_frontal_chest: whether the header says that this is no frontal chest film; see `dicom.object`.
     orientation: "stated" if a DICOM header says how the film lies: the patient's right is on the left of `pixels` then.
         "assumed" if the film is taken to lie as films usually do. See `dicom.orientation`.

@@ -33,12 +33,9 @@ _UNSIGNED, _SIGNED = 0, 1  # Pixel Representation (PS3.3 C.7.6.3.1)
 _TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
 MAX_TABLE_BYTES = 512 * 1024
 
-# `text.coded_item` limits the code sequences.
+# `values.coded_item` limits the code sequences.
 _LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, *CODE_SEQUENCE_KEYWORDS)
 _SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
-
-# Whatever pydicom raises on damaged files.
-_DAMAGED = (Exception,)
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def read_header(data: bytes) -> DicomHeader:
         width_px, height_px = integer(dataset, "Columns") or 0, integer(dataset, "Rows") or 0
     except (UnsupportedDicom, UnreadableImage):
         raise
-    except _DAMAGED as fault:
+    except Exception as fault:  # whatever pydicom raises on damage
         raise UnreadableImage("The DICOM file cannot be parsed; export it again as DICOM Part 10.") from fault
     check_class(sop_class)
     if is_cut_off:
@@ -121,7 +118,7 @@ def _parse(data: bytes) -> tuple[FileDataset, bool]:
     file = RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
-    except _DAMAGED as fault:
+    except Exception as fault:  # whatever pydicom raises on damage
         if file.reads > MAX_READS:
             raise UnsupportedDicom(
                 "The DICOM file has too many attributes; send one that holds a single film and its header."

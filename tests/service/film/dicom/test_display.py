@@ -26,10 +26,6 @@ FULL_RANGE = FILM.copy()
 FULL_RANGE[0, :2] = 0, 255  # so that showing the range present changes nothing
 
 
-def test_monochrome2_is_shown_as_stored():
-    assert np.array_equal(pixels_of(dicom_file(FULL_RANGE)), FULL_RANGE)
-
-
 def test_monochrome1_is_inverted_once():
     data = dicom_file(255 - FULL_RANGE, PhotometricInterpretation="MONOCHROME1")
     assert np.array_equal(pixels_of(data), FULL_RANGE)
