@@ -3,6 +3,7 @@
 Sources: DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 
@@ -11,24 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from service.film.dicom.lookup_table import LookupTable, Values, read_table
+from service.film.dicom.lookup_table import Values, read_table
 from service.film.dicom.samples import SampleLayout, Samples
 from service.film.dicom.values import decimal, integer, text
 from service.film.dicom.voi import Voi, read_voi
 from service.film.errors import UnreadableImage
 from service.film.grey import GreyPixels, look_up, row_bands
-
-
-@dataclass(frozen=True)
-class Rescale:
-    """Rescale Slope and Intercept (C.11.1.1.2)."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-    def __call__(self, values: Values) -> Values:
-        """Stored values of any shape -> rescaled ones, same shape."""
-        return values * self.slope + self.intercept
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class Modality:
     fault: why the film is not transformed as its header says, "" if it is.
     """
 
-    transform: Rescale | LookupTable
+    transform: Callable[[Values], Values]
     lowest: float
     highest: float
     fault: str = ""
@@ -125,11 +114,11 @@ def _read_modality(dataset: Dataset, layout: SampleLayout) -> Modality:
         return Modality(table, float(table.entries.min()), float(table.entries.max()))
     slope, intercept = decimal(text(dataset, "RescaleSlope") or "1"), decimal(text(dataset, "RescaleIntercept") or "0")
     if slope == 0:
-        return Modality(Rescale(), layout.lowest, layout.highest, "its rescale slope is 0")
+        return Modality(lambda values: values, layout.lowest, layout.highest, "its rescale slope is 0")
     lowest, highest = sorted(slope * end + intercept for end in (layout.lowest, layout.highest))
     if not isfinite(highest - lowest):
         raise UnreadableImage("The DICOM file's rescale slope or intercept is no finite number; export the film again.")
-    return Modality(Rescale(slope, intercept), lowest, highest)
+    return Modality(lambda values: values * slope + intercept, lowest, highest)
 
 
 def _padding(dataset: Dataset, layout: SampleLayout) -> tuple[int, int] | None:

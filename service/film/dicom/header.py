@@ -47,7 +47,6 @@ class DicomHeader:
     width_px, height_px: Columns and Rows.
     layout: where the samples have their values.
     is_negative: whether the photometric interpretation is MONOCHROME1.
-    is_compressed: whether the pixels need a codec.
     denies_frontal_chest: see `object.denies_frontal_chest`.
     exif_orientation: see `orientation.exif_orientation`.
     """
@@ -58,7 +57,6 @@ class DicomHeader:
     height_px: int
     layout: SampleLayout
     is_negative: bool
-    is_compressed: bool
     denies_frontal_chest: bool
     exif_orientation: int | None
 
@@ -106,8 +104,8 @@ def read_header(data: bytes) -> DicomHeader:
             f"The DICOM image has values of {layout.bits_stored} bits in samples of {layout.bits_allocated} bits; send samples "
             "of 8, 16 or 32 bits, with values that they hold."
         )
-    is_negative, is_compressed = photometric == "MONOCHROME1", bool(syntax.is_compressed)
-    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_denied, orientation)
+    is_negative = photometric == "MONOCHROME1"
+    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_denied, orientation)
 
 
 def _parse(data: bytes) -> tuple[FileDataset, bool]:
