@@ -44,7 +44,7 @@ class Radiograph:
         JPEG films may be smaller than width_px x height_px: see `from_bytes`.
     format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
     width_px, height_px: size as stored in the file, upright.
-    mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `colour.mean_chroma`.
+    mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `picture.mean_chroma`.
     denies_frontal_chest: whether the header says that this is no frontal chest film; see `dicom.object`.
     orientation: "stated" if a DICOM header says how the film lies: the patient's right is on the left of `pixels` then.
         "assumed" if the film is taken to lie as films usually do. See `dicom.orientation`.
@@ -128,17 +128,14 @@ def _damage_reported(data: bytes, format_name: str) -> Iterator[None]:
 
 
 def _upright(file: DecodedFile, format_name: str) -> Radiograph:
-    width_px, height_px = file.width_px, file.height_px
     is_on_its_side = file.exif_orientation in _ON_ITS_SIDE
-    if is_on_its_side:
-        width_px, height_px = height_px, width_px
+    size = (file.height_px, file.width_px) if is_on_its_side else (file.width_px, file.height_px)
     pixels = grey.upright(file.pixels, file.exif_orientation)
     pixels.setflags(write=False)
     return Radiograph(
         pixels,
         format_name,
-        width_px,
-        height_px,
+        *size,
         mean_chroma=file.mean_chroma,
         denies_frontal_chest=file.denies_frontal_chest,
         orientation="stated" if file.is_orientation_stated else "assumed",

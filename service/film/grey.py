@@ -17,6 +17,12 @@ GreyPixels = npt.NDArray[np.uint8]
 # Small beside a film, and large enough that the loop costs nothing measurable.
 _BAND_PIXELS = 1 << 20
 
+# By EXIF orientation: steps down and across the stored film, and whether rows and columns are exchanged then.
+_TURNS = {
+    2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False),
+    5: (1, 1, True), 6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True),
+}  # fmt: skip
+
 
 def from_image(image: Image.Image) -> GreyPixels:
     """Any Pillow image -> uint8 [H, W]. Colour is weighted by ITU-R BT.601, alpha is dropped, 16 bit is scaled to 8.
@@ -73,24 +79,11 @@ def row_bands(height: int, width: int) -> Iterator[slice]:
 
 def upright(pixels: GreyPixels, orientation: int) -> GreyPixels:
     """Undo an EXIF orientation (EXIF 2.3, tag 0x0112), 2 to 8. Other numbers mean upright; then nothing is copied."""
-    match orientation:
-        case 2:
-            turned = pixels[:, ::-1]
-        case 3:
-            turned = pixels[::-1, ::-1]
-        case 4:
-            turned = pixels[::-1]
-        case 5:
-            turned = pixels.T
-        case 6:
-            turned = pixels[::-1].T
-        case 7:
-            turned = pixels[::-1, ::-1].T
-        case 8:
-            turned = pixels[:, ::-1].T
-        case _:
-            return pixels
-    return np.ascontiguousarray(turned)
+    if orientation not in _TURNS:
+        return pixels
+    down, across, is_on_its_side = _TURNS[orientation]
+    turned = pixels[::down, ::across]
+    return np.ascontiguousarray(turned.T if is_on_its_side else turned)
 
 
 def _weigh_colours(band: Image.Image) -> GreyPixels:

@@ -4,9 +4,11 @@ import struct
 from collections.abc import Callable
 from typing import Any, cast
 
-from PIL.Image import Image
+import cv2
+import numpy as np
+from PIL.Image import Image, Resampling
 
-from service.film import colour, grey
+from service.film import grey
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
@@ -19,6 +21,11 @@ DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, Typ
 MAX_EXIF_BYTES = 512 * 1024
 
 _ORIENTATION = 0x0112  # EXIF 2.3
+
+_GREY_MODES = ("1", "L", "LA", "La", "F")
+
+# A grid of this side estimates the mean of a photograph to a tenth of a level, in a fraction of a millisecond.
+_GRID_PX = 128
 
 
 def open_picture(
@@ -43,8 +50,22 @@ def decode_picture(image: Image, size: tuple[int, int], to_grey: Callable[[Any],
     image.load()
     # Not before: PNG's EXIF is read by decoding all of it. After loading, a TIFF is upright, and has no such tag any more.
     orientation = _orientation(image)
-    chroma = colour.mean_chroma(image)  # before `to_grey`, which decodes a PNG of deep colour again without its colours
+    chroma = mean_chroma(image)  # before `to_grey`, which decodes a PNG of deep colour again without its colours
     return DecodedFile(to_grey(image), *size, orientation, mean_chroma=chroma)
+
+
+def mean_chroma(image: Image) -> float:
+    """Mean of max(R, G, B) - min(R, G, B) over a regular grid of pixels, in levels 0..255; 0 for every shade of grey.
+
+    image: decoded, of any mode; alpha is dropped, as in `grey.from_image`.
+    """
+    if image.mode in _GREY_MODES or grey.is_deep(image):
+        return 0.0
+    grid = min(image.width, _GRID_PX), min(image.height, _GRID_PX)
+    # Nearest: picking pixels touches none of the others, and no colours are mixed.
+    red, green, blue = cv2.split(np.asarray(image.resize(grid, Resampling.NEAREST).convert("RGB")))
+    chroma = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    return float(chroma.mean())
 
 
 def _orientation(image: Image) -> int:

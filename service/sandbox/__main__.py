@@ -1,9 +1,11 @@
 """The decoding process, `python -m service.sandbox BYTES`: films from stdin, answers to stdout, until stdin ends."""
 
 import os
+import resource
 import select
 import sys
 import threading
+from pathlib import Path
 from typing import BinaryIO
 
 import cv2
@@ -59,11 +61,8 @@ def _private_stdout() -> BinaryIO:
 def _limit_memory(room_bytes: int) -> None:
     """Limit this process's memory, where the system can; elsewhere only the deadline ends a film that grows."""
     try:
-        import resource
-        from pathlib import Path
-
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-    except (ImportError, OSError):
+    except OSError:
         return
     limit = pages * os.sysconf("SC_PAGE_SIZE") + room_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

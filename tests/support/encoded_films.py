@@ -184,6 +184,15 @@ def dicom_with_texts(pixels: np.ndarray, texts: dict[str, bytes], **attributes: 
     return dicom_bytes(dataset)
 
 
+def lut_sequence(descriptor: list[int], entries: np.ndarray, *, vr: str = "US", data_vr: str = "OW") -> list[Dataset]:
+    """A sequence of one lookup table. vr: of the descriptor. entries: as they are to be encoded, or the words for US and SS."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", vr, descriptor)
+    item.add_new("LUTData", data_vr, entries.tolist() if data_vr in ("US", "SS") else entries.tobytes())
+    item.ModalityLUTType = "US"
+    return [item]
+
+
 def pixels_of(data: bytes, **options: Any) -> np.ndarray:
     """The decoded film's pixels. options: as of `Radiograph.from_bytes`."""
     return Radiograph.from_bytes(data, **options).pixels

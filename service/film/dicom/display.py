@@ -3,18 +3,36 @@
 Sources: DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from service.film.dicom.modality import Modality, read_modality
+from service.film.dicom.lookup_table import Values, read_table
 from service.film.dicom.samples import SampleLayout, Samples
-from service.film.dicom.values import integer
+from service.film.dicom.values import decimal, integer, text
 from service.film.dicom.voi import Voi, read_voi
+from service.film.errors import UnreadableImage
 from service.film.grey import GreyPixels, look_up, row_bands
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A modality LUT or rescaling.
+
+    transform: stored values -> output.
+    lowest, highest: range of the output over all values that can be stored.
+    fault: why the film is not transformed as its header says, "" if it is.
+    """
+
+    transform: Callable[[Values], Values]
+    lowest: float
+    highest: float
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,7 @@ class Display:
     @classmethod
     def from_header(cls, dataset: Dataset, layout: SampleLayout, background: int) -> "Display":
         """Raises UnsupportedDicom or UnreadableImage."""
-        modality = read_modality(dataset, layout)
+        modality = _read_modality(dataset, layout)
         voi, fault = read_voi(dataset, modality.lowest, modality.highest)
         return cls(modality, voi, _padding(dataset, layout), background, modality.fault or fault)
 
@@ -84,6 +102,23 @@ class Display:
 
     def _range(self, darkest: float, brightest: float) -> tuple[float, float]:
         return (0.0, 1.0) if self.voi else (darkest, brightest)
+
+
+def _read_modality(dataset: Dataset, layout: SampleLayout) -> Modality:
+    """The modality LUT, else the rescaling, with a slope of 1 and an intercept of 0 where they are missing.
+
+    With a slope of 0 the film is shown as stored, with a fault. Raises UnreadableImage for text in place of numbers and for
+    numbers that are too large, UnsupportedDicom for a table that lacks entries.
+    """
+    if table := read_table(dataset, "ModalityLUTSequence", layout.lowest, layout.highest):
+        return Modality(table, float(table.entries.min()), float(table.entries.max()))
+    slope, intercept = decimal(text(dataset, "RescaleSlope") or "1"), decimal(text(dataset, "RescaleIntercept") or "0")
+    if slope == 0:
+        return Modality(lambda values: values, layout.lowest, layout.highest, "its rescale slope is 0")
+    lowest, highest = sorted(slope * end + intercept for end in (layout.lowest, layout.highest))
+    if not isfinite(highest - lowest):
+        raise UnreadableImage("The DICOM file's rescale slope or intercept is no finite number; export the film again.")
+    return Modality(lambda values: values * slope + intercept, lowest, highest)
 
 
 def _padding(dataset: Dataset, layout: SampleLayout) -> tuple[int, int] | None:

@@ -33,12 +33,9 @@ _UNSIGNED, _SIGNED = 0, 1  # Pixel Representation (PS3.3 C.7.6.3.1)
 _TABLE_KEYWORDS = ("ModalityLUTSequence", "VOILUTSequence")
 MAX_TABLE_BYTES = 512 * 1024
 
-# `text.coded_item` limits the code sequences.
+# `values.coded_item` limits the code sequences.
 _LONG_KEYWORDS = ("PixelData", *_TABLE_KEYWORDS, *CODE_SEQUENCE_KEYWORDS)
 _SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KEYWORDS)
-
-# Whatever pydicom raises on damaged files.
-_DAMAGED = (Exception,)
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class DicomHeader:
     width_px, height_px: Columns and Rows.
     layout: where the samples have their values.
     is_negative: whether the photometric interpretation is MONOCHROME1.
-    is_compressed: whether the pixels need a codec.
     denies_frontal_chest: see `object.denies_frontal_chest`.
     exif_orientation: see `orientation.exif_orientation`.
     """
@@ -61,7 +57,6 @@ class DicomHeader:
     height_px: int
     layout: SampleLayout
     is_negative: bool
-    is_compressed: bool
     denies_frontal_chest: bool
     exif_orientation: int | None
 
@@ -81,7 +76,7 @@ def read_header(data: bytes) -> DicomHeader:
         width_px, height_px = integer(dataset, "Columns") or 0, integer(dataset, "Rows") or 0
     except (UnsupportedDicom, UnreadableImage):
         raise
-    except _DAMAGED as fault:
+    except Exception as fault:  # whatever pydicom raises on damage
         raise UnreadableImage("The DICOM file cannot be parsed; export it again as DICOM Part 10.") from fault
     check_class(sop_class)
     if is_cut_off:
@@ -109,8 +104,8 @@ def read_header(data: bytes) -> DicomHeader:
             f"The DICOM image has values of {layout.bits_stored} bits in samples of {layout.bits_allocated} bits; send samples "
             "of 8, 16 or 32 bits, with values that they hold."
         )
-    is_negative, is_compressed = photometric == "MONOCHROME1", bool(syntax.is_compressed)
-    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_compressed, is_denied, orientation)
+    is_negative = photometric == "MONOCHROME1"
+    return DicomHeader(dataset, syntax, width_px, height_px, layout, is_negative, is_denied, orientation)
 
 
 def _parse(data: bytes) -> tuple[FileDataset, bool]:
@@ -121,7 +116,7 @@ def _parse(data: bytes) -> tuple[FileDataset, bool]:
     file = RationedFile(data)
     try:
         dataset = pydicom.dcmread(file, specific_tags=list(_PIXEL_KEYWORDS))
-    except _DAMAGED as fault:
+    except Exception as fault:  # whatever pydicom raises on damage
         if file.reads > MAX_READS:
             raise UnsupportedDicom(
                 "The DICOM file has too many attributes; send one that holds a single film and its header."

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from service.film.dicom.orientation import ORIENTATION_KEYWORDS, is_out_of_plane, is_quadruped, is_turned_unknown_way
 from service.film.dicom.terms import names_other_part, names_other_view
-from service.film.dicom.text import coded_item, plain, text_of
+from service.film.dicom.values import coded_item, plain, text_of
 from service.film.errors import UnsupportedDicom
 
 # Projection radiographs for presentation, and the copies that viewers make of them.

@@ -9,8 +9,7 @@ from math import isfinite
 
 from pydicom.dataset import Dataset
 
-from service.film.dicom.text import text_of
-from service.film.dicom.values import decimal, text
+from service.film.dicom.values import decimal, text, text_of
 
 ORIENTATION_KEYWORDS = ("AnatomicalOrientationType", "PatientOrientation", "FieldOfViewRotation", "FieldOfViewHorizontalFlip")
 

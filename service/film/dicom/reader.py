@@ -20,7 +20,7 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     if is_deflated(data):  # its header can only be read once it is inflated, which takes long
         return OpenedFile(True, lambda _: _decode(_read_header(inflated(data, limits.max_pixels), limits)))
     header = _read_header(data, limits)
-    is_costly = header.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
+    is_costly = header.syntax.is_compressed or header.width_px * header.height_px > COSTLY_PIXELS
     return OpenedFile(is_costly, lambda _: _decode(header))
 
 
@@ -58,7 +58,7 @@ def _decode(header: DicomHeader) -> DecodedFile:
 
 def _stored_values(header: DicomHeader) -> Samples:
     element, shape = header.dataset["PixelData"], (header.height_px, header.width_px)
-    if header.is_compressed:
+    if header.syntax.is_compressed:
         return decode_frame(element.value, header.syntax, header.layout, shape)
     if element.is_undefined_length:  # which is how compressed pixels are encapsulated (PS3.5 A.4)
         raise UnreadableImage(

@@ -7,7 +7,7 @@ Sources: DICOM PS3.16 Annex L (body parts), CID 4010 (views), CID 20 (positions)
 
 import re
 
-from service.film.dicom.text import plain, without_accents
+from service.film.dicom.values import plain, without_accents
 
 
 def _terms(*patterns: str) -> re.Pattern[str]:

@@ -51,9 +51,11 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises as `film_only`."""
     film = film_only(data)
     image = PngFile(io.BytesIO(film))
-    if not has_deep_colour(film):
+    depth, colour_type = film[24:26]
+    if depth < 16 or colour_type not in _WITH_COLOUR_OR_ALPHA:
         return open_picture(image, limits)
 
+    # Of 16-bit samples with colour or alpha Pillow keeps the high byte only.
     def to_grey(image: PngFile) -> grey.GreyPixels:
         size = image.size
         image.close()  # frees its pixels before the deeper ones are decoded
@@ -175,12 +177,6 @@ def check_rows(data: bytes) -> None:
         raise _damaged() from fault
     if missing > 0:
         raise UnreadableImage("The PNG file's pixel data end before its last row; export the film again.")
-
-
-def has_deep_colour(data: bytes) -> bool:
-    """Whether the header declares 16-bit samples with colour or alpha, of which Pillow keeps the high byte only."""
-    depth, colour_type = data[24:26]
-    return depth == 16 and colour_type in _WITH_COLOUR_OR_ALPHA
 
 
 def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArray[np.uint16]:

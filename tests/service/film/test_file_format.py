@@ -50,7 +50,7 @@ OTHERS = [
     (r"first bytes (89 50 4e 47)", b"\x89PNG"),
     ("JPEG 2000", imagecodecs.jpeg2k_encode(FILM, codecformat="jp2")),
     ("JPEG 2000", imagecodecs.jpeg2k_encode(FILM, codecformat="j2k")),
-    ("JPEG-LS", imagecodecs.jpegls_encode(FILM)),
+    ("JPEG-LS, which is read inside DICOM only", imagecodecs.jpegls_encode(FILM)),
     ("JPEG XL", imagecodecs.jpegxl_encode(FILM)),
     ("JPEG XL", imagecodecs.jpegxl_encode(FILM, usecontainer=True)),
     ("JPEG XR", imagecodecs.jpegxr_encode(FILM)),

@@ -10,20 +10,10 @@ def scaled_in_floating_point(values: np.ndarray) -> np.ndarray:
     return (values.astype(np.int64) * (255.0 / ((1 << bits) - 1)) + 0.5).astype(np.uint8)
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
-def test_the_table_scales_every_value_of_every_depth_as_the_formula_does(bits):
-    values = np.arange(1 << bits, dtype=np.uint16).reshape(16, -1)
-    assert np.array_equal(scale_to_8_bit(values), scaled_in_floating_point(values))
-
-
 @pytest.mark.parametrize("largest", [0, 1, 255, 256, 1023, 1024, 4095, 4096, 16_383, 16_384, 65_535])
-def test_the_depth_is_the_smallest_that_holds_the_largest_value(largest):
-    values = np.linspace(0, largest, 5000).astype(np.uint16).reshape(50, 100)
+def test_every_value_is_scaled_by_the_smallest_depth_that_holds_the_largest(largest):
+    values = np.arange(largest + 1, dtype=np.uint16).reshape(1, -1)
     assert np.array_equal(scale_to_8_bit(values), scaled_in_floating_point(values))
-
-
-def test_a_12_bit_film_in_a_16_bit_file_is_not_rendered_black():
-    assert scale_to_8_bit(np.full((100, 100), 4095, np.uint16)).min() == 255
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

@@ -1,11 +1,10 @@
-"""Films that were taken for text on their way, and sound films that look a little as if they had been."""
+"""Films that were changed in transit because they were taken for text, and intact films that look a little like such."""
 
 import re
 
 import numpy as np
 import pytest
 
-from service.film import transfer_damage as mangled
 from service.film.errors import InputError, UnreadableImage
 from service.film.film import Radiograph
 from tests.support.encoded_films import assert_refused, dicom_file, encode, film, pixels_of, png_16_bit, tiff_file, tiff_of
@@ -28,7 +27,7 @@ FILES = {
     "dicom": dicom_file(FILM),
 }
 
-MANGLING = {
+CHANGES = {
     "LF for CR LF": lambda data: data.replace(b"\r\n", b"\n"),
     "CR LF for LF": lambda data: data.replace(b"\n", b"\r\n"),
     "CR LF for every LF": lambda data: data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),
@@ -55,10 +54,10 @@ DARKENED = {(how, name) for how in ("7 bits", "question marks") for name in NOT_
 
 
 @pytest.mark.parametrize(
-    ("name", "how"), [(name, how) for name in FILES for how in MANGLING if (how, name) not in BARELY_CHANGED | DARKENED]
+    ("name", "how"), [(name, how) for name in FILES for how in CHANGES if (how, name) not in BARELY_CHANGED | DARKENED]
 )
 def test_a_film_that_was_taken_for_text_is_refused_with_the_cause_and_the_remedy(name, how):
-    assert_refused(MANGLING[how](FILES[name]), UnreadableImage, "--data-binary")
+    assert_refused(CHANGES[how](FILES[name]), UnreadableImage, "--data-binary")
 
 
 def sent_by_curl(data: bytes) -> bytes:
@@ -73,22 +72,17 @@ def test_a_dicom_file_that_lost_its_beginning_to_curl_is_refused_with_the_cause_
     assert_refused(sent_by_curl(data), UnreadableImage, "--data-binary")
 
 
-@pytest.mark.parametrize("how", MANGLING)
-def test_no_mangled_film_is_judged_as_another_picture(how):
+@pytest.mark.parametrize("how", CHANGES)
+def test_no_film_that_was_changed_in_transit_is_read_as_another_picture(how):
     for name, data in FILES.items():
         if (how, name) in DARKENED:
             continue
-        sound = pixels_of(data).astype(int)
+        intact = pixels_of(data).astype(int)
         try:
-            read = pixels_of(MANGLING[how](data))
+            read = pixels_of(CHANGES[how](data))
         except InputError:
             continue
-        assert np.abs(read - sound).mean() < 3
-
-
-def test_a_sound_film_is_not_taken_for_a_mangled_one():
-    for name, data in FILES.items():
-        assert mangled.explain(data, name.split()[-1] if "tiff with" not in name else "tiff") == ""
+        assert np.abs(read - intact).mean() < 3
 
 
 FLAT = [np.full((700, 700), grey, np.uint8) for grey in (0, 10, 13, 128, 255)]
@@ -97,7 +91,7 @@ DARK = [np.clip(FILM // 4, 14, 63).astype(np.uint8)]
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])
-def test_odd_but_sound_pictures_are_read(format_name):
+def test_odd_but_intact_pictures_are_read(format_name):
     for pixels in (*FLAT, *STRIPES, *DARK):
         assert pixels_of(encode(pixels, format_name)).shape == pixels.shape
 
@@ -124,7 +118,7 @@ def test_texts_with_line_ends_in_a_film_are_no_sign(size_bytes):
         assert pixels_of(data).shape == pixels.shape
 
 
-def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():
+def test_a_damaged_film_that_lacks_a_grey_level_is_not_said_to_be_changed_in_transit():
     pixels = FILM.copy()
     pixels[pixels == 13] = 14
     pixels[0] = np.arange(512) % 256
@@ -135,7 +129,7 @@ def test_a_damaged_film_that_lacks_a_grey_level_is_not_called_mangled():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_film_that_was_cut_off_is_not_called_mangled(name):
+def test_a_film_that_was_cut_off_is_not_said_to_be_changed_in_transit(name):
     black = np.zeros((512, 512), np.uint8)
     of_black = [encode(black, "BMP")] if name == "bmp" else [tiff_file(black)] if name == "tiff" else []
     for data in (FILES[name], *of_black):
@@ -146,7 +140,7 @@ def test_a_film_that_was_cut_off_is_not_called_mangled(name):
                 assert "--data-binary" not in str(refused)
 
 
-def test_random_bytes_behind_a_films_first_bytes_are_not_called_mangled():
+def test_random_bytes_behind_a_films_first_bytes_are_not_said_to_be_changed_in_transit():
     for head in (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM", b"RIFF\0\0\0\0WEBP", bytes(128) + b"DICM"):
         for size in (60, 3000, 100_000):
             with pytest.raises(InputError) as refused:

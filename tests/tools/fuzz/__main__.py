@@ -1,4 +1,4 @@
-"""Spoilt films against the decoder, or a service: `python -m tests.tools.fuzz [--count 20000] [--seed 1] [--url ADDRESS]`."""
+"""Sends spoilt films through the decoder: `python -m tests.tools.fuzz [--count 20000] [--seed 1] [--keep FOLDER]`."""
 
 import argparse
 import logging
@@ -6,13 +6,11 @@ import resource
 import sys
 import warnings
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from time import monotonic, perf_counter, thread_time
+from time import monotonic, thread_time
 
-import httpx
 import psutil
 from tqdm import tqdm
 
@@ -76,47 +74,21 @@ def decode_all(count: int, seed: int, keep: Path | None = None) -> tuple[Counter
     return outcomes, times, faults
 
 
-def post_all(url: str, count: int, seed: int) -> tuple[Counter[str], list[tuple[float, str]], list[str]]:
-    """The same through a service, eight at a time; it must stay ready."""
-    films = seeds()
-    every = [*bombs().items(), *(mutant(number, seed, films) for number in range(count))]
-    outcomes: Counter[str] = Counter()
-    faults = []
-    with httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(8) as threads:
-
-        def post(item: tuple[str, bytes]) -> tuple[str, int, float]:
-            start = perf_counter()
-            status = client.post("/predict", content=item[1]).status_code
-            return item[0], status, perf_counter() - start
-
-        answers = list(tqdm(threads.map(post, every), total=len(every), unit="film", disable=None))
-        faults += [f"{name}: {status}" for name, status, _ in answers if status >= 500 and status != 503]
-        if client.get("/readyz").status_code != 200:
-            faults.append("the service is no longer ready")
-    outcomes.update(str(status) for _, status, _ in answers)
-    times = sorted(((seconds, f"{name}: {status}") for name, status, seconds in answers), reverse=True)[:10]
-    return outcomes, times, faults
-
-
 def main(argv: list[str]) -> int:
     """Exit status 1 if anything crashed, hung, or filled the memory."""
-    parser = argparse.ArgumentParser(prog="python -m tests.tools.fuzz", description="Spoilt films against decoder or service.")
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.fuzz", description="Send spoilt films through the decoder.")
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--url", help="of a running service; without it, the decoder is tried in this process")
     parser.add_argument("--keep", type=Path, help="folder for files that went wrong")
     arguments = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     logging.disable()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if arguments.url:
-        outcomes, times, faults = post_all(arguments.url, arguments.count, arguments.seed)
-    else:
-        outcomes, times, faults = decode_all(arguments.count, arguments.seed, arguments.keep)
-        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        print(f"memory grew by {grown / 1e6:.0f} MB at its peak")
-        if grown > LIMIT_BYTES:
-            faults.append(f"memory grew by {grown / 1e6:.0f} MB")
+    outcomes, times, faults = decode_all(arguments.count, arguments.seed, arguments.keep)
+    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(f"memory grew by {grown / 1e6:.0f} MB at its peak")
+    if grown > LIMIT_BYTES:
+        faults.append(f"memory grew by {grown / 1e6:.0f} MB")
     for outcome, number in outcomes.most_common():
         print(f"{number:8d}  {outcome}")
     print("slowest:", *(f"{seconds:7.3f} s  {name}" for seconds, name in times), sep="\n  ")

@@ -2,13 +2,11 @@
 
 import struct
 import zlib
-from collections.abc import Callable
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 from pydicom import uid
-from pydicom.dataset import Dataset
 
 from tests.support.compressed_dicom import SYNTAXES, compressed_dicom, with_frame
 from tests.support.encoded_films import (
@@ -17,6 +15,7 @@ from tests.support.encoded_films import (
     encode,
     encode_image,
     film,
+    lut_sequence,
     png_16_bit,
     png_claiming,
     png_file,
@@ -53,21 +52,17 @@ def seeds() -> dict[str, bytes]:
         "webp lossless": encode(rgb, "WEBP", lossless=True),
         "dicom": dicom_file(DEEP, BitsStored=12, HighBit=11, WindowCenter=2000, WindowWidth=3000),
     }
-    tables = {"ModalityLUTSequence": [_table(16)], "VOILUTSequence": [_table(12)]}
+    entries = np.arange(4096, dtype="<u2")
+    tables = {
+        "ModalityLUTSequence": lut_sequence([4096, 0, 16], entries),
+        "VOILUTSequence": lut_sequence([4096, 0, 12], entries),
+    }
     films["dicom tables"] = dicom_file(DEEP, **tables, BitsStored=12, HighBit=11)
     films["dicom deflated"] = dicom_file(FILM, uid.DeflatedExplicitVRLittleEndian)
     for syntax in SYNTAXES:
         pixels, options = (FILM, {}) if syntax == uid.JPEGBaseline8Bit else (DEEP, {"BitsStored": 12, "HighBit": 11})
         films[f"dicom {syntax.keyword}"] = compressed_dicom(pixels, syntax, **options)
     return films
-
-
-def _table(bits: int) -> Dataset:
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [4096, 0, bits])
-    item.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
-    item.ModalityLUTType = "US"
-    return item
 
 
 def bombs() -> dict[str, bytes]:
@@ -113,58 +108,51 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-Mutation = Callable[[bytearray, np.random.Generator, list[bytes]], bytes]
+def _truncate(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
+    del data[rng.integers(0, len(data)) :]
 
 
-def _truncate(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
-    return bytes(data[: rng.integers(0, len(data))])
-
-
-def _flip_bits(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _flip_bits(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     for offset in rng.integers(0, len(data), rng.integers(1, 12)):
         data[offset] ^= 1 << int(rng.integers(0, 8))
-    return bytes(data)
 
 
-def _flip_in_the_head(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _flip_in_the_head(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     for offset in rng.integers(0, min(len(data), 700), rng.integers(1, 6)):
         data[offset] = int(rng.integers(0, 256))
-    return bytes(data)
 
 
-def _fill(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _fill(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     start, length = int(rng.integers(0, len(data))), int(rng.integers(1, 400))
     data[start : start + length] = bytes([int(rng.choice([0, 255, 127, 1]))]) * length
-    return bytes(data)
 
 
-def _lie_in_a_number(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _lie_in_a_number(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     """Write an extreme number of 2 or 4 bytes somewhere in the first kilobytes, where lengths and sizes are."""
     size = int(rng.choice([2, 4]))
     value = int(rng.choice([0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 60_000, 0x7FFFFFFF, 0xFFFFFFFF])) & ((1 << 8 * size) - 1)
     offset = int(rng.integers(0, max(1, min(len(data), 3000) - size)))
     data[offset : offset + size] = value.to_bytes(size, str(rng.choice(["little", "big"])))
-    return bytes(data)
 
 
-def _cut_out(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _cut_out(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     start = int(rng.integers(0, len(data)))
     del data[start : start + int(rng.integers(1, 300))]
-    return bytes(data)
 
 
-def _double(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _double(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     start = int(rng.integers(0, len(data)))
     piece = data[start : start + int(rng.integers(1, 600))]
-    return bytes(data[:start] + piece * int(rng.integers(2, 30)) + data[start:])
+    data[start:start] = piece * int(rng.integers(2, 30))
 
 
-def _splice(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> bytes:
+def _splice(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> None:
     other = others[int(rng.integers(0, len(others)))]
-    return bytes(data[: rng.integers(0, len(data))]) + other[int(rng.integers(0, len(other))) :]
+    del data[rng.integers(0, len(data)) :]
+    data += other[int(rng.integers(0, len(other))) :]
 
 
-MUTATIONS: tuple[Mutation, ...] = (
+MUTATIONS = (
     _truncate, _flip_bits, _flip_bits, _flip_in_the_head, _flip_in_the_head, _fill, _lie_in_a_number, _lie_in_a_number,
     _cut_out, _double, _splice,
 )  # fmt: skip
@@ -174,9 +162,9 @@ def mutant(number: int, seed: int, films: dict[str, bytes]) -> tuple[str, bytes]
     """The file of that number, and what it was made of."""
     rng = np.random.default_rng([seed, number])
     name = list(films)[number % len(films)]
-    data, names = films[name], []
+    data, names = bytearray(films[name]), []
     for mutation in rng.choice(len(MUTATIONS), rng.integers(1, 3)):
         if data:
-            data = MUTATIONS[mutation](bytearray(data), rng, list(films.values()))
+            MUTATIONS[mutation](data, rng, list(films.values()))
         names.append(MUTATIONS[mutation].__name__.strip("_"))
-    return f"{name}: {', '.join(names)}", data
+    return f"{name}: {', '.join(names)}", bytes(data)

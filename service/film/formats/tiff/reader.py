@@ -16,18 +16,8 @@ from service.film import grey
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.formats.jpeg.reader import lacks_data, samples_of
 from service.film.formats.jpeg.structure import read_structure
-from service.film.formats.tiff.pages import (
-    BLACK_IS_ZERO,
-    JPEG,
-    SAVE_PLAIN,
-    WHITE_IS_ZERO,
-    YCBCR,
-    Page,
-    byte_order,
-    find_film,
-    read_pages,
-    several_films,
-)
+from service.film.formats.tiff import pages
+from service.film.formats.tiff.pages import Page
 from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
 from service.film.opened_file import OpenedFile
@@ -38,7 +28,7 @@ _COMPARED_PX = 32
 _MOST_DIFFERENCE = 4
 
 _SIGNED = 2  # SampleFormat
-_COLOURS = {2: 3, 5: 4, YCBCR: 3}  # RGB, CMYK, YCbCr; extra samples are not needed
+_COLOURS = {2: 3, 5: 4, pages.YCBCR: 3}  # RGB, CMYK, YCbCr; extra samples are not needed
 
 _START_OF_JPEG, _END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 # Frame header of a JPEG (ITU-T T.81, B.2.2): marker, length, bits, height and width.
@@ -49,9 +39,9 @@ _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc9-\xcb]..(.)(..)(..)", re.DOTALL)
 # not invert it. Here the same layouts are read for both, and `_page_to_grey` inverts the deep ones.
 TiffImagePlugin.OPEN_INFO.update(
     {
-        (order, WHITE_IS_ZERO, sample_format, fill_order, bits, extra): modes
+        (order, pages.WHITE_IS_ZERO, sample_format, fill_order, bits, extra): modes
         for (order, photometric, sample_format, fill_order, bits, extra), modes in TiffImagePlugin.OPEN_INFO.items()
-        if photometric == BLACK_IS_ZERO and max(bits) > 8
+        if photometric == pages.BLACK_IS_ZERO and max(bits) > 8
     }
 )
 
@@ -79,7 +69,7 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises UnsupportedImage for several films, an intact layout that is not read, and a directory that would take seconds to
     read; ImageTooLarge; UnreadableImage, struct.error or KeyError if damaged.
     """
-    film, copies = find_film(read_pages(data), limits.max_pixels)
+    film, copies = pages.find_film(pages.read_pages(data), limits.max_pixels)
     image = _open_page(data, film)
     is_slow = bool(copies) or _is_jpeg(image)  # copies are decoded as well, and JPEG data once more
     return open_picture(image, limits, is_slow=is_slow, to_grey=lambda image: _to_grey(image, copies))
@@ -98,28 +88,28 @@ def _to_grey(image: TiffFile, copies: list[Page]) -> GreyPixels:
             for each in (pixels, _page_to_grey(copy))
         ]
         if cv2.absdiff(*sides).mean() > _MOST_DIFFERENCE:
-            raise several_films()
+            raise pages.several_films()
     return pixels
 
 
 def _is_jpeg(image: TiffFile) -> bool:
-    return bool(image.tag_v2.get(Tag.Compression) == JPEG)
+    return bool(image.tag_v2.get(Tag.Compression) == pages.JPEG)
 
 
 def _open_page(data: bytes, page: Page) -> TiffFile:
     # As if it were the first page: Pillow opens that one.
-    offset = struct.pack(byte_order(data) + "I", page.offset)
+    offset = struct.pack(pages.byte_order(data) + "I", page.offset)
     try:
         image = TiffFile(io.BytesIO(data if data[4:8] == offset else data[:4] + offset + data[8:]))
     except (SyntaxError, KeyError) as fault:
         bits = ", ".join(map(str, page.values(Tag.BitsPerSample)))
         raise UnsupportedImage(
-            f"The TIFF image has samples of {bits} bits in a layout that is not read; {SAVE_PLAIN}"
+            f"The TIFF image has samples of {bits} bits in a layout that is not read; {pages.SAVE_PLAIN}"
         ) from fault
     image.file, image.page = data, page
     exif = image.getexif()
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
-        exif.pop(directory, None)  # Pillow would read these while decoding, and `read_pages` has not counted their values
+        exif.pop(directory, None)  # Pillow would read these while decoding, and `pages.read_pages` has not counted their values
     colours = image.tag_v2.get(Tag.ColorMap, ())
     if image.mode in ("P", "PA") and max(colours) < 1 << 8:
         # Colours of 8 bits instead of 16, which libtiff reads too; Pillow would keep the upper 8.
@@ -131,9 +121,9 @@ def _page_to_grey(image: TiffFile) -> GreyPixels:
     pixels = grey.from_image(image)
     is_signed = _SIGNED in image.tag_v2.get(Tag.SampleFormat, ()) and 8 in image.tag_v2.get(Tag.BitsPerSample, ())
     if is_signed and pixels.max() > 127:  # Pillow takes negative samples of 8 bits for those
-        raise UnsupportedImage(f"The TIFF image has negative grey values; {SAVE_PLAIN}")
+        raise UnsupportedImage(f"The TIFF image has negative grey values; {pages.SAVE_PLAIN}")
     # Pillow has inverted 8-bit films itself; it takes a missing tag for 0.
-    is_negative = image.tag_v2.get(Tag.PhotometricInterpretation, WHITE_IS_ZERO) == WHITE_IS_ZERO
+    is_negative = image.tag_v2.get(Tag.PhotometricInterpretation, pages.WHITE_IS_ZERO) == pages.WHITE_IS_ZERO
     return 255 - pixels if is_negative and grey.is_deep(image) else pixels
 
 
@@ -148,7 +138,7 @@ def _check_strips(page: Page, data: bytes) -> None:
     per_plane = -(-length // rows) * -(-width // columns)
     if len(offsets) < per_plane * planes or not all(offsets[: per_plane * planes]):
         raise UnreadableImage("The TIFF file lacks some of its image's strips or tiles; export the film again.")
-    if page.first(Tag.Compression) != JPEG:
+    if page.first(Tag.Compression) != pages.JPEG:
         return
     for number, offset in enumerate(offsets):
         # The last strip may be as short as the film; a tile is always whole.

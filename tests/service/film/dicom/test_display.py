@@ -5,7 +5,6 @@ import tracemalloc
 import numpy as np
 import pytest
 from pydicom.datadict import dictionary_VR
-from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from service.film.errors import UnreadableImage
@@ -18,16 +17,13 @@ from tests.support.encoded_films import (
     dicom_file,
     dicom_with_texts,
     film,
+    lut_sequence,
     pixels_of,
 )
 
 FILM = film()
 FULL_RANGE = FILM.copy()
 FULL_RANGE[0, :2] = 0, 255  # so that showing the range present changes nothing
-
-
-def test_monochrome2_is_shown_as_stored():
-    assert np.array_equal(pixels_of(dicom_file(FULL_RANGE)), FULL_RANGE)
 
 
 def test_monochrome1_is_inverted_once():
@@ -46,14 +42,6 @@ def test_air_is_dark_and_bone_bright_whatever_the_photometric_interpretation(pho
 FAINT = (50 + FULL_RANGE.astype(int) * 100 // 255).astype(np.uint8)  # 50 to 150, far from filling the display
 
 
-def voi_lut(first: int, bits: int, entries: np.ndarray) -> list[Dataset]:
-    """A VOILUTSequence of one table."""
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [len(entries), first, bits])
-    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
-    return [item]
-
-
 def test_a_window_wider_than_the_film_leaves_the_film_faint():
     pixels = pixels_of(dicom_file(FAINT, WindowCenter=128, WindowWidth=256))
     assert np.array_equal(pixels, FAINT)
@@ -65,17 +53,19 @@ def test_without_a_window_the_range_present_is_shown():
 
 
 def test_a_voi_lut_is_shown_by_its_own_output_range():
-    table = np.arange(256) * 16  # 12 bit
-    plain = pixels_of(dicom_file(FAINT, VOILUTSequence=voi_lut(0, 12, table)))
+    table = np.arange(256, dtype="<u2") * 16  # 12 bit
+    plain = pixels_of(dicom_file(FAINT, VOILUTSequence=lut_sequence([256, 0, 12], table)))
     assert np.array_equal(plain, np.floor(table[FAINT] * (255 / 4095) + 0.5))
     inverted = Radiograph.from_bytes(
-        dicom_file(FAINT, PhotometricInterpretation="MONOCHROME1", VOILUTSequence=voi_lut(0, 12, table))
+        dicom_file(FAINT, PhotometricInterpretation="MONOCHROME1", VOILUTSequence=lut_sequence([256, 0, 12], table))
     )
     assert np.array_equal(inverted.pixels, 255 - plain)
 
 
 def test_a_voi_lut_goes_before_a_window():
-    data = dicom_file(FAINT, VOILUTSequence=voi_lut(0, 8, np.arange(256)), WindowCenter=10, WindowWidth=2)
+    data = dicom_file(
+        FAINT, VOILUTSequence=lut_sequence([256, 0, 8], np.arange(256, dtype="<u2")), WindowCenter=10, WindowWidth=2
+    )
     assert np.array_equal(pixels_of(data), FAINT)
 
 
@@ -96,8 +86,7 @@ def test_a_film_is_shown_alike_whatever_the_width_of_its_samples(signed, rescale
 
 
 def test_a_modality_lut_is_applied_to_the_values_that_occur():
-    modality = voi_lut(0, 16, np.arange(256)[::-1] * 100)
-    modality[0].ModalityLUTType = "US"
+    modality = lut_sequence([256, 0, 16], np.arange(256, dtype="<u2")[::-1] * 100)
     assert np.array_equal(pixels_of(dicom_file(FULL_RANGE, ModalityLUTSequence=modality)), 255 - FULL_RANGE)
 
 
@@ -127,31 +116,24 @@ def written(**texts: str) -> Radiograph:
     return Radiograph.from_bytes(dicom_with_texts(FULL_RANGE, {name: text.encode("latin-1") for name, text in texts.items()}))
 
 
-@pytest.mark.parametrize(
-    ("center", "width"),
-    [
-        ("128", "0"), ("128", "-1"), ("128", "0.5"), ("128", "wide"), ("128", "nan"), ("128", "inf"), ("128", "1e400"),
-        ("128", "256;256"), ("auto", "256"), ("NaN", "256"), ("-inf", "256"), ("1.0,5", "256"), ("5 5", "9"), ("\xb5", "9"),
-        ("0\\1", "0\\0"), ("1\\", "\\9"),
-    ],
-)  # fmt: skip
-def test_a_film_whose_window_cannot_be_is_shown_without_one_and_says_so(center, width):
-    film = written(WindowCenter=center, WindowWidth=width)
-    assert np.array_equal(film.pixels, FULL_RANGE)
-    assert film.display_fault == "it has no window of a centre and a width of at least 1"
+NO_WINDOWS = [
+    ("128", "0"), ("128", "-1"), ("128", "0.5"), ("128", "wide"), ("128", "nan"), ("128", "inf"), ("128", "1e400"),
+    ("128", "256;256"), ("auto", "256"), ("NaN", "256"), ("-inf", "256"), ("1.0,5", "256"), ("5 5", "9"), ("\xb5", "9"),
+    ("0\\1", "0\\0"), ("1\\", "\\9"),
+]  # fmt: skip
+# The first valid one counts, and a decimal comma is a point.
+WINDOWS = [
+    ("128,0", "256"), ("128", "256,0"), ("128\\9", "256\\1"), ("x\\128", "9\\256"), ("20\\128", "0\\256"), ("\\128", "\\256"),
+    ("128\\20", "256"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("center", "width"),
-    [
-        ("128,0", "256"), ("128", "256,0"), ("128\\9", "256\\1"), ("x\\128", "9\\256"), ("20\\128", "0\\256"),
-        ("\\128", "\\256"), ("128\\20", "256"),
-    ],
-)  # fmt: skip
-def test_the_first_valid_window_counts_and_a_decimal_comma_is_a_point(center, width):
+@pytest.mark.parametrize(("center", "width"), NO_WINDOWS + WINDOWS)
+def test_a_film_whose_windows_are_all_invalid_is_shown_without_one_and_says_so(center, width):
     film = written(WindowCenter=center, WindowWidth=width)
     assert np.array_equal(film.pixels, FULL_RANGE)
-    assert film.display_fault == ""
+    is_valid = (center, width) in WINDOWS
+    assert film.display_fault == ("" if is_valid else "it has no window of a centre and a width of at least 1")
 
 
 def test_a_rescale_slope_of_0_is_not_applied_and_said_to_be_none():

@@ -6,23 +6,13 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from service.film.errors import UnsupportedDicom
-from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, pixels_of
+from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, lut_sequence, pixels_of
 
 # 12 bit, with all of its values from one end to the other.
 DEEP = film(128).astype(np.uint16) * 16
 DEEP[0, :2] = 0, 4095
 SHOWN = (DEEP * (255 / 4095) + 0.5).astype(np.uint8)
 TWELVE = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
-
-
-def table(descriptor: list[int], entries: np.ndarray, *, vr: str = "US", data_vr: str = "OW") -> list[Dataset]:
-    """A sequence of one table. vr: of the descriptor. entries: as they are to be encoded, or the words themselves for US."""
-    item = Dataset()
-    item.add_new("LUTDescriptor", vr, descriptor)
-    item.add_new("LUTData", data_vr, entries.tolist() if data_vr in ("US", "SS") else entries.tobytes())
-    item.ModalityLUTType = "US"
-    return [item]
 
 
 def ramp(syntax: uid.UID, count: int = 4096) -> np.ndarray:
@@ -38,7 +28,7 @@ def test_a_voi_lut_of_signed_input_begins_below_zero_whatever_its_vr(syntax, vr,
     is_rescaled = source == "rescaled below zero"
     stored = DEEP if is_rescaled else DEEP.astype(np.int16) - 2048
     rescale = {"RescaleSlope": 1, "RescaleIntercept": -2048} if is_rescaled else {}
-    voi = table([4096, first, 12], ramp(syntax), vr=vr)
+    voi = lut_sequence([4096, first, 12], ramp(syntax), vr=vr)
     assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **TWELVE, **rescale)), SHOWN)
 
 
@@ -53,8 +43,8 @@ def test_a_voi_lut_of_unsigned_input_begins_above_zero_whatever_its_vr(syntax, v
         attributes = {"RescaleSlope": 1, "RescaleIntercept": 32768}
     elif source == "modality LUT":  # whose output has no sign (C.11.1.1.1)
         stored = DEEP.astype(np.int16) - 2048
-        attributes = {"ModalityLUTSequence": table([4096, -2048, 16], ramp(syntax, 44096)[40000:], vr="SS"), **TWELVE}
-    voi = table([4096, first, 12], ramp(syntax), vr=vr)
+        attributes = {"ModalityLUTSequence": lut_sequence([4096, -2048, 16], ramp(syntax, 44096)[40000:], vr="SS"), **TWELVE}
+    voi = lut_sequence([4096, first, 12], ramp(syntax), vr=vr)
     assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **attributes)), SHOWN)
 
 
@@ -64,7 +54,7 @@ def test_a_voi_lut_of_unsigned_input_begins_above_zero_whatever_its_vr(syntax, v
 def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(syntax, vr, first, bits):
     scale = 2.0 ** (bits - 12)
     entries = (np.arange(4096) * scale).astype("<u2" if syntax.is_little_endian else ">u2")
-    modality = table([4096, first, bits], entries, vr=vr)
+    modality = lut_sequence([4096, first, bits], entries, vr=vr)
     data = dicom_file(
         DEEP.astype(np.int16) - 2048, syntax, ModalityLUTSequence=modality,
         WindowCenter=2048 * scale, WindowWidth=4096 * scale, VOILUTFunction="LINEAR_EXACT", **TWELVE,
@@ -72,16 +62,8 @@ def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(sy
     assert np.abs(pixels_of(data).astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
 
 
-def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
-    voi = table([4096, 63488, 12], np.arange(4096).astype("<u2"))
-    data = compressed_dicom(
-        DEEP, uid.JPEG2000Lossless, VOILUTSequence=voi, RescaleSlope=1, RescaleIntercept=-2048, BitsStored=12, HighBit=11
-    )
-    assert np.array_equal(pixels_of(data), SHOWN)
-
-
 def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sign():
-    voi = table([4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS")
+    voi = lut_sequence([4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS")
     assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)), SHOWN)
 
 
@@ -97,7 +79,7 @@ def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sig
 )  # fmt: skip
 def test_a_voi_lut_has_the_depth_of_its_entries_where_its_descriptor_names_their_size(declared, largest, depth):
     entries = np.arange(4096) * (largest / 4095)
-    data = dicom_file(DEEP, VOILUTSequence=table([4096, 0, declared], entries.astype("<u2")), BitsStored=12, HighBit=11)
+    data = dicom_file(DEEP, VOILUTSequence=lut_sequence([4096, 0, declared], entries.astype("<u2")), BitsStored=12, HighBit=11)
     expected = np.minimum(np.floor(entries.astype("<u2")[DEEP] * (255 / ((1 << depth) - 1)) + 0.5), 255)
     assert np.abs(pixels_of(data) - expected).max() <= 1
 
@@ -124,19 +106,19 @@ def test_entries_of_eight_bits_are_read_from_words_and_from_bytes(syntax, form):
         entries = packed(syntax) if layout == "packed" else EIGHT.astype("<u2" if syntax.is_little_endian else ">u2")
     elif vr == "OB":
         entries = EIGHT
-    voi = table([4096, 0, 8], entries.astype(np.int16) if vr == "SS" else entries, data_vr=vr)
+    voi = lut_sequence([4096, 0, 8], entries.astype(np.int16) if vr == "SS" else entries, data_vr=vr)
     assert np.array_equal(pixels_of(dicom_file(DEEP, syntax, VOILUTSequence=voi, **TWELVE)), EIGHT[DEEP])
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_count_of_zero_means_65536_entries(syntax):
     stored = DEEP.astype(np.uint16) * 16 + 15
-    shown = pixels_of(dicom_file(stored, syntax, VOILUTSequence=table([0, 0, 16], ramp(syntax, 1 << 16))))
+    shown = pixels_of(dicom_file(stored, syntax, VOILUTSequence=lut_sequence([0, 0, 16], ramp(syntax, 1 << 16))))
     assert np.array_equal(shown, np.floor(stored * (255 / 65535) + 0.5))
 
 
 def without(*keywords: str) -> list[Dataset]:
-    items = table([4096, 0, 12], np.zeros(4096, "<u2"))
+    items = lut_sequence([4096, 0, 12], np.zeros(4096, "<u2"))
     for keyword in keywords:
         items[0][keyword].value = None
     return items
@@ -159,7 +141,7 @@ def test_a_table_that_is_empty_is_none(sequence, items, syntax):
 
 
 def test_the_first_table_that_is_one_is_taken():
-    voi = [Dataset(), *without("LUTData"), *table([4096, 0, 12], np.arange(4096).astype("<u2"))]
+    voi = [Dataset(), *without("LUTData"), *lut_sequence([4096, 0, 12], np.arange(4096).astype("<u2"))]
     assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)), SHOWN)
 
 
@@ -173,5 +155,5 @@ def test_the_first_table_that_is_one_is_taken():
     ],
 )
 def test_a_table_that_is_damaged_is_refused_by_what_it_lacks(sequence, descriptor, message):
-    items = table(descriptor, np.arange(4000).astype("<u2"))
+    items = lut_sequence(descriptor, np.arange(4000).astype("<u2"))
     assert_refused(dicom_file(DEEP, **{sequence: items}, BitsStored=12, HighBit=11), UnsupportedDicom, message)

@@ -72,15 +72,6 @@ def test_a_range_of_padding_is_told_by_the_samples_sign_too(syntax, value, limit
     assert pixels[:, :BORDER].max() == 0
 
 
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless], ids=lambda syntax: syntax.name)
-def test_padding_of_compressed_films_is_told_alike(syntax):
-    stored = FILM.astype(np.int16) * 8 - 1000
-    padded = bordered(stored, -2000)
-    data = compressed_dicom(padded, syntax, BitsStored=12, HighBit=11, PixelPaddingValue=-2000)
-    plain = pixels_of(dicom_file(stored, BitsStored=12, HighBit=11))
-    assert np.array_equal(pixels_of(data)[:, BORDER:-BORDER], plain)
-
-
 @pytest.mark.parametrize("kind", [np.uint16, np.uint32])
 def test_a_film_of_nothing_but_padding_is_black(kind):
     data = dicom_file(np.full((120, 120), 7, kind), PixelPaddingValue=7, PhotometricInterpretation="MONOCHROME1")

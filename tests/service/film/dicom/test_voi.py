@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_voi_lut
 
 from service.film.dicom.voi import Voi, Window, read_voi
-from tests.support.encoded_films import dicom_bytes, dicom_dataset
+from tests.support.encoded_films import dicom_bytes, dicom_dataset, lut_sequence
 
 STORED = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -21,11 +21,8 @@ def read(dataset: Dataset, lowest: float = 0, highest: float = 65535) -> tuple[V
     return read_voi(pydicom.dcmread(io.BytesIO(dicom_bytes(dataset))), lowest, highest)
 
 
-def table(first: int, bits: int, data: bytes, count: int) -> Dataset:
-    item = Dataset()
-    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [count, first, bits])
-    item.add_new("LUTData", "OW", data)
-    return dataset_with(VOILUTSequence=[item])
+def table(first: int, bits: int, *entries: int) -> Dataset:
+    return dataset_with(VOILUTSequence=lut_sequence([len(entries), first, bits], np.array(entries, "<u2")))
 
 
 def shown(dataset: Dataset, values: list[float], lowest: float = 0) -> list[float]:
@@ -75,9 +72,9 @@ def test_a_window_narrower_than_1_is_valid_if_exact():
 
 
 def test_values_beyond_a_table_take_the_entry_at_its_end():
-    dataset = table(10, 16, np.array([0, 65535, 13107], "<u2").tobytes(), 3)
+    dataset = table(10, 16, 0, 65535, 13107)
     assert shown(dataset, [-5, 9, 10, 11, 12, 13, 1e9]) == [0, 0, 0, 1, 0.2, 0.2, 0.2]
 
 
 def test_values_between_entries_take_the_nearest():
-    assert shown(table(0, 8, np.array([0, 51, 255], "<u2").tobytes(), 3), [0.9999999, 1.4, 1.6]) == [0.2, 0.2, 1]
+    assert shown(table(0, 8, 0, 51, 255), [0.9999999, 1.4, 1.6]) == [0.2, 0.2, 1]

@@ -23,13 +23,6 @@ def test_chunks_up_to_the_limit_are_read_and_no_more():
     assert_refused(png_file(100, 100, 8, 0, coded, *fitting, fitting[0]), UnsupportedImage, "50000 chunks")
 
 
-def test_only_16_bit_samples_with_colour_or_alpha_are_deep_colour():
-    assert png.has_deep_colour(COLOUR)
-    assert png.has_deep_colour(png_16_bit(np.dstack([DEEP, DEEP])))
-    assert not png.has_deep_colour(png_16_bit(DEEP))
-    assert not png.has_deep_colour(encode(np.dstack([FILM] * 3), "PNG"))
-
-
 def test_a_second_header_is_refused_before_decoding():
     second = struct.pack(">IIBBBBB", 30_000, 30_000, 16, 2, 0, 0, 0)
     assert_refused(png_16_bit(np.dstack([DEEP] * 3), (b"IHDR", second)), UnreadableImage, "more than one header")
@@ -196,15 +189,3 @@ def test_16_bit_colour_is_weighted_as_8_bit_colour_is():
     of_16_bit = pixels_of(png_16_bit(colour.astype(np.uint16) * 257))
     of_8_bit = pixels_of(encode(colour, "PNG"))
     assert np.abs(of_16_bit.astype(int) - of_8_bit).max() <= 1
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_16_bit_colour_film_is_turned_upright_as_an_8_bit_one_is(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    narrow = FILM[:, :150]
-    deep = np.dstack([narrow.astype(np.uint16) * 257] * 3)
-    of_16_bit = Radiograph.from_bytes(png_16_bit(deep, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))))
-    of_8_bit = Radiograph.from_bytes(encode(narrow, "PNG", exif=exif))
-    assert np.abs(of_16_bit.pixels.astype(int) - of_8_bit.pixels).max() <= 1
-    assert (of_16_bit.width_px, of_16_bit.height_px) == (of_8_bit.width_px, of_8_bit.height_px)

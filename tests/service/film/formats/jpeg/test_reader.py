@@ -6,11 +6,9 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
 
-from service.film.errors import UnreadableImage, UnsupportedFormat, UnsupportedImage
-from service.film.film import Radiograph, open_film
-from service.film.limits import DecodeLimits
+from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.film import Radiograph
 from tests.support.encoded_films import assert_refused, encode, film, pixels_of
 
 FILM = film(600)
@@ -70,23 +68,6 @@ def test_lossless_colour_is_weighted_as_that_of_a_png_is(bits):
     assert read.mean_chroma == pytest.approx(expected.mean_chroma, abs=1)
 
 
-def test_a_deep_film_is_turned_upright_as_its_exif_says():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    body = exif.tobytes()
-    data = imagecodecs.jpeg8_encode(of_depth(12)[:, :400], lossless=True, bitspersample=12)
-    radiograph = Radiograph.from_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:])
-    assert np.array_equal(radiograph.pixels, np.rot90(FILM[:, :400], -1))
-    assert (radiograph.width_px, radiograph.height_px) == (600, 400)
-
-
-def test_what_a_codec_decodes_or_takes_long_is_kept_out_of_the_servers_own_process():
-    assert open_film(lossless(12), DecodeLimits()).is_costly
-    assert open_film(lossy_12_bit(), DecodeLimits()).is_costly
-    assert open_film(lossless(8), DecodeLimits()).is_costly
-    assert not open_film(encode(FILM, "JPEG"), DecodeLimits()).is_costly
-
-
 WHOLE = {
     "baseline": encode(FILM, "JPEG", quality=92),
     "colour": encode(COLOUR, "JPEG", quality=92),
@@ -139,20 +120,6 @@ def test_a_film_that_ends_in_mid_grey_is_whole(grey):
         assert np.abs(pixels_of(data, decode_side_px=100).astype(int) - grey).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("marker", "name"),
-    [
-        (0xC5, "hierarchical"),
-        (0xC7, "hierarchical"),
-        (0xCD, "hierarchical"),
-        (0xDE, "hierarchical"),
-        (0xCB, "arithmetic coding"),
-    ],
-)
-def test_a_process_that_is_not_read_is_named_and_not_called_damage(marker, name):
-    assert_refused(WHOLE["baseline"].replace(b"\xff\xc0", bytes((0xFF, marker))), UnsupportedImage, name)
-
-
 def with_frame(bits: int, height: int, components: int) -> bytes:
     """The baseline film with another frame header."""
     data = WHOLE["baseline"]
@@ -163,24 +130,19 @@ def with_frame(bits: int, height: int, components: int) -> bytes:
     return data[:header] + b"\xff\xc0" + struct.pack(">H", len(body) + 2) + body + data[header + 13 :]
 
 
-@pytest.mark.parametrize(
-    ("data", "name"),
-    [
-        (with_frame(8, 600, 2), "2 components of 8 bits"),
-        (with_frame(12, 600, 4), "4 components of 12 bits"),
-        (with_frame(8, 0, 1), "does not say its height"),
-    ],
-)
-def test_a_frame_that_is_not_read_is_named_and_not_called_damage(data, name):
-    assert_refused(data, UnsupportedImage, name)
-
-
-def test_jpeg_ls_is_named():
-    assert_refused(imagecodecs.jpegls_encode(FILM), UnsupportedFormat, r"JPEG-LS.*inside DICOM only")
-
-
 def test_a_deep_film_that_the_codec_cannot_decode_is_damage():
     data = bytearray(lossless(12))
     table = data.index(b"\xff\xc4")
     data[table + 5 : table + 21] = b"\xff" * 16
     assert_refused(bytes(data), UnreadableImage, "damaged")
+
+
+PROCESSES = {0xC5: "hierarchical", 0xC7: "hierarchical", 0xCD: "hierarchical", 0xDE: "hierarchical", 0xCB: "arithmetic coding"}
+UNREAD = [(name, WHOLE["baseline"].replace(b"\xff\xc0", bytes((0xFF, marker)))) for marker, name in PROCESSES.items()]
+UNREAD += [("2 components of 8 bits", with_frame(8, 600, 2)), ("4 components of 12 bits", with_frame(12, 600, 4))]
+UNREAD += [("does not say its height", with_frame(8, 0, 1))]
+
+
+@pytest.mark.parametrize(("name", "data"), UNREAD)
+def test_an_intact_film_that_is_not_read_is_named_and_not_called_damaged(name, data):
+    assert_refused(data, UnsupportedImage, name)

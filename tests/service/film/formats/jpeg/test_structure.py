@@ -24,11 +24,6 @@ def with_segments(*segments: bytes) -> bytes:
     return BASELINE[:2] + b"".join(segments) + BASELINE[2:]
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
-def test_films_as_encoders_write_them_pass(options):
-    assert pixels_of(encode(FILM, "JPEG", **options)).shape == FILM.shape
-
-
 def test_coded_data_are_not_bytes_between_segments():
     noise = np.random.default_rng(4).integers(0, 256, (500, 500), dtype=np.uint8)
     data = encode(noise, "JPEG", quality=100, progressive=True)
@@ -40,11 +35,6 @@ def test_scans_up_to_the_limit_pass_and_no_more():
     jpeg.read_structure(b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9")
     with pytest.raises(UnsupportedImage, match="50 scans"):
         jpeg.read_structure(b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9")
-
-
-def test_a_film_with_a_hundred_further_scans_is_refused_before_decoding():
-    progressive = encode(FILM, "JPEG", progressive=True)
-    assert_refused(progressive[:-2] + SCAN * 100 + progressive[-2:], UnsupportedImage, "scans")
 
 
 def test_scans_inside_a_segment_are_not_scans_of_the_film():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
+from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
 from tests.support.encoded_films import assert_refused, encode_image, film, pixels_of, tiff_file, tiff_of
@@ -53,10 +53,6 @@ def test_a_film_with_reduced_copies_of_itself_is_one_film(pages):
     radiograph = Radiograph.from_bytes(pages_of(*pages))
     assert np.array_equal(radiograph.pixels, FILM)
     assert (radiograph.width_px, radiograph.height_px) == (256, 256)
-
-
-def test_a_forged_size_is_refused_before_its_strips_are_looked_for():
-    assert_refused(tiff_file(FILM, tag_256=60_000, tag_257=60_000), ImageTooLarge, "60000 x 60000")
 
 
 def test_a_film_that_is_decoded_with_its_copies_is_kept_out_of_the_servers_own_process():

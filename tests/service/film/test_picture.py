@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.film.colour import mean_chroma
 from service.film.film import Radiograph
+from service.film.picture import mean_chroma
 from tests.support.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, tiff_file
 
 FILM = film()
