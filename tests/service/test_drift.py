@@ -1,4 +1,4 @@
-"""Films are counted into the bins of the reference, and nothing else is done with them."""
+"""A film is counted in the bins of the reference once it is answered; the reference shares are published at start."""
 
 import json
 import shutil

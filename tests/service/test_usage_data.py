@@ -1,4 +1,4 @@
-"""No usage data leaves the house: the real commands under strace, from a home that nobody has lived in."""
+"""Libraries send no usage data: the real commands run under strace, from an empty home folder."""
 
 import json
 import os

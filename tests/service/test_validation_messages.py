@@ -1,4 +1,4 @@
-"""What is said of values that are refused: what is possible, in words; never pydantic's own text, nor what was sent."""
+"""Refused values are answered with what they must be, in plain words: neither pydantic's text nor the value itself."""
 
 import pytest
 
