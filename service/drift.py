@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import Counter
 from pydantic import ValidationError
 
 from service.metrics import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE
@@ -20,32 +19,26 @@ Floats = npt.NDArray[np.float32]
 class DriftCounter:
     """Counts films for one bundle. May be called by several threads at once.
 
-    reference: of the bundle; None counts nothing.
-    components: float32 [k, C], for the component features of the reference.
+    reference: of the bundle.
+    components: float32 [k, C], for the component features of the reference; not needed if it has none.
     version: of the bundle; a label of every count, because another bundle has other bins.
     """
 
-    def __init__(self, reference: DriftReference | None, components: Floats | None, version: str) -> None:
-        numeric = reference.numeric if reference else {}
+    def __init__(self, reference: DriftReference, components: Floats | None, version: str) -> None:
         # Create every series at zero, so that Prometheus counts a bin's first film as an increase.
-        self._numeric = {name: _NumericCounter(name, of_feature, version) for name, of_feature in numeric.items()}
-        self._classes: Sequence[Counter] = []
-        self._components = None
-        if reference is None:
-            return
+        self._numeric = {name: _NumericCounter(name, numeric, version) for name, numeric in reference.numeric.items()}
         self._classes = [DRIFT_BIN.labels(version, PREDICTED_CLASS, finding.value) for finding in FINDINGS]
-        if reference.components:
-            self._components = components
+        self._components = components if reference.components else None
         for feature, label, share in reference.shares():
             DRIFT_REFERENCE_SHARE.labels(version, feature, label).set(share)
         for feature, films in reference.films().items():
             DRIFT_REFERENCE_FILMS.labels(version, feature).set(films)
 
     @classmethod
-    def from_bundle(cls, bundle: ModelBundle, components: Floats | None) -> "DriftCounter":
-        """components: of the bundle's `OutlierStatistics`. Raises ManifestInvalid if the reference cannot be read."""
+    def from_bundle(cls, bundle: ModelBundle, components: Floats | None) -> "DriftCounter | None":
+        """None for a bundle without a reference. Raises ManifestInvalid if the reference cannot be read."""
         if DRIFT_REFERENCE_NAME not in bundle.manifest.files:
-            return cls(None, None, bundle.manifest.version)
+            return None
         path = bundle.file(DRIFT_REFERENCE_NAME)
         try:
             reference = DriftReference.model_validate_json(path.read_bytes())
@@ -62,8 +55,6 @@ class DriftCounter:
         probabilities: calibrated, [3], in the order of `FINDINGS`.
         embedding: float32 [C]; not needed without components.
         """
-        if not self._classes:
-            return
         values = {**image, CONFIDENCE: max(probabilities)}
         if self._components is not None and embedding is not None:
             values |= component_values(embedding, self._components)

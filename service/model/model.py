@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # A film: its path, or its bytes.
 Film = str | os.PathLike[str] | bytes
 
-# Measures the time of the enclosed stage: preprocess, infer, observe or explain.
+# Name of a stage -> context manager that measures its time. Stages are preprocess, infer, observe and explain.
 StageTimer = Callable[[str], AbstractContextManager[None]]
 
 
@@ -112,7 +112,7 @@ class Model:
 
     bundle: the verified bundle.
     predictor, observer: made from `bundle`.
-    timer: told of each stage; the service measures them.
+    timer: gives a context manager for each stage; see `StageTimer`.
     """
 
     def __init__(self, bundle: ModelBundle, predictor: Predictor, observer: Observer, timer: StageTimer = _untimed) -> None:

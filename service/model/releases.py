@@ -137,7 +137,13 @@ def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]
 
     Raises BundleNotFound if there is none. The folders are not opened: see `first_trusted`.
     """
-    return _candidates(setting, models_dir)[:MAX_CANDIDATES]
+    if setting is not None:
+        found = _named(setting)
+    elif (choice := read_choice(models_dir)) is not None:
+        found = [models_dir / name for name in (choice.serving, *choice.previous)]
+    else:
+        found = releases(models_dir)
+    return found[:MAX_CANDIDATES]
 
 
 def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T | None, list[BundleError]]:
@@ -156,10 +162,9 @@ def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T |
 
 def releases(models_dir: Path) -> list[Path]:
     """Bundles in folders <name>-<major>.<minor>.<patch>, the highest version first. Raises BundleNotFound if there is none."""
-    found = [manifest.parent for manifest in models_dir.glob(f"*-*.*.*/{MANIFEST_NAME}") if version_of(manifest.parent.name)]
-    if not found:
+    if not (found := _release_folders(models_dir)):
         raise BundleNotFound(f"No released bundle <name>-<version> in {models_dir}; export one, or set CXR_BUNDLE.")
-    return sorted(found, key=lambda path: version_of(path.name) or (), reverse=True)
+    return found
 
 
 def version_of(folder_name: str) -> tuple[int, int, int] | None:
@@ -171,33 +176,25 @@ def version_of(folder_name: str) -> tuple[int, int, int] | None:
     return major, minor, patch
 
 
-def _candidates(setting: str | None, models_dir: Path) -> list[Path]:
-    if setting is None:
-        choice = read_choice(models_dir)
-        if choice is None:
-            return releases(models_dir)
-        return [models_dir / name for name in (choice.serving, *choice.previous)]
+def _release_folders(folder: Path) -> list[Path]:
+    found = {path.parent: version_of(path.parent.name) for path in folder.glob(f"*-*.*.*/{MANIFEST_NAME}")}
+    return sorted((path for path in found if found[path]), key=lambda path: found[path] or (), reverse=True)
+
+
+def _named(setting: str) -> list[Path]:
+    """A bundle, and older ones of the same name."""
     path = Path(os.path.expanduser(setting))  # noqa: PTH111 (Path.expanduser raises for an unknown user)
     try:
         if path.is_dir():
-            return [path, *_older(path)]
+            own = path.resolve()
+            name, version = own.name.rpartition("-")[0], version_of(own.name) or ()
+            beside = [other for other in _release_folders(own.parent) if other.name.rpartition("-")[0] == name]
+            return [path, *(other for other in beside if (version_of(other.name) or ()) < version)]
     except OSError as fault:  # inside a folder that this user may not enter, or a name that is too long
         raise BundleNotFound(f"The bundle at {path} cannot be read: {fault.strerror}.") from fault
     if ":" not in setting:
         raise BundleNotFound(f"No bundle folder at {path}; give a folder or a tag of BentoML's model store, name:version.")
     return _stored(setting)
-
-
-def _older(path: Path) -> list[Path]:
-    """Releases of the same name beside a bundle, of lower versions, the highest first."""
-    resolved = path.resolve()
-    own = version_of(resolved.name)
-    if own is None:
-        return []
-    name = resolved.name.rpartition("-")[0]
-    beside = resolved.parent.glob(f"{name}-*.*.*/{MANIFEST_NAME}")
-    found = {version: bundle.parent for bundle in beside if (version := version_of(bundle.parent.name)) and version < own}
-    return [found[version] for version in sorted(found, reverse=True)]
 
 
 def _stored(tag: str) -> list[Path]:

@@ -1,8 +1,9 @@
-"""Films are counted into the bins of the reference, and nothing else is done with them."""
+"""A film is counted in the bins of the reference once it is answered; the reference shares are published at start."""
 
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from service.model.observer import Observer
 from service.model.predictor import Predictor
 from service.pipeline import Pipeline
 from tests.support.encoded_films import encode, film
+from tests.support.manifests import make_manifest
 
 VERSION = "9.9.9"
 
@@ -108,9 +110,11 @@ def test_components_are_counted_where_the_embedding_lies(counter, reference, com
         assert counted[str(reference.numeric[name].bin_of(value)), name] == 1
 
 
-def test_a_bundle_without_a_reference_is_served_and_counts_nothing():
-    counter = DriftCounter(None, None, "0.0.1")
-    counter.count({}, (1, 0, 0), None)
+def test_a_bundle_without_a_reference_is_served_and_counts_nothing(bundle):
+    manifest = make_manifest(version="0.0.1")
+    assert DriftCounter.from_bundle(ModelBundle(bundle.path, manifest), None) is None
+    pipeline = Pipeline(Model.from_bundle(bundle), DecodeLimits())
+    pipeline.count(replace(pipeline.predict(encode(film(), "PNG"), "balanced"), model_version="0.0.1"))
     assert counts(version="0.0.1") == {}
 
 

@@ -1,4 +1,3 @@
-import json
 import shutil
 import threading
 import weakref
@@ -8,12 +7,12 @@ import pytest
 
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.hosting import ModelHost
-from service.model.errors import BundleNotFound, GoldenMismatch
+from service.model.errors import GoldenMismatch
 from service.model.manifest import HEAD_NAME
-from service.model.releases import FORMER_STATE_NAME, STATE_NAME, candidates
+from service.model.releases import candidates
 from service.settings import Settings
 from tests.support.encoded_films import encode, film
-from tests.support.manifests import copy_bundle
+from tests.support.manifests import choose, copy_bundle
 
 PNG = encode(film(256), "PNG")
 
@@ -154,45 +153,6 @@ def test_a_model_that_stops_to_infer_rightly_is_no_longer_proven(models, monkeyp
     hosted._proven_at = float("-inf")
     with pytest.raises(GoldenMismatch):
         hosted.prove_inference()
-
-
-def choose(models, serving, *previous, name=STATE_NAME):
-    (models / name).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
-
-
-def test_the_registrys_choice_counts_before_the_newest(models):
-    choose(models, "chest-xray-1.0.0")
-    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0"]
-    choose(models, "chest-xray-1.0.0", "chest-xray-1.1.0")
-    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
-    choose(models, None)
-    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.1.0", "chest-xray-1.0.0"]
-
-
-def test_the_choice_of_a_release_that_called_its_file_otherwise_still_counts(models):
-    """1.2.0 and 1.3.0 kept it in serving.json."""
-    choose(models, "chest-xray-1.0.0", name=FORMER_STATE_NAME)
-    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.0.0"]
-    choose(models, "chest-xray-1.1.0")
-    assert [path.name for path in candidates(None, models)] == ["chest-xray-1.1.0"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"serving": 1, "previous": []}',
-        '{"serving": "x", "previous": []}',
-        '{"serving": "../chest-xray-1.0.0", "previous": []}',
-        '{"serving": "chest-xray-1.0.0", "previous": ["a/chest-xray-1.0.0"]}',
-    ],
-)
-def test_a_choice_that_cannot_be_is_named(models, text):
-    (models / STATE_NAME).write_text(text, "utf-8")
-    with pytest.raises(BundleNotFound, match=r"registry\.json"):
-        candidates(None, models)
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
-"""What is said of values that are refused: what is possible, in words; never pydantic's own text, nor what was sent."""
-
-import asyncio
+"""Refused values are answered with what they must be, in plain words: neither pydantic's text nor the value itself."""
 
 import pytest
-from starlette.requests import Request
 
 from service.errors import MalformedRequest
-from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, _parse, read_query, read_report
+from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, _parse
 
 REPORT = {"request_id": "a", "label": "Normal"}
 MOMENT = "must be a moment in ISO 8601 with a time zone, such as 2026-01-31T08:00:00Z"
@@ -46,19 +43,3 @@ def test_a_value_that_is_refused_is_told_what_it_must_be(model, values, words):
 def test_a_name_that_is_not_known_is_told_those_that_are():
     with pytest.raises(MalformedRequest, match=r"color: is not known here\. Known: since, until, user, endpoint"):
         _parse({"color": "red"}, AuditQuery)
-
-
-def request(body=b"", query=b""):
-    async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return Request({"type": "http", "method": "POST", "query_string": query, "headers": []}, receive)
-
-
-@pytest.mark.parametrize("label", ["Normal", "Tuberculosis"])
-def test_what_is_given_twice_is_refused_and_named(label):
-    body = f'{{"request_id": "a", "label": "Normal", "label": "{label}"}}'.encode()
-    with pytest.raises(MalformedRequest, match="'label' is given more than once"):
-        asyncio.run(read_report(request(body), FeedbackBody, 60))
-    with pytest.raises(MalformedRequest, match="'limit' is given more than once"):
-        read_query(request(query=b"limit=1&limit=1"), AuditQuery)

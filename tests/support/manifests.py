@@ -8,6 +8,7 @@ from typing import Any
 from service.model.bundle import sha256_of
 from service.model.findings import FINDINGS
 from service.model.manifest import MANIFEST_NAME, REQUIRED_FILES, ModelManifest
+from service.model.releases import STATE_NAME
 
 
 def manifest_members(**changes: Any) -> dict[str, Any]:
@@ -50,6 +51,11 @@ def copy_bundle(bundle_path: Path, models: Path, version: str) -> Path:
     manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
     (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version}), "utf-8")
     return path
+
+
+def choose(models: Path, serving: str | None, *previous: str, name: str = STATE_NAME) -> None:
+    """Write the registry's choice into a folder of releases."""
+    (models / name).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
 
 
 def write_bundle(path: Path, **changes: Any) -> Path:

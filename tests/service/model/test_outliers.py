@@ -1,25 +1,12 @@
-import time
-from typing import get_args
-
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from export.bundle import write_outlier_statistics
-from service.film.film import Radiograph
-from service.film.limits import DecodeLimits
-from service.film.preprocessing import to_model_input
 from service.model.bundle import ModelBundle
-from service.model.decision import FILM_REASONS, Observed, ReviewReason
-from service.model.drift_reference import FILM_FEATURES, film_statistics
 from service.model.errors import ManifestInvalid
-from service.model.manifest import OUTLIERS_NAME, ImageStatistic
-from service.model.model import Model
-from service.model.observer import Observer
+from service.model.manifest import OUTLIERS_NAME
 from service.model.outliers import OutlierStatistics, outlier_score, read_outlier_statistics
-from service.model.predictor import Predictor
-from service.pipeline import Pipeline
-from tests.support.encoded_films import dicom_file, encode, film
 from tests.support.manifests import make_manifest
 
 FEATURES = 6
@@ -98,66 +85,6 @@ def test_a_file_without_tensors_is_refused(tmp_path):
     (tmp_path / OUTLIERS_NAME).write_bytes(b"no tensors")
     with pytest.raises(ManifestInvalid, match="holds no tensors"):
         read_outlier_statistics(bundle)
-
-
-def test_of_a_bundle_without_statistics_only_the_picture_is_measured(tmp_path):
-    observer = Observer.from_bundle(ModelBundle(tmp_path, make_manifest()))
-    assert not observer.needs_embedding
-    radiograph = Radiograph.from_bytes(encode(film(), "PNG"))
-    measured = film_statistics(film(224), radiograph.width_px, radiograph.height_px)
-    assert observer.observe(radiograph, film(224), None) == Observed(image=measured)
-
-
-def test_a_film_is_observed_by_score_and_statistics(bundle):
-    observer = Observer.from_bundle(bundle)
-    radiograph = Radiograph.from_bytes(encode(np.dstack([film(256)[:200]] * 2 + [film(256)[:200] // 2]), "PNG"))
-    embedding = np.ones(bundle.manifest.head.features, np.float32)
-    observed = observer.observe(radiograph, to_model_input(radiograph, bundle.manifest.preprocess), embedding)
-    assert observed.outlier_score == outlier_score(embedding, read_outlier_statistics(bundle))
-    assert set(observed.image) == {*FILM_FEATURES, *get_args(ImageStatistic)}
-    assert observed.image["aspect_ratio"] == 256 / 200
-    assert observed.image["chroma"] == radiograph.mean_chroma > 10
-
-
-def test_a_bundle_without_statistics_judges_films_and_flags_none_for_what_they_look_like(bundle):
-    older = ModelBundle(bundle.path, bundle.manifest.model_copy(update={"outliers": None}))
-    data = encode(255 - film(), "PNG")
-    predictor = Predictor.from_bundle(bundle)
-    before, now = (Model(each, predictor, Observer.from_bundle(each)).predict(data) for each in (older, bundle))
-    assert before.observed.outlier_score is None and set(before.observed.image) == set(FILM_FEATURES)
-    assert not set(FILM_REASONS) & set(before.review_reasons)
-    assert ReviewReason.NOT_FRONTAL_CHEST in now.review_reasons
-    assert before.probabilities == pytest.approx(dict(now.probabilities), abs=1e-6)
-
-
-def test_a_film_without_a_valid_window_is_flagged_and_the_log_says_why_and_nothing_of_the_patient(bundle, caplog):
-    observers = Observer.from_bundle(bundle), Observer(None)
-    predictor = Predictor.from_bundle(bundle)
-    for width in (0, 256):
-        data = dicom_file(film(), PatientName="Doe^Jane", WindowCenter=128, WindowWidth=width)
-        for observer in observers:
-            caplog.clear()
-            prediction = Pipeline(Model(bundle, predictor, observer), DecodeLimits()).predict(data, "balanced")
-            is_flagged = ReviewReason.IMAGE_QUALITY in prediction.review_reasons
-            logged = [record.getMessage() for record in caplog.records if record.name == "service.pipeline"]
-            why = "is not shown as its header asks: it has no window of a centre and a width of at least 1"
-            expected = (True, [f"Film {prediction.image_sha256} {why}"]) if width == 0 else (False, [])
-            assert (is_flagged, logged) == expected
-            assert "Doe" not in caplog.text
-
-
-def test_observing_a_film_takes_well_under_a_millisecond(bundle):
-    """Five times what it takes on an idle core, so that a busy one passes too."""
-    observer = Observer.from_bundle(bundle)
-    radiograph = Radiograph.from_bytes(encode(film(), "PNG"))
-    image = film(224)
-    embedding = np.random.default_rng(0).random(bundle.manifest.head.features).astype(np.float32)
-    times = []
-    for _ in range(50):
-        start = time.perf_counter()
-        observer.observe(radiograph, image, embedding)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1e-3
 
 
 def test_the_bundles_file_is_small(bundle):

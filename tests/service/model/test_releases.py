@@ -1,15 +1,24 @@
+import json
 import os
 import shutil
 
 import bentoml
 import pytest
 
-from service.model.bundle import ModelBundle
 from service.model.errors import BundleNotFound
 from service.model.manifest import MANIFEST_NAME
-from service.model.predictor import load_predictor
-from service.model.releases import locate_bundle, releases
-from tests.support.manifests import write_bundle
+from service.model.releases import (
+    FORMER_STATE_NAME,
+    STATE_NAME,
+    LogEntry,
+    RegistryState,
+    ServingChoice,
+    candidates,
+    locate_bundle,
+    read_state,
+    releases,
+)
+from tests.support.manifests import choose, write_bundle
 
 
 def test_the_newest_release_is_told_by_version_not_by_name(tmp_path):
@@ -67,5 +76,58 @@ def test_a_tag_is_looked_up_in_the_model_store(tmp_path):
         locate_bundle(tag)
 
 
-def test_a_real_bundle_is_opened_and_proven(bundle_path):
-    assert load_predictor(ModelBundle.open(bundle_path), threads=1).manifest.version == "1.0.0"
+@pytest.fixture
+def models(tmp_path):
+    for version in ("1.0.0", "1.1.0"):
+        write_bundle(tmp_path / f"chest-xray-{version}")
+    return tmp_path
+
+
+def names(models):
+    return [path.name for path in candidates(None, models)]
+
+
+def test_the_registrys_choice_counts_before_the_newest(models):
+    choose(models, "chest-xray-1.0.0")
+    assert names(models) == ["chest-xray-1.0.0"]
+    choose(models, "chest-xray-1.0.0", "chest-xray-1.1.0")
+    assert names(models) == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
+    choose(models, None)
+    assert names(models) == ["chest-xray-1.1.0", "chest-xray-1.0.0"]
+
+
+def test_the_former_state_file_counts_while_there_is_no_other(models):
+    choose(models, "chest-xray-1.0.0", name=FORMER_STATE_NAME)
+    assert names(models) == ["chest-xray-1.0.0"]
+    choose(models, "chest-xray-1.1.0")
+    assert names(models) == ["chest-xray-1.1.0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"serving": 1, "previous": []}',
+        '{"serving": "x", "previous": []}',
+        '{"serving": "../chest-xray-1.0.0", "previous": []}',
+        '{"serving": "chest-xray-1.0.0", "previous": ["a/chest-xray-1.0.0"]}',
+    ],
+)
+def test_a_damaged_choice_is_named(models, text):
+    (models / STATE_NAME).write_text(text, "utf-8")
+    with pytest.raises(BundleNotFound, match=r"registry\.json"):
+        candidates(None, models)
+
+
+def test_a_state_is_read_as_it_was_written_and_a_damaged_log_keeps_no_model_from_being_served(models):
+    entry = LogEntry("2026-01-01T00:00:00+00:00", "promoted", "chest-xray-1.0.0", "chest-xray-1.1.0", "why")
+    state = RegistryState(ServingChoice("chest-xray-1.0.0", ("chest-xray-1.1.0",)), (entry,))
+    assert read_state(models) == RegistryState()
+    (models / STATE_NAME).write_text(json.dumps(state.members()), "utf-8")
+    assert read_state(models) == state
+    (models / STATE_NAME).write_text(json.dumps({**state.members(), "log": [{"when": "today"}]}), "utf-8")
+    with pytest.raises(BundleNotFound, match="log"):
+        read_state(models)
+    assert names(models)[0] == "chest-xray-1.0.0"

@@ -1,4 +1,4 @@
-"""A DICOM header that names a quarter turn the wrong way round: the film is turned the other way, and a person looks."""
+"""A DICOM header with a wrong quarter turn: the film is turned upright, and a person looks at it."""
 
 from pathlib import Path
 
