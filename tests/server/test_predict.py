@@ -174,7 +174,7 @@ def test_a_batch_answers_in_order_and_a_bad_film_fails_alone(client):
     results = answer["results"]
     assert [result["index"] for result in results] == [0, 1, 2, 3]
     assert [result.get("image", {}).get("format") for result in results] == ["png", None, "dicom", None]
-    assert [results[place]["error"]["status"] for place in (1, 3)] == [415, 422]
+    assert [results[index]["error"]["status"] for index in (1, 3)] == [415, 422]
     assert results[1]["error"]["request_id"] == response.headers["X-Request-ID"]
     alone = client.post("/predict", content=PNG).json()
     assert results[0]["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)

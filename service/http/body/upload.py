@@ -34,38 +34,26 @@ class Upload:
     options: Mapping[str, str]
 
 
-async def read_film(request: Request, max_bytes: int, hold: Hold) -> Upload:
-    """Read one film: the multipart field `image`, or the whole body.
-
-    Raises MalformedRequest, UploadTooLarge or Overloaded.
-    """
-    body = await read_body(request, max_bytes, hold)
-    if not _is_multipart(request, body):
-        return Upload(films=(body,), options=read_options(request.query_params.multi_items()))
-    films, options = _read_form(request, body, IMAGE_FIELD)
-    if len(films) != 1:
-        raise MalformedRequest(f"The form has {len(films)} files in the field {IMAGE_FIELD!r}; send exactly one.")
-    return Upload(films=films, options=options)
-
-
-async def read_films(request: Request, max_bytes: int, hold: Hold) -> Upload:
-    """Read 1 to MAX_BATCH_FILMS films: the multipart field `images`, repeated.
-
-    Raises MalformedRequest, UploadTooLarge or Overloaded.
-    """
-    body = await read_body(request, max_bytes, hold)
-    if not _is_multipart(request, body):
-        raise MalformedRequest(f"A batch is multipart/form-data with the field {IMAGES_FIELD!r} repeated, one film each.")
-    films, options = _read_form(request, body, IMAGES_FIELD)
-    if len(films) > MAX_BATCH_FILMS:
-        raise MalformedRequest(
-            f"The form has {len(films)} files in the field {IMAGES_FIELD!r}; send 1 to {MAX_BATCH_FILMS} in a batch."
-        )
-    return Upload(films=films, options=options)
-
-
 def hold_nothing(size_bytes: int) -> None:
     """For bodies too small to count."""
+
+
+async def read_films(request: Request, max_bytes: int, hold: Hold = hold_nothing, *, batch: bool = False) -> Upload:
+    """Read one film: the multipart field `image`, or the whole body. batch: 1 to MAX_BATCH_FILMS, in the field `images`.
+
+    Raises MalformedRequest, UploadTooLarge or Overloaded.
+    """
+    body = await read_body(request, max_bytes, hold)
+    if not _is_multipart(request, body):
+        if batch:
+            raise MalformedRequest(f"A batch is multipart/form-data with the field {IMAGES_FIELD!r} repeated, one film each.")
+        return Upload(films=(body,), options=read_options(request.query_params.multi_items()))
+    field, most = (IMAGES_FIELD, MAX_BATCH_FILMS) if batch else (IMAGE_FIELD, 1)
+    films, options = _read_form(request, body, field)
+    if len(films) > most:
+        wanted = f"1 to {most} in a batch" if batch else "exactly one"
+        raise MalformedRequest(f"The form has {len(films)} files in the field {field!r}; send {wanted}.")
+    return Upload(films=films, options=options)
 
 
 async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing) -> bytes:
