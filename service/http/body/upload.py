@@ -16,7 +16,7 @@ IMAGE_FIELD = "image"
 IMAGES_FIELD = "images"
 MAX_BATCH_FILMS = 10
 
-# Called with the size of each chunk of a body, in bytes; may raise Overloaded.
+# Called with the size of each chunk of a body, in bytes, if the body counts as held; may raise Overloaded.
 Hold = Callable[[int], None]
 
 # A URL or a path in place of a film, which the client expects the service to open.
@@ -34,11 +34,7 @@ class Upload:
     options: Mapping[str, str]
 
 
-def hold_nothing(size_bytes: int) -> None:
-    """For bodies too small to count."""
-
-
-async def read_films(request: Request, max_bytes: int, hold: Hold = hold_nothing, *, batch: bool = False) -> Upload:
+async def read_films(request: Request, max_bytes: int, hold: Hold | None = None, *, batch: bool = False) -> Upload:
     """Read one film: the multipart field `image`, or the whole body. batch: 1 to MAX_BATCH_FILMS, in the field `images`.
 
     Raises MalformedRequest, UploadTooLarge or Overloaded.
@@ -56,7 +52,7 @@ async def read_films(request: Request, max_bytes: int, hold: Hold = hold_nothing
     return Upload(films=films, options=options)
 
 
-async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing) -> bytes:
+async def read_body(request: Request, max_bytes: int, hold: Hold | None = None) -> bytes:
     """Read the whole body.
 
     Raises UploadTooLarge, at once if the declared length exceeds the limit, else as soon as the body does; MalformedRequest;
@@ -74,7 +70,8 @@ async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing)
             received += len(chunk)
             if received > max_bytes:
                 raise _too_large(max_bytes)
-            hold(len(chunk))
+            if hold is not None:
+                hold(len(chunk))
             chunks.append(chunk)
     except ClientDisconnect as fault:
         raise MalformedRequest("The connection closed before the body was complete.") from fault
