@@ -46,6 +46,7 @@ NO_ACCESS_CONTROL = (
 # The folder that holds the package `service`.
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
+# At module level, because middleware and routes are built with it when BentoML imports this module, before `ChestXray` exists.
 context = ServiceContext()
 
 

@@ -81,7 +81,14 @@ RETRY_AFTER_SECONDS: dict[type[ChestXrayError], int] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One RFC 9457 problem. type: a URN of this service, or about:blank if the status says it all."""
+    """One RFC 9457 problem.
+
+    status: of the answer.
+    detail: what is wrong, and the remedy.
+    type: a URN of this service, or about:blank if the status says it all.
+    title: by default the status's own phrase.
+    headers: further headers of the answer.
+    """
 
     status: HTTPStatus
     detail: str

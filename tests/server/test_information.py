@@ -91,8 +91,8 @@ def test_a_film_that_is_reported_twice_counts_once(client):
     other = next(name for name in FINDINGS if name != answer["prediction"])
     labels = f'true="{answer["prediction"]}",version="1.0.0"'
     agreed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",{labels}}}'
-    place = str(min(int(answer["confidence"] * 10), 9))
-    in_bin = [f'cxr_feedback_bin{part}_total{{bin="{place}",version="1.0.0"}}' for part in ("", "_correct", "_confidence")]
+    bin_name = str(min(int(answer["confidence"] * 10), 9))
+    in_bin = [f'cxr_feedback_bin{part}_total{{bin="{bin_name}",version="1.0.0"}}' for part in ("", "_correct", "_confidence")]
     counts = (agreed, *in_bin, 'cxr_incidents_total{version="1.0.0"}', 'cxr_feedback_corrections_total{version="1.0.0"}')
     before = [value_of(client, name) for name in counts]
     said = {"prediction_id": answer["prediction_id"]}

@@ -16,7 +16,7 @@ IMAGE_FIELD = "image"
 IMAGES_FIELD = "images"
 MAX_BATCH_FILMS = 10
 
-# Called with the size of each chunk of a body, in bytes; may raise Overloaded.
+# Called with the size of each chunk of a body, in bytes, if the body counts as held; may raise Overloaded.
 Hold = Callable[[int], None]
 
 # A URL or a path in place of a film, which the client expects the service to open.
@@ -34,41 +34,25 @@ class Upload:
     options: Mapping[str, str]
 
 
-async def read_film(request: Request, max_bytes: int, hold: Hold) -> Upload:
-    """Read one film: the multipart field `image`, or the whole body.
+async def read_films(request: Request, max_bytes: int, hold: Hold | None = None, *, batch: bool = False) -> Upload:
+    """Read one film: the multipart field `image`, or the whole body. batch: 1 to MAX_BATCH_FILMS, in the field `images`.
 
     Raises MalformedRequest, UploadTooLarge or Overloaded.
     """
     body = await read_body(request, max_bytes, hold)
     if not _is_multipart(request, body):
+        if batch:
+            raise MalformedRequest(f"A batch is multipart/form-data with the field {IMAGES_FIELD!r} repeated, one film each.")
         return Upload(films=(body,), options=read_options(request.query_params.multi_items()))
-    films, options = _read_form(request, body, IMAGE_FIELD)
-    if len(films) != 1:
-        raise MalformedRequest(f"The form has {len(films)} files in the field {IMAGE_FIELD!r}; send exactly one.")
+    field, most = (IMAGES_FIELD, MAX_BATCH_FILMS) if batch else (IMAGE_FIELD, 1)
+    films, options = _read_form(request, body, field)
+    if len(films) > most:
+        wanted = f"1 to {most} in a batch" if batch else "exactly one"
+        raise MalformedRequest(f"The form has {len(films)} files in the field {field!r}; send {wanted}.")
     return Upload(films=films, options=options)
 
 
-async def read_films(request: Request, max_bytes: int, hold: Hold) -> Upload:
-    """Read 1 to MAX_BATCH_FILMS films: the multipart field `images`, repeated.
-
-    Raises MalformedRequest, UploadTooLarge or Overloaded.
-    """
-    body = await read_body(request, max_bytes, hold)
-    if not _is_multipart(request, body):
-        raise MalformedRequest(f"A batch is multipart/form-data with the field {IMAGES_FIELD!r} repeated, one film each.")
-    films, options = _read_form(request, body, IMAGES_FIELD)
-    if len(films) > MAX_BATCH_FILMS:
-        raise MalformedRequest(
-            f"The form has {len(films)} files in the field {IMAGES_FIELD!r}; send 1 to {MAX_BATCH_FILMS} in a batch."
-        )
-    return Upload(films=films, options=options)
-
-
-def hold_nothing(size_bytes: int) -> None:
-    """For bodies too small to count."""
-
-
-async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing) -> bytes:
+async def read_body(request: Request, max_bytes: int, hold: Hold | None = None) -> bytes:
     """Read the whole body.
 
     Raises UploadTooLarge, at once if the declared length exceeds the limit, else as soon as the body does; MalformedRequest;
@@ -86,7 +70,8 @@ async def read_body(request: Request, max_bytes: int, hold: Hold = hold_nothing)
             received += len(chunk)
             if received > max_bytes:
                 raise _too_large(max_bytes)
-            hold(len(chunk))
+            if hold is not None:
+                hold(len(chunk))
             chunks.append(chunk)
     except ClientDisconnect as fault:
         raise MalformedRequest("The connection closed before the body was complete.") from fault

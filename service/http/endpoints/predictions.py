@@ -21,7 +21,7 @@ from service.http.answers import (
     prediction_record,
 )
 from service.http.body.options import read_flag
-from service.http.body.upload import Hold, Upload, read_film, read_films
+from service.http.body.upload import Upload, read_films
 from service.http.call import Call, current_call
 from service.http.capacity import Reservation
 from service.http.context import ServiceContext
@@ -34,7 +34,6 @@ from service.pipeline import Pipeline, ServedPrediction
 # Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
 _BATCH_RESERVE = 0.05
 
-Read = Callable[[Request, int, Hold], Awaitable[Upload]]
 Judge = Callable[["_Job"], Awaitable[Response]]
 
 
@@ -48,15 +47,15 @@ class Predictions:
 
     async def predict(self, request: Request) -> Response:
         """Answer of /predict."""
-        return await self._answer(request, read_film, self._context.settings.max_upload_bytes, self._predict)
+        return await self._answer(request, self._predict)
 
     async def predict_batch(self, request: Request) -> Response:
         """Answer of /predict/batch."""
-        return await self._answer(request, read_films, self._context.settings.max_batch_bytes, self._predict_batch)
+        return await self._answer(request, self._predict_batch, batch=True)
 
     async def explain(self, request: Request) -> Response:
         """Answer of /predict/explain."""
-        return await self._answer(request, read_film, self._context.settings.max_upload_bytes, self._explain)
+        return await self._answer(request, self._explain)
 
     def load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
         """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
@@ -66,24 +65,25 @@ class Predictions:
             self._grad_cam = pipeline, loading
         return loading
 
-    async def _answer(self, request: Request, read: Read, max_bytes: int, judge: Judge) -> Response:
+    async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:
         """Read the films and judge them in time; problems become answers. ProblemMiddleware logs unexpected errors."""
-        call, timeout_seconds = current_call(), self._context.settings.timeout_seconds
+        call, settings = current_call(), self._context.settings
         if (reservation := call.reservation) is None:
             raise RuntimeError(f"AdmissionMiddleware reserves no capacity for {call.endpoint}")
-        call.deadline = monotonic() + timeout_seconds
+        call.deadline = monotonic() + settings.timeout_seconds
         try:
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(settings.timeout_seconds):
                 pipeline = self._context.pipeline
                 start = perf_counter()
-                upload = await read(request, max_bytes, reservation.hold)
+                max_bytes = settings.max_batch_bytes if batch else settings.max_upload_bytes
+                upload = await read_films(request, max_bytes, reservation.hold, batch=batch)
                 STAGE_SECONDS.labels("read").observe(perf_counter() - start)
                 call.films = len(upload.films)
                 operating_point = upload.options.get("operating_point", DEFAULT_OPERATING_POINT)
                 find_operating_point(pipeline.manifest, operating_point)
                 return await judge(_Job(request, pipeline, upload, operating_point, reservation, call))
         except TimeoutError:
-            late = OutOfTime(f"The answer was not ready within {timeout_seconds:g} seconds; try again.")
+            late = OutOfTime(f"The answer was not ready within {settings.timeout_seconds:g} seconds; try again.")
             return problem_of(late).response()
         except ChestXrayError as error:
             if type(error) not in STATUS_OF:

@@ -107,8 +107,8 @@ def test_the_page_decides_by_the_services_rule_ties_and_limits_included(opened):
 
     cases = twentieths + drawn
     sent = [
-        answer(shares, names[place % len(names)]) | {"probabilities": dict(zip(FINDINGS, shares, strict=True))}
-        for place, shares in enumerate(cases)
+        answer(shares, names[index % len(names)]) | {"probabilities": dict(zip(FINDINGS, shares, strict=True))}
+        for index, shares in enumerate(cases)
     ]
     decided = opened.evaluate(DECIDED_AT, [sent, thresholds])
     assert decided == [[answer(shares, name) for name in names] for shares in cases]
@@ -170,7 +170,7 @@ def test_films_chosen_later_are_shown_from_their_first(opened):
 
 IS_GREY = """canvas => {
   const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-  return pixels.every((value, place) => place % 4 === 3 || value === pixels[place - (place % 4)]);
+  return pixels.every((value, index) => index % 4 === 3 || value === pixels[index - (index % 4)]);
 }"""
 
 
@@ -239,7 +239,6 @@ def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
     change_answers(opened, model_version="9.9.9")
     other = next(finding.value for finding in FINDINGS if finding.value != called)
     opened.locator("#targets").get_by_role("button", name=other).click()
-    expect(opened.locator("#map-state")).to_have_text(
-        f"No map of {other}: The server now uses model 9.9.9. Choose the film again."
-    )
+    fault = f"No map of {other}: The server now uses model 9.9.9. Choose the film again."
+    expect(opened.locator("#map-state")).to_have_text(fault)
     expect(opened.locator("#caption")).to_contain_text(f"Map for {called}.")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from service.errors import MalformedRequest, UploadTooLarge
-from service.http.body.upload import hold_nothing, read_film
+from service.http.body.upload import read_films
 
 LIMIT = 1_000_000
 
@@ -30,7 +30,7 @@ def form(boundary: str = "b", padding: bytes = b"", text: bytes = b"balanced") -
 
 
 def read(body: bytes, content_type: str):
-    return asyncio.run(read_film(request(body, content_type), LIMIT, hold_nothing))
+    return asyncio.run(read_films(request(body, content_type), LIMIT))
 
 
 @pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=UTF-8", "; charset=us-ascii", "; charset=iso-8859-1"])
@@ -55,7 +55,7 @@ def parts(*fields: tuple[str, bytes], name: str = "image") -> bytes:
 def read_parts(*fields: tuple[str, bytes], query: bytes = b"", **options: str):
     sent = request(parts(*fields, **options), "multipart/form-data; boundary=b")
     sent.scope["query_string"] = query
-    return asyncio.run(read_film(sent, LIMIT, hold_nothing))
+    return asyncio.run(read_films(sent, LIMIT))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_option_in_the_query_of_a_raw_body_counts_once_too():
     sent = request(b"film", "image/png")
     sent.scope["query_string"] = b"film=true&film=true"
     with pytest.raises(MalformedRequest, match="'film' is given more than once"):
-        asyncio.run(read_film(sent, LIMIT, hold_nothing))
+        asyncio.run(read_films(sent, LIMIT))
 
 
 def test_names_that_are_no_options_are_not_looked_at():
@@ -106,7 +106,7 @@ def test_a_film_without_a_file_name_is_read_byte_by_byte_whatever_its_size(chars
     film = bytes(range(256)) * 6000  # more than the megabyte that Starlette allows a field of text
     body = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + film + b"\r\n--b--\r\n"
     sent = request(body, f"multipart/form-data; boundary=b{charset}")
-    assert asyncio.run(read_film(sent, 2 * LIMIT, hold_nothing)).films == (film,)
+    assert asyncio.run(read_films(sent, 2 * LIMIT)).films == (film,)
 
 
 def test_the_field_that_came_instead_is_named():
@@ -149,7 +149,7 @@ def test_no_content_type_breaks_the_reading_of_a_form(text):
     sent = request(parts(), "multipart/form-data")
     sent.scope["headers"] = [(b"content-type", content_type.encode("latin-1"))]
     with contextlib.suppress(MalformedRequest):
-        asyncio.run(read_film(sent, LIMIT, hold_nothing))
+        asyncio.run(read_films(sent, LIMIT))
 
 
 def test_a_few_blanks_after_a_boundary_are_allowed_and_a_flood_of_them_is_refused():
@@ -188,4 +188,4 @@ def test_a_body_is_refused_by_its_declared_length_before_it_is_read():
     refused = request(b"", "image/png", **{"content-length": str(LIMIT + 1)})
     refused._receive = never
     with pytest.raises(UploadTooLarge):
-        asyncio.run(read_film(refused, LIMIT, hold_nothing))
+        asyncio.run(read_films(refused, LIMIT))
