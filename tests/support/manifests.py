@@ -53,7 +53,7 @@ def copy_bundle(bundle_path: Path, models: Path, version: str) -> Path:
 
 
 def write_bundle(path: Path, **changes: Any) -> Path:
-    """A folder whose manifest and hashes hold, around files without content worth the name."""
+    """A bundle folder of dummy files, with a valid manifest and valid hashes."""
     path.mkdir(parents=True)
     for name in REQUIRED_FILES:
         (path / name).write_bytes(name.encode())

@@ -21,13 +21,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def store(records_url):
-    store = RecordStore(records_url)
-    store.open()
+def store(store):
     for number in range(3):
         store.append(entry(number), [prediction(number)]).result(30)
-    yield store
-    store.close()
+    return store
 
 
 def run(url, *arguments, **environment):
