@@ -16,6 +16,7 @@ from tests.support.databases import KINDS, database_url
 
 if TYPE_CHECKING:
     from service.model.bundle import ModelBundle
+    from service.records.store import RecordStore
     from training.network.classifier import ChestXrayNetwork
 
 TINY_ARCHITECTURE = "tf_efficientnet_lite0"
@@ -212,3 +213,14 @@ def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     """URL of an empty database; the test runs once with SQLite and once with PostgreSQL."""
     with database_url(request.param, tmp_path) as url:
         yield url
+
+
+@pytest.fixture
+def store(records_url: str) -> "Iterator[RecordStore]":
+    """The records in an empty database."""
+    from service.records.store import RecordStore
+
+    store = RecordStore(records_url)
+    store.open()
+    yield store
+    store.close()

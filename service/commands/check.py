@@ -31,7 +31,7 @@ def check() -> None:
         try:
             records.open()
         except RecordsUnavailable as away:
-            # Of the driver, if it was the driver: SQLAlchemy adds its own words.
+            # The driver's own message, if there is one: SQLAlchemy's is longer.
             reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
         AccessPolicy.from_settings(settings, records.database)

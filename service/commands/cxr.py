@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from service.commands.faults import describe_fault
 
@@ -46,10 +47,18 @@ PANELS: dict[str, dict[str, str]] = {
 }
 
 
+class _InOrder(TyperGroup):
+    """Lists commands in the order of PANELS; Typer would list groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for commands in PANELS.values() for name in commands if name in self.commands]
+
+
 def build_app() -> typer.Typer:
     """The commands whose packages are here. Loads no library for training, inference or HTTP: commands do that when run."""
     app = typer.Typer(
         name="cxr",
+        cls=_InOrder,
         help="Chest X-ray classifier: Normal, Pneumonia, Tuberculosis. For research use only.",
         no_args_is_help=True,
         add_completion=False,

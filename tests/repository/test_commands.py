@@ -15,19 +15,11 @@ def run(*command, **environment):
     return subprocess.run(command, cwd=ROOT, env=shell | environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("target", ["train", "export", "evaluate", "retrain"])
-def test_a_target_that_needs_films_asks_for_them_before_it_installs_anything(target):
-    # An environment that does not exist: with the question asked too late, make would print how it builds it.
-    done = run("make", "--dry-run", target, "DATA=", "DEV_ENV=absent")
-    assert done.returncode == 2
-    assert f"DATA is not given: make {target} DATA=folder. The folder holds train/, val/ and test/" in done.stderr
-    assert done.stdout == ""
-
-
-def test_a_target_that_needs_films_takes_the_folder_given():
-    done = run("make", "--dry-run", "evaluate", "DATA=/data/my films", "DEV_ENV=absent")
+@pytest.mark.parametrize(("given", "passed_on"), [("DATA=/data/my films", ' --data "/data/my films" '), ("DATA=", " ")])
+def test_a_target_that_needs_films_passes_the_folder_on_if_there_is_one(given, passed_on):
+    done = run("make", "--dry-run", "evaluate", given, "DEV_ENV=absent")
     assert done.returncode == 0
-    assert 'evaluate  --data "/data/my films" --split test' in done.stdout
+    assert " ".join(f"cxr evaluate{passed_on}--split test".split()) in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("target", ["train", "export", "evaluate", "retrain", "ablate", "tune"])
@@ -36,9 +28,9 @@ def test_threads_that_wait_sleep_unless_told_otherwise(target, before, then, tmp
     """Beside other work, threads that spin take the processor from those that they wait for."""
     (tmp_path / "bin").mkdir()
     (tmp_path / ".installed").touch()
-    python = tmp_path / "bin" / "python"
-    python.write_text('#!/bin/sh\necho "waits: $OMP_WAIT_POLICY"\n')
-    python.chmod(0o755)
+    for program in ("cxr", "python"):
+        (tmp_path / "bin" / program).write_text('#!/bin/sh\necho "waits: $OMP_WAIT_POLICY"\n')
+        (tmp_path / "bin" / program).chmod(0o755)
     without = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     command = ["make", "--assume-old", str(tmp_path / ".installed"), target, "DATA=/data", f"DEV_ENV={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, env=without | before, capture_output=True, text=True, check=False, timeout=60)

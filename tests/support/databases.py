@@ -1,4 +1,4 @@
-"""Databases for tests: SQLite always, PostgreSQL where CXR_TEST_DATABASE_URL names a server; each of its own, and dropped."""
+"""Databases for tests: SQLite, and PostgreSQL if CXR_TEST_DATABASE_URL names a server. Each test has its own."""
 
 import os
 import uuid
@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url, text
 
 SERVER = os.environ.get("CXR_TEST_DATABASE_URL")
 
-# A Redis that tests may count in; they clean up nothing, their counts end by themselves within a minute.
+# A Redis server for rate limits. Nothing is cleaned up: the counts expire within a minute.
 REDIS = os.environ.get("CXR_TEST_REDIS_URL")
 
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(not SERVER, reason="CXR_TEST_DATABASE_URL is not set"))]
@@ -19,7 +19,7 @@ KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(not SERVE
 
 @contextmanager
 def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database, which ends with the block."""
+    """The URL of an empty database, which is dropped at the end of the block."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'records.db'}"
         return

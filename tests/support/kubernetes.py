@@ -1,4 +1,4 @@
-"""What kustomize makes of k8s/, and how to find one's way in it."""
+"""Builds k8s/ with kustomize, and finds resources in the result."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ import yaml
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
 
-# Of resources that a cluster knows only once their operators are installed: no schema is at hand here.
+# Resources of operators, for which kubernetes-validate has no schemas.
 CUSTOM_GROUPS = ("monitoring.coreos.com", "gateway.networking.k8s.io", "gateway.envoyproxy.io")
 
 Resource = dict[str, Any]
@@ -53,7 +53,7 @@ def named(resources: list[Resource], kind: str, name: str) -> Resource:
 
 
 def pod_specs(resources: list[Resource]) -> Iterator[tuple[str, Resource]]:
-    """(name, pod specification) of everything that runs pods."""
+    """(name, pod template) of everything that runs pods."""
     for resource in resources:
         spec = resource.get("spec", {})
         template = spec.get("jobTemplate", {}).get("spec", spec).get("template") if isinstance(spec, dict) else None

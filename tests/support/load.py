@@ -1,4 +1,4 @@
-"""Clients that keep a service busy, each on one connection, and what became of their requests."""
+"""Clients that keep a service busy, each on one connection."""
 
 import http.client
 import threading
@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Load:
-    """answered: request id -> status. broken: requests on a connection that the server had taken, which got no answer."""
+    """What became of the requests.
+
+    answered: request id -> status.
+    broken: requests that got no answer on a connection that the server had accepted.
+    """
 
     answered: dict[str, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
@@ -38,7 +42,7 @@ class Load:
 
 @contextmanager
 def load(address: str, film: bytes, clients: int) -> Iterator[Load]:
-    """So many clients at once, until the block ends."""
+    """Run this number of clients until the block ends."""
     running = Load()
     threads = [threading.Thread(target=running.client, args=(address, film)) for _ in range(clients)]
     for thread in threads:

@@ -59,7 +59,7 @@ def choose(models: Path, serving: str | None, *previous: str, name: str = STATE_
 
 
 def write_bundle(path: Path, **changes: Any) -> Path:
-    """A folder whose manifest and hashes hold, around files without content worth the name."""
+    """A bundle folder of dummy files, with a valid manifest and valid hashes."""
     path.mkdir(parents=True)
     for name in REQUIRED_FILES:
         (path / name).write_bytes(name.encode())

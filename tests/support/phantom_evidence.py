@@ -1,4 +1,4 @@
-"""What parts of an evaluation look at, made of phantoms."""
+"""Evidence for parts of an evaluation, made of phantoms."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from training.evaluation.measures.bootstrap import Bootstrap
 
 
 class PhantomLungs:
-    """Outlines the two ellipses that a phantom's lungs are."""
+    """Outlines the two ellipses of a phantom's lungs."""
 
     def outline(self, film: np.ndarray) -> np.ndarray:
         height, width = film.shape

@@ -1,4 +1,4 @@
-"""A real Prometheus on a loopback port, with the repository's rules in a hurry."""
+"""A real Prometheus on a loopback port, with the repository's rules, evaluated every second."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason
 
 
 def hurried_rules(path: Path) -> Path:
-    """The repository's rules, evaluated every second, their alerts firing after one: what they say is left as it is."""
+    """The repository's rules, evaluated every second; alerts fire after one second. Expressions are unchanged."""
     rules = yaml.safe_load(RULES.read_text("utf-8"))
     for group in rules["groups"]:
         group["interval"] = "1s"

@@ -1,4 +1,4 @@
-"""Runs the Prometheus rules over made-up series, with `promtool test rules`."""
+"""Runs the Prometheus rules on synthetic series, with `promtool test rules`."""
 
 import shutil
 import subprocess

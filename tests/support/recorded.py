@@ -1,4 +1,4 @@
-"""Audit entries and predictions to put on record."""
+"""Audit entries, predictions and reports to store."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -66,6 +66,6 @@ def of_request(number: int = 0, index: int | None = None) -> PredictionName:
 
 
 def report(store: RecordStore, said: Feedback | Incident) -> StoredReport:
-    """Put a report on record, with a call of its own."""
+    """Store a report, with a call of its own."""
     new = store.feedback_report(said) if isinstance(said, Feedback) else store.incident_report(said)
     return store.append(entry(moment=said.timestamp, endpoint="/feedback", status=201), report=new).result(30)

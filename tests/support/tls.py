@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, and a proxy that ends TLS with it, as the ones in front of a service do."""
+"""A certificate for 127.0.0.1, and a proxy that terminates TLS with it."""
 
 import datetime
 import ipaddress
@@ -24,12 +24,12 @@ class Certificate(NamedTuple):
     key: Path
 
     def client_context(self) -> ssl.SSLContext:
-        """Trusts it, and nothing else."""
+        """Trusts this certificate only."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
 def make_certificate(folder: Path, password: bytes | None = None) -> Certificate:
-    """Of 127.0.0.1, signed by itself, in `folder`. password: its key is encrypted with."""
+    """Write a self-signed certificate for 127.0.0.1 into `folder`. password: encrypts the key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -50,7 +50,7 @@ def make_certificate(folder: Path, password: bytes | None = None) -> Certificate
 
 @contextmanager
 def tls_proxy(upstream: str, files: Certificate) -> Iterator[str]:
-    """Address of a proxy on a free port, whose connections go on to `upstream`, an http address, in clear text."""
+    """Address of a proxy on a free port, which forwards to `upstream`, an http address, in clear text."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*files)
     target = urlsplit(upstream)
@@ -76,7 +76,7 @@ def tls_proxy(upstream: str, files: Certificate) -> Iterator[str]:
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Until the source ends; the target is told."""
+    """Copy until the source ends, then end the target."""
     try:
         while chunk := source.recv(65536):
             target.sendall(chunk)

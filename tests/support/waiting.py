@@ -1,18 +1,18 @@
-"""Waiting for what other processes and threads do."""
+"""Waits for other processes and threads."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-# It happens in a fraction of a second; a busy machine may need many times that.
+# Many times what an idle machine needs.
 PATIENCE_SECONDS = 60
 
 T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], holds: Callable[[T], bool] = bool, patience_seconds: float = PATIENCE_SECONDS) -> T:
-    """What `look` gives as soon as it `holds`, or at last."""
+    """The result of `look` as soon as it `holds`, or the last one when patience ends."""
     deadline = time.monotonic() + patience_seconds
     pause = threading.Event()
     while not holds(found := look()) and time.monotonic() < deadline:

@@ -36,7 +36,7 @@ def test_help_is_a_map_in_the_order_of_need(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     names = [name for panel, commands in PANELS.items() for name in (panel, *commands)]
-    positions = [re.search(rf"^\W+{name} ", shown, flags=re.MULTILINE).start() for name in names]
+    positions = [re.search(rf"^(│|╭─) {name} ", shown, flags=re.MULTILINE).start() for name in names]
     assert positions == sorted(positions)
 
 

@@ -21,13 +21,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def store(records_url):
-    store = RecordStore(records_url)
-    store.open()
+def store(store):
     for number in range(3):
         store.append(entry(number), [prediction(number)]).result(30)
-    yield store
-    store.close()
+    return store
 
 
 def run(url, *arguments, **environment):
@@ -153,16 +150,7 @@ def test_the_log_is_exported_as_csv(store, records_url, tmp_path):
     assert "time zone" in later.stderr
 
 
-def test_labels_are_exported_for_retraining(store, records_url, tmp_path):
-    report(store, Feedback(MOMENT, of_request(1), "Tuberculosis"))
-    assert run(records_url, "records", "labels", "--out", str(tmp_path / "labels.csv")).returncode == 0
-    with (tmp_path / "labels.csv").open(newline="") as stream:
-        [row] = csv.DictReader(stream)
-    assert (row["label"], row["prediction"], row["kind"]) == ("Tuberculosis", "Pneumonia", "feedback")
-    assert (row["image_sha256"], row["probability_pneumonia"]) == (digest(1), "0.92")
-
-
-def test_of_a_film_that_was_relabelled_the_last_label_is_exported_with_the_one_before(store, records_url, tmp_path):
+def test_the_last_label_of_each_film_is_exported_with_the_one_before(store, records_url, tmp_path):
     report(store, Feedback(MOMENT, of_request(1), "Normal"))
     report(store, Incident(MOMENT + timedelta(hours=1), "case-1", of_request(1), "Tuberculosis"))
     report(store, Feedback(MOMENT, of_request(2), "Normal"))
@@ -171,15 +159,9 @@ def test_of_a_film_that_was_relabelled_the_last_label_is_exported_with_the_one_b
         rows = {row["request_id"]: row for row in csv.DictReader(stream)}
     found = {name: tuple(row[key] for key in ("kind", "label", "corrected_from")) for name, row in rows.items()}
     assert found == {"request-1": ("incident", "Tuberculosis", "Normal"), "request-2": ("feedback", "Normal", "")}
-    assert rows["request-1"]["prediction_id"] == store.find_prediction(of_request(1)).prediction_id
-
-
-def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, records_url, tmp_path):
-    failed = run(records_url, "records", "labels", "--out", str(tmp_path / "absent" / "labels.csv"))
-    assert failed.returncode == 1
-    assert "absent" in failed.stderr
-    assert "Traceback" not in failed.stderr
-    assert list(tmp_path.glob("**/*.csv*")) == []
+    row = rows["request-1"]
+    assert row["prediction_id"] == store.find_prediction(of_request(1)).prediction_id
+    assert (row["prediction"], row["image_sha256"], row["probability_pneumonia"]) == ("Pneumonia", digest(1), "0.92")
 
 
 def test_retention_says_what_it_would_forget_and_then_forgets_it(store, records_url):
@@ -207,10 +189,10 @@ def test_keys_are_made_listed_and_revoked(records_url):
     assert "revoked" in run(records_url, "keys", "list").stdout
     again = run(records_url, "keys", "revoke", key_id)
     assert again.returncode == 1
-    assert "no key" in again.stderr
+    assert "no active key" in again.stderr
     unknown = run(records_url, "keys", "create", "dr_who", "--role", "king")
     assert unknown.returncode == 2
-    assert "invalid choice: 'king' (choose from 'admin', 'clinician', 'audit')" in unknown.stderr
+    assert "'--role': 'king' is not one of 'admin', 'clinician', 'audit'" in unknown.stderr
 
 
 def test_tables_are_made_by_upgrade_alone_where_servers_may_not(records_url):
@@ -220,14 +202,6 @@ def test_tables_are_made_by_upgrade_alone_where_servers_may_not(records_url):
     assert "cxr records upgrade" in refused.stderr
     assert run(records_url, "records", "upgrade", **settings).returncode == 0
     assert run(records_url, "keys", "list", **settings).returncode == 0
-
-
-def test_a_database_that_is_away_is_one_line_and_not_the_password(tmp_path):
-    away = run("postgresql://user:hush@127.0.0.1:1/none", "audit", "verify")
-    assert away.returncode == 1
-    assert "try again" in away.stderr
-    assert "hush" not in away.stderr
-    assert "Traceback" not in away.stderr
 
 
 def test_an_incident_keeps_what_it_is_about_when_the_prediction_is_forgotten(store, records_url):

@@ -5,27 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from service.errors import MalformedRequest, PredictionNotFound, RecordsUnavailable, SettingsError
-from service.records.database import MIGRATIONS, SCHEMA_VERSION, Database
+from service.errors import MalformedRequest, PredictionNotFound, RecordsUnavailable
+from service.records.database import Database
 from service.records.labels import confirmed_labels
-from service.records.schema import metadata
 from service.records.store import RecordStore
 from service.records.values import AuditFilter, Feedback, Incident, PredictionName
 from service.records.verification import verify_chain
-from tests.support.recorded import MOMENT, digest, entry, of_request, prediction, report
-
-
-@pytest.fixture
-def store(records_url):
-    store = RecordStore(records_url)
-    store.open()
-    yield store
-    store.close()
+from tests.support.recorded import MOMENT, digest, entry, of_request, prediction
 
 
 def test_what_was_appended_is_read_back(store):
@@ -87,65 +75,6 @@ def test_the_log_is_read_in_pages_and_by_filter(store):
     assert [row.request_id for row in store.audit_page(wanted).rows] == ["request-2", "request-8"]
 
 
-def test_the_latest_label_of_a_film_counts_and_incidents_without_one_do_not(store):
-    for number in range(3):
-        store.append(entry(number), [prediction(number)]).result(30)
-    report(store, Feedback(MOMENT, of_request(0), "Normal"))
-    report(store, Feedback(MOMENT + timedelta(hours=2), of_request(0), "Tuberculosis"))
-    report(store, Incident(MOMENT + timedelta(hours=1), "case-1", of_request(1), "Normal"))
-    report(store, Incident(MOMENT, "case-2", of_request(2)))
-    labels = [(row["request_id"], row["label"], row["kind"]) for row in confirmed_labels(store.database)]
-    assert labels == [("request-1", "Normal", "incident"), ("request-0", "Tuberculosis", "feedback")]
-    assert len(list(confirmed_labels(store.database, since=MOMENT + timedelta(hours=2)))) == 1
-
-
-def test_tables_are_made_once_and_are_those_of_the_schema(records_url):
-    for _ in range(2):
-        database = Database(records_url)
-        database.open(upgrade=True)
-        with database.reading() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, metadata) == []
-        database.dispose()
-
-
-def test_the_schema_version_is_the_newest_migration():
-    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_VERSION
-
-
-def test_missing_or_newer_tables_are_refused_with_the_remedy(records_url):
-    database = Database(records_url)
-    with pytest.raises(SettingsError, match=r"(version None|no file).*cxr records upgrade"):
-        database.open(upgrade=False)
-    database.open(upgrade=True)
-    with database.writing() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(SettingsError, match="9999"):
-        database.open(upgrade=True)
-    database.dispose()
-
-
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("nonsense", "no database URL"),
-        ("mysql://root:secret@localhost/test", "'mysql'"),
-        ("postgresql://root:secret@localhost:99999/test", "the port 99999, which is not between 1 and 65535"),
-        ("postgresql://root:secret@localhost/test?ssl=on", 'that PostgreSQL does not know: invalid connection option "ssl"'),
-        ("sqlite:///file:records.db?mode=ro&uri=true", "of which SQLite's takes none"),
-        ("sqlite:///records.db?journal=off", "of which SQLite's takes none"),
-        ("sqlite://", "no file"),
-        ("sqlite:////proc/no/records.db", "cannot be written"),
-        ("sqlite:////dev/null/records.db", "cannot be written"),
-    ],
-)
-def test_a_database_that_cannot_be_used_is_named_with_the_remedy(url, complaint):
-    with pytest.raises(SettingsError, match=complaint) as refused:
-        Database(url).open(upgrade=True)
-    assert "CXR_DATABASE_URL" in str(refused.value)
-    assert "secret" not in str(refused.value)
-
-
 def test_a_server_that_is_away_makes_the_records_unavailable_and_its_password_stays_secret(caplog):
     store = RecordStore("postgresql://user:hush-hush@127.0.0.1:1/none")
     with pytest.raises(RecordsUnavailable):
@@ -198,86 +127,6 @@ def test_one_bad_row_fails_its_own_caller_and_no_other_of_its_group(store, recor
     assert sorted(kept) == sorted(f"request-{number}" for number in range(40) if number not in refused)
     with store.database.reading() as connection:
         assert verify_chain(connection, None, MOMENT, anonymise_days=90).fault is None
-
-
-def test_of_two_first_reports_at_once_one_is_the_first(store, records_url):
-    """They were looked up, by two servers, before either was stored; a film is counted once all the same."""
-    store.append(entry(), [prediction()]).result(30)
-    other = RecordStore(records_url)
-    stores = [store, other]
-    reports = [
-        each.feedback_report(Feedback(MOMENT, of_request(), label))
-        for each, label in zip(stores, ("Normal", "Pneumonia"), strict=True)
-    ]
-    waiting = [each.append(entry(1), report=new) for each, new in zip(stores, reports, strict=True)]
-    stored = sorted((done.result(30) for done in waiting), key=lambda each: not each.is_first)
-    assert [(each.is_first, each.is_first_label) for each in stored] == [(True, True), (False, False)]
-    assert [each.corrected_from is None for each in stored] == [True, False]
-    other.close()
-
-
-def test_feedback_and_incident_are_first_of_their_kind_and_of_one_label(store):
-    store.append(entry(), [prediction()]).result(30)
-    about = of_request()
-    said = [
-        Incident(MOMENT, "case", about),
-        Feedback(MOMENT, about, "Normal"),
-        Incident(MOMENT, "case", about, "Normal"),
-        Feedback(MOMENT, about, "Pneumonia"),
-    ]
-    stored = [report(store, replace(each, timestamp=MOMENT + timedelta(hours=hour))) for hour, each in enumerate(said)]
-    assert [each.is_first for each in stored] == [True, True, False, False]
-    assert [each.is_first_label for each in stored] == [False, True, False, False]
-    assert [each.corrected_from for each in stored] == [None, None, None, "Normal"]
-
-
-@pytest.mark.parametrize("seconds", [0, -1])
-@pytest.mark.parametrize("kinds", [(Incident, Feedback), (Feedback, Incident), (Feedback, Feedback)])
-def test_the_last_label_stored_is_the_last_whatever_the_clocks_say(store, kinds, seconds):
-    """Two reports at once, or of two servers: one was answered that it corrects the other, and the export must say the same."""
-    store.append(entry(), [prediction()]).result(30)
-    moments = MOMENT, MOMENT + timedelta(seconds=seconds)
-    new = [
-        store.feedback_report(Feedback(moment, of_request(), label))
-        if kind is Feedback
-        else store.incident_report(Incident(moment, "case", of_request(), label))
-        for kind, moment, label in zip(kinds, moments, ("Normal", "Pneumonia"), strict=True)
-    ]
-    assert [store.append(entry(1), report=each).result(30).corrected_from for each in new] == [None, "Normal"]
-    [film] = confirmed_labels(store.database)
-    assert (film["label"], film["corrected_from"]) == ("Pneumonia", "Normal")
-
-
-def test_a_corrected_label_says_what_it_was_before(store):
-    """Film 0 is sent twice: its label is that of its last report, of whichever prediction."""
-    for number, film in enumerate((0, 1, 0, 3)):
-        store.append(entry(number), [prediction(number, image_sha256=digest(film))]).result(30)
-    hours = iter(range(24))
-
-    def say(kind, number, *values):
-        moment = MOMENT + timedelta(hours=next(hours))
-        report(
-            store,
-            kind(moment, of_request(number), *values)
-            if kind is Feedback
-            else kind(moment, "case", of_request(number), *values),
-        )
-
-    say(Feedback, 0, "Normal")
-    say(Feedback, 1, "Normal")
-    say(Feedback, 3, "Pneumonia")
-    say(Incident, 3, "Tuberculosis")
-    say(Feedback, 3, "Tuberculosis")
-    say(Incident, 1)
-    say(Feedback, 2, "Pneumonia")
-    found = [(row["request_id"], row["kind"], row["label"], row["corrected_from"]) for row in confirmed_labels(store.database)]
-    assert found == [
-        ("request-1", "feedback", "Normal", None),
-        ("request-3", "feedback", "Tuberculosis", "Pneumonia"),
-        ("request-2", "feedback", "Pneumonia", "Normal"),
-    ]
-    lately = confirmed_labels(store.database, since=MOMENT + timedelta(hours=5))
-    assert [(row["request_id"], row["corrected_from"]) for row in lately] == [("request-2", "Normal")]
 
 
 def test_a_report_is_stored_with_the_row_of_its_call_or_not_at_all(store):
