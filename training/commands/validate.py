@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import DataFolder
 from training.config import DataConfig
 
 
 def validate(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with train/, val/ and optionally test/.")],
+    data: DataFolder,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the report here, as JSON and Markdown.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read films. Default: one per core.")] = None,
     near_duplicate_bits: Annotated[
         int, typer.Option(help="Largest Hamming distance, of 256 bits, at which two films are near duplicates.")
     ] = DataConfig.near_duplicate_bits,
