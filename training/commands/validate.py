@@ -1,6 +1,5 @@
 """`cxr validate`: check a data folder before training."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +26,7 @@ def validate(
     from training.data.validation_report import ValidationLimits
 
     limits = ValidationLimits(near_duplicate_bits=near_duplicate_bits)
-    report = validate_dataset(scan_folder(data), workers=workers or os.cpu_count() or 1, limits=limits)
+    report = validate_dataset(scan_folder(data), threads=workers, limits=limits)
     if out is not None:
         report.write(out)
     print(report.table())
