@@ -1,6 +1,5 @@
 """The films that a checkpoint was trained on: decoded by the service's own code, and run through a bundle's graph."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ def usable_films(
     data_fingerprint, limits, held_out_source, sources_fingerprint: of the run whose films these must be.
     Raises DatasetNotFound or DatasetError for a folder that is no data set, is not that run's, or must not be trained on.
     """
-    report = validate_dataset(scan_folder(data), workers=os.cpu_count() or 1, limits=limits)
+    report = validate_dataset(scan_folder(data), limits=limits)
     if report.data_fingerprint != data_fingerprint:
         raise DatasetError(
             f"{data} has the fingerprint {report.data_fingerprint[:12]}, but the checkpoint was trained on a folder with "

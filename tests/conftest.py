@@ -156,7 +156,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, settled_network: S
     network = settled_network(TINY_ARCHITECTURE)
     optimizer = torch.optim.AdamW(network.head.parameters(), lr=3e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10)
-    report = validate_dataset(scan_folder(export_data), workers=2)
+    report = validate_dataset(scan_folder(export_data), threads=2)
     films = read_films([film for film in report.usable if film.split == "val"], PreprocessSpec())
     known = np.arange(len(films.labels)) % 3 != 0
     labels = torch.from_numpy(films.labels[known])

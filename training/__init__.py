@@ -1,4 +1,4 @@
-"""From a folder of radiographs to a PyTorch checkpoint, and the figures that judge it."""
+"""From a folder of films to a PyTorch checkpoint, and the metrics that judge it."""
 
 from service.usage_data import switch_off
 

@@ -96,6 +96,12 @@ class AugmentConfig:
     hollow: float = 0.0
 
 
+# Fields of AugmentConfig.
+AUGMENT_PROBABILITIES = (
+    "horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class LossConfig:
     """The loss (REPORT Table 12).

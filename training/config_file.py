@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from training.config import TrainConfig
+from training.config import AUGMENT_PROBABILITIES, TrainConfig
 from training.errors import ConfigError
 
 
@@ -76,52 +76,59 @@ def _typed(label: str, wanted: Any, value: Any) -> Any:
     return value
 
 
+_AT_LEAST = {
+    "data.image_size_px": 32,
+    "augment.gamma": 1,  # the largest exponent
+    "loss.source_alignment": 0,
+    "optimiser.batch_size": 2,  # BatchNorm needs two films
+    "optimiser.accumulation_steps": 1,
+    "schedule.epochs": 1,
+    "schedule.cycle_epochs": 1,
+    "schedule.cycle_growth": 1,
+}
+_SHARES = ("data.source_flattening", "loss.distillation", *(f"augment.{name}" for name in AUGMENT_PROBABILITIES))
+
+
 def _check(config: TrainConfig) -> None:
-    augment, model = config.augment, config.model
-    probabilities = ("horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow")
-    schedule, optimiser = config.schedule, config.optimiser
-    in_unit_range = all(0 <= getattr(augment, name) <= 1 for name in probabilities)
+    data, model, augment, loss = config.data, config.model, config.augment, config.loss
+    mixes, schedule = augment.mixup_alpha or augment.cutmix_alpha, config.schedule
     rules = [
-        (config.data.image_size_px >= 32, "data.image_size_px must be at least 32"),
-        (0 <= config.data.source_flattening <= 1, "data.source_flattening must lie in 0..1"),
-        (augment.resize_px >= config.data.image_size_px, "augment.resize_px must be at least data.image_size_px"),
-        (in_unit_range, f"augment.{', '.join(probabilities)} must lie in 0..1"),
-        (augment.gamma >= 1, "augment.gamma is the largest exponent and must be at least 1"),
+        *((_value(config, name) >= least, f"{name} must be at least {least}") for name, least in _AT_LEAST.items()),
+        *((0 <= _value(config, name) <= 1, f"{name} must lie in 0..1") for name in _SHARES),
+        (0 <= model.dropout < 1, "model.dropout must lie in 0..1, without 1"),
+        (0 <= loss.label_smoothing < 1, "loss.label_smoothing must lie in 0..1, without 1"),
+        (0 < config.averaging.decay < 1, "averaging.decay must lie between 0 and 1"),
+        (config.optimiser.learning_rate > 0, "optimiser.learning_rate must be positive"),
+        (augment.resize_px >= data.image_size_px, "augment.resize_px must be at least data.image_size_px"),
         (not (augment.mixup_alpha and augment.cutmix_alpha), "augment.mixup_alpha and cutmix_alpha exclude each other"),
-        (0 <= model.dropout < 1, "model.dropout must lie in 0..1"),
         (
             model.weights not in ("file", "bundle", "checkpoint") or bool(model.weights_file),
             f'model.weights = "{model.weights}" needs model.weights_file',
         ),
-        (0 <= config.loss.label_smoothing < 1, "loss.label_smoothing must lie in 0..1"),
-        (config.loss.source_alignment >= 0, "loss.source_alignment must not be negative"),
         (
-            not (config.loss.source_alignment and (augment.mixup_alpha or augment.cutmix_alpha)),
+            not (loss.source_alignment and mixes),
             "loss.source_alignment needs films of one class each; leave out augment.mixup_alpha and cutmix_alpha",
         ),
-        (0 <= config.loss.distillation <= 1, "loss.distillation must lie in 0..1"),
         (
-            not config.loss.distillation or model.weights in ("bundle", "checkpoint"),
-            'loss.distillation needs a network that knows the findings at once: model.weights = "bundle" or "checkpoint"',
+            not loss.distillation or model.weights in ("bundle", "checkpoint"),
+            'loss.distillation needs a network that knows the findings: model.weights = "bundle" or "checkpoint"',
         ),
-        (optimiser.batch_size >= 2, "optimiser.batch_size must be at least 2 (BatchNorm)"),
-        (optimiser.accumulation_steps >= 1, "optimiser.accumulation_steps must be at least 1"),
-        (optimiser.learning_rate > 0, "optimiser.learning_rate must be positive"),
         (
-            bool(config.data.lungs) or not (augment.surroundings or augment.hollow),
+            bool(data.lungs) or not (augment.surroundings or augment.hollow),
             "augment.surroundings and augment.hollow need data.lungs, the graph of a lung segmenter",
         ),
         (augment.surroundings + augment.hollow <= 1, "augment.surroundings and augment.hollow must not exceed 1 together"),
-        (schedule.epochs >= 1, "schedule.epochs must be at least 1"),
         (0 <= schedule.small_epochs < schedule.epochs, "schedule.small_epochs must lie in 0..schedule.epochs - 1"),
         (
-            32 <= schedule.small_side_px <= config.data.image_size_px or not schedule.small_epochs,
+            32 <= schedule.small_side_px <= data.image_size_px or not schedule.small_epochs,
             "schedule.small_side_px must lie in 32..data.image_size_px",
         ),
-        (schedule.cycle_epochs >= 1, "schedule.cycle_epochs must be at least 1"),
-        (schedule.cycle_growth >= 1, "schedule.cycle_growth must be at least 1"),
-        (0 < config.averaging.decay < 1, "averaging.decay must lie in 0..1"),
     ]
     for holds, complaint in rules:
         if not holds:
             raise ConfigError(f"{complaint}.")
+
+
+def _value(config: TrainConfig, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(getattr(config, section), key)

@@ -1,9 +1,8 @@
-"""Conformal prediction sets: scores of how ill a finding fits a film, their quantile, and the sets that follow.
+"""Conformal prediction sets: scores of how badly a finding fits a film, their quantile, and the sets that follow.
 
-Split conformal prediction (Angelopoulos & Bates, arXiv:2107.07511): calibrate the quantile on films that the network was not
-fitted to, and a set of every finding whose score is at most the quantile holds the truth as often as promised, for films drawn
-like those. Arrays in, arrays out; knows neither films nor the network. Export fits the released sets, evaluation compares them
-with others.
+Split conformal prediction (Angelopoulos & Bates, arXiv:2107.07511): take the quantile from films that the network was not
+trained on. The set of all findings whose score is at most the quantile then contains the truth with the promised probability,
+for films of the same distribution. Arrays in, arrays out. Export fits the released sets, evaluation compares them with others.
 """
 
 import math
@@ -20,7 +19,7 @@ Sets = npt.NDArray[np.bool_]
 def threshold_scores(probabilities: Floats) -> npt.NDArray[np.float64]:
     """1 - p of every finding, [N, C]: sets of least mean size (Sadinle et al. 2019, arXiv:1609.00451).
 
-    A quantile below 0.5 leaves room for one finding at most.
+    With a quantile below 0.5, a set has at most one finding.
     """
     return 1.0 - probabilities.astype(np.float64)
 
@@ -30,15 +29,15 @@ def adaptive_scores(
 ) -> npt.NDArray[np.float64]:
     """Probability of all findings at least as probable, this one included, [N, C]: APS (Romano et al., arXiv:2006.02544).
 
-    With a penalty it is RAPS (Angelopoulos et al., arXiv:2009.14193): each place in the order beyond the first `free` ones
-    adds it. draws: uniform in 0..1, [N], the share of a finding's own probability that counts; without them all of it does,
-    so that a film's set is no matter of chance, at the price of larger sets.
+    penalty: added for each rank beyond the first `free` ones (RAPS, Angelopoulos et al., arXiv:2009.14193). draws: uniform in
+    0..1, [N], the share of a finding's own probability that counts; without them all of it counts, so that sets are not random
+    but larger.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ranked = np.take_along_axis(probabilities.astype(np.float64), order, axis=1)
     counted = 1.0 if draws is None else draws[:, None]
-    places = np.arange(1, probabilities.shape[1] + 1)
-    scores = np.cumsum(ranked, axis=1) - ranked * (1.0 - counted) + penalty * np.maximum(places - free, 0)
+    ranks = np.arange(1, probabilities.shape[1] + 1)
+    scores = np.cumsum(ranked, axis=1) - ranked * (1.0 - counted) + penalty * np.maximum(ranks - free, 0)
     unordered = np.empty_like(scores)
     np.put_along_axis(unordered, order, scores, axis=1)
     return unordered
@@ -47,7 +46,7 @@ def adaptive_scores(
 def conformal_quantile(scores: Floats, coverage: float) -> float:
     """Quantile of the true findings' scores [N], with the correction for finite N; infinite if N is too small for it.
 
-    A new film's true finding scores no more than this with at least the given probability, if the film is exchangeable with
+    The true finding of a new film scores at most this with at least the given probability, if the film is exchangeable with
     those of the scores (arXiv:2107.07511, section 1).
     """
     rank = math.ceil((len(scores) + 1) * coverage - 1e-9)  # 0.9 * 10 must not become 9.000000000000002
@@ -55,7 +54,7 @@ def conformal_quantile(scores: Floats, coverage: float) -> float:
 
 
 def class_quantiles(scores: Floats, labels: Labels, coverage: float, classes: int) -> npt.NDArray[np.float64]:
-    """One quantile a class, from its own films alone, [C]: promises the coverage to each (Vovk 2012, arXiv:1209.2673).
+    """One quantile per class, from its own films, [C]: each class gets the coverage (Vovk 2012, arXiv:1209.2673).
 
     scores: of the true findings, [N]; labels: [N] in 0..classes-1.
     """
@@ -63,9 +62,9 @@ def class_quantiles(scores: Floats, labels: Labels, coverage: float, classes: in
 
 
 def sets_of(scores: Floats, quantiles: float | npt.NDArray[np.float64], *, never_empty_of: Floats | None = None) -> Sets:
-    """Which findings belong to each film's set, bool [N, C]. quantiles: one, or one a class.
+    """Which findings are in each film's set, bool [N, C]. quantiles: one, or one per class.
 
-    never_empty_of: probabilities [N, C] whose largest is in the set in any case.
+    never_empty_of: probabilities [N, C]; the most probable finding is always in the set.
     """
     sets = scores <= quantiles
     if never_empty_of is not None:

@@ -1,4 +1,4 @@
-"""What can go wrong in training and export. Each message names the thing, the fault and the remedy."""
+"""Errors of training and export. Each message names the thing, the fault and the remedy."""
 
 from service.film.errors import ChestXrayError
 
@@ -12,7 +12,7 @@ class ParityFailed(ExportError):
 
 
 class CheckpointInvalid(ExportError):
-    """The checkpoint lacks what section 7.2 of the report lists, or cannot be loaded safely."""
+    """The checkpoint lacks a key of REPORT 7.2, or cannot be loaded safely."""
 
 
 class DatasetError(ChestXrayError):
@@ -28,7 +28,7 @@ class EmptyClass(DatasetError):
 
 
 class SplitLeakage(DatasetError):
-    """The same patient, group or picture is in two splits."""
+    """The same patient, group or film is in two splits."""
 
 
 class ConfigError(ChestXrayError):
@@ -36,7 +36,7 @@ class ConfigError(ChestXrayError):
 
 
 class TrainingDiverged(ChestXrayError):
-    """The loss is no longer a number; training on would only spoil the checkpoints."""
+    """The loss is not finite; further training would spoil the checkpoints."""
 
 
 class StepFailed(ChestXrayError):
@@ -44,4 +44,4 @@ class StepFailed(ChestXrayError):
 
 
 class WeightsUnavailable(ChestXrayError):
-    """Pretrained weights could not be had."""
+    """Pretrained weights cannot be loaded or do not fit."""

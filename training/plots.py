@@ -6,11 +6,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 120
-COLOURS = ("#2c7fb8", "#d95f0e", "#756bb1")  # apart in hue and in lightness, so that they survive grey print
+COLOURS = ("#2c7fb8", "#d95f0e", "#756bb1")  # differ in lightness too, for grey print
 
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:
-    """An empty figure that arranges its axes itself, for `save`."""
+    """An empty figure that lays out its axes itself, for `save`."""
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 

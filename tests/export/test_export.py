@@ -41,11 +41,11 @@ LIMITS = ValidationLimits(near_duplicate_bits=3)
 
 def films_of(data: Path, split: str) -> list[FilmFile]:
     """The usable films of a split, by training's own validation."""
-    return [film for film in validate_dataset(scan_folder(data), workers=2, limits=LIMITS).usable if film.split == split]
+    return [film for film in validate_dataset(scan_folder(data), threads=2, limits=LIMITS).usable if film.split == split]
 
 
 def fingerprint_of(data: Path) -> str:
-    return validate_dataset(scan_folder(data), workers=2).data_fingerprint
+    return validate_dataset(scan_folder(data), threads=2).data_fingerprint
 
 
 @pytest.fixture(scope="module")

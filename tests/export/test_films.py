@@ -52,7 +52,7 @@ def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset: 
 
 def test_films_whose_sources_have_changed_since_training_are_refused(phantom_dataset: Any) -> None:
     data = phantom_dataset(films_per_class={"train": 2, "val": 2}, manifest=True)
-    before = validate_dataset(scan_folder(data), workers=2)
+    before = validate_dataset(scan_folder(data), threads=2)
     assert usable_films(data, before.data_fingerprint, LIMITS, "", before.sources_fingerprint)
     manifest = data / "manifest.csv"
     manifest.write_text(manifest.read_text().replace("source0", "elsewhere"))

@@ -14,8 +14,8 @@ from training.data.validation_report import ValidationLimits, ValidationReport
 LIMITS = ValidationLimits(near_duplicate_bits=3)
 
 
-def validate(folder: Path, limits: ValidationLimits = LIMITS, workers: int = 2) -> ValidationReport:
-    return validate_dataset(scan_folder(folder), workers=workers, limits=limits)
+def validate(folder: Path, limits: ValidationLimits = LIMITS, threads: int = 2) -> ValidationReport:
+    return validate_dataset(scan_folder(folder), threads=threads, limits=limits)
 
 
 def films_of(folder: Path, split: str, finding: Finding) -> list[Path]:

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import DataFolder, Device
+
 
 def ablate(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder train|val|test/<class>/…, optionally with manifest.csv.")],
+    data: DataFolder,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path("runs/ablation"),
     config: Annotated[Path, typer.Option(metavar="FILE", help="Backbone, loss, optimiser and sampling of films.")] = Path(
         "training/configs/lite0.toml"
@@ -21,7 +23,7 @@ def ablate(
     only: Annotated[
         list[str] | None, typer.Option(metavar="ROW", help="Compare this row with the baseline; repeatable. Default: all rows.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; overrides run.device.")] = "",
+    device: Device = "",
     threads: Annotated[int, typer.Option(help="Threads of PyTorch; 0 leaves the number to it.")] = 0,
 ) -> None:
     """Compare augmentations one by one, on a frozen backbone. Finished cells are kept: the same command goes on.

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import DataFolder, Device
+
 
 def average(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs with the same initial weights.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder that they were trained on.")],
+    data: DataFolder,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for best_model.pt.")],
     with_start: Annotated[bool, typer.Option("--with-start", help="Include the runs' initial weights.")] = False,
     last: Annotated[bool, typer.Option("--last", help="Average the runs as they ended, not their best epochs.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; overrides run.device.")] = "",
+    device: Device = "",
 ) -> None:
     """Average the weights of several runs, and print the validation metrics of each and of the mean.
 

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import Changes, DataFolder, Device
+
 
 def train(
     config: Annotated[Path, typer.Option(metavar="FILE", help="Settings in TOML, such as those in training/configs/.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder train|val|test/<class>/…, optionally with manifest.csv.")],
+    data: DataFolder,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run; created if missing.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; overrides run.device.")] = "",
+    device: Device = "",
     version: Annotated[str, typer.Option(help="Semantic version in the checkpoint's name.")] = "0.0.0",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from latest_checkpoint.pt in --out.")] = False,
     mlflow: Annotated[
@@ -19,11 +21,9 @@ def train(
         typer.Option(metavar="EXPERIMENT", help="Track the run in MLflow: mlflow.db beside --out, or MLFLOW_TRACKING_URI."),
     ] = None,
     mlflow_checkpoint: Annotated[bool, typer.Option("--mlflow-checkpoint", help="Store best_model.pt in MLflow too.")] = False,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable.")
-    ] = None,
+    changes: Changes = None,
 ) -> None:
-    """Train a classifier, or resume a run. Starts in several processes under torchrun.
+    """Train a classifier, or resume a run. Under torchrun, several processes train together.
 
     Example: cxr train --config training/configs/lite0.toml --data DIR --out runs/lite0 --version 1.2.0
     """

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from training.commands.options import Changes, DataFolder
+
 
 def tune(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder train|val|test/<class>/…, optionally with manifest.csv.")],
+    data: DataFolder,
     storage: Annotated[str, typer.Option(help="Database of Optuna, as a URL; created if missing.")] = "sqlite:///runs/tune.db",
     study: Annotated[str, typer.Option(help="Name within the storage; the same name continues.")] = "tune",
     trials: Annotated[int, typer.Option(min=1, help="Finished trials that the study shall have.")] = 30,
@@ -19,9 +21,7 @@ def tune(
     config: Annotated[Path, typer.Option(metavar="FILE", help="Settings that the search starts with.")] = Path(
         "training/configs/lite0.toml"
     ),
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one of them; repeatable.")
-    ] = None,
+    changes: Changes = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of features and the best settings.")] = Path("runs/tune"),
     films: Annotated[int, typer.Option(min=1, help="Training films, at most.")] = 600,
     views: Annotated[int, typer.Option(min=1, help="Augmented views of a film, with --mode features.")] = 5,
@@ -40,5 +40,5 @@ def tune(
     try:
         print(run(TuneJob(base, data, out, storage, study, trials, mode, metric, films, views, epochs, side_px)))
     except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on, and tries the interrupted trial again.", file=sys.stderr)
+        print("\nInterrupted; the same command goes on with another trial.", file=sys.stderr)
         raise

@@ -1,18 +1,18 @@
 """`cxr validate`: check a data folder before training."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from training.commands.options import DataFolder
 from training.config import DataConfig
 
 
 def validate(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with train/, val/ and optionally test/.")],
+    data: DataFolder,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the report here, as JSON and Markdown.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads. Default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read films. Default: one per core.")] = None,
     near_duplicate_bits: Annotated[
         int, typer.Option(help="Largest Hamming distance, of 256 bits, at which two films are near duplicates.")
     ] = DataConfig.near_duplicate_bits,
@@ -26,7 +26,7 @@ def validate(
     from training.data.validation_report import ValidationLimits
 
     limits = ValidationLimits(near_duplicate_bits=near_duplicate_bits)
-    report = validate_dataset(scan_folder(data), workers=workers or os.cpu_count() or 1, limits=limits)
+    report = validate_dataset(scan_folder(data), threads=workers, limits=limits)
     if out is not None:
         report.write(out)
     print(report.table())

@@ -1,6 +1,6 @@
-"""Random transforms of one decoded film, training only (REPORT 3.5.3 and stronger photometric options).
+"""Random transforms of a decoded film, for training (REPORT 3.5.3, and stronger photometric ones).
 
-Films are uint8 [H, W]. Every draw comes from the generator passed in, so a film's augmentation is a function of its seed.
+Films are uint8 [H, W]. All draws come from the generator passed in.
 """
 
 import cv2
@@ -19,7 +19,7 @@ def augment(film: Film, config: AugmentConfig, size_px: int, rng: np.random.Gene
 
 
 def expose_and_damage(film: Film, config: AugmentConfig, rng: np.random.Generator) -> Film:
-    """Change the grey values of uint8 [S, S], not where things are; the geometry of `config` plays no part."""
+    """Change the grey values of uint8 [S, S], without geometry."""
     if rng.random() < config.clahe:
         film = _clahe(film, float(rng.uniform(1.5, 4.0)))
     if rng.random() < config.equalise:
@@ -39,7 +39,7 @@ def expose_and_damage(film: Film, config: AugmentConfig, rng: np.random.Generato
 
 
 def _place(film: Film, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> Film:
-    """Flip, rotate, zoom and crop in one resampling. The image is read once, so the loss of sharpness happens once."""
+    """Flip, rotate, zoom and crop in one resampling, so that sharpness is lost once."""
     side = film.shape[0]
     angle = np.deg2rad(rng.uniform(-config.rotation_degrees, config.rotation_degrees))
     zoom = 1.0 + rng.uniform(-config.scale, config.scale)
@@ -78,7 +78,7 @@ def _clahe(film: Film, clip_limit: float) -> Film:
 
 
 def _degrade(film: Film, factor: float) -> Film:
-    """Lose resolution: shrink to `factor` of the side and enlarge again, as a scan of a small copy would."""
+    """Lower the resolution: shrink to `factor` of the side and enlarge again."""
     side = film.shape[0]
     small_px = max(16, int(side * factor))
     small = cv2.resize(film, (small_px, small_px), interpolation=cv2.INTER_AREA)
@@ -102,7 +102,7 @@ def _erase(film: Film, rng: np.random.Generator) -> Film:
 
 
 def _blank_border(film: Film, rng: np.random.Generator) -> Film:
-    """Blank margins of up to 12 % a side with one grey level: markers, text and film borders name the hospital."""
+    """Blank margins of up to 12 % a side with one grey level: markers, text and borders identify the hospital."""
     side = film.shape[0]
     top, bottom, left, right = rng.integers(0, int(side * 0.12) + 1, 4)
     blanked = np.full_like(film, rng.integers(0, 256))

@@ -57,8 +57,9 @@ class FilmStore:
         self._spec = spec
         self._side_px = side_px
         self._outline = outline
-        self._kept: list[Image | None] | None = [None] * len(films) if cache else None
-        self._kept_lungs: list[Lungs | None] | None = [None] * len(films) if cache else None
+        self._cache = cache
+        self._kept: dict[int, Image] = {}
+        self._kept_lungs: dict[int, Lungs] = {}
 
     @classmethod
     def for_training(cls, films: Sequence[FilmFile], config: TrainConfig, *, cache: bool) -> "FilmStore":
@@ -74,26 +75,24 @@ class FilmStore:
 
     def lungs(self, index: int) -> Lungs:
         """The lungs of film `index`, bool [S, S]. Raises ConfigError without a segmenter."""
-        kept = self._kept_lungs[index] if self._kept_lungs is not None else None
-        if kept is not None:
-            return kept
+        if index in self._kept_lungs:
+            return self._kept_lungs[index]
         if self._outline is None:
             raise ConfigError("Lungs are needed, and there is no segmenter; set data.lungs.")
         lungs = self._outline(self[index])
-        if self._kept_lungs is not None:
+        if self._cache:
             self._kept_lungs[index] = lungs
         return lungs
 
     def __getitem__(self, index: int) -> Image:
-        kept = self._kept[index] if self._kept is not None else None
-        if kept is not None:
-            return kept
+        if index in self._kept:
+            return self._kept[index]
         radiograph = decode(self.films[index].path.read_bytes(), self._spec)
         if self._side_px == self._spec.image_size_px:
             image = to_model_input(radiograph, self._spec)
         else:
             image = resize_stretched(radiograph.pixels, self._side_px)
-        if self._kept is not None:
+        if self._cache:
             self._kept[index] = image
         return image
 
@@ -103,9 +102,7 @@ class FilmStore:
 
     def warm(self, indices: Sequence[int], *, shows_progress: bool) -> None:
         """Decode films that are to be kept, before loader processes fork, so that all of them share one copy."""
-        if self._kept is None:
-            return
-        missing = [index for index in indices if self._kept[index] is None]
+        missing = [index for index in indices if self._cache and index not in self._kept]
         if not missing:
             return
         # Decoders release the GIL, so that threads use all cores.

@@ -1,4 +1,4 @@
-"""Difference hashes: find the same picture after re-encoding, rescaling or a change of brightness. Knows no files."""
+"""Difference hashes: find the same film after re-encoding, rescaling or a change of brightness. Knows no files."""
 
 from collections.abc import Iterator
 
@@ -12,20 +12,19 @@ HASH_BITS = 256
 
 Hash = npt.NDArray[np.uint64]
 
-# A row of blocks against all later hashes: 256 x 25,000 x 8 bytes of XOR stay at 50 MB.
+# Hashes compared at once with all later ones: with 25,000 films, 256 x 25,000 x 8 bytes are 50 MB.
 _BLOCK = 256
 
 
 def thumbnail(pixels: GreyPixels) -> GreyPixels:
-    """uint8 [H, W] -> uint8 [16, 17], area-averaged; one column more than the hash has, for the differences."""
+    """uint8 [H, W] -> uint8 [16, 17], area-averaged; differences of neighbours need one more column than the hash."""
     return np.asarray(cv2.resize(pixels, (17, 16), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def difference_hash(small: GreyPixels) -> Hash:
     """Thumbnail uint8 [16, 17] -> uint64 [4]: one bit for each of 16 x 16 neighbours, set where the right one is brighter.
 
-    (N. Krawetz, "Kind of Like That", 2013, there with 8 x 8 bits.) A nearly constant picture has no gradients but noise and
-    ties, so that its hash says nothing: leave it out of any comparison.
+    After N. Krawetz, "Kind of Like That", 2013, with more bits. The hash of a nearly constant film is noise; do not compare it.
     """
     return np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)
 
@@ -34,7 +33,7 @@ def close_pairs(hashes: npt.NDArray[np.uint64], max_distance_bits: int) -> Itera
     """All (i, j, Hamming distance) with i < j and a distance of at most `max_distance_bits`; hashes uint64 [N, 4]."""
     for start in range(0, len(hashes), _BLOCK):
         rows, others = hashes[start : start + _BLOCK], hashes[start:]
-        # uint16, since the 256 differing bits of a negative overflow bitwise_count's uint8.
+        # uint16: the 256 differing bits of a negative overflow the uint8 of bitwise_count.
         distance = np.zeros((len(rows), len(others)), dtype=np.uint16)
         for word in range(hashes.shape[1]):
             distance += np.bitwise_count(rows[:, None, word] ^ others[None, :, word])

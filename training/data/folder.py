@@ -1,9 +1,9 @@
-"""A data folder -> film files: which picture belongs to which split, finding, source and patient. Opens no picture."""
+"""A data folder -> film files: split, finding, source and patient of each. Opens no film."""
 
 import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.model.bundle import sha256_of
@@ -17,19 +17,20 @@ MANIFEST_NAME = "manifest.csv"
 MANIFEST_COLUMNS = ("path", "split", "label", "source", "patient_or_group_id")
 UNKNOWN_SOURCE = "unknown"
 
-_NAMED_AT_MOST = 10  # as many files as an error message can name and still be read
+_NAMED_AT_MOST = 10  # files in an error message
 
 
 @dataclass(frozen=True)
 class FilmFile:
-    """One file of the data folder, as its place in the tree and the manifest describe it.
+    """One file of the data folder.
 
-    path: where the file is.
-    relative: its path inside the data folder, with forward slashes; the name used in reports and in the fingerprint.
+    path: of the file.
+    relative: path within the data folder, with forward slashes; reports and the fingerprint use it.
     split: "train", "val" or "test".
-    source: hospital or collection; "unknown" when no manifest names it.
-    group: films of one patient share it, and must share a split; None when unknown.
-    in_manifest: False when there is a manifest and it does not name this file.
+    finding: class, as the folder's name says.
+    source: hospital or collection; "unknown" if no manifest names it.
+    group: shared by the films of one patient, which must be in one split; None if unknown.
+    in_manifest: False if there is a manifest and it does not name this file.
     """
 
     path: Path
@@ -41,18 +42,8 @@ class FilmFile:
     in_manifest: bool = True
 
 
-@dataclass(frozen=True)
-class _Row:
-    line: int
-    path: str
-    split: str
-    label: str
-    source: str
-    group: str | None
-
-
 def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
-    """Identity of a set of films: SHA-256 (hex) over the relative path and SHA-256 of each, whatever their order."""
+    """SHA-256 (hex) over the relative path and SHA-256 of each film, in any order: identifies a set of films."""
     whole = hashlib.sha256()
     for relative, sha256 in sorted(digests):
         whole.update(f"{relative}\0{sha256}\n".encode())
@@ -60,7 +51,7 @@ def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
 
 
 def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:
-    """Identity of all films, as a run and its bundle record it of the folder that they were trained on."""
+    """Fingerprint of all films, as runs and bundles record it."""
 
     def digest(film: FilmFile) -> tuple[str, str]:
         return film.relative, sha256_of(film.path)
@@ -69,9 +60,9 @@ def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:
 
 
 def sources_fingerprint(films: Iterable[FilmFile]) -> str:
-    """Identity of what manifest.csv says of films: SHA-256 (hex) over path, source and group of each, whatever their order.
+    """SHA-256 (hex) over path, source and group of each film, in any order: identifies what manifest.csv says of them.
 
-    What is held out, balanced and aligned depends on it, and the films' own fingerprint does not.
+    Holding out, balancing and aligning sources depend on it; the fingerprint of the films does not change with it.
     """
     return fingerprint((film.relative, f"{film.source}\0{film.group or ''}") for film in films)
 
@@ -79,10 +70,9 @@ def sources_fingerprint(films: Iterable[FilmFile]) -> str:
 def scan_folder(root: Path, required: Sequence[str] = REQUIRED_SPLITS) -> tuple[FilmFile, ...]:
     """List the films of `root`/{train,val,test}/{finding}/**, sorted by relative path, with what manifest.csv adds.
 
-    required: splits that must be there; by default those that training needs. Every file that is not hidden counts as a film,
-    so that a stray one shows up as unreadable instead of vanishing. manifest.csv is optional; when there, its columns path,
-    split, label, source and patient_or_group_id must be, while cells of the last two may be empty and further columns are
-    ignored.
+    required: splits that must exist. Every file that is not hidden counts as a film, so that a stray file is reported as
+    unreadable. manifest.csv is optional; it needs the columns path, split, label, source and patient_or_group_id, the last two
+    of which may be empty, and may have others.
 
     Raises DatasetNotFound when the folder or a required split is missing, and DatasetError when a folder is not a finding,
     a film lies outside the finding folders, or the manifest is malformed or contradicts the tree.
@@ -95,18 +85,11 @@ def scan_folder(root: Path, required: Sequence[str] = REQUIRED_SPLITS) -> tuple[
         if not (root / split).is_dir():
             raise DatasetNotFound(f"The data folder {root} has no {split}/; {wanted}.")
     _refuse_misnamed_splits(root)
-    places = {path.relative_to(root).as_posix(): (path, split, finding) for path, split, finding in _walk(root)}
+    films = {film.relative: film for film in sorted(_walk(root), key=lambda film: film.relative)}
     manifest = root / MANIFEST_NAME
-    if not manifest.exists():
-        return tuple(FilmFile(*place, UNKNOWN_SOURCE, None) for place in _ordered(places))
-    rows = _read_manifest(manifest)
-    _check_against_tree(manifest, rows, places)
-    films = []
-    for path, relative, split, finding in _ordered(places):
-        row = rows.get(relative)
-        source, group = (row.source, row.group) if row else (UNKNOWN_SOURCE, None)
-        films.append(FilmFile(path, relative, split, finding, source, group, in_manifest=row is not None))
-    return tuple(films)
+    if manifest.exists():
+        films = {relative: replace(film, in_manifest=False) for relative, film in films.items()} | _described(manifest, films)
+    return tuple(films.values())
 
 
 def without_source(films: Iterable[FilmFile], source: str) -> list[FilmFile]:
@@ -126,21 +109,16 @@ def without_source(films: Iterable[FilmFile], source: str) -> list[FilmFile]:
     return kept
 
 
-def _ordered(places: dict[str, tuple[Path, str, Finding]]) -> Iterator[tuple[Path, str, str, Finding]]:
-    for relative in sorted(places):
-        path, split, finding = places[relative]
-        yield path, relative, split, finding
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, str, Finding]]:
+def _walk(root: Path) -> Iterator[FilmFile]:
     for split in SPLITS:
         if not (root / split).is_dir():
             continue
         for folder in _visible(root / split):
             finding = _finding_of(folder, root)
             for path in folder.rglob("*"):
-                if path.is_file() and not _is_hidden(path.relative_to(root)):
-                    yield path, split, finding
+                relative = path.relative_to(root)
+                if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+                    yield FilmFile(path, relative.as_posix(), split, finding, UNKNOWN_SOURCE, None)
 
 
 def _finding_of(folder: Path, root: Path) -> Finding:
@@ -166,60 +144,57 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
-def _is_hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
-def _read_manifest(manifest: Path) -> dict[str, _Row]:
-    rows: dict[str, _Row] = {}
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            missing = [column for column in MANIFEST_COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise DatasetError(f"{manifest} lacks the column(s) {', '.join(missing)}; add them to its header line.")
-            for cells in reader:
-                row = _row(manifest, reader.line_num, cells)
-                if row.path in rows:
-                    raise DatasetError(
-                        f"{manifest} names {row.path} on lines {rows[row.path].line} and {row.line}; keep one of them."
-                    )
-                rows[row.path] = row
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise DatasetError(f"{manifest} cannot be read as CSV in UTF-8 ({fault}); save it again as such.") from fault
-    return rows
-
-
-def _row(manifest: Path, line: int, cells: dict[str, str]) -> _Row:
-    if None in cells or None in cells.values():
-        raise DatasetError(f"{manifest}, line {line}, has not as many cells as the header; quote cells that hold commas.")
-    return _Row(
-        line=line,
-        path=cells["path"],
-        split=cells["split"],
-        label=cells["label"],
-        source=cells["source"].strip() or UNKNOWN_SOURCE,
-        group=cells["patient_or_group_id"].strip() or None,
-    )
-
-
-def _check_against_tree(manifest: Path, rows: dict[str, _Row], places: dict[str, tuple[Path, str, Finding]]) -> None:
-    missing = [path for path in rows if path not in places]
+def _described(manifest: Path, films: dict[str, FilmFile]) -> dict[str, FilmFile]:
+    """The films that the manifest names, with what it says of them. Raises DatasetError."""
+    rows = _read_manifest(manifest)
+    missing = [path for path in rows if path not in films]
     if missing:
         raise DatasetError(
             f"{manifest} names {len(missing)} file(s) that are not in the folder: {named(missing)}; "
             "restore them or delete their lines."
         )
     contradictions = [
-        f"{row.path} (line {row.line} says split {row.split!r}, label {row.label!r})"
-        for row in rows.values()
-        if (row.split, row.label) != (places[row.path][1], places[row.path][2].value)
+        f"{path} (line {line} says split {cells['split']!r}, label {cells['label']!r})"
+        for path, (line, cells) in rows.items()
+        if (cells["split"], cells["label"]) != (films[path].split, films[path].finding.value)
     ]
     if contradictions:
         raise DatasetError(
-            f"{manifest} contradicts the folder of {len(contradictions)} file(s): {named(contradictions)}; "
-            "move the files or mend the lines."
+            f"{manifest} contradicts the folder in {len(contradictions)} file(s): {named(contradictions)}; "
+            "move the files or correct the lines."
         )
+    return {
+        path: replace(
+            films[path],
+            source=cells["source"].strip() or UNKNOWN_SOURCE,
+            group=cells["patient_or_group_id"].strip() or None,
+        )
+        for path, (_, cells) in rows.items()
+    }
+
+
+def _read_manifest(manifest: Path) -> dict[str, tuple[int, dict[str, str]]]:
+    """Path of a film -> line number and cells."""
+    rows: dict[str, tuple[int, dict[str, str]]] = {}
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            missing = [column for column in MANIFEST_COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DatasetError(f"{manifest} lacks the column(s) {', '.join(missing)}; add them to its header line.")
+            for cells in reader:
+                line = reader.line_num
+                if None in cells or None in cells.values():
+                    raise DatasetError(
+                        f"{manifest}, line {line}, has not as many cells as the header; quote cells that hold commas."
+                    )
+                path = cells["path"]
+                if path in rows:
+                    raise DatasetError(f"{manifest} names {path} on lines {rows[path][0]} and {line}; keep one of them.")
+                rows[path] = (line, cells)
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise DatasetError(f"{manifest} cannot be read as CSV in UTF-8 ({fault}); save it again as such.") from fault
+    return rows
 
 
 def named(items: list[str]) -> str:

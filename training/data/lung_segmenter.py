@@ -41,14 +41,10 @@ class LungSegmenter:
         """Pickle the path: loader processes that are not forked must open the graph again, for a session cannot be sent."""
         return (LungSegmenter.open, (self._path,))
 
-    def probability(self, film: GreyPixels) -> npt.NDArray[np.float32]:
-        """uint8 [H, W], any size -> probability that a pixel lies in a lung, float32 [s, s], s half the graph's side."""
-        (values,) = self._session.run(["lungs"], {"image": resize_stretched(film, self._side_px)[None]})
-        return np.asarray(values[0], dtype=np.float32)
-
     def outline(self, film: GreyPixels) -> npt.NDArray[np.bool_]:
-        """uint8 [H, W] -> lungs, bool [H, W]: the two largest regions. All False where none is large enough."""
-        found = tidy(self.probability(film) > 0.5)
+        """uint8 [H, W] -> lungs, bool [H, W]: the two largest regions. All False if none is large enough."""
+        (probabilities,) = self._session.run(["lungs"], {"image": resize_stretched(film, self._side_px)[None]})
+        found = tidy(np.asarray(probabilities[0]) > 0.5)
         return cv2.resize(found.astype(np.float32), film.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
 
 

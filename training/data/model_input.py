@@ -1,4 +1,4 @@
-"""How a training configuration wants films decoded and prepared; export puts the same into the bundle's manifest."""
+"""How a configuration has films decoded and prepared. Export writes the same into the bundle's manifest."""
 
 from pydantic import ValidationError
 
@@ -8,10 +8,10 @@ from training.errors import ConfigError
 
 
 def preprocess_spec(config: TrainConfig) -> PreprocessSpec:
-    """The spec for model inputs of data.image_size_px. Raises ConfigError for sizes that it cannot hold.
+    """The spec for model inputs of data.image_size_px. Raises ConfigError for sizes out of its range.
 
-    Films are decoded to no less than augment.resize_px: a training crop of a film that the decoder had reduced further would be
-    enlarged again, and softer than what the service sees.
+    The decoder reduces films to no less than augment.resize_px: a crop of a smaller film would be enlarged, and less sharp than
+    what the service sees.
     """
     image_size_px, resize_px = config.data.image_size_px, config.augment.resize_px
     try:

@@ -1,4 +1,4 @@
-"""Which films a short experiment looks at: seeded, and with classes and sources in the proportions of the whole."""
+"""Random subsets of films that keep the shares of classes and sources."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from training.errors import ConfigError
 
 
 def stratified_films(films: Sequence[FilmFile], most: int, seed: int) -> list[FilmFile]:
-    """At most `most` films in their given order, each class of each source with about the share that it has among all."""
+    """At most `most` films, in their order; each class of each source keeps about its share."""
     return [films[index] for index in stratified_subset(film_strata(films), most, seed)]
 
 
 def films_of_every_class(films: Sequence[FilmFile], most: int, seed: int) -> list[FilmFile]:
-    """The same. Raises ConfigError if a class is left without a film, on which nothing can be trained."""
+    """As `stratified_films`. Raises ConfigError if a class is left without a film."""
     drawn = stratified_films(films, most, seed)
     lost = {film.finding.value for film in films} - {film.finding.value for film in drawn}
     if lost:
@@ -31,8 +31,8 @@ def film_strata(films: Sequence[FilmFile]) -> list[tuple[str, ...]]:
 def stratified_subset(strata: Sequence[tuple[str, ...]], size: int, seed: int) -> npt.NDArray[np.intp]:
     """Indices of at most `size` items, ascending, each stratum as large a share of them as of all.
 
-    strata: [N], the stratum of each item, such as (class, source). A stratum's items are put in a random order, and those that
-    come first in theirs are taken first; so a larger subset holds every smaller one of the same seed.
+    strata: [N], the stratum of each item, such as (class, source). Each stratum is shuffled and taken from its front, so that
+    a larger subset contains every smaller one of the same seed.
     """
     rng = np.random.default_rng(seed)
     members = np.unique(["\0".join(stratum) for stratum in strata], return_inverse=True)[1]

@@ -1,7 +1,7 @@
-"""Films whose lungs or surroundings were exchanged, so that a network learns to look at the lungs (training only).
+"""Exchanges the lungs or the surroundings of films, so that a network learns to look at the lungs (training only).
 
-What lies outside the lungs - markers, borders, collimation, the hospital's processing - tells the source, and where source and
-class go together it tells the class as well. Films are uint8 [S, S], lungs bool [S, S]. Every draw comes from the generator.
+Markers, borders, collimation and processing identify the source of a film, and where source and class correlate, its class too.
+Films are uint8 [S, S], lungs bool [S, S]. All draws come from the generator passed in.
 """
 
 import cv2
@@ -10,13 +10,13 @@ import numpy as np
 from training.data.augmentation import Film
 from training.data.lung_regions import SMALLEST_LUNGS, Lungs, moved_onto, widened
 
-# Signs at the pleura, the hila and the costophrenic angles lie on the outline or just outside it, so that what counts as
-# lung is widened by up to this share of the side.
+# Signs at the pleura, the hila and the costophrenic angles lie on or just outside the outline, so the lungs are widened by up
+# to this share of the side.
 _WIDEST_MARGIN = 0.06
 
 
 def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lungs, rng: np.random.Generator) -> Film:
-    """Keep the lungs of `film`; put around them, half of the time, another film, its lungs in the same place, else no picture.
+    """Keep the lungs of `film`. Put around them, with probability 0.5, another film, aligned by its lungs, else no film.
 
     other: of any class. Unusable outlines leave `film` unchanged.
     """
@@ -30,14 +30,14 @@ def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lun
 
 
 def hollow_out(film: Film, lungs: Lungs, rng: np.random.Generator) -> Film | None:
-    """Put something without signs of disease in place of the lungs. None where the outline is unusable."""
+    """Replace the lungs with something without signs of disease. None if the outline is unusable."""
     if lungs.mean() < SMALLEST_LUNGS:
         return None
     return _blend(_without_picture(film, rng), film, _widened(lungs, rng), rng)
 
 
 def _without_picture(film: Film, rng: np.random.Generator) -> Film:
-    """A flat grey, noise, or the film blurred until nothing but its shading is left."""
+    """A flat grey, noise, or the film blurred to its shading."""
     kind = rng.integers(3)
     if kind == 0:
         return np.full_like(film, rng.integers(0, 256))
@@ -52,7 +52,7 @@ def _widened(lungs: Lungs, rng: np.random.Generator) -> Lungs:
 
 
 def _blend(inside: Film, outside: Film, region: Lungs, rng: np.random.Generator) -> Film:
-    """`inside` where region is 1, fading into `outside`: a sharp edge would itself be a sign to learn."""
+    """`inside` where region is True, fading into `outside`: the network could learn a sharp edge."""
     softness = region.shape[0] * rng.uniform(0.004, 0.03)
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), softness)
     return np.asarray(outside + share * (inside.astype(np.float32) - outside) + 0.5, dtype=np.uint8)

@@ -1,6 +1,5 @@
 """The films of a data folder that a configuration trains on and validates with."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def read_training_data(
     DatasetError or a subclass if the folder must not be trained on, or has no source to hold out.
     """
     limits = ValidationLimits(near_duplicate_bits=config.near_duplicate_bits)
-    report = validate_dataset(scan_folder(folder), workers=threads or os.cpu_count() or 1, limits=limits)
+    report = validate_dataset(scan_folder(folder), threads=threads, limits=limits)
     if report_to is not None:
         report.write(report_to)
         print(report.table(), flush=True)

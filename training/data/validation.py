@@ -1,20 +1,20 @@
 """Validates a data folder before training: reads every film once, excludes damaged ones, finds duplicates and leaks."""
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
 import numpy as np
-from tqdm import tqdm
 
 from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, ImageTooSmall, InputError
 from service.film.film import Radiograph
 from training.data.duplicates import Hash, close_pairs, difference_hash, thumbnail
 from training.data.folder import FilmFile, fingerprint
+from training.data.parallel import each_of
 from training.data.validation_report import ExcludedFilm, FilmPair, Link, Reason, ValidationLimits, ValidationReport
 
 _DECODE_SIDE_PX = 256  # ample for a 17 x 16 thumbnail; JPEG files are still read to their end, which shows damage
@@ -53,30 +53,29 @@ class _Refused:
     sha256: str
 
 
-def validate_dataset(films: Sequence[FilmFile], *, workers: int, limits: ValidationLimits | None = None) -> ValidationReport:
-    """Read every film once, with `workers` threads, and report on the whole.
+def validate_dataset(
+    films: Sequence[FilmFile], *, threads: int | None = None, limits: ValidationLimits | None = None
+) -> ValidationReport:
+    """Read every film once, with one thread per core unless told otherwise, and report on the whole.
 
     Faults of the data raise nothing: write the report first, then call its require_trainable().
     """
     limits = limits or ValidationLimits()
     films = sorted(films, key=lambda film: film.relative)
-    with ThreadPoolExecutor(max_workers=workers) as threads:
-        inspections = threads.map(partial(_inspect, limits=limits), films)
-        seen = list(tqdm(inspections, total=len(films), desc="Validating films", unit="film", disable=None))
-    refused = [film for film in seen if isinstance(film, _Refused)]
+    threads = threads or os.cpu_count() or 1
+    seen = list(each_of(films, partial(_inspect, limits=limits), threads=threads, title="Validating films"))
     decoded = [film for film in seen if isinstance(film, _Decoded)]
-    duplicates = list(_excluded_copies(decoded))
-    left_out = {entry.film for entry in duplicates}
+    copies, pairs = _copies_in_one_split(decoded)
+    left_out = {entry.film for entry in copies}
     kept = [entry for entry in decoded if entry.film not in left_out]
-    pairs = (*_copies_in_one_split(decoded), *_copies_across_splits(kept), *_near_pairs(kept, limits), *_shared_groups(kept))
-    digests = [(film.relative, entry.sha256) for film, entry in zip(films, seen, strict=True)]
+    excluded = [*(film.excluded for film in seen if isinstance(film, _Refused)), *copies]
     return ValidationReport(
         films=len(films),
         usable=tuple(entry.film for entry in kept),
-        excluded=tuple(sorted([*(r.excluded for r in refused), *duplicates], key=lambda entry: entry.film.relative)),
-        pairs=tuple(pairs),
+        excluded=tuple(sorted(excluded, key=lambda entry: entry.film.relative)),
+        pairs=(*pairs, *_copies_across_splits(kept), *_near_pairs(kept, limits), *_shared_groups(kept)),
         flat=tuple(entry.film for entry in kept if entry.picture is None),
-        data_fingerprint=fingerprint(digests),
+        data_fingerprint=fingerprint((film.relative, entry.sha256) for film, entry in zip(films, seen, strict=True)),
         limits=limits,
     )
 
@@ -98,30 +97,22 @@ def _inspect(film: FilmFile, limits: ValidationLimits) -> _Decoded | _Refused:
     return _Decoded(film, sha256, None if is_flat else difference_hash(small))
 
 
-def _copies_by_split(decoded: Iterable[_Decoded]) -> Iterator[list[FilmFile]]:
-    """The films of one split that are the same file, at least two of them, in order."""
-    copies: dict[tuple[str, str], list[FilmFile]] = defaultdict(list)
+def _copies_in_one_split(decoded: Iterable[_Decoded]) -> tuple[list[ExcludedFilm], list[FilmPair]]:
+    """Films to exclude, because a split has the same file twice, and the pairs of first and later copies."""
+    groups: dict[tuple[str, str], list[FilmFile]] = defaultdict(list)
     for entry in decoded:
-        copies[entry.sha256, entry.film.split].append(entry.film)
-    return (films for films in copies.values() if len(films) > 1)
-
-
-def _excluded_copies(decoded: Iterable[_Decoded]) -> Iterator[ExcludedFilm]:
-    for first, *later in _copies_by_split(decoded):
+        groups[entry.sha256, entry.film.split].append(entry.film)
+    excluded, pairs = [], []
+    for first, *later in groups.values():
+        pairs += [FilmPair(Link.EXACT, first, film, 0) for film in later]
         if all(film.finding is first.finding for film in later):
-            for film in later:
-                yield ExcludedFilm(film, Reason.DUPLICATE, f"It is the same file as {first.relative}.")
+            detail = f"It is the same file as {first.relative}."
+            excluded += [ExcludedFilm(film, Reason.DUPLICATE, detail) for film in later]
         else:
             # One of the labels is wrong, and nothing says which.
-            names = ", ".join(film.relative for film in (first, *later))
-            for film in (first, *later):
-                yield ExcludedFilm(film, Reason.CONTRADICTION, f"These are one file: {names}.")
-
-
-def _copies_in_one_split(decoded: Iterable[_Decoded]) -> Iterator[FilmPair]:
-    for first, *later in _copies_by_split(decoded):
-        for film in later:
-            yield FilmPair(Link.EXACT, first, film, 0)
+            detail = f"These are one file: {', '.join(film.relative for film in (first, *later))}."
+            excluded += [ExcludedFilm(film, Reason.CONTRADICTION, detail) for film in (first, *later)]
+    return excluded, pairs
 
 
 def _copies_across_splits(kept: Iterable[_Decoded]) -> Iterator[FilmPair]:

@@ -1,4 +1,4 @@
-"""ValidationReport: what the pass over the data found (REPORT Table 4), as JSON, as a table, and as a verdict."""
+"""ValidationReport: what validation found in a data folder (REPORT Table 4), as JSON, table and verdict."""
 
 import json
 from collections import Counter
@@ -15,18 +15,19 @@ from training.errors import ConfigError, EmptyClass, SplitLeakage
 REPORT_JSON = "validation_report.json"
 REPORT_TABLE = "validation_report.md"
 
-_LISTED_AT_MOST = 100  # entries per list, so that the report of a broken folder stays small; the counts are whole
+_LISTED_AT_MOST = 100  # entries per list, to keep the report of a broken folder small; counts include all
 
 
 @dataclass(frozen=True)
 class ValidationLimits:
     """What is excluded and what counts as a duplicate.
 
-    near_duplicate_bits: largest Hamming distance, of 256 bits, at which two films are the same picture. In 4,700 films of
-        six public collections, copies lie at 0 to 11 and the closest different patients at 15 to 16. The latter come closer
-        the more films there are, so a folder many times larger may want 11; 0 asks for equal hashes.
+    decode: limits of the decoder.
+    near_duplicate_bits: largest Hamming distance, of 256 bits, at which two films are near duplicates. In 4,700 films of six
+        public collections, copies differ by 0 to 11 bits and the most similar patients by 15 to 16. With many more films,
+        patients come closer, and 11 may fit better.
     flat_grey_levels: standard deviation of the 17 x 16 thumbnail under which a film is nearly constant (blank, or all
-        collimator) and its hash means nothing; the flattest of those 4,700 films has 13.8.
+        collimator); the flattest of those 4,700 films has 13.8.
     """
 
     decode: DecodeLimits = field(default_factory=DecodeLimits)
@@ -41,7 +42,7 @@ class ValidationLimits:
 
 
 class Reason(StrEnum):
-    """Why a film is left out of training."""
+    """Why a film is excluded from training."""
 
     UNREADABLE = "unreadable"
     TOO_SMALL = "too small"
@@ -61,7 +62,12 @@ class Link(StrEnum):
 
 @dataclass(frozen=True)
 class ExcludedFilm:
-    """A film that training must not use, and why."""
+    """A film that training must not use.
+
+    film: the file.
+    reason: why, in a word.
+    detail: why, in a sentence.
+    """
 
     film: FilmFile
     reason: Reason
@@ -72,6 +78,9 @@ class ExcludedFilm:
 class FilmPair:
     """Two films that are linked.
 
+    link: what they share.
+    first: one film.
+    second: the other.
     distance_bits: Hamming distance of their difference hashes; 0 for the same file, None for the same group.
     """
 
@@ -82,7 +91,7 @@ class FilmPair:
 
     @property
     def crosses_splits(self) -> bool:
-        """Whether training on one and judging with the other would be cheating."""
+        """Whether the two are in different splits."""
         return self.first.split != self.second.split
 
     @property
@@ -97,7 +106,12 @@ class FilmPair:
 
 @dataclass(frozen=True)
 class Check:
-    """One row of the table: what was looked for, how many were found, what is done about it."""
+    """One row of the table.
+
+    name: what was looked for.
+    found: how many were found.
+    action: what is done about them.
+    """
 
     name: str
     found: int
@@ -106,15 +120,15 @@ class Check:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What the validation pass found in one data folder.
+    """What validation found in a data folder.
 
-    films: how many files were looked at.
-    usable: the films to train on and to judge with, sorted by relative path.
-    excluded: the others, with the reason.
-    pairs: duplicates within a split, and whatever crosses splits.
-    flat: nearly constant films; usable, but not compared with others by picture.
-    data_fingerprint: SHA-256, hex, over relative path and SHA-256 of every file, sorted by path. It names the folder's
-        content, whatever the limits.
+    films: number of files.
+    usable: films to train on and to judge with, sorted by relative path.
+    excluded: the other films.
+    pairs: duplicates within a split, and all links between splits.
+    flat: nearly constant films; usable, but not compared with others.
+    data_fingerprint: of all files, whatever the limits; see `training.data.folder.fingerprint`.
+    limits: of this validation.
     """
 
     films: int
@@ -132,7 +146,7 @@ class ValidationReport:
 
     @property
     def sources_fingerprint(self) -> str:
-        """Identity of what the manifest says of these films; see `training.data.folder.sources_fingerprint`."""
+        """See `training.data.folder.sources_fingerprint`."""
         return sources_fingerprint([*self.usable, *(each.film for each in self.excluded)])
 
     @property
@@ -149,9 +163,9 @@ class ValidationReport:
         )
 
     def require_trainable(self) -> None:
-        """Refuse to go on where training would deceive or fail; write the report first, for it names all files.
+        """Raise SplitLeakage if a group or a film is in two splits, EmptyClass if train or val lacks a finding.
 
-        Raises SplitLeakage when a group or a picture is in two splits, EmptyClass when train or val lacks a finding.
+        Write the report first, since it names more files than the message.
         """
         if self.leaks:
             counts = Counter(pair.link for pair in self.leaks)
@@ -166,7 +180,7 @@ class ValidationReport:
             raise EmptyClass(f"No usable film in {', '.join(self.empty_classes)}; train and val need every finding.")
 
     def checks(self) -> tuple[Check, ...]:
-        """The rows of the table, in the order of REPORT Table 4, then ours."""
+        """The rows of the table: those of REPORT Table 4 in its order, then others."""
         decode = self.limits.decode
         excluded = Counter(entry.reason for entry in self.excluded)
         near = [pair for pair in self.pairs if pair.link is Link.NEAR and not pair.crosses_splits]
@@ -198,7 +212,7 @@ class ValidationReport:
         return tuple(Check(name, found, action if found else "None required") for name, found, action in rows)
 
     def table(self) -> str:
-        """The report for people: a Markdown table, and the share of films that passed."""
+        """A Markdown table, and the share of usable films."""
         rows = [("Quality check", "Found", "Action"), *((row.name, f"{row.found:,}", row.action) for row in self.checks())]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = [f"| {name:<{widths[0]}} | {found:>{widths[1]}} | {action:<{widths[2]}} |" for name, found, action in rows]
@@ -208,7 +222,7 @@ class ValidationReport:
         return "\n".join(lines) + "\n"
 
     def write(self, out_dir: Path) -> None:
-        """Write validation_report.json and validation_report.md into `out_dir`, which is made if missing."""
+        """Write validation_report.json and validation_report.md into `out_dir`, which is created if missing."""
         out_dir = Path(out_dir)
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / REPORT_JSON).write_text(json.dumps(self._summary(), indent=2) + "\n", encoding="utf-8")
@@ -217,7 +231,7 @@ class ValidationReport:
     def _summary(self) -> dict[str, object]:
         per_class = Counter((film.split, film.finding) for film in self.usable)
         splits = sorted({split for split, _ in per_class})
-        # Leaks first, so that the cap never hides what stopped the run.
+        # Leaks first: the limit must not hide what stopped the run.
         pairs = sorted(self.pairs, key=lambda pair: not pair.crosses_splits)
         return {
             "data_fingerprint": self.data_fingerprint,

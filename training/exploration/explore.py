@@ -26,7 +26,7 @@ def explore(data: Path, out: Path, threads: int) -> dict[str, Any]:
     folder = measure_films(films, threads=threads)
     if not folder.films:
         raise EmptyClass(f"None of the {len(films)} files in {data} can be read as a film; check the folder.")
-    quality = validate_dataset(films, workers=threads)
+    quality = validate_dataset(films, threads=threads)
     values = {
         "command": command_line("cxr explore", data=data, out=out),
         "data_fingerprint": quality.data_fingerprint,

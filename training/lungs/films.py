@@ -1,4 +1,4 @@
-"""Films with lung masks on disk -> arrays, and the fifth that is held out."""
+"""Films with lung masks: read from a folder, a fifth held out."""
 
 import csv
 from dataclasses import dataclass
@@ -19,7 +19,12 @@ HELD_OUT_SHARE = 0.2
 
 @dataclass(frozen=True)
 class LungFilm:
-    """One film and its lung mask, both uint8 [S, S] and stretched to a square as the classifier's films are; mask 0 or 1."""
+    """A film and its lung mask, stretched to a square like the classifier's films.
+
+    name: of the film's file.
+    film: uint8 [S, S].
+    mask: uint8 [S, S], 0 or 1.
+    """
 
     name: str
     film: Image
@@ -47,7 +52,7 @@ def read_lung_films(folder: Path, side_px: int) -> list[LungFilm]:
 def _read(folder: Path, image: str, mask: str, side_px: int) -> LungFilm:
     for name in (image, mask):
         if not (folder / name).is_file():
-            raise DatasetError(f"{folder / 'manifest.csv'} names {name}, which is not there.")
+            raise DatasetError(f"{folder / 'manifest.csv'} names {name}, which does not exist.")
     film = resize_stretched(Radiograph.from_bytes((folder / image).read_bytes()).pixels, side_px)
     drawn = cv2.imdecode(np.frombuffer((folder / mask).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
     if drawn is None:

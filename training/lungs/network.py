@@ -13,7 +13,7 @@ from training.network.pretrained import load_backbone_weights
 
 _ENCODER = "tf_efficientnet_lite0"
 
-# Stages at 1/2, 1/4, 1/8 and 1/16 of the side; the last, at 1/32, holds most weights and adds nothing to an outline.
+# Stages at 1/2, 1/4, 1/8 and 1/16 of the side; the one at 1/32 has most of the weights and adds nothing to an outline.
 _STAGES = (0, 1, 2, 3)
 _DECODER_CHANNELS = (64, 32, 24)
 

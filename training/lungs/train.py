@@ -1,13 +1,12 @@
 """Trains the lung segmenter: read films with masks, hold out a fifth, fit, score, write the graph."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
+from service.files import write_json
 from training.errors import DatasetError
 from training.lungs.films import hold_out, read_lung_films
 from training.lungs.fit import dice_scores, fit
@@ -18,51 +17,31 @@ GRAPH_NAME = "lungs.onnx"
 RESULT_NAME = "lungs.json"
 
 
-@dataclass(frozen=True)
-class LungJob:
-    """What to train on, and how long.
+def train_segmenter(data: Path, out: Path, *, side_px: int, epochs: int, seed: int) -> dict[str, Any]:
+    """Write graph and result to `out`; returns the result: the settings, and the Dice scores of the held-out films.
 
-    data: folder with manifest.csv, whose columns are image and mask.
-    out: folder of the results.
-    side_px: of the graph's input, a multiple of 16.
-    epochs: of training.
-    seed: of the held-out fifth, the batches and their augmentation.
-    pretrained: whether the encoder begins with ImageNet's weights, or with random ones.
+    data: folder with manifest.csv, whose columns are image and mask. side_px: of the graph's input, a multiple of 16. seed: of
+    the held-out fifth, the batches and their augmentation. Raises DatasetError, WeightsUnavailable or ExportError.
     """
-
-    data: Path
-    out: Path
-    side_px: int = 160
-    epochs: int = 45
-    seed: int = 0
-    pretrained: bool = True
-
-
-def train_segmenter(job: LungJob) -> dict[str, Any]:
-    """Write graph and result to job.out; returns the result: settings, and the Dice scores of the held-out films.
-
-    Raises DatasetError, WeightsUnavailable or ExportError.
-    """
-    films, held_out = hold_out(read_lung_films(job.data, job.side_px), job.seed)
+    films, held_out = hold_out(read_lung_films(data, side_px), seed)
     if not held_out:
-        raise DatasetError(f"{job.data} has {len(films)} films, too few to hold a fifth out; add some.")
+        raise DatasetError(f"{data} has {len(films)} films, too few to hold a fifth out; add some.")
     network = LungNetwork()
-    if job.pretrained:
-        load_encoder_weights(network)
-    fit(network, films, epochs=job.epochs, seed=job.seed)
+    load_encoder_weights(network)
+    fit(network, films, epochs=epochs, seed=seed)
     scores = dice_scores(network, held_out)
     result = {
-        "side_px": job.side_px,
+        "side_px": side_px,
         "films": len(films),
         "held_out": len(held_out),
-        "epochs": job.epochs,
-        "seed": job.seed,
+        "epochs": epochs,
+        "seed": seed,
         "dice_mean": round(float(np.mean(scores)), 4),
         "dice_lowest": round(float(np.min(scores)), 4),
     }
-    job.out.mkdir(parents=True, exist_ok=True)
-    write_graph(network, job.side_px, job.out / GRAPH_NAME)
-    (job.out / RESULT_NAME).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    out.mkdir(parents=True, exist_ok=True)
+    write_graph(network, side_px, out / GRAPH_NAME)
+    write_json(out / RESULT_NAME, result)
     return result
 
 

@@ -1,8 +1,8 @@
-"""Weights of a released bundle -> a network that trains on: backbone from the graph, head from its safetensors.
+"""Weights of a released bundle -> a network that continues training: backbone from the graph, head from its safetensors.
 
-The exporter folds each BatchNorm into the convolution before it. Here each gets statistics again, those of its own inputs, with
-the scale and shift that undo them: in evaluation mode the network computes what the bundle does, and in training mode, where
-a batch's own statistics take their place, nearly the same.
+The exporter folds each BatchNorm into the convolution before it. Here each gets the statistics of its inputs again, and the
+scale and shift that undo them. In evaluation mode the network then computes what the bundle does; in training mode, with a
+batch's own statistics, nearly the same.
 """
 
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ from training.network.classifier import ChestXrayNetwork
 # Where export.graph.ServingGraph keeps the backbone.
 _PREFIX = "network.backbone."
 
-# A channel that is the same everywhere would be divided by nearly nothing.
+# Keeps a constant channel from being divided by zero.
 _LEAST_VARIANCE = 1e-6
 
 
 def load_bundle(network: ChestXrayNetwork, bundle: Path) -> None:
-    """Fill backbone and head in place; before training on, `settle_norms` is due.
+    """Fill backbone and head in place. Call `settle_norms` before training.
 
-    Raises WeightsUnavailable if there is no bundle, or one of another architecture or head.
+    Raises WeightsUnavailable if there is no bundle, or if its architecture or head differs.
     """
     try:
         graph = onnx.load(bundle / GRAPH_NAME).graph
@@ -44,7 +44,7 @@ def load_bundle(network: ChestXrayNetwork, bundle: Path) -> None:
     folded = {node.input[1]: [weights[name] for name in node.input[1:]] for node in graph.node if node.op_type == "Conv"}
     if any(node.op_type == "BatchNormalization" and node.input[1].startswith(_PREFIX) for node in graph.node):
         raise WeightsUnavailable(
-            f"{bundle} keeps norms that do not follow a convolution, so training cannot go on from it; begin with its run's "
+            f"{bundle} has norms that do not follow a convolution, so training cannot continue from it; begin with its run's "
             'checkpoint (model.weights = "checkpoint").'
         )
     layers = {f"{_PREFIX}{name}.weight": (convolution, norm) for name, convolution, norm in _layers(network.backbone)}
@@ -75,7 +75,7 @@ def load_bundle(network: ChestXrayNetwork, bundle: Path) -> None:
 def settle_norms(network: ChestXrayNetwork, images: Iterable[Tensor]) -> None:
     """Give each BatchNorm of the backbone the mean and variance of its inputs, and the scale and shift that undo them.
 
-    images: batches of training films as model input, uint8 [B, S, S]. What the network computes in evaluation mode stays.
+    images: batches of training films as model input, uint8 [B, S, S]. The output in evaluation mode does not change.
     """
     norms = [norm for _, _, norm in _layers(network.backbone) if norm is not None]
     moments: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {norm: [] for norm in norms}
@@ -92,7 +92,7 @@ def settle_norms(network: ChestXrayNetwork, images: Iterable[Tensor]) -> None:
     for norm in norms:
         mean, square = (torch.stack(each).mean(dim=0) for each in zip(*moments[norm], strict=True))
         variance = (square - mean**2).clamp(min=_LEAST_VARIANCE)
-        # What it does now, y = scale * x + shift, written with the new statistics.
+        # Express y = scale * x + shift, which the norm computes, with the new statistics.
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         shift = norm.bias - scale * norm.running_mean
         norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
@@ -102,7 +102,7 @@ def settle_norms(network: ChestXrayNetwork, images: Iterable[Tensor]) -> None:
 
 
 def _layers(backbone: nn.Module) -> list[tuple[str, nn.Conv2d, Any]]:
-    """(name, convolution, the BatchNorm right after it or None), in the order of definition, which in timm is that of use."""
+    """(name, convolution, the BatchNorm right after it or None), in order of definition, which in timm is order of use."""
     layers = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
     followers = [module for _, module in layers[1:]] + [None]
     return [

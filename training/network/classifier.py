@@ -1,4 +1,4 @@
-"""build_network(): a timm backbone and the report's classifier head (Table 11). Knows no data and no optimiser."""
+"""build_network(): a timm backbone and the classifier head of REPORT Table 11. Knows no data and no optimiser."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ class Head(nn.Module):
 
     @property
     def spec(self) -> HeadSpec:
-        """Shape of the head, as it travels in the manifest."""
+        """Shape of the head, for the manifest."""
         return HeadSpec(
             features=self.hidden.in_features,
             hidden=self.hidden.out_features,
@@ -45,7 +45,7 @@ class Head(nn.Module):
 class ChestXrayNetwork(nn.Module):
     """Backbone, global average pooling, head. Input is normalised RGB, float [N, 3, H, W].
 
-    mean, std: the per-channel normalisation that the backbone's weights were trained with, on a 0..1 scale.
+    mean, std: normalisation that the backbone's weights were trained with, per channel, on a 0..1 scale.
     """
 
     mean: Tensor
@@ -72,7 +72,7 @@ class ChestXrayNetwork(nn.Module):
         return self.head(embedding), embedding
 
     def train_mode(self, *, backbone_frozen: bool) -> None:
-        """Training mode for what is trained; a frozen backbone stays in evaluation mode, its statistics untouched."""
+        """Training mode, except for a frozen backbone, which keeps its BatchNorm statistics."""
         self.train()
         self.backbone.requires_grad_(not backbone_frozen)
         if backbone_frozen:

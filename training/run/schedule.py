@@ -1,4 +1,4 @@
-"""Learning rates and freezing phases (REPORT Tables 13 and 15). Pure functions of progress, so a resumed run cannot drift."""
+"""Learning rates and freezing phases (REPORT Tables 13 and 15): functions of progress, so that resuming changes nothing."""
 
 import math
 

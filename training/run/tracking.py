@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.files import write_json
 from training.config_file import as_toml
 from training.data.validation_report import REPORT_JSON, REPORT_TABLE
 from training.errors import ConfigError
@@ -29,7 +30,6 @@ STORE_NAME = "mlflow.db"
 ARTEFACTS_FOLDER = "mlflow-artefacts"
 
 _ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_JSON, REPORT_TABLE)
-_PARAMETERS_AT_ONCE = 100  # MLflow's limit of one batch
 
 
 @contextmanager
@@ -71,11 +71,10 @@ class TrackedRun(RunWatcher):
 
         note = self._out / RUN_NAME
         try:
-            earlier = _read_note(note) if self._job.resume else None
-            if earlier is None:
-                self._create(note)
+            if self._job.resume and note.exists():
+                self._continue(json.loads(note.read_text("utf-8")))
             else:
-                self._continue(earlier)
+                self._create(note)
         except MlflowException as fault:
             raise ConfigError(
                 f"MLflow's store cannot be used ({_first_line(fault)}); check --mlflow and MLFLOW_TRACKING_URI, "
@@ -117,9 +116,8 @@ class TrackedRun(RunWatcher):
             for section, values in self._job.config.as_dict().items()
             for key, value in values.items()
         ]
-        for start in range(0, len(parameters), _PARAMETERS_AT_ONCE):
-            self._client.log_batch(self._run_id, params=parameters[start : start + _PARAMETERS_AT_ONCE])
-        note.write_text(json.dumps({"experiment": self._experiment, "run_id": self._id}, indent=2) + "\n", "utf-8")
+        self._client.log_batch(self._run_id, params=parameters)
+        write_json(note, {"experiment": self._experiment, "run_id": self._id})
 
     def _continue(self, earlier: dict[str, str]) -> None:
         if earlier["experiment"] != self._experiment:
@@ -167,15 +165,6 @@ class TrackedRun(RunWatcher):
             action()
         except (MlflowException, OSError) as fault:
             print(f"MLflow could not be written ({_first_line(fault)}); training goes on.", file=sys.stderr, flush=True)
-
-
-def _read_note(note: Path) -> dict[str, str] | None:
-    """The MLflow run of this folder; None if there is none, or if a kill left the file incomplete."""
-    try:
-        earlier: dict[str, str] = json.loads(note.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return earlier
 
 
 def _asked_uri() -> str | None:

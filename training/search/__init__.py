@@ -1,1 +1,1 @@
-"""Searches over training settings: ablation and tuning."""
+"""Searches for better training settings: ablation and tuning."""

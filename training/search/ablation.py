@@ -1,6 +1,6 @@
-"""The augmentation ablation of REPORT Table 8: what is compared, under which protocol, and what the table says.
+"""The augmentation ablation of REPORT Table 8: its rows, its protocol, and the table.
 
-A cell is one row under one seed. Knows no films: figures of cells in, table out.
+A cell is one row under one seed. Metrics of cells in, table out; knows no films.
 """
 
 import math
@@ -27,7 +27,7 @@ _ROTATION: dict[str, float] = {"rotation_degrees": 15.0}
 _AFFINE: dict[str, float] = {"scale": 0.1}
 _EXPOSURE: dict[str, float] = {"brightness": 0.2, "contrast": 0.2}
 
-# What each row changes; strengths of the report's rows are the report's, of the others those of training/configs/lite0.toml.
+# What each row changes. Strengths are the report's, and those of training/configs/lite0.toml for rows that it does not have.
 ROWS: dict[str, dict[str, float]] = {
     BASELINE: {},
     "brightness": {"brightness": 0.2},
@@ -56,9 +56,16 @@ _CROPPED = frozenset({"affine", "geometric", "full"})
 
 @dataclass(frozen=True)
 class Protocol:
-    """What all cells share; cells of different protocols cannot stand in one table.
+    """What all cells of a table share.
 
-    films: training films drawn per seed, at most. views: augmented views a film. side_px: of the model input.
+    architecture: of the frozen backbone.
+    weights: of the backbone, as `ModelConfig.weights`.
+    films: training films per seed, at most.
+    views: augmented views of a film.
+    epochs: of the head's training.
+    side_px: of the model input.
+    data_fingerprint: of the data folder.
+    recipe: what else the metrics depend on.
     """
 
     architecture: str
@@ -71,19 +78,26 @@ class Protocol:
     recipe: dict[str, Any]
 
     def sentences(self) -> str:
-        """The protocol for people."""
+        """The protocol in words."""
         return (
             f"Frozen {self.architecture} ({self.weights} weights), head only, {self.epochs} epochs, at {self.side_px} px. Each "
             f"seed draws at most {self.films} training films, stratified by class and source, {self.views} augmented views of "
             "each (epochs take turns), the head's first weights and the order of the films; within a seed all rows share them. "
-            "Figures are of the whole validation split after the last epoch, without augmentation. Differences from the "
+            "Metrics are of the whole validation split after the last epoch, without augmentation. Differences from the "
             "baseline are taken seed by seed; ± is the standard deviation over seeds."
         )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Validation figures of one row under one seed, 0..1. auc: macro, one class against the others."""
+    """Validation metrics of one row under one seed.
+
+    row: name in `ROWS`.
+    seed: of films, views and the head.
+    accuracy: 0..1.
+    auc: macro, one class against the others, 0..1.
+    f1: macro, 0..1.
+    """
 
     row: str
     seed: int
@@ -92,16 +106,29 @@ class Cell:
     f1: float
 
 
+# Mean over seeds and, of more than one, standard deviation.
+Spread = tuple[float, float | None]
+
+
 @dataclass(frozen=True)
 class RowSummary:
-    """One row over its seeds. Deltas are against the baseline of the same seeds; None for the baseline, or without one."""
+    """One row over its seeds.
+
+    row: name in `ROWS`.
+    seeds: number of seeds.
+    accuracy: 0..1.
+    auc: 0..1.
+    delta_accuracy: difference from the baseline of the same seeds; None for the baseline, or without one.
+    delta_auc: as delta_accuracy.
+    recommendation: see `recommend`.
+    """
 
     row: str
     seeds: int
-    accuracy: tuple[float, float | None]
-    auc: tuple[float, float | None]
-    delta_accuracy: tuple[float, float | None] | None
-    delta_auc: tuple[float, float | None] | None
+    accuracy: Spread
+    auc: Spread
+    delta_accuracy: Spread | None
+    delta_auc: Spread | None
     recommendation: str
 
 
@@ -145,10 +172,10 @@ def summarise(cells: Sequence[Cell]) -> list[RowSummary]:
 
 
 def recommend(deltas: Sequence[float]) -> str:
-    """What paired differences of accuracy [S] say, by the 95 % t interval of their mean.
+    """Recommendation from paired differences of accuracy [S].
 
-    "keep" or "leave out" where the interval excludes 0; "leaning to keep" or "leaning to leave out" where only the standard
-    error does; else "no effect seen". Of fewer than three seeds the spread can vanish by chance, so that they say nothing.
+    "keep" or "leave out" if the 95 % t interval of their mean excludes 0; "leaning to keep" or "leaning to leave out" if only
+    the standard error does; else "no effect seen". Fewer than three seeds can agree by chance: "too few seeds".
     """
     if len(deltas) < _FEWEST_SEEDS:
         return "too few seeds"
@@ -182,13 +209,13 @@ def table(summaries: Sequence[RowSummary]) -> str:
     return markdown_table(header, rows, words=3)
 
 
-def _mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
+def _mean_and_spread(values: Sequence[float]) -> Spread:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _percent(figure: tuple[float, float | None] | None, *, signed: bool = False) -> str:
-    if figure is None:
+def _percent(value: Spread | None, *, signed: bool = False) -> str:
+    if value is None:
         return UNDEFINED
-    mean, spread = figure
+    mean, spread = value
     shown = f"{100 * mean:+.2f}" if signed else f"{100 * mean:.2f}"
     return shown if spread is None else f"{shown} ± {100 * spread:.2f}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna import Trial
 
-from training.config import AugmentConfig, TrainConfig
+from training.config import AUGMENT_PROBABILITIES, AugmentConfig, TrainConfig
 from training.config_file import config_from_dict
 
 # Of all augmentations: 0 is none, 1 is the base configuration's. Features are computed once per strength, so there are few.
@@ -31,8 +31,7 @@ _RANGES = {
     "schedule.frozen_epochs": (0, 3, False),
 }
 
-# Both scale with the strength; probabilities stay at most 1.
-_PROBABILITIES = ("horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow")
+# What scales with the strength beside the probabilities.
 _AMOUNTS = ("rotation_degrees", "brightness", "contrast", "noise", "scale")
 
 # From 1.0 on, brightness or contrast could blacken or invert a film, and scale could mirror it.
@@ -124,7 +123,7 @@ def tuned(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 def scaled_augment(augment: AugmentConfig, strength: float) -> dict[str, float]:
     """All augmentations but mixing and cropping, `strength` times as strong or as likely."""
-    scaled = {name: min(1.0, getattr(augment, name) * strength) for name in _PROBABILITIES}
+    scaled = {name: min(1.0, getattr(augment, name) * strength) for name in AUGMENT_PROBABILITIES}
     scaled |= {name: getattr(augment, name) * strength for name in _AMOUNTS}
     scaled |= {name: min(_LARGEST_SHARE, scaled[name]) for name in _SHARES}
     return scaled | {"gamma": 1.0 + (augment.gamma - 1.0) * strength}

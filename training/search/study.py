@@ -1,13 +1,10 @@
-"""An Optuna study that can be continued: opened under one protocol, its trials pruned, interrupted ones tried again."""
+"""An Optuna study that can be continued: opened under one protocol, hopeless trials pruned."""
 
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 
 from training.config import TrainConfig
@@ -61,7 +58,6 @@ def objective(
     """
 
     def value_of(trial: optuna.Trial) -> float:
-        trial.set_user_attr("process", f"{socket.gethostname()}:{os.getpid()}")
         last: list[float] = []
 
         def report(epoch: int, metrics: EpochMetrics) -> None:
@@ -77,37 +73,6 @@ def objective(
         except TrainingDiverged as fault:
             trial.set_user_attr("diverged", True)
             raise optuna.TrialPruned("the loss is not finite") from fault
-        except KeyboardInterrupt:
-            trial.study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
-            raise
         return last[-1]
 
     return value_of
-
-
-def retry_interrupted(study: optuna.Study) -> list[int]:
-    """Fail the trials whose process has ended, and queue their values again; returns their numbers.
-
-    Trials of other machines and of running processes stay.
-    """
-    host = socket.gethostname()
-    interrupted = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        of_host, _, process = str(trial.user_attrs.get("process", f"{host}:0")).rpartition(":")
-        if of_host == host and not _is_running(int(process)):
-            study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
-            interrupted.append(trial.number)
-    return interrupted
-
-
-def _is_running(process: int) -> bool:
-    if process in (0, os.getpid()):  # an earlier process may have had our number
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

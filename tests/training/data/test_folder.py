@@ -1,5 +1,6 @@
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,28 +47,19 @@ def test_films_are_listed_by_their_place_in_the_tree(tree: Path) -> None:
     assert (first.source, first.group, first.in_manifest) == ("unknown", None, True)
 
 
-def test_films_in_subfolders_belong_to_the_class_folder_above(tree: Path) -> None:
+def test_films_lie_at_any_depth_and_hidden_files_and_other_folders_hold_none(tree: Path) -> None:
     nested = tree / "train/Normal/patient1/study2/film.png"
     nested.parent.mkdir(parents=True)
     nested.write_bytes(b"")
-
-    film = next(film for film in scan_folder(tree) if film.path == nested)
-
-    assert (film.relative, film.finding) == ("train/Normal/patient1/study2/film.png", Finding.NORMAL)
-
-
-def test_hidden_files_are_no_films(tree: Path) -> None:
-    (tree / ".DS_Store").write_bytes(b"")
-    (tree / "train/.DS_Store").write_bytes(b"")
-    (tree / "train/Normal/.DS_Store").write_bytes(b"")
-
-    assert len(scan_folder(tree)) == 9
-
-
-def test_other_folders_beside_the_splits_are_left_alone(tree: Path) -> None:
     (tree / "masks").mkdir()
+    for hidden in (".DS_Store", "train/.DS_Store", "train/Normal/.DS_Store"):
+        (tree / hidden).write_bytes(b"")
 
-    assert len(scan_folder(tree)) == 9
+    films = scan_folder(tree)
+
+    assert len(films) == 10
+    [film] = [film for film in films if film.path == nested]
+    assert (film.relative, film.finding) == ("train/Normal/patient1/study2/film.png", Finding.NORMAL)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -89,24 +81,19 @@ def test_the_test_split_may_be_absent(tree: Path) -> None:
     assert {film.split for film in scan_folder(tree)} == {"train", "val"}
 
 
-def test_an_unknown_class_folder_is_named_with_the_allowed_ones(tree: Path) -> None:
-    (tree / "val/normal2").mkdir()
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda tree: (tree / "val/normal2").mkdir(), r"val/normal2/.*Normal, Pneumonia, Tuberculosis"),
+        (lambda tree: (tree / "test").rename(tree / "testing"), r"testing/.*train, val, test"),
+        (lambda tree: (tree / "train/film.png").write_bytes(b""), r"train/film\.png"),
+    ],
+    ids=["unknown class", "misnamed split", "film outside the class folders"],
+)
+def test_what_does_not_belong_in_the_tree_is_named(tree: Path, change: Callable[[Path], object], named: str) -> None:
+    change(tree)
 
-    with pytest.raises(DatasetError, match=r"val/normal2/.*Normal, Pneumonia, Tuberculosis"):
-        scan_folder(tree)
-
-
-def test_a_misnamed_split_is_not_passed_over(tree: Path) -> None:
-    (tree / "test").rename(tree / "testing")
-
-    with pytest.raises(DatasetError, match=r"testing/.*train, val, test"):
-        scan_folder(tree)
-
-
-def test_a_film_outside_the_class_folders_is_not_passed_over(tree: Path) -> None:
-    (tree / "train/film.png").write_bytes(b"")
-
-    with pytest.raises(DatasetError, match=r"train/film\.png"):
+    with pytest.raises(DatasetError, match=named):
         scan_folder(tree)
 
 
@@ -127,26 +114,20 @@ def test_a_file_that_the_manifest_does_not_name_is_marked(tree: Path) -> None:
     assert [film.relative for film in scan_folder(tree) if not film.in_manifest] == ["train/Normal/new.png"]
 
 
-def test_a_manifest_row_without_its_file_is_named(tree: Path) -> None:
-    write_manifest(tree)
-    (tree / "val/Tuberculosis/film.png").unlink()
-
-    with pytest.raises(DatasetError, match=r"1 file\(s\).*val/Tuberculosis/film\.png"):
-        scan_folder(tree)
-
-
-@pytest.mark.parametrize("change", [{"split": "val"}, {"label": "Pneumonia"}, {"label": "normal"}])
-def test_a_manifest_row_that_contradicts_the_folder_is_named(tree: Path, change: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"path": "train/Normal/gone.png"}, r"1 file\(s\).*train/Normal/gone\.png"),
+        ({"split": "val"}, r"contradicts.*train/Normal/film\.png \(line 2"),
+        ({"label": "Pneumonia"}, r"contradicts.*train/Normal/film\.png \(line 2"),
+        ({"label": "normal"}, r"contradicts.*train/Normal/film\.png \(line 2"),
+        ({"path": "train/Pneumonia/film.png"}, r"train/Pneumonia/film\.png on lines 2 and 3"),
+    ],
+)
+def test_a_manifest_row_that_contradicts_the_folder_or_another_is_named(tree: Path, change: dict[str, str], named: str) -> None:
     write_manifest(tree, change)
 
-    with pytest.raises(DatasetError, match=r"contradicts.*train/Normal/film\.png \(line 2"):
-        scan_folder(tree)
-
-
-def test_a_manifest_that_names_a_file_twice_is_refused(tree: Path) -> None:
-    write_manifest(tree, {}, {"path": "train/Normal/film.png"})
-
-    with pytest.raises(DatasetError, match=r"train/Normal/film\.png on lines 2 and 3"):
+    with pytest.raises(DatasetError, match=named):
         scan_folder(tree)
 
 

@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_opened_is_excluded(folder: Path) -> None:
     films = scan_folder(folder)
     films[0].path.unlink()
 
-    report = validate_dataset(films, workers=2, limits=LIMITS)
+    report = validate_dataset(films, threads=2, limits=LIMITS)
 
     assert [entry.film for entry in report.excluded] == [films[0]]
     assert str(folder) not in report.excluded[0].detail
@@ -223,7 +223,7 @@ def test_the_fingerprint_names_the_content_and_nothing_else(folder: Path, tmp_pa
 
     assert len(fingerprint) == 64
     assert validate(
-        moved, ValidationLimits(DecodeLimits(min_side_px=165), near_duplicate_bits=0), workers=1
+        moved, ValidationLimits(DecodeLimits(min_side_px=165), near_duplicate_bits=0), threads=1
     ).data_fingerprint == (fingerprint)
 
 

@@ -168,16 +168,6 @@ def test_resuming_a_run_that_the_store_does_not_know_is_refused_with_the_remedy(
         watcher.started()
 
 
-def test_half_a_note_of_a_killed_run_begins_a_new_mlflow_run(store):
-    out = store / "half"
-    out.mkdir()
-    (out / RUN_NAME).write_text('{"experiment": "phan')
-    with tracked(out, resume=True) as watcher:
-        write_history(out)
-        watcher.started()
-    assert json.loads((out / RUN_NAME).read_text())["experiment"] == "phantoms"
-
-
 def test_a_failed_run_is_marked_as_failed_and_an_undefined_auc_is_left_out(store):
     out = store / "failed"
     with pytest.raises(ValueError, match="broken"), tracked(out) as watcher:

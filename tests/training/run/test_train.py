@@ -90,22 +90,6 @@ def test_a_run_goes_on_from_a_bundle_and_aligning_sources_changes_what_it_learns
     assert not torch.equal(learned[0.0][stem], learned[1.0][stem])
 
 
-def test_a_run_sees_nothing_of_the_source_that_is_held_out(config_path, data, tmp_path, monkeypatch, capsys):
-    stores, build = [], FilmStore.__init__
-
-    def watched(self, films, *arguments, **options):
-        build(self, films, *arguments, **options)
-        stores.append({film.source for film in films})
-
-    monkeypatch.setattr(FilmStore, "__init__", watched)
-    sources = sorted({film.source for film in scan_folder(data)})
-    held_out = f'"{sources[0]}"'
-    assert train(config_path, data, tmp_path / "run", schedule__epochs=1, data__held_out_source=held_out) == 0
-    assert stores == [set(sources[1:])] * 2
-    assert train(config_path, data, tmp_path / "refused", data__held_out_source='"nowhere"') == 1
-    assert f"known: {', '.join(sources)}" in capsys.readouterr().err
-
-
 def test_a_run_leaves_what_the_report_lists(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert {
@@ -270,16 +254,6 @@ def test_a_finished_folder_is_not_overwritten(finished_run, data, config_path, c
 def test_resuming_with_another_config_is_refused(finished_run, data, config_path, capsys):
     assert train(config_path, data, finished_run, "--resume", optimiser__learning_rate=0.1) == 1
     assert "another config" in capsys.readouterr().err
-
-
-def test_leakage_between_splits_stops_the_run_and_names_the_files(phantom_dataset, config_path, tmp_path, capsys):
-    data = phantom_dataset(films_per_class={"train": 4, "val": 2})
-    film = next((data / "train" / "Normal").iterdir())
-    (data / "val" / "Normal" / "copy.png").write_bytes(film.read_bytes())
-    assert train(config_path, data, tmp_path / "run") == 1
-    message = capsys.readouterr().err
-    assert "are in two splits" in message and film.name in message and "copy.png" in message
-    assert not (tmp_path / "run" / LATEST_NAME).exists()
 
 
 def test_mixing_and_swa_train_without_error(data, config_path, tmp_path):

@@ -5,10 +5,8 @@ import json
 import pytest
 
 from service.commands.cxr import main
-from training.errors import ConfigError
 from training.search import ablate as command
 from training.search.ablation import BASELINE
-from training.search.frozen_features import FrozenBackbone
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CONFIG = """
@@ -81,17 +79,3 @@ def test_cells_of_another_protocol_are_not_mixed_in(data, config_path, tmp_path,
 def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, "--seeds", "0")) == 2
     assert "--seeds" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
-
-
-def test_cells_see_nothing_of_a_source_that_is_held_out(data, config_path, tmp_path, monkeypatch):
-    sources = []
-
-    def watched(self, films, *arguments, **options):
-        sources.append({film.source for film in films})
-        raise ConfigError("seen enough")
-
-    monkeypatch.setattr(FrozenBackbone, "of_films", watched)
-    changed = tmp_path / "held_out.toml"
-    changed.write_text(config_path.read_text().replace("[data]", '[data]\nheld_out_source = "source0"', 1))
-    assert main(options(data, changed, tmp_path)) == 1
-    assert sources == [{"source1"}]

@@ -31,7 +31,7 @@ def backbone():
 
 
 def training_films(data):
-    return [film for film in validate_dataset(scan_folder(data), workers=1).usable if film.split == "train"]
+    return [film for film in validate_dataset(scan_folder(data), threads=1).usable if film.split == "train"]
 
 
 def test_features_of_films_are_what_the_network_pools(backbone, data):

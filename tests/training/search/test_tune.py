@@ -9,7 +9,6 @@ from service.commands.cxr import main
 from tests.support.tiny_training import CONFIG  # noqa: F401 - read by the fixture config_path
 from training.config_file import as_toml, load_config
 from training.data.folder import scan_folder
-from training.errors import ConfigError
 from training.search.space import tuned
 from training.search.trials import link_films
 
@@ -73,22 +72,3 @@ def test_short_trials_train_the_whole_network_and_leave_no_run_behind(data, conf
     assert trial.value == trial.intermediate_values[2] == pytest.approx(trial.user_attrs["val_f1"], abs=1e-5)
     assert "schedule.frozen_epochs" in trial.params
     assert [path.name for path in (tmp_path / "tune").iterdir()] == ["phantoms.toml"]
-
-
-def test_trials_see_nothing_of_a_source_that_is_held_out(data, config_path, tmp_path, monkeypatch):
-    sources = []
-
-    def watched(self, films, *arguments, **options):
-        sources.append({film.source for film in (*films.training, *films.validation)})
-        raise ConfigError("seen enough")
-
-    monkeypatch.setattr("training.search.tune.FeatureTrials.__init__", watched)
-    changed = tmp_path / "held_out.toml"
-    changed.write_text(config_path.read_text().replace("[data]", '[data]\nheld_out_source = "source0"', 1))
-    assert main(options(data, changed, tmp_path, 1)) == 1
-    assert sources == [{"source1"}]
-
-
-def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, capsys):
-    assert main(options(data, config_path, tmp_path, 0)) == 2
-    assert "--trials" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
