@@ -45,7 +45,7 @@ LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 # Beside the data folder, for example data/cxr and data/not_cxr.
 NOT_CHEST_NAME = "not_cxr"
 
-# Within the results: what shows films of patients.
+# Of the results, the folder whose files show films of patients.
 LOCAL_FOLDER = "local"
 
 
@@ -146,7 +146,7 @@ def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = Evaluat
 
 
 def _evidence(bundle: ModelBundle, data: Path, options: EvaluationOptions, out: Path) -> Evidence:
-    """What the parts measure. Raises DatasetError or BundleError."""
+    """Open what the parts measure. Raises DatasetError or BundleError."""
     films = scan_folder(data, required=(options.split,))
     beside = data.resolve().parent / NOT_CHEST_NAME
     not_chest = options.not_chest or (beside if beside.is_dir() else None)

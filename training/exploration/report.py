@@ -1,4 +1,4 @@
-"""exploration.json -> report.md: the tables of REPORT sections 2 and 3, each also by source."""
+"""report.md from the values of exploration.json: the tables of REPORT sections 2 and 3, each also by source."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

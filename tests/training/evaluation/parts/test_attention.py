@@ -88,7 +88,7 @@ def test_curves_speak_for_a_map_only_beyond_chance(intervals, verdict):
     ("spearman", "blank", "verdict"),
     [
         (0.1, 0, "nothing of the map is left"),
-        (-0.6, 0, "maps still go with"),
+        (-0.6, 0, "maps still correlate with"),
         (0.1, 8, "Too few maps"),
         (None, 9, "Too few maps"),
     ],

@@ -1,4 +1,4 @@
-"""The bundle on films of which a part is hidden: how good is it when the lungs cannot be seen?"""
+"""The bundle on films of which a part is hidden: how good is it without the lungs?"""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -45,7 +45,7 @@ FILE_NAME = "masked_films.png"
 # Rows of the example picture.
 _FILMS_PER_CLASS = 2
 
-# Macro AUC that signs outside the lungs (heart size, effusion over the diaphragm, drains) may honestly give.
+# Macro AUC that signs outside the lungs (heart size, effusion over the diaphragm, drains) may give.
 _TOLERATED_WITHOUT_LUNGS = 0.7
 
 
