@@ -6,7 +6,6 @@ import pytest
 from service.model.findings import FINDINGS
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.measures.probes import Features, class_within_sources, leave_one_source_out, source_within_class
-from training.evaluation.measures.within_source import source_pairs, within_source_auc
 
 SOURCES = ("clinic", "hospital", "ward")
 
@@ -96,14 +95,6 @@ def test_a_class_of_one_source_has_no_source_to_tell():
     measured = source_within_class(*(only(each, sum(each.of(*cell) for cell in cells) > 0) for each in films))
     assert measured["Normal"]["sources"] == ["clinic", "ward"]
     assert "Tuberculosis" not in measured
-
-
-def test_pairs_are_the_classes_that_a_source_holds():
-    labels, sources = np.array([0, 2, 1, 1, 2]), ["a", "a", "b", "b", "c"]
-    assert list(source_pairs(labels, sources)) == [("a", 0, 2)]
-    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [1, 0, 0], [1, 0, 0.0]])
-    areas = within_source_auc(labels, probabilities, sources, np.ones((1, 5)))
-    assert {key: area.tolist() for key, area in areas.items()} == {("a", "Tuberculosis vs Normal"): [1.0]}
 
 
 def border_pixels(rng: np.random.Generator, labels: np.ndarray, strength: float) -> Features:

@@ -28,8 +28,7 @@ from training.evaluation.judging.masking import (
 )
 from training.evaluation.measures.bootstrap import MetricPath, plain, without_intervals
 from training.evaluation.measures.confusion import Floats
-from training.evaluation.measures.discrimination import macro_auc
-from training.evaluation.measures.within_source import within_source_auc
+from training.evaluation.measures.discrimination import macro_auc, within_source_auc
 from training.evaluation.part import Measured
 from training.evaluation.report.plots import error_bars
 from training.evaluation.report.tables import Values, number, with_interval
