@@ -9,31 +9,40 @@ import typer
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Data folder. Some parts also read its train and val films.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder. Some parts also read its train and val films.")],
     bundle: Annotated[
         str | None, typer.Argument(help="Bundle: a folder, or a tag of BentoML's model store. Default: the release in use.")
     ] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Films to judge.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder of the results. Default: reports/<bundle>-<split>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the results. Default: reports/<bundle>-<split>.")
+    ] = None,
     parts: Annotated[
         str | None,
         typer.Option(
+            metavar="PARTS",
             help="Comma-separated, of calibration, operating_points, prevalence, screening, prediction_sets, set_forms, "
             "outliers, shortcuts, attention, robustness, misclassified, comparison; or `quick`: all but shortcuts, attention "
-            "and robustness. Default: all."
+            "and robustness. Default: all.",
         ),
     ] = None,
-    against: Annotated[str | None, typer.Option(help="Another bundle, to compare with on the same films.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="Another bundle, to compare with on the same films.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Films judged at the same time.")] = os.cpu_count() or 1,
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap samples behind each interval.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of random subsets of films.")] = 0,
     lungs: Annotated[
         Path | None,
-        typer.Option(help="Graph of a lung segmenter. Default: models/lung-fields-1.0.0/lungs.onnx, if it exists."),
+        typer.Option(
+            metavar="FILE", help="Graph of a lung segmenter. Default: models/lung-fields-1.0.0/lungs.onnx, if it exists."
+        ),
     ] = None,
     not_chest: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures other than chest films. Default: not_cxr beside the data, if it exists."),
+        typer.Option(
+            metavar="DIR", help="Folder of pictures other than chest films. Default: not_cxr beside the data, if it exists."
+        ),
     ] = None,
 ) -> None:
     """Judge a bundle on labelled films: metrics, report, model card.

@@ -8,8 +8,10 @@ import typer
 
 
 def explore(
-    data: Annotated[Path, typer.Option(help="Data folder: train|val|test/<class>/…, optionally with manifest.csv.")],
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("reports/exploration"),
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Data folder: train|val|test/<class>/…, optionally with manifest.csv.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path("reports/exploration"),
     threads: Annotated[int, typer.Option(help="Films read at the same time.")] = os.cpu_count() or 1,
 ) -> None:
     """Measure sizes, grey values, edges and texture of a data set, per class and source.

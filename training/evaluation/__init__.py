@@ -1,5 +1,5 @@
-"""Judges what ships: an exported bundle, through the service's own decoder and predictor, on labelled films.
+"""Evaluates an exported bundle on labelled films, through the service's own decoder and predictor.
 
-Arrays and bundles in, figures, pictures and a model card out. Knows neither checkpoints nor HTTP; PyTorch only to follow
-gradients through the exported graph and its head.
+From the bottom up: measures (arrays -> numbers), judging (films -> probabilities), report (writes), parts (what an evaluation
+consists of), evaluate. Knows neither checkpoints nor HTTP.
 """

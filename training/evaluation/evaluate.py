@@ -5,7 +5,6 @@
 
 import os
 import sys
-from collections import defaultdict
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +19,6 @@ from training.data.lung_segmenter import LungSegmenter
 from training.errors import DatasetNotFound
 from training.evaluation.duration import announce
 from training.evaluation.evidence import Evidence, NotMeasured
-from training.evaluation.judging.films import JudgedSplit
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.measures.metrics import measure
 from training.evaluation.part import Measured, Part
@@ -45,7 +43,7 @@ LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 # Beside the data folder, for example data/cxr and data/not_cxr.
 NOT_CHEST_NAME = "not_cxr"
 
-# Within the results: what shows films of patients.
+# Of the results, the folder whose files show films of patients.
 LOCAL_FOLDER = "local"
 
 
@@ -126,8 +124,11 @@ def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = Evaluat
         "bundle": bundle_identity(manifest),
         "split": options.split,
         "split_fingerprint": split.fingerprint,
-        "trained_on_this_folder": _is_training_folder(evidence),
-        "refused": _refusals(split),
+        "trained_on_this_folder": folder_fingerprint(evidence.films, threads=options.threads) == manifest.data_fingerprint,
+        "refused": {
+            reason: [each.film.relative for each in split.refused if each.reason == reason]
+            for reason in sorted({refused.reason for refused in split.refused})
+        },
         **measure(judgements, evidence.bootstrap),
         **_measure_parts(evidence, options.parts),
         "data": summarise_data(data, evidence.films),
@@ -146,7 +147,7 @@ def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = Evaluat
 
 
 def _evidence(bundle: ModelBundle, data: Path, options: EvaluationOptions, out: Path) -> Evidence:
-    """What the parts measure. Raises DatasetError or BundleError."""
+    """Open what the parts measure. Raises DatasetError or BundleError."""
     films = scan_folder(data, required=(options.split,))
     beside = data.resolve().parent / NOT_CHEST_NAME
     not_chest = options.not_chest or (beside if beside.is_dir() else None)
@@ -184,16 +185,3 @@ def _measure_parts(evidence: Evidence, chosen: tuple[Part, ...]) -> Measured:
             outcome = f"not measured: {lack}"
         print(f"[{number}/{len(chosen)}] {part.title}: {outcome}", file=sys.stderr, flush=True)
     return {**measured, "not_measured": reasons}
-
-
-def _is_training_folder(evidence: Evidence) -> bool:
-    """Whether the bundle was trained on this very folder; only then may its card say what the model learnt from."""
-    return folder_fingerprint(evidence.films, threads=evidence.threads) == evidence.bundle.manifest.data_fingerprint
-
-
-def _refusals(split: JudgedSplit) -> dict[str, list[str]]:
-    """Paths of the refused films by reason."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for refused in split.refused:
-        by_reason[refused.reason].append(refused.film.relative)
-    return dict(sorted(by_reason.items()))

@@ -19,15 +19,18 @@ Floats = npt.NDArray[np.float64]
 
 HISTOGRAM_BINS = 64
 
-# What the weights of a 3 x 3 Sobel kernel add up to on a ramp of one grey level a pixel.
+# Response of a 3 x 3 Sobel kernel to a ramp of one grey level a pixel.
 _SOBEL_GAIN = 8.0
 
 
 @dataclass(frozen=True)
 class Measures:
-    """One film. Size and format are the file's; the rest is measured on the model input, uint8 [224, 224].
+    """Measurements of one film: of the file, then of the model input, uint8 [224, 224].
 
-    mean_intensity, contrast: mean and standard deviation of the grey values, 0..255. edge_magnitude: grey levels per pixel.
+    format: such as "png".
+    width_px, height_px, aspect_ratio: of the file.
+    mean_intensity, contrast: mean and standard deviation of the grey values, 0..255.
+    edge_magnitude: grey levels per pixel.
     laplacian_variance: grey levels squared.
     """
 
@@ -43,7 +46,12 @@ class Measures:
 
 @dataclass(frozen=True)
 class MeasuredFilm:
-    """A film that can be read. histogram: share of the pixels in each of 64 equal bins of the grey values, [64]."""
+    """A film that can be read.
+
+    film: the file.
+    measures: its measurements.
+    histogram: share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values.
+    """
 
     film: FilmFile
     measures: Measures
@@ -52,7 +60,12 @@ class MeasuredFilm:
 
 @dataclass(frozen=True)
 class RefusedFilm:
-    """A film that neither training nor the service would take. reason: name of the error class; detail: its message."""
+    """A film that neither training nor the service would accept.
+
+    film: the file.
+    reason: name of the error class.
+    detail: its message.
+    """
 
     film: FilmFile
     reason: str
@@ -61,7 +74,11 @@ class RefusedFilm:
 
 @dataclass(frozen=True)
 class MeasuredFolder:
-    """All films of a folder, by relative path. mean_films: (class, source) -> mean model input, [224, 224], 0..255."""
+    """All films of a folder.
+
+    films, refused: in the order of their relative paths.
+    mean_films: (class, source) -> mean model input, [224, 224], 0..255.
+    """
 
     films: tuple[MeasuredFilm, ...]
     refused: tuple[RefusedFilm, ...]
@@ -69,7 +86,7 @@ class MeasuredFolder:
 
 
 def measure_films(films: Sequence[FilmFile], *, threads: int, spec: PreprocessSpec | None = None) -> MeasuredFolder:
-    """Read and measure every film, `threads` at a time, with a progress bar; what cannot be read is kept apart.
+    """Read and measure every film, `threads` at a time, with a progress bar.
 
     Raises ConfigError for less than one thread.
     """
@@ -80,7 +97,7 @@ def measure_films(films: Sequence[FilmFile], *, threads: int, spec: PreprocessSp
     refused: list[RefusedFilm] = []
     sums: dict[tuple[str, str], tuple[int, Floats]] = {}
     films = sorted(films, key=lambda film: film.relative)
-    # Pixels are added up as they come, so that the pictures of a large folder need not fit into memory.
+    # Pixels are added up as they come, so that the films of a large folder need not fit into memory.
     for result in each_of(films, lambda film: _measure_one(film, spec), threads=threads, title="Measuring films"):
         if isinstance(result, RefusedFilm):
             refused.append(result)

@@ -1,6 +1,6 @@
-"""exploration.json -> report.md: the tables of REPORT sections 2 and 3, each also by source."""
+"""report.md from the values of exploration.json: the tables of REPORT sections 2 and 3, each also by source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.model.findings import FINDINGS
@@ -97,7 +97,7 @@ def size_table(sizes: Sequence[Values]) -> str:
             row["class"],
             row["source"],
             label,
-            *(f"{row[name][figure]:{form}}" for figure in ("min", "max")),
+            *(f"{row[name][bound]:{form}}" for bound in ("min", "max")),
             _mean_and_std(row[name], form),
             f"{row[name]['median']:{form}}",
         )
@@ -113,43 +113,30 @@ def size_table(sizes: Sequence[Values]) -> str:
 
 def resolution_table(sizes: Sequence[Values]) -> str:
     """How many different resolutions there are, the most common ones, and the file formats (REPORT 2.2)."""
-    rows = [
-        (
-            row["class"],
-            row["source"],
-            ", ".join(
-                f"{each['width_px']} x {each['height_px']} ({percent(each['share'])})" for each in row["most_common"][:3]
-            ),
-            ", ".join(f"{name} {films:,}" for name, films in row["formats"].items()),
-            f"{row['unique_resolutions']:,}",
-        )
-        for row in sizes
-    ]
-    return markdown_table(("class", "source", "most common", "formats", "resolutions"), rows, words=4)
+
+    def cells(row: Values) -> list[str]:
+        common = (f"{each['width_px']} x {each['height_px']} ({percent(each['share'])})" for each in row["most_common"][:3])
+        formats = (f"{name} {films:,}" for name, films in row["formats"].items())
+        return [", ".join(common), ", ".join(formats), f"{row['unique_resolutions']:,}"]
+
+    return _table(("most common", "formats", "resolutions"), sizes, cells, words=4)
 
 
 def appearance_table(appearance: Sequence[Values], measures: Mapping[str, str]) -> str:
     """Mean, standard deviation and interval of the mean (REPORT Tables 5 and 6)."""
-    rows = [
-        (row["class"], row["source"], f"{row['films']:,}", *(_with_interval(row[name]) for name in measures))
-        for row in appearance
-    ]
-    return markdown_table(("class", "source", "films", *measures.values()), rows, words=2)
+    header = ("films", *measures.values())
+    return _table(header, appearance, lambda row: [f"{row['films']:,}", *(_with_interval(row[name]) for name in measures)])
 
 
 def low_contrast_table(appearance: Sequence[Values]) -> str:
     """Share of the films with little contrast (REPORT Table 9)."""
-    rows = [
-        (
-            row["class"],
-            row["source"],
-            f"{row['films']:,}",
-            f"{row['low_contrast']['films']:,}",
-            f"{percent(row['low_contrast']['share'])} ({' to '.join(map(percent, row['low_contrast']['interval_95']))})",
-        )
-        for row in appearance
-    ]
-    return markdown_table(("class", "source", "films", "low in contrast", "share"), rows, words=2)
+
+    def cells(row: Values) -> list[str]:
+        low = row["low_contrast"]
+        share = f"{percent(low['share'])} ({' to '.join(map(percent, low['interval_95']))})"
+        return [f"{row['films']:,}", f"{low['films']:,}", share]
+
+    return _table(("films", "low in contrast", "share"), appearance, cells)
 
 
 def variance_table(explained: Mapping[str, Values]) -> str:
@@ -159,6 +146,12 @@ def variance_table(explained: Mapping[str, Values]) -> str:
         for name, each in explained.items()
     ]
     return markdown_table(("measurement", "class", "source", "class beyond source"), rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Values], cells: Callable[[Values], Sequence[str]], words: int = 2) -> str:
+    """One row for each class and source."""
+    lines = [(row["class"], row["source"], *cells(row)) for row in rows]
+    return markdown_table(("class", "source", *header), lines, words=words)
 
 
 def _imbalance_text(counts: Values) -> str:

@@ -1,4 +1,4 @@
-"""Measurements of films -> the values of exploration.json: summaries of every class, of every source, and of both together."""
+"""Measurements of films -> the values of exploration.json, for every class, every source, and both together."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ _MOST_COMMON = 5
 
 
 def count_films(films: Sequence[MeasuredFilm]) -> dict[str, Any]:
-    """Films per split, class and source, imbalance (REPORT Table 2), and how much the class tells of the source.
+    """Films per split, class and source, imbalance (REPORT Table 2), and the association of class and source.
 
     imbalance_ratio: films of the largest class / films of the smallest, None if one has none. class_source_cramers_v: 0 if
     class and source are independent, 1 if either gives the other away (Cramer 1946); None with fewer than two of either.
@@ -72,7 +72,7 @@ def summarise_sizes(films: Sequence[MeasuredFilm]) -> list[dict[str, Any]]:
 
 
 def summarise_appearance(films: Sequence[MeasuredFilm]) -> list[dict[str, Any]]:
-    """Grey values, edges and texture, in rows as those of the sizes (REPORT Tables 5, 6 and 9).
+    """Grey values, edges and texture, in rows like those of the sizes (REPORT Tables 5, 6 and 9).
 
     low_contrast: films whose contrast is below 40, their share and its 95 % interval (Wilson 1927).
     """
@@ -143,7 +143,7 @@ def summary(values: Floats) -> dict[str, Any]:
 
 
 def eta_squared(values: Floats, groups: Sequence[str]) -> float:
-    """Share of the variance of values [N] that lies between groups, 0..1; NaN if there is none to share."""
+    """Share of the variance of values [N] that lies between groups, 0..1; NaN without variance."""
     members = np.unique(np.asarray(groups), return_inverse=True)[1]
     counts = np.bincount(members)
     means = np.bincount(members, weights=values) / counts

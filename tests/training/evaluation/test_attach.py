@@ -9,7 +9,7 @@ from service.model.bundle import ModelBundle
 from service.model.manifest import MODEL_CARD_NAME
 
 
-def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(evaluated, metrics, trained_bundle, tmp_path):
+def test_attaching_puts_metrics_and_card_into_the_bundle_and_leaves_the_graph(evaluated, metrics, trained_bundle, tmp_path):
     bundle_copy = shutil.copytree(trained_bundle, tmp_path / "bundle")
     before = ModelBundle.open(bundle_copy).manifest
     files = ["--metrics", str(evaluated / "metrics.json"), "--card", str(evaluated / MODEL_CARD_NAME)]
@@ -22,7 +22,7 @@ def test_attaching_puts_figures_and_card_into_the_bundle_and_leaves_the_graph(ev
     assert {name for name in before.files if before.files[name] != after.manifest.files[name]} == {MODEL_CARD_NAME}
 
 
-def test_figures_of_another_graph_or_split_are_not_attached(evaluated, metrics, trained_bundle, tmp_path, capsys):
+def test_metrics_of_another_graph_or_split_are_not_attached(evaluated, metrics, trained_bundle, tmp_path, capsys):
     bundle_copy = shutil.copytree(trained_bundle, tmp_path / "bundle")
     foreign = {**metrics, "bundle": {**metrics["bundle"], "model_sha256": "0" * 64}}
     card = str(evaluated / MODEL_CARD_NAME)

@@ -43,7 +43,7 @@ def read_film(film: FilmFile, spec: PreprocessSpec) -> Radiograph:
 
 
 def film_rng(seed: int, relative: str) -> np.random.Generator:
-    """Random numbers of one film, whichever other films are judged, in whatever order."""
+    """A generator for one film, whichever other films are judged, in whatever order."""
     return np.random.default_rng([seed, zlib.crc32(relative.encode())])
 
 

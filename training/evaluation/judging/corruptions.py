@@ -1,7 +1,7 @@
 """Accidental damage to films: noise, blur, compression, exposure, geometry. Pixels in, pixels out.
 
 Each corruption has five strengths, after Hendrycks & Dietterich (arXiv:1903.12261), from hardly visible to what a reader would
-send back. The film's own random numbers choose the direction (lighter or darker, left or right).
+reject. The direction (lighter or darker, left or right) is drawn for each film.
 """
 
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def _occlusion(film: Pixels, percent: float, rng: np.random.Generator) -> Pixels
 
 
 def _recoded(film: Pixels, table: npt.NDArray[np.float64]) -> Pixels:
-    """Each grey level replaced by the table's, float [256]."""
+    """Grey levels replaced by those of a table, float [256]."""
     return _to_grey(table)[film]
 
 

@@ -18,7 +18,7 @@ Score = Callable[[Images], Floats]
 # From one point of a curve to the next, 1 / CURVE_STEPS of the pixels is exchanged.
 CURVE_STEPS = 16
 
-# Standard deviation of the blur that insertion starts from, as a share of the side: no sign of disease survives it.
+# Standard deviation of the blur that insertion starts from, as a share of the side; it hides every sign of disease.
 _BLUR_SHARE = 0.05
 
 

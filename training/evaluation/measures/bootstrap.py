@@ -1,6 +1,6 @@
 """Values with bootstrap intervals, as nested JSON: {..., name: value, "interval_95": {name: [low, high]}}.
 
-Drawn are groups: films of one patient are not independent, so that they are drawn together.
+The bootstrap draws groups: films of one patient are not independent, so they are drawn together.
 """
 
 import math
@@ -24,7 +24,7 @@ _BLOCK = 100
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The samples behind intervals; equal ones serve all metrics, so that their intervals are comparable.
+    """The samples behind intervals. All metrics are computed on the same samples, so that their intervals are comparable.
 
     resamples: how often the groups are drawn, with replacement.
     seed: of the draws.

@@ -1,8 +1,16 @@
-"""How well scores rank: areas under the ROC and precision-recall curves, and points of the ROC curve. Knows no calibration."""
+"""How well scores rank: areas under the ROC and precision-recall curves, points of the ROC curve, and AUC within sources.
+
+Within one source, recognising the hospital does not help to tell two classes.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
+from service.model.findings import FINDINGS
+from training.evaluation.measures.bootstrap import MetricPath
 from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
 
 # Below float32's smallest normal number a softmax output is 0; the floor keeps logarithms finite.
@@ -64,6 +72,33 @@ def one_vs_rest_auc(labels: Labels, probabilities: Floats, weights: Floats | Non
 def macro_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
     """Mean of the defined one-vs-rest areas; weights: [..., N]. Returns [...]."""
     return mean_of_defined(one_vs_rest_auc(labels, probabilities, weights))
+
+
+def source_pairs(labels: Labels, sources: Sequence[str] | npt.NDArray[np.str_]) -> Iterator[tuple[str, int, int]]:
+    """(source, negative, positive) for every two classes, indices into FINDINGS, of which a source holds films."""
+    names = np.asarray(sources)
+    for source in sorted(set(names.tolist())):
+        present = sorted(set(labels[names == source].tolist()))
+        for negative, positive in combinations(present, 2):
+            yield source, negative, positive
+
+
+def within_source_auc(
+    labels: Labels, probabilities: Floats, sources: Sequence[str] | npt.NDArray[np.str_], weights: Floats
+) -> dict[MetricPath, Floats]:
+    """AUC of each pair within each source, {(source, "Positive vs Negative"): [B]}; see `pair_auc`. weights: [B, N]."""
+    names = np.asarray(sources)
+    areas: dict[MetricPath, Floats] = {}
+    for source, negative, positive in source_pairs(labels, sources):
+        of_source = names == source
+        area = pair_auc(labels[of_source], probabilities[of_source], positive, negative, weights[..., of_source])
+        areas[source, pair_name(negative, positive)] = area
+    return areas
+
+
+def pair_name(negative: int, positive: int) -> str:
+    """Such as "Tuberculosis vs Normal"."""
+    return f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"
 
 
 def pair_auc(labels: Labels, probabilities: Floats, positive: int, negative: int, weights: Floats | None = None) -> Floats:

@@ -14,8 +14,7 @@ from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics
 from training.evaluation.measures.calibration import one_vs_rest_ece
 from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
-from training.evaluation.measures.discrimination import auc, average_precision, one_vs_rest_auc
-from training.evaluation.measures.within_source import within_source_auc
+from training.evaluation.measures.discrimination import auc, average_precision, one_vs_rest_auc, within_source_auc
 
 _COUNTED = ("precision", "recall", "specificity", "f1")
 _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)

@@ -18,8 +18,7 @@ from tqdm import tqdm
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics, plain, without_intervals
 from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
-from training.evaluation.measures.discrimination import macro_auc
-from training.evaluation.measures.within_source import pair_name, source_pairs, within_source_auc
+from training.evaluation.measures.discrimination import macro_auc, pair_name, source_pairs, within_source_auc
 
 # Inverse strength of the L2 penalty on standardised embeddings; fixed, so that bundles are compared by one and the same probe.
 PROBE_C = 0.01

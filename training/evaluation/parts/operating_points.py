@@ -93,7 +93,7 @@ def _paragraphs(values: Measured) -> list[str]:
         "### Films sent to a person",
         "A film may have several reasons. The accuracy is that on the films without any.",
         _review_table(values),
-        "What nobody would be shown: errors, and diseased films called Normal, that no reason for review catches.",
+        "Errors, and diseased films called Normal, that no reason for review catches, so that nobody would look at them:",
         _unflagged_table(values),
     ]
 

@@ -53,7 +53,7 @@ def _measure(evidence: Evidence) -> Measured:
 
 def _paragraphs(values: Measured) -> list[str]:
     sizes = enumerated([f"{films} of size {size}" for size, films in values["sizes"].items()])
-    reached = enumerated([f"{finding} from {1 - quantile:.3f}" for finding, quantile in values["quantiles"].items()])
+    least = enumerated([f"{1 - quantile:.3f} for {finding}" for finding, quantile in values["quantiles"].items()])
     promise = (
         "to the films of each class, and nothing to a single source"
         if values["promised_to_each_class"]
@@ -63,7 +63,7 @@ def _paragraphs(values: Measured) -> list[str]:
     rows = [(name, with_interval(each, "coverage"), with_interval(each, "mean_size")) for name, each in levels.items()]
     return [
         f"The sets that the service answers promise to hold the truth for {values['promised_coverage']:.0%} of films like "
-        f"those of the val split, {promise}. By probability, they hold {reached} on. Of the sets, {sizes}.",
+        f"those of the val split, {promise}. The least probability of a finding in a set is {least}. Of the sets, {sizes}.",
         markdown_table(("films", "coverage", "mean size"), rows),
     ]
 

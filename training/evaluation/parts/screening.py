@@ -86,13 +86,13 @@ def _landing(judgements: Judgements, threshold: float, weights: Floats) -> dict[
 
 
 def _paragraphs(values: Measured) -> list[str]:
-    chosen_on_itself = " Here that is the split itself, so the landing is no evidence." if values["split"] == "val" else ""
+    chosen_on_itself = " Here that is the split itself, so these values are no evidence." if values["split"] == "val" else ""
     return [
         "The probability of tuberculosis as a test for it. What the ROC curve allows, its thresholds chosen on these very "
         "films:",
         _roc_point_table(values["curve"]),
-        "Thresholds chosen on the val split for a sensitivity, and where they land on these films, over all of them and "
-        f"within the sources that have films with and without tuberculosis.{chosen_on_itself}",
+        "Thresholds chosen on the val split for a sensitivity, and what they reach on these films: on all of them, and within "
+        f"the sources that have films with and without tuberculosis.{chosen_on_itself}",
         _landing_table(values),
     ]
 

@@ -1,1 +1,1 @@
-"""The written results of an evaluation."""
+"""Writes the results of an evaluation: report, plots, metrics, predictions, model card."""

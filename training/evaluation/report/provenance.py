@@ -1,4 +1,4 @@
-"""Which bundle was judged, and what its films are: counts, licences as manifest.csv states them. Opens no picture."""
+"""Identity of the bundle, and counts and licences of the films as manifest.csv states them. Opens no picture."""
 
 import csv
 from collections import Counter, defaultdict
@@ -39,7 +39,7 @@ def summarise_data(root: Path, films: Iterable[FilmFile]) -> dict[str, Any]:
 
 
 def _statements(manifest: Path) -> dict[str, dict[str, str]]:
-    """Rows of manifest.csv by path; training.data.folder has already judged the file."""
+    """Rows of manifest.csv by path; training.data.folder has checked the file."""
     if not manifest.exists():
         return {}
     with manifest.open(encoding="utf-8-sig", newline="") as lines:

@@ -69,7 +69,7 @@ def test_geometry_changes_as_stated():
     assert abs(angle) == pytest.approx(25, abs=1)
 
 
-def test_random_numbers_of_a_film_hang_on_its_name_and_the_seed_alone():
+def test_random_numbers_of_a_film_depend_on_its_name_and_the_seed_alone():
     first = film_rng(1, "test/a.jpg").random(4)
     np.testing.assert_array_equal(first, film_rng(1, "test/a.jpg").random(4))
     assert not np.array_equal(first, film_rng(1, "test/b.jpg").random(4))

@@ -8,7 +8,7 @@ from tests.support.random_judgements import random_judgements
 from training.evaluation.measures.confusion import ConfusionMatrix
 
 
-def test_counts_based_figures_equal_scikit_learn():
+def test_count_based_metrics_equal_scikit_learn():
     judged = random_judgements()
     matrix = judged.confusion
     precision, recall, f1, support = sk.precision_recall_fscore_support(judged.labels, judged.predicted)

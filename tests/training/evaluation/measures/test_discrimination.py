@@ -9,7 +9,9 @@ from training.evaluation.measures.discrimination import (
     average_precision,
     pair_auc,
     sensitivity_at_specificity,
+    source_pairs,
     specificity_at_sensitivity,
+    within_source_auc,
 )
 
 
@@ -67,3 +69,11 @@ def test_average_precision_equals_scikit_learn_with_ties_and_weights():
     expected = [sk.average_precision_score(positive, scores, sample_weight=row) for row in weights]
     np.testing.assert_allclose(average_precision(positive, scores, weights), expected)
     assert np.isnan(average_precision(np.zeros(200, bool), scores))
+
+
+def test_pairs_are_the_classes_that_a_source_holds():
+    labels, sources = np.array([0, 2, 1, 1, 2]), ["a", "a", "b", "b", "c"]
+    assert list(source_pairs(labels, sources)) == [("a", 0, 2)]
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [1, 0, 0], [1, 0, 0.0]])
+    areas = within_source_auc(labels, probabilities, sources, np.ones((1, 5)))
+    assert {key: area.tolist() for key, area in areas.items()} == {("a", "Tuberculosis vs Normal"): [1.0]}

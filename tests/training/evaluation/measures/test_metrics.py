@@ -82,7 +82,7 @@ def test_every_interval_holds_its_value_and_is_reproducible():
     check({name: value for name, value in first.items() if isinstance(value, dict)})
 
 
-def test_undefined_figures_are_null_and_the_result_is_json():
+def test_undefined_metrics_are_null_and_the_result_is_json():
     probabilities = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1]])
     measured = measure(Judgements(np.array([0, 0]), probabilities, ("a", "a"), ("x", "y")), Bootstrap(20, 0))
     json.dumps(measured, allow_nan=False)

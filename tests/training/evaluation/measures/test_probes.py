@@ -6,13 +6,12 @@ import pytest
 from service.model.findings import FINDINGS
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.measures.probes import Features, class_within_sources, leave_one_source_out, source_within_class
-from training.evaluation.measures.within_source import source_pairs, within_source_auc
 
 SOURCES = ("clinic", "hospital", "ward")
 
 
 def embedded(seed: int, of_class: float, of_source: float, films: int = 20) -> Features:
-    """`films` of each class of each source: noise, and as strong a signal of class and of source as stated, apart."""
+    """`films` of each class of each source: noise, and signals of class and of source, each in dimensions of its own."""
     rng = np.random.default_rng(seed)
     labels = np.tile(np.repeat(np.arange(3), films), len(SOURCES))
     source = np.repeat(np.arange(len(SOURCES)), 3 * films)
@@ -21,15 +20,8 @@ def embedded(seed: int, of_class: float, of_source: float, films: int = 20) -> F
     return Features(values, labels, np.array(SOURCES)[source], tuple(map(str, range(len(labels)))))
 
 
-def confounded(seed: int) -> Features:
-    """The embedding knows the source alone; Normal comes from the clinic, Pneumonia from the hospital, from the ward both."""
-    films = embedded(seed, of_class=0.0, of_source=8.0)
-    kept = [
-        (source, label) in {("clinic", 0), ("hospital", 1), ("ward", 0), ("ward", 1)}
-        for source, label in zip(films.sources, films.labels, strict=True)
-    ]
-    groups = tuple(group for group, keep in zip(films.groups, kept, strict=True) if keep)
-    return Features(films.values[kept], films.labels[kept], films.sources[kept], groups)
+def only(films: Features, kept: np.ndarray) -> Features:
+    return Features(films.values[kept], films.labels[kept], films.sources[kept], tuple(np.array(films.groups)[kept]))
 
 
 def test_a_class_signal_holds_in_sources_left_out():
@@ -40,7 +32,7 @@ def test_a_class_signal_holds_in_sources_left_out():
 
 
 def signs_of_their_own(seed: int) -> Features:
-    """The class stands in each source at a place of its own, so that what one source teaches is worth nothing in another."""
+    """The class is written in other dimensions in each source, so that what one source teaches is worth nothing in another."""
     films = embedded(seed, of_class=0.0, of_source=0.0)
     source = np.array([SOURCES.index(name) for name in films.sources])
     signs = 12.0 * np.eye(3 * len(SOURCES))[3 * source + films.labels]
@@ -58,13 +50,8 @@ def test_signs_that_only_one_source_has_are_worth_nothing_in_a_source_left_out()
 
 
 def test_a_class_that_no_other_source_holds_is_left_out():
-    films = [embedded(seed, 12.0, 0.0) for seed in (0, 1)]
-    only_ward = [
-        Features(each.values[kept], each.labels[kept], each.sources[kept], tuple(np.array(each.groups)[kept]))
-        for each in films
-        for kept in [(each.labels != 2) | (each.sources == "ward")]
-    ]
-    measured = leave_one_source_out(*only_ward, Bootstrap(20, 0))
+    films = [only(each, (each.labels != 2) | (each.sources == "ward")) for each in (embedded(0, 12, 0), embedded(1, 12, 0))]
+    measured = leave_one_source_out(*films, Bootstrap(20, 0))
     assert set(measured["per_source"]["ward"]["support"]) == {"Normal", "Pneumonia"}
     assert set(measured["per_source"]["clinic"]["support"]) == {"Normal", "Pneumonia"}
     assert set(measured["per_source"]["ward"]["auc"]) == {"Pneumonia vs Normal", "interval_95"}, "it has no score for others"
@@ -88,8 +75,7 @@ def test_a_probe_that_knows_the_source_chooses_among_the_same_classes():
 
 def test_films_of_one_source_leave_nothing_out():
     films = embedded(0, 12.0, 0.0)
-    alone = films.sources == "ward"
-    one = Features(films.values[alone], films.labels[alone], films.sources[alone], tuple(np.array(films.groups)[alone]))
+    one = only(films, films.sources == "ward")
     assert leave_one_source_out(one, one, Bootstrap(20, 0)) is None
 
 
@@ -103,17 +89,12 @@ def test_the_source_is_found_where_it_is_and_not_where_it_is_not():
 
 
 def test_a_class_of_one_source_has_no_source_to_tell():
-    measured = source_within_class(confounded(0), confounded(1))
+    """Normal comes from the clinic, Pneumonia from the hospital, from the ward both."""
+    cells = [("clinic", 0), ("hospital", 1), ("ward", 0), ("ward", 1)]
+    films = [embedded(seed, of_class=0.0, of_source=8.0) for seed in (0, 1)]
+    measured = source_within_class(*(only(each, sum(each.of(*cell) for cell in cells) > 0) for each in films))
     assert measured["Normal"]["sources"] == ["clinic", "ward"]
     assert "Tuberculosis" not in measured
-
-
-def test_pairs_are_the_classes_that_a_source_holds():
-    labels, sources = np.array([0, 2, 1, 1, 2]), ["a", "a", "b", "b", "c"]
-    assert list(source_pairs(labels, sources)) == [("a", 0, 2)]
-    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [1, 0, 0], [1, 0, 0.0]])
-    areas = within_source_auc(labels, probabilities, sources, np.ones((1, 5)))
-    assert {key: area.tolist() for key, area in areas.items()} == {("a", "Tuberculosis vs Normal"): [1.0]}
 
 
 def border_pixels(rng: np.random.Generator, labels: np.ndarray, strength: float) -> Features:

@@ -88,7 +88,7 @@ def test_curves_speak_for_a_map_only_beyond_chance(intervals, verdict):
     ("spearman", "blank", "verdict"),
     [
         (0.1, 0, "nothing of the map is left"),
-        (-0.6, 0, "maps still go with"),
+        (-0.6, 0, "maps still correlate with"),
         (0.1, 8, "Too few maps"),
         (None, 9, "Too few maps"),
     ],
@@ -100,7 +100,7 @@ def test_what_is_left_of_a_map_without_weights_is_said_with_its_sign_and_number(
 
 
 @pytest.mark.slow
-def test_report_and_pictures_come_from_the_values_alone(measured, tmp_path):
+def test_report_and_plots_come_from_the_values_alone(measured, tmp_path):
     values = json.loads(json.dumps(measured))
     PART.draw(values, tmp_path / "figures")
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {location.PLOT_NAME, CHECKS_NAME}

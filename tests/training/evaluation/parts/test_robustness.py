@@ -26,7 +26,7 @@ def test_every_corruption_and_attack_is_measured_on_the_stated_subset(measured):
 
 
 @pytest.mark.slow
-def test_report_and_pictures_come_from_the_values_alone(measured, tmp_path):
+def test_report_and_plots_come_from_the_values_alone(measured, tmp_path):
     values = json.loads(json.dumps(measured))
     PART.draw(values, tmp_path / "figures")
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {CORRUPTIONS_NAME, ATTACKS_NAME}

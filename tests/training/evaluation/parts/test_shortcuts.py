@@ -68,7 +68,7 @@ def test_the_audit_answers_every_question_and_keeps_films_local(measured, local)
 
 
 @pytest.mark.slow
-def test_report_and_pictures_come_from_the_values_alone(measured, tmp_path):
+def test_report_and_plots_come_from_the_values_alone(measured, tmp_path):
     values = json.loads(json.dumps(measured))
     PART.draw(values, tmp_path / "figures")
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {probes.PLOT_NAME, masked.FILE_NAME}

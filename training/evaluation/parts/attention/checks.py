@@ -98,7 +98,7 @@ def draw_curves(values: Values, axes: Axes) -> None:
         errors = error_bars(areas, [values[order]["interval_95"][curve] for curve in _CURVES])
         axes.bar(np.arange(len(_CURVES)) + shift, areas, 0.4, color=colour, label=label, yerr=errors, capsize=3)
     axes.set_xticks(range(len(_CURVES)), _CURVES)
-    axes.set(ylabel="area under the curve", ylim=(0, 1.02), title="Does the answer hang on what the map marks?")
+    axes.set(ylabel="area under the curve", ylim=(0, 1.02), title="Does the answer depend on what the map marks?")
     axes.legend(loc="upper left")
 
 
@@ -172,12 +172,12 @@ def describe_randomised(values: Values) -> list[str]:
         words += "With every layer random, nothing of the map is left: it depends on what was learnt."
     else:
         words += (
-            "With every layer random, maps still go with those before: so much of them shows the film, not what was learnt."
+            "With every layer random, maps still correlate with the originals: that part shows the film, not what was learnt."
         )
     if reference is not None and reference > _LITTLE:
         words += (
             " But the trained model's maps of films of another call and another source (where there are such) correlate by "
-            f"{reference:.3f}: that much of a map is where the model looks whatever the film."
+            f"{reference:.3f}: that part of a map shows where the model looks in any film."
         )
     return [markdown_table(("random layers", "down to", "correlation", "blank maps"), rows), words]
 
@@ -190,7 +190,7 @@ def draw_randomised(values: Values, axes: Axes) -> None:
     axes.axhline(height_of(values["another_film"]["spearman"]), linestyle="--", color="grey", label="map of another film")
     axes.set_xticks(range(len(correlations)), ["0", *(str(stage["layers"]) for stage in stages)])
     axes.set(xlabel="layers randomised, from the output down", ylabel="rank correlation", ylim=(-0.5, 1.05))
-    axes.set_title("Does the map hang on what was learnt?")
+    axes.set_title("Does the map depend on what was learnt?")
     axes.legend(loc="upper right")
 
 

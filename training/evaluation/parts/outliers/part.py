@@ -87,7 +87,7 @@ def _paragraphs(measured: Measured) -> list[str]:
         "the share that each measure flags when it stands alone, and the share that anything flags.",
     ]
     if other is None:
-        paragraphs.append("There were no other pictures to tell them from.")
+        paragraphs.append("There were no other pictures to compare them with.")
     else:
         paragraphs.append(
             f"Of {other['n']} other pictures {percent(other['flagged'][ANYTHING])} are flagged. The embedding's score alone "

@@ -1,4 +1,4 @@
-"""The bundle on films of which a part is hidden: how good is it when the lungs cannot be seen?"""
+"""The bundle on films of which a part is hidden: how good is it without the lungs?"""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -28,8 +28,7 @@ from training.evaluation.judging.masking import (
 )
 from training.evaluation.measures.bootstrap import MetricPath, plain, without_intervals
 from training.evaluation.measures.confusion import Floats
-from training.evaluation.measures.discrimination import macro_auc
-from training.evaluation.measures.within_source import within_source_auc
+from training.evaluation.measures.discrimination import macro_auc, within_source_auc
 from training.evaluation.part import Measured
 from training.evaluation.report.plots import error_bars
 from training.evaluation.report.tables import Values, number, with_interval
@@ -45,7 +44,7 @@ FILE_NAME = "masked_films.png"
 # Rows of the example picture.
 _FILMS_PER_CLASS = 2
 
-# Macro AUC that signs outside the lungs (heart size, effusion over the diaphragm, drains) may honestly give.
+# Macro AUC that signs outside the lungs (heart size, effusion over the diaphragm, drains) may give.
 _TOLERATED_WITHOUT_LUNGS = 0.7
 
 

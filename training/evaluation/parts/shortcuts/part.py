@@ -4,7 +4,7 @@ from pathlib import Path
 
 from training.evaluation.evidence import Evidence
 from training.evaluation.measures.bootstrap import without_intervals
-from training.evaluation.measures.within_source import within_source_auc
+from training.evaluation.measures.discrimination import within_source_auc
 from training.evaluation.part import Measured, Part
 from training.evaluation.parts.shortcuts.masked import (
     describe_masked_films,

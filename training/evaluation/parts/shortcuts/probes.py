@@ -1,4 +1,4 @@
-"""Linear probes: do the embeddings hold in a source left out, and do embeddings and borders give the source or class away?"""
+"""Linear probes: on embeddings in a source left out, on embeddings for the source, and on borders for the class."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ PLOT_NAME = "leave_one_source_out.png"
 # Of the copy whose border is read: small enough to hold no anatomy in the ring, large enough for a marker or a collimator edge.
 SIDE_PX = 32
 
-# Mean recall that fewer films to fit on may honestly cost a probe.
+# Mean recall that a probe may lose because it has fewer films to fit on.
 _TOLERATED_LOSS = 0.02
 
 
@@ -114,7 +114,7 @@ def describe_source_within_class(values: Values | None) -> list[str]:
     return [
         markdown_table(("class", "films", "sources", "balanced accuracy", "chance"), rows),
         f"Among films of one class a linear probe tells the source from the embedding {mean:.0%} of the way from chance to "
-        "certainty. The embedding holds the hospital; whether the classifier uses it is what the other tables ask.",
+        "certainty. So the embedding encodes the hospital; the other tables measure whether the classifier uses that.",
     ]
 
 
@@ -132,8 +132,8 @@ def describe_border(values: Values | None) -> list[str]:
     return [
         markdown_table(("source", "classes", "AUC (95 % interval)", "fitted on the source alone"), rows),
         f"A linear probe that sees only the {values['pixels']} border pixels of a {values['side_px']} px copy, and hardly "
-        f"a lung, reaches a macro AUC of {values['macro_auc']:.3f}. It says how much these films give away, not what the "
-        "bundle uses: a score of the bundle is worth what it lies above this.",
+        f"a lung, reaches a macro AUC of {values['macro_auc']:.3f}. This measures what the borders give away, not "
+        "what the bundle uses: only the part of its AUC above this value shows that it reads more than the border.",
     ]
 
 
