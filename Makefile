@@ -91,14 +91,14 @@ export: $(DEV_ENV)/.installed ## Checkpoint -> bundle in models/: RUN=runs/… D
 	$(DEV_ENV)/bin/cxr export --checkpoint "$(RUN)"/best_model.pt --data "$(DATA)" --version "$(VERSION)" --out models
 
 evaluate: $(DEV_ENV)/.installed ## Judge a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
-	$(RUN_IN) service.commands.cxr evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
+	$(DEV_ENV)/bin/cxr evaluate $(if $(BUNDLE),"$(BUNDLE)") --data "$(DATA)" --split test $(if $(PARTS),--parts "$(PARTS)") \
 		$(if $(AGAINST),--against "$(AGAINST)")
 
 explore: $(DEV_ENV)/.installed ## Sizes, grey values, edges and texture of a data set, per class and source: DATA=folder
-	$(RUN_IN) service.commands.cxr explore --data "$(DATA)"
+	$(DEV_ENV)/bin/cxr explore --data "$(DATA)"
 
 retrain: $(DEV_ENV)/.installed ## Train and promote a better model if there is a reason: DATA=folder PROMETHEUS=address ARCHIVE=folder
-	$(KEEP_MEMORY) $(RUN_IN) training.retraining.retrain --data "$(DATA)" $(if $(PROMETHEUS),--prometheus "$(PROMETHEUS)") \
+	$(KEEP_MEMORY) $(DEV_ENV)/bin/cxr retrain --data "$(DATA)" $(if $(PROMETHEUS),--prometheus "$(PROMETHEUS)") \
 		$(if $(ARCHIVE),--archive "$(ARCHIVE)") $(if $(MLFLOW),--mlflow "$(MLFLOW)") $(OPTIONS)
 
 ablate: $(DEV_ENV)/.installed ## What each augmentation is worth, with seeds and spread: DATA=folder

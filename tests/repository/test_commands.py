@@ -36,9 +36,9 @@ def test_threads_that_wait_sleep_unless_told_otherwise(target, before, then, tmp
     """Beside other work, threads that spin take the processor from those that they wait for."""
     (tmp_path / "bin").mkdir()
     (tmp_path / ".installed").touch()
-    python = tmp_path / "bin" / "python"
-    python.write_text('#!/bin/sh\necho "waits: $OMP_WAIT_POLICY"\n')
-    python.chmod(0o755)
+    command = tmp_path / "bin" / "cxr"
+    command.write_text('#!/bin/sh\necho "waits: $OMP_WAIT_POLICY"\n')
+    command.chmod(0o755)
     without = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     command = ["make", "--assume-old", str(tmp_path / ".installed"), target, "DATA=/data", f"DEV_ENV={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, env=without | before, capture_output=True, text=True, check=False, timeout=60)
