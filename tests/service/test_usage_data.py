@@ -17,31 +17,11 @@ import yaml
 
 from service.usage_data import SWITCHES
 from tests.support.serving import ROOT, free_port
+from tests.support.tiny_training import PACKAGED
 from tests.support.waiting import eventually
 
 # Of these the service needs the first two; the others are training's.
 SERVING = ("BENTOML_DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY")
-
-TRAINING = """
-[data]
-workers = 0
-near_duplicate_bits = 3
-[model]
-architecture = "tf_efficientnet_lite0"
-hidden = 64
-weights = "packaged"
-[augment]
-resize_px = 232
-[optimiser]
-batch_size = 8
-[schedule]
-epochs = 1
-warmup_epochs = 0
-cycle_epochs = 1
-[run]
-device = "cpu"
-threads = 2
-"""
 
 
 @pytest.mark.parametrize("package", ["service", "export", "training", "benchmarks"])
@@ -163,10 +143,11 @@ def answers(client: httpx.Client) -> int:
 def test_scoring_training_export_and_evaluation_report_to_nobody(house, tmp_path, phantom_dataset):
     data = phantom_dataset(films_per_class={"train": 4, "val": 4, "test": 4}, manifest=True)
     config, run, models = tmp_path / "tiny.toml", tmp_path / "run", tmp_path / "models"
-    config.write_text(TRAINING)
+    config.write_text(PACKAGED)
     bundle = models / "chest-xray-0.1.0"
+    one_epoch = "--set schedule.epochs=1 --set schedule.warmup_epochs=0 --set schedule.cycle_epochs=1"
     commands = (
-        f"service.commands.cxr train --config {config} --data {data} --out {run} --mlflow quiet",
+        f"service.commands.cxr train --config {config} --data {data} --out {run} --mlflow quiet {one_epoch}",
         f"service.commands.cxr export --checkpoint {run}/best_model.pt --data {data} --version 0.1.0 --out {models}",
         f"service.commands.cxr registry --models {models} promote 0.1.0",
         f"service.commands.cxr evaluate {bundle} --data {data} --out {tmp_path}/report --parts outliers,misclassified",

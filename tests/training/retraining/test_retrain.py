@@ -30,28 +30,6 @@ from training.network.checkpoint import BEST_NAME
 
 pytestmark = pytest.mark.long
 
-CONFIG = """
-[data]
-workers = 0
-near_duplicate_bits = 3
-[model]
-architecture = "tf_efficientnet_lite0"
-hidden = 64
-weights = "packaged"
-[augment]
-resize_px = 232
-[optimiser]
-batch_size = 8
-learning_rate = 2e-3
-[schedule]
-epochs = 4
-warmup_epochs = 1
-frozen_epochs = 0
-cycle_epochs = 3
-[run]
-device = "cpu"
-threads = 2
-"""
 # At a learning rate of nothing a network stays what it is.
 NOTHING_LEARNT = (
     "optimiser.learning_rate=1e-12",
@@ -68,7 +46,7 @@ def data(phantom_dataset):
 
 
 def bundle_of(folder, config_path, data, *changes):
-    """A bundle that begins with ImageNet's features, trained as CONFIG says but for the changes."""
+    """A bundle that begins with ImageNet's features, trained as PACKAGED says but for the changes."""
     run = folder / "run"
     options = [part for change in changes for part in ("--set", change)]
     assert train(config_path, data, run, *options) == 0

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -26,7 +25,7 @@ def fail() -> None:
     raise DatasetError("There are no films.")
 
 
-def test_a_step_ends_with_the_retraining_that_began_it(tmp_path: Path) -> None:
+def test_a_step_ends_with_the_retraining_that_began_it(tmp_path):
     retraining = psutil.Popen([sys.executable, "-c", ENDLESS, str(tmp_path / "log")], cwd=ROOT, stdout=subprocess.DEVNULL)
     # The step, and multiprocessing's resource tracker.
     eventually(lambda: len(retraining.children()) == 2, patience_seconds=60)
@@ -37,13 +36,13 @@ def test_a_step_ends_with_the_retraining_that_began_it(tmp_path: Path) -> None:
     assert psutil.wait_procs(steps, timeout=20)[1] == []
 
 
-def test_the_output_of_a_step_is_shown_and_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_output_of_a_step_is_shown_and_logged(tmp_path, capsys):
     run_step(tmp_path / "log", speak, "a word")
     for text in (capsys.readouterr().out, (tmp_path / "log").read_text()):
         assert "== speak ==\na word\n" in text and "and to stderr, as a library in C does" in text
 
 
-def test_the_fault_of_a_step_is_one_line_of_its_log(tmp_path: Path) -> None:
+def test_the_fault_of_a_step_is_one_line_of_its_log(tmp_path):
     with pytest.raises(StepFailed, match="`fail` ended with status 1"):
         run_step(tmp_path / "log", fail)
     assert (tmp_path / "log").read_text() == "== fail ==\nDatasetError: There are no films.\n"
