@@ -133,7 +133,7 @@ def test_the_manifest_says_where_the_bundle_came_from(bundle, export_data):
     assert manifest.test_metrics == {}
 
 
-def test_the_card_states_figures_use_and_limits(bundle):
+def test_the_card_states_calibration_use_and_limits(bundle):
     card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
     for part in (
         "For research use only",

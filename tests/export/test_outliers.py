@@ -25,7 +25,7 @@ def made_films(seeds: range) -> Films:
 
 
 def embeddings_of(films: Films, seed: int, spread: float = 1.0) -> np.ndarray:
-    """Classes at different places, three directions of large spread, and a little noise; float32 [N, FEATURES]."""
+    """Classes with different means, three directions of large spread, and a little noise; float32 [N, FEATURES]."""
     rng = np.random.default_rng(seed)
     means = 20 + 3 * np.eye(3, FEATURES)[films.labels]
     along = rng.normal(size=(len(films.labels), 3)) @ ALONG

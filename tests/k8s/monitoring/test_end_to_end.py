@@ -140,9 +140,9 @@ def films_called_as_the_rarest(bundle: ModelBundle, films: list[np.ndarray], res
 def test_every_panel_has_something_to_show(watched):
     client, watching = watched
     results = send(client, phantoms(80_000, 120))
-    for place, result in enumerate(results):
+    for index, result in enumerate(results):
         # Two in three are confirmed, the others are said to be something else.
-        label = result["prediction"] if place % 3 else FINDINGS[place % 2].value
+        label = result["prediction"] if index % 3 else FINDINGS[index % 2].value
         said = {"request_id": result["request_id"], "index": result["index"], "label": label}
         assert client.post("/feedback", json=said).status_code == 201
     for result in results[:3]:
