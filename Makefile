@@ -60,7 +60,7 @@ explore: $(DEV_ENV)/.installed ## Describe a data set by class and source: DATA=
 	$(DEV_ENV)/bin/cxr explore $(call option,data,DATA)
 
 retrain: $(DEV_ENV)/.installed ## Train and promote a better model if there is a reason: DATA=folder PROMETHEUS=address ARCHIVE=folder
-	$(DEV_ENV)/bin/python -m training.retraining.retrain $(call option,data,DATA) $(call option,prometheus,PROMETHEUS) $(call option,archive,ARCHIVE) $(call option,mlflow,MLFLOW) $(OPTIONS)
+	$(DEV_ENV)/bin/cxr retrain $(call option,data,DATA) $(call option,prometheus,PROMETHEUS) $(call option,archive,ARCHIVE) $(call option,mlflow,MLFLOW) $(OPTIONS)
 
 ablate: $(DEV_ENV)/.installed ## Measure what each augmentation is worth, with seeds and spread: DATA=folder
 	$(DEV_ENV)/bin/cxr ablate $(call option,data,DATA)

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,29 +19,11 @@ ANSWER_LIMIT_SECONDS = 150.0
 
 
 @dataclass(frozen=True)
-class Job:
-    """POSTs to a URL.
-
-    url: of server and route.
-    bodies: files whose contents are sent in turn.
-    content_type: of the bodies.
-    clients: at once, each with a connection that it keeps.
-    requests: in all.
-    """
-
-    url: str
-    bodies: tuple[str, ...]
-    content_type: str
-    clients: int
-    requests: int
-
-
-@dataclass(frozen=True)
 class Load:
-    """Measurements of a job.
+    """Measurements of the client.
 
     latencies_ms: one for each request, from sending it to its whole answer.
-    seconds: of the whole job.
+    seconds: of all requests together.
     client_cpu_seconds: of the client process, which shares the machine with the server.
     """
 
@@ -61,39 +44,42 @@ class LoadClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.shutdown(cancel_futures=True)
 
-    def run(self, job: Job) -> Load:
-        """Do one job. Raises ServerFailed for an answer other than 200, since refusals cost less than answers."""
-        return self._process.submit(_run, job).result()
+    def run(self, url: str, bodies: Sequence[str], content_type: str, clients: int, requests: int) -> Load:
+        """Send so many POSTs, from so many clients at once, each with a connection that it keeps.
+
+        bodies: files whose contents are sent in turn. Raises ServerFailed for an answer other than 200, since refusals cost
+        less than answers.
+        """
+        return self._process.submit(_run, url, bodies, content_type, clients, requests).result()
 
 
-def _run(job: Job) -> Load:
+def _run(url: str, bodies: Sequence[str], content_type: str, clients: int, requests: int) -> Load:
     try:
-        return asyncio.run(_drive(job))
+        return asyncio.run(_drive(url, [Path(path).read_bytes() for path in bodies], content_type, clients, requests))
     except* (ServerFailed, aiohttp.ClientError, TimeoutError) as faults:
-        fault = f"{job.url}: {faults.exceptions[0]!r}"
+        fault = f"{url}: {faults.exceptions[0]!r}"
     raise ServerFailed(fault)
 
 
-async def _drive(job: Job) -> Load:
-    bodies = [Path(path).read_bytes() for path in job.bodies]
-    turns = iter(range(job.requests))
+async def _drive(url: str, bodies: Sequence[bytes], content_type: str, clients: int, requests: int) -> Load:
+    turns = iter(range(requests))
     latencies_ms: list[float] = []
 
     async def client(session: aiohttp.ClientSession) -> None:
         for turn in turns:
             start = perf_counter()
-            async with session.post(job.url, data=bodies[turn % len(bodies)]) as answer:
+            async with session.post(url, data=bodies[turn % len(bodies)]) as answer:
                 content = await answer.read()
                 if answer.status != 200:
                     raise ServerFailed(f"answered {answer.status}: {content[:500]!r}")
             latencies_ms.append(1000 * (perf_counter() - start))
 
     timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_SECONDS)
-    connector = aiohttp.TCPConnector(limit=job.clients)
-    headers = {"Content-Type": job.content_type}
+    connector = aiohttp.TCPConnector(limit=clients)
+    headers = {"Content-Type": content_type}
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
         start, cpu = perf_counter(), process_time()
-        async with asyncio.TaskGroup() as clients:
-            for _ in range(job.clients):
-                clients.create_task(client(session))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(client(session))
         return Load(tuple(latencies_ms), perf_counter() - start, process_time() - cpu)

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from benchmarks.films import MULTIPART_TYPE, RAW_TYPE
 from benchmarks.inprocess import InProcess
-from benchmarks.load import Job, LoadClient
+from benchmarks.load import LoadClient
 from benchmarks.server import Server
 from benchmarks.summary import (
     BASELINE,
@@ -58,13 +58,6 @@ def measure_rounds(
 
 def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], client: LoadClient) -> Sample:
     """Measure one cell: send its requests to its server."""
-    job = Job(
-        url=server.url + cell.route,
-        bodies=bodies,
-        content_type=_CONTENT_TYPES[cell.body],
-        clients=cell.clients,
-        requests=requests,
-    )
     cpu_seconds = server.cpu_seconds()
-    load = client.run(job)
+    load = client.run(server.url + cell.route, bodies, _CONTENT_TYPES[cell.body], cell.clients, requests)
     return Sample(load, server.cpu_seconds() - cpu_seconds)

@@ -32,6 +32,7 @@ PANELS: dict[str, dict[str, str]] = {
         "export": "export.commands.export",
         "evaluate": "training.commands.evaluate",
         "registry": "export.commands.registry",
+        "retrain": "training.commands.retrain",
     },
     "Run the service": {
         "check": "service.commands.check",

@@ -46,7 +46,7 @@ def test_chain_inputs_and_overload_have_their_tables_and_targets():
     assert [cell.strip() for cell in large.strip("|").split("|")][1:] == ["at most 1.6 x", "1.75 x", "**no**"]
 
 
-def test_json_holds_targets_and_the_figures_of_each_round(tmp_path):
+def test_json_holds_targets_and_the_values_of_each_round(tmp_path):
     path = tmp_path / "results" / "latest.json"
     report.write(path, CONDITIONS, measurements())
     document = json.loads(path.read_text("utf-8"))

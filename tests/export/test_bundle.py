@@ -40,19 +40,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_bundle_holds_exactly_the_named_files(bundle: ModelBundle) -> None:
+def test_a_bundle_holds_exactly_the_named_files(bundle):
     names = {GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, OUTLIERS_NAME, DRIFT_REFERENCE_NAME, PARITY_NAME, MODEL_CARD_NAME}
     assert set(bundle.manifest.files) == names
     assert {path.name for path in bundle.path.iterdir()} == {*names, MANIFEST_NAME}
 
 
-def test_the_graph_is_one_file(bundle: ModelBundle) -> None:
+def test_the_graph_is_one_file(bundle):
     model = onnx.load(bundle.file(GRAPH_NAME), load_external_data=False)
     assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)
 
 
 @pytest.mark.parametrize("name", [GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, OUTLIERS_NAME, DRIFT_REFERENCE_NAME, MODEL_CARD_NAME])
-def test_one_changed_byte_is_a_hash_mismatch(name: str, copy: Path) -> None:
+def test_one_changed_byte_is_a_hash_mismatch(name, copy):
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
     (copy / name).write_bytes(bytes(data))
@@ -60,13 +60,13 @@ def test_one_changed_byte_is_a_hash_mismatch(name: str, copy: Path) -> None:
         ModelBundle.open(copy)
 
 
-def test_a_missing_file_is_a_hash_mismatch(copy: Path) -> None:
+def test_a_missing_file_is_a_hash_mismatch(copy):
     (copy / HEAD_NAME).unlink()
     with pytest.raises(HashMismatch, match="missing"):
         ModelBundle.open(copy)
 
 
-def test_golden_outputs_reproduce(bundle: ModelBundle) -> None:
+def test_golden_outputs_reproduce(bundle):
     Predictor.from_bundle(bundle).replay_golden(bundle)
     with np.load(bundle.file(GOLDEN_NAME)) as golden:
         assert golden["images"].shape == (6, 224, 224) and golden["images"].dtype == np.uint8
@@ -75,7 +75,7 @@ def test_golden_outputs_reproduce(bundle: ModelBundle) -> None:
         assert golden["probabilities"].std(axis=0).min() > 1e-3, "answers that are all alike would not tell a wrong graph"
 
 
-def test_the_head_file_rebuilds_the_logits(bundle: ModelBundle) -> None:
+def test_the_head_file_rebuilds_the_logits(bundle):
     head = load_file(bundle.file(HEAD_NAME))
     spec = bundle.manifest.head
 
@@ -90,7 +90,7 @@ def test_the_head_file_rebuilds_the_logits(bundle: ModelBundle) -> None:
     assert head["hidden.weight"].shape == (spec.hidden, spec.features)
 
 
-def test_a_bundle_tells_nothing_of_the_machine_that_made_it(bundle: ModelBundle) -> None:
+def test_a_bundle_tells_nothing_of_the_machine_that_made_it(bundle):
     """No folder of this machine, no source line: in no file, and in no part of the graph."""
     traces = ["/tmp", "/home/", "site-packages", "stack_trace"]
     traces += [str(ROOT), str(Path.home()) + "/", str(bundle.path.parent), sys.prefix]
@@ -109,7 +109,7 @@ def names_in(graph: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def test_a_failure_while_staging_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failure_while_staging_leaves_nothing(tmp_path):
     target = tmp_path / "models" / "x-1.0.0"
     with pytest.raises(RuntimeError), staged(target) as folder:
         (folder / "half").write_text("written")
@@ -117,7 +117,7 @@ def test_a_failure_while_staging_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_a_failure_while_replacing_leaves_the_old_bundle(copy: Path) -> None:
+def test_a_failure_while_replacing_leaves_the_old_bundle(copy):
     before = contents(copy.parent)
     with pytest.raises(RuntimeError), staged(copy, replace=True) as folder:
         (folder / "half").write_text("written")
@@ -125,7 +125,7 @@ def test_a_failure_while_replacing_leaves_the_old_bundle(copy: Path) -> None:
     assert contents(copy.parent) == before
 
 
-def test_an_existing_folder_is_replaced_only_when_asked(copy: Path) -> None:
+def test_an_existing_folder_is_replaced_only_when_asked(copy):
     with pytest.raises(ExportError, match="raise the version"), staged(copy):
         pass
     with staged(copy, replace=True) as folder:
@@ -133,7 +133,7 @@ def test_an_existing_folder_is_replaced_only_when_asked(copy: Path) -> None:
     assert contents(copy.parent) == {f"{copy.name}/new": b"content"}
 
 
-def test_an_evaluation_is_attached_and_the_graph_stays(copy: Path, bundle: ModelBundle) -> None:
+def test_an_evaluation_is_attached_and_the_graph_stays(copy, bundle):
     attached = attach_evaluation(copy, {"macro_auc": 0.5, "per_class": {"Normal": {"recall": 0.25}}}, "# The card\n")
     assert attached.manifest.test_metrics == {"macro_auc": 0.5, "per_class": {"Normal": {"recall": 0.25}}}
     assert (copy / MODEL_CARD_NAME).read_text() == "# The card\n"
@@ -144,14 +144,14 @@ def test_an_evaluation_is_attached_and_the_graph_stays(copy: Path, bundle: Model
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 
 
-def test_an_evaluation_that_json_cannot_hold_changes_nothing(copy: Path) -> None:
+def test_an_evaluation_that_json_cannot_hold_changes_nothing(copy):
     before = contents(copy)
     with pytest.raises(ExportError, match="give null for what is undefined"):
         attach_evaluation(copy, {"macro_auc": float("nan")}, "# The card\n")
     assert contents(copy) == before
 
 
-def test_an_evaluation_is_not_attached_to_a_damaged_bundle(copy: Path) -> None:
+def test_an_evaluation_is_not_attached_to_a_damaged_bundle(copy):
     (copy / GRAPH_NAME).write_bytes(b"damaged")
     with pytest.raises(HashMismatch):
         attach_evaluation(copy, {}, "# The card\n")
@@ -186,7 +186,7 @@ print("stored in", stored.path)
 
 
 @pytest.mark.slow
-def test_a_bundle_is_registered_in_the_model_store_once(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_registered_in_the_model_store_once(bundle_path, tmp_path):
     """In a process of its own: BentoML reads BENTOML_HOME once, when it is imported."""
     environment = {**os.environ, "BENTOML_HOME": str(tmp_path / "bentoml"), "PYTHONPATH": str(ROOT)}
     run = subprocess.run(

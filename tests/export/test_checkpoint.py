@@ -32,24 +32,20 @@ def altered(path: Path, folder: Path, **changes: Any) -> Path:
         ({"history": None}, "lacks history"),
     ],
 )
-def test_a_checkpoint_that_is_not_ours_is_refused(
-    changes: dict[str, Any], complaint: str, tiny_checkpoint: Path, export_data: Path, tmp_path: Path
-) -> None:
+def test_a_checkpoint_that_is_not_ours_is_refused(changes, complaint, tiny_checkpoint, export_data, tmp_path):
     checkpoint = altered(tiny_checkpoint, tmp_path, **changes)
     with pytest.raises(CheckpointInvalid, match=complaint):
         export_bundle(checkpoint, export_data, version="1.0.0", out=tmp_path / "models")
     assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
 
 
-def test_absolute_paths_are_reduced_to_their_last_part() -> None:
+def test_absolute_paths_are_reduced_to_their_last_part():
     config = {"a": "/data/films", "b": {"c": ["C:\\weights\\w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
     assert without_paths(config) == {"a": "films", "b": {"c": ["w.pt", "relative/w.pt", 3, None, True]}, "d": "text"}
 
 
 @pytest.mark.parametrize(("resize_px", "decode_side_px"), [(246, 256), (300, 300)])
-def test_films_are_decoded_no_smaller_than_training_decoded_them(
-    resize_px: int, decode_side_px: int, tiny_checkpoint: Path
-) -> None:
+def test_films_are_decoded_no_smaller_than_training_decoded_them(resize_px, decode_side_px, tiny_checkpoint):
     checkpoint = load_checkpoint(tiny_checkpoint)
     config = config_from_dict({**checkpoint["config"], "augment": {"resize_px": resize_px}})
     assert rebuild_network(checkpoint, config)[1] == PreprocessSpec(image_size_px=224, decode_side_px=decode_side_px)

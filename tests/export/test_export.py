@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -55,7 +54,7 @@ def validation_answers(bundle: ModelBundle, export_data: Path) -> tuple[np.ndarr
     return Predictor.from_bundle(bundle).predict(films.images)["probabilities"], films.labels
 
 
-def test_the_bundle_answers_as_the_checkpoint_does(bundle: ModelBundle, tiny_checkpoint: Path, export_data: Path) -> None:
+def test_the_bundle_answers_as_the_checkpoint_does(bundle, tiny_checkpoint, export_data):
     checkpoint = load_checkpoint(tiny_checkpoint)
     network, spec = rebuild_network(checkpoint, read_config(checkpoint))
     films = read_films(films_of(export_data, "test"), spec)
@@ -65,18 +64,14 @@ def test_the_bundle_answers_as_the_checkpoint_does(bundle: ModelBundle, tiny_che
     np.testing.assert_allclose(Predictor.from_bundle(bundle).predict(films.images)["probabilities"], expected, atol=1e-4)
 
 
-def test_the_shipped_screening_threshold_reaches_its_sensitivity(
-    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_the_shipped_screening_threshold_reaches_its_sensitivity(bundle, validation_answers):
     probabilities, labels = validation_answers
     tuberculosis = FINDINGS.index(Finding.TUBERCULOSIS)
     threshold = bundle.manifest.operating_points["tb_screening"].thresholds[Finding.TUBERCULOSIS]
     assert (probabilities[labels == tuberculosis, tuberculosis] >= threshold).mean() >= 0.9
 
 
-def test_the_shipped_conformal_sets_hold_the_true_finding_whichever_it_is(
-    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_the_shipped_conformal_sets_hold_the_true_finding_whichever_it_is(bundle, validation_answers):
     probabilities, labels = validation_answers
     conformal = bundle.manifest.conformal
     for index, finding in enumerate(FINDINGS):
@@ -84,7 +79,7 @@ def test_the_shipped_conformal_sets_hold_the_true_finding_whichever_it_is(
         assert held.mean() >= conformal.coverage
 
 
-def test_the_operating_points_are_those_of_the_contract(bundle: ModelBundle) -> None:
+def test_the_operating_points_are_those_of_the_contract(bundle):
     points = bundle.manifest.operating_points
     assert set(points) == {"balanced", "high_sensitivity", "high_specificity", "tb_screening"}
     assert points["balanced"].thresholds == {}
@@ -92,15 +87,13 @@ def test_the_operating_points_are_those_of_the_contract(bundle: ModelBundle) -> 
     assert points["high_specificity"].thresholds == {Finding.PNEUMONIA: 0.7, Finding.TUBERCULOSIS: 0.7}
 
 
-def test_a_network_that_is_never_wrong_gets_operating_points_all_the_same() -> None:
+def test_a_network_that_is_never_wrong_gets_operating_points_all_the_same():
     labels = np.arange(30) % 3
     manifest = export_module._calibrated(make_manifest(), calibrate(np.eye(3)[labels] * 4, labels))
     assert manifest.operating_points["tb_screening"].thresholds == {Finding.TUBERCULOSIS: 0.9999}
 
 
-def test_the_drift_reference_describes_training_films_and_validation_answers(
-    bundle: ModelBundle, validation_answers: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_the_drift_reference_describes_training_films_and_validation_answers(bundle, validation_answers):
     reference = DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_text("utf-8"))
     probabilities, _ = validation_answers
     assert reference.numeric["mean"].films == 24
@@ -111,9 +104,7 @@ def test_the_drift_reference_describes_training_films_and_validation_answers(
     assert [reference.predicted_class[finding] for finding in FINDINGS] == pytest.approx(shares)
 
 
-def test_the_shipped_thresholds_flag_the_share_of_validation_films_that_the_manifest_states(
-    bundle: ModelBundle, export_data: Path
-) -> None:
+def test_the_shipped_thresholds_flag_the_share_of_validation_films_that_the_manifest_states(bundle, export_data):
     model = Model.from_bundle(bundle)
     predictions = [model.predict(film.path) for film in films_of(export_data, "val")]
     flagged = [bool(set(FILM_REASONS) & set(prediction.review_reasons)) for prediction in predictions]
@@ -124,7 +115,7 @@ def test_the_shipped_thresholds_flag_the_share_of_validation_films_that_the_mani
     assert outliers.threshold == pytest.approx(highest, rel=1e-3), "of thirty films, a share of 1 % leaves room for none"
 
 
-def test_parity_is_recorded_for_every_output(bundle: ModelBundle) -> None:
+def test_parity_is_recorded_for_every_output(bundle):
     parity = json.loads(bundle.file(PARITY_NAME).read_text("utf-8"))
     for kind in ("real", "random"):
         assert set(parity[kind]) == set(OUTPUT_NAMES)
@@ -133,7 +124,7 @@ def test_parity_is_recorded_for_every_output(bundle: ModelBundle) -> None:
     assert parity["images"] == 26
 
 
-def test_the_manifest_says_where_the_bundle_came_from(bundle: ModelBundle, export_data: Path) -> None:
+def test_the_manifest_says_where_the_bundle_came_from(bundle, export_data):
     manifest = bundle.manifest
     assert (manifest.name, manifest.version, manifest.architecture) == ("chest-xray", "1.0.0", "tf_efficientnet_lite0")
     assert manifest.data_fingerprint == fingerprint_of(export_data) and manifest.git_commit == "0" * 40
@@ -142,7 +133,7 @@ def test_the_manifest_says_where_the_bundle_came_from(bundle: ModelBundle, expor
     assert manifest.test_metrics == {}
 
 
-def test_the_card_states_figures_use_and_limits(bundle: ModelBundle) -> None:
+def test_the_card_states_calibration_use_and_limits(bundle):
     card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
     for part in (
         "For research use only",
@@ -154,14 +145,12 @@ def test_the_card_states_figures_use_and_limits(bundle: ModelBundle) -> None:
         assert part in card
 
 
-def test_an_existing_version_is_refused_before_any_work(bundle_path: Path, export_data: Path) -> None:
+def test_an_existing_version_is_refused_before_any_work(bundle_path, export_data):
     with pytest.raises(ExportError, match="raise the version"):
         export_bundle(bundle_path / "absent.pt", export_data, version="1.0.0", out=bundle_path.parent)
 
 
-def test_a_parity_failure_leaves_nothing_on_disk(
-    tiny_checkpoint: Path, export_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_parity_failure_leaves_nothing_on_disk(tiny_checkpoint, export_data, tmp_path, monkeypatch):
     """An exporter that loses part of the head: here its real result, with one bias moved."""
     convert = export_module.to_onnx
 
@@ -178,14 +167,14 @@ def test_a_parity_failure_leaves_nothing_on_disk(
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_the_command_reports_a_fault_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_a_fault_in_one_line(tmp_path, capsys):
     options = ["--checkpoint", str(tmp_path / "none.pt"), "--data", str(tmp_path), "--version", "1.0.0", "--no-register"]
     assert main(["export", *options, "--out", str(tmp_path / "models")]) == 1
     fault = capsys.readouterr().err
     assert fault.startswith("No checkpoint at") and "Traceback" not in fault
 
 
-def test_the_summary_names_the_bundle_and_the_next_command(bundle: ModelBundle) -> None:
+def test_the_summary_names_the_bundle_and_the_next_command(bundle):
     said = summary(bundle, registered=True)
     for part in (
         str(bundle.path),
@@ -198,9 +187,7 @@ def test_the_summary_names_the_bundle_and_the_next_command(bundle: ModelBundle) 
         assert part in said
 
 
-def test_a_mean_of_several_runs_is_exported_with_the_recipe_of_each(
-    tiny_checkpoint: Path, export_data: Path, tmp_path: Path
-) -> None:
+def test_a_mean_of_several_runs_is_exported_with_the_recipe_of_each(tiny_checkpoint, export_data, tmp_path):
     checkpoint = load_checkpoint(tiny_checkpoint)
     recipes = [checkpoint["config"], checkpoint["config"] | {"run": {"seed": 7}}]
     save_checkpoint(tmp_path / "soup.pt", checkpoint | {"averaged_runs": recipes})
@@ -210,9 +197,7 @@ def test_a_mean_of_several_runs_is_exported_with_the_recipe_of_each(
     ]
 
 
-def test_another_folder_than_the_one_trained_on_is_refused_before_any_work(
-    tiny_checkpoint: Path, phantom_dataset: Any, tmp_path: Path
-) -> None:
+def test_another_folder_than_the_one_trained_on_is_refused_before_any_work(tiny_checkpoint, phantom_dataset, tmp_path):
     data = phantom_dataset(films_per_class={"train": 1, "val": 1})
     trained_on = load_checkpoint(tiny_checkpoint)["data_fingerprint"]
     complaint = f"has the fingerprint {fingerprint_of(data)[:12]}, but .* with {trained_on[:12]}; give that folder"
@@ -221,7 +206,7 @@ def test_another_folder_than_the_one_trained_on_is_refused_before_any_work(
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_importing_export_opens_nothing() -> None:
+def test_importing_export_opens_nothing():
     """Neither BentoML nor a logging configuration comes with the import."""
     code = "import sys, logging, export.export; assert 'bentoml' not in sys.modules; assert not logging.getLogger().handlers"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

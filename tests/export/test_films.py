@@ -1,6 +1,3 @@
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -13,7 +10,7 @@ from training.data.validation_report import ValidationLimits
 from training.errors import DatasetError, DatasetNotFound, EmptyClass, SplitLeakage
 
 
-def test_films_are_read_as_the_service_reads_them(phantom_dataset: Any) -> None:
+def test_films_are_read_as_the_service_reads_them(phantom_dataset):
     films = read_films(films_of(phantom_dataset(films_per_class={"train": 1, "val": 2}), "val"), PreprocessSpec())
     assert films.images.shape == (6, 224, 224) and films.images.dtype == np.uint8
     assert films.labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -21,14 +18,14 @@ def test_films_are_read_as_the_service_reads_them(phantom_dataset: Any) -> None:
     assert films.mean_chroma.tolist() == [0] * 6
 
 
-def test_a_subsample_is_the_same_every_time_and_may_miss_a_finding(export_data: Path) -> None:
+def test_a_subsample_is_the_same_every_time_and_may_miss_a_finding(export_data):
     files = films_of(export_data, "train")
     first, again = (read_films(files, PreprocessSpec(), limit=2) for _ in range(2))
     assert len(first.labels) == 2
     np.testing.assert_array_equal(first.images, again.images)
 
 
-def test_films_that_training_excluded_are_not_used(phantom_dataset: Any) -> None:
+def test_films_that_training_excluded_are_not_used(phantom_dataset):
     data = phantom_dataset(films_per_class={"train": 2, "val": 3})
     before = usable_films(data, fingerprint_of(data), LIMITS)
     normal = data / "val" / "Normal"
@@ -41,7 +38,7 @@ def test_films_that_training_excluded_are_not_used(phantom_dataset: Any) -> None
     assert after["val"] == [film for film in before["val"] if film.path != second]
 
 
-def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset: Any) -> None:
+def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset):
     data = phantom_dataset(films_per_class={"train": 4, "val": 4}, manifest=True)
     source = min(film.source for film in scan_folder(data))
     films = usable_films(data, fingerprint_of(data), LIMITS, held_out_source=source)
@@ -50,7 +47,7 @@ def test_films_of_a_source_that_training_held_out_are_not_used(phantom_dataset: 
     assert films != everything
 
 
-def test_films_whose_sources_have_changed_since_training_are_refused(phantom_dataset: Any) -> None:
+def test_films_whose_sources_have_changed_since_training_are_refused(phantom_dataset):
     data = phantom_dataset(films_per_class={"train": 2, "val": 2}, manifest=True)
     before = validate_dataset(scan_folder(data), threads=2)
     assert usable_films(data, before.data_fingerprint, LIMITS, "", before.sources_fingerprint)
@@ -60,7 +57,7 @@ def test_films_whose_sources_have_changed_since_training_are_refused(phantom_dat
         usable_films(data, before.data_fingerprint, LIMITS, "", before.sources_fingerprint)
 
 
-def test_data_that_must_not_be_trained_on_are_not_exported_with(phantom_dataset: Any, tmp_path: Path) -> None:
+def test_data_that_must_not_be_trained_on_are_not_exported_with(phantom_dataset, tmp_path):
     data = phantom_dataset(films_per_class={"train": 1, "val": 1})
     with pytest.raises(SplitLeakage):
         usable_films(data, fingerprint_of(data), ValidationLimits(near_duplicate_bits=200))

@@ -29,9 +29,7 @@ def predictor_of(model: onnx.ModelProto, bundle: ModelBundle, folder: Path, side
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["efficientnet_b0", "resnet50", "densenet121"])  # the shared bundle is a Lite0
-def test_each_architecture_converts_and_agrees(
-    architecture: str, settled_network: SettledNetwork, bundle: ModelBundle, tmp_path: Path
-) -> None:
+def test_each_architecture_converts_and_agrees(architecture, settled_network, bundle, tmp_path):
     graph = ServingGraph(settled_network(architecture, side_px=SMALL_SIDE_PX))
     model = to_onnx(graph, SMALL_SIDE_PX)
     set_temperature(graph, model, 1.4)
@@ -53,7 +51,7 @@ def converted(settled_network: SettledNetwork) -> tuple[ServingGraph, onnx.Model
     return graph, to_onnx(graph, SMALL_SIDE_PX)
 
 
-def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted: tuple[ServingGraph, onnx.ModelProto]) -> None:
+def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted):
     _, model = converted
     (image,) = model.graph.input
     batch, *sides = image.type.tensor_type.shape.dim
@@ -64,9 +62,7 @@ def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted: tuple[Serv
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
 
 
-def test_probabilities_are_the_softmax_of_logits_over_the_temperature(
-    converted: tuple[ServingGraph, onnx.ModelProto], bundle: ModelBundle, tmp_path: Path
-) -> None:
+def test_probabilities_are_the_softmax_of_logits_over_the_temperature(converted, bundle, tmp_path):
     graph, model = converted
     model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, 3.0)
@@ -80,7 +76,7 @@ def test_probabilities_are_the_softmax_of_logits_over_the_temperature(
     )
 
 
-def test_a_graph_without_its_temperature_is_refused(converted: tuple[ServingGraph, onnx.ModelProto]) -> None:
+def test_a_graph_without_its_temperature_is_refused(converted):
     graph, model = converted
     model = onnx.ModelProto.FromString(model.SerializeToString())
     kept = [initializer for initializer in model.graph.initializer if initializer.name != "temperature"]
@@ -91,9 +87,7 @@ def test_a_graph_without_its_temperature_is_refused(converted: tuple[ServingGrap
 
 
 @pytest.mark.parametrize("output", ["logits", "features"])
-def test_a_graph_that_differs_from_its_network_fails_parity(
-    output: str, converted: tuple[ServingGraph, onnx.ModelProto], bundle: ModelBundle, tmp_path: Path
-) -> None:
+def test_a_graph_that_differs_from_its_network_fails_parity(output, converted, bundle, tmp_path):
     graph, model = converted
     model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, 1.0)
@@ -107,9 +101,7 @@ def test_a_graph_that_differs_from_its_network_fails_parity(
         check_parity(graph, predictor_of(model, bundle, tmp_path, SMALL_SIDE_PX), films)
 
 
-def test_outputs_that_are_not_numbers_fail_parity(
-    converted: tuple[ServingGraph, onnx.ModelProto], bundle: ModelBundle, tmp_path: Path
-) -> None:
+def test_outputs_that_are_not_numbers_fail_parity(converted, bundle, tmp_path):
     graph, model = converted
     model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, float("nan"))

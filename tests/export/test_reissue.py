@@ -64,7 +64,7 @@ def test_a_bundle_that_tells_no_outliers_cannot_be_patched(bundle_path, export_d
         reissue(folder, export_data, "1.0.1")
 
 
-def test_the_card_says_whose_figures_it_repeats():
+def test_the_card_says_which_release_was_measured():
     card = reissued_card("# Model card: chest-xray 1.1.0\n\nFigures of 1.1.0.\n", "chest-xray", "1.1.0", "1.1.1")
     assert card.startswith("# Model card: chest-xray 1.1.1\n\n") and "those of chest-xray 1.1.0" in card
     assert card.endswith("Figures of 1.1.0.\n")

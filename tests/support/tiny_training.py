@@ -23,6 +23,30 @@ device = "cpu"
 threads = 1
 """
 
+# Begins with ImageNet's features from a package, and learns phantoms in four epochs.
+PACKAGED = """
+[data]
+workers = 0
+near_duplicate_bits = 3
+[model]
+architecture = "tf_efficientnet_lite0"
+hidden = 64
+weights = "packaged"
+[augment]
+resize_px = 232
+[optimiser]
+batch_size = 8
+learning_rate = 2e-3
+[schedule]
+epochs = 4
+warmup_epochs = 1
+frozen_epochs = 0
+cycle_epochs = 3
+[run]
+device = "cpu"
+threads = 2
+"""
+
 
 def train_options(config: Any, data: Any, out: Any, *more: Any, **settings: Any) -> list[str]:
     """Arguments of `cxr`. settings: section__key=value, written as --set."""

@@ -1,1 +1,1 @@
-"""The parts of training.retraining.retrain: triggers, new films, steps, decision and record."""
+"""Retraining: triggers, new films, the challenger, the verdict and the decision."""

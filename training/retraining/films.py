@@ -1,6 +1,6 @@
-"""The data set that a challenger is trained on: the one there was, and films of the archive whose label was confirmed.
+"""Assembles the challenger's data set: the base data set, and films of the archive with a confirmed label.
 
-They join the training split, never those that judge. Links files where the file system can; the originals stay as they are.
+New films join the training split only. Hard links where the file system has them; the originals stay as they are.
 """
 
 import csv
@@ -25,10 +25,12 @@ _PREFIX = "feedback_"
 
 @dataclass(frozen=True)
 class NewFilms:
-    """What became of the confirmed labels, in films.
+    """What happened to the films with confirmed labels; all fields are numbers of films.
 
-    added: to the training split. not_in_archive: whose bytes were not found. known: in the data set already. too_close: whose
-    picture resembles one that judges.
+    added: to the training split.
+    not_in_archive: with bytes that no file of the archive has.
+    known: in the data set before.
+    too_close: left out, because they resemble a film of the validation or test split.
     """
 
     added: int
@@ -39,16 +41,17 @@ class NewFilms:
     def __str__(self) -> str:
         return (
             f"{self.added} films added, {self.not_in_archive} not in the archive, {self.known} in the data set already, "
-            f"{self.too_close} too close to films that judge"
+            f"{self.too_close} too close to validation or test films"
         )
 
 
 def assemble(
     base: Path, archive: Path | None, labels: Sequence[ConfirmedLabel], out: Path, limits: ValidationLimits
 ) -> NewFilms:
-    """Make `out` the data folder to train on, anew. archive: folder of films as they were sent; None adds none.
+    """Replace `out` by the data folder to train on.
 
-    limits: of the training, which decide what is too close. Raises DatasetError or DatasetNotFound for a bad `base`.
+    archive: folder of films as they were sent; None adds none. limits: of the training; they decide what is too close.
+    Raises DatasetError or DatasetNotFound for a bad `base`.
     """
     scan_folder(base, required=SPLITS)
     if archive is not None and not archive.is_dir():
@@ -87,7 +90,7 @@ def _without_leaks(out: Path, limits: ValidationLimits) -> int:
 
 
 def _extend_manifest(base: Path, out: Path, added: Sequence[Path]) -> None:
-    """New films are a source of their own. A folder without a manifest gets none: it has no sources."""
+    """Add the new films as a source of their own. A folder without a manifest has no sources and gets none."""
     if not added or not (base / MANIFEST_NAME).exists():
         return
     new = [

@@ -1,27 +1,62 @@
-"""Runs a module as `python -m` does, and ends as soon as standard input does: with the retraining that holds its other end.
+"""Runs one step of a retraining in a process of its own, which ends with this process, however that ends.
 
-A step that outlived a killed retraining would write into the folder that the next one goes on with.
+Training, export and evaluation set threads and seeds for their process, and need its memory for themselves. A step that
+outlived a killed retraining would write into the folder that the next start resumes.
 """
 
+import multiprocessing
 import os
-import runpy
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from service.film.errors import ChestXrayError
+from training.errors import StepFailed
 
 
-def main() -> None:
-    """python -m training.retraining.step MODULE [OPTION …]"""
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    module = sys.argv.pop(1)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+def run_step(log: Path, function: Callable[..., object], *arguments: Any) -> None:
+    """Call a function of a module in a new process; its output is shown and appended to `log`. Raises StepFailed."""
+    name = function.__name__
+    context = multiprocessing.get_context("spawn")
+    output, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(theirs, function, arguments), name=name)
+    print(f"\n== {name} ==", flush=True)
+    with log.open("ab") as stream:
+        stream.write(f"== {name} ==\n".encode())
+        stream.flush()
+        process.start()
+        theirs.close()
+        # By pieces, not lines: progress bars have none.
+        while piece := os.read(output.fileno(), 65536):
+            stream.write(piece)
+            sys.stdout.write(piece.decode(errors="replace"))
+            sys.stdout.flush()
+    output.close()
+    process.join()
+    if process.exitcode != 0:
+        raise StepFailed(
+            f"The step `{name}` ended with status {process.exitcode}; {log} says why. Once that is fixed, the same command "
+            "resumes here."
+        )
 
 
-def _end_with_input() -> None:
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
+def _run(output: Connection, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for stream in (1, 2):
+        os.dup2(output.fileno(), stream)
+    output.close()
+    try:
+        function(*arguments)
+    except (ChestXrayError, OSError) as fault:
+        print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
-if __name__ == "__main__":
-    main()
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Why a model should be trained again (REPORT 8.4): alerts that Prometheus fires, and labels that were confirmed."""
+"""Reasons to retrain (REPORT 8.4): alerts that fire in Prometheus, and confirmed labels."""
 
 import csv
 import json
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from training.errors import ConfigError
 
-# More new labels than this are a reason by themselves.
+# More new labels than this are a reason.
 ENOUGH_LABELS = 1000
 
-# Alerts of k8s/monitoring/rules.yaml that ask for it.
+# The alerts of k8s/monitoring/rules.yaml that ask for retraining.
 QUERY = 'ALERTS{alertstate="firing", retraining="true"}'
 
 TOKEN_VARIABLE = "PROMETHEUS_TOKEN"  # noqa: S105  # nosec B105 (a name, not a secret)
@@ -23,7 +23,12 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class ConfirmedLabel:
-    """A film that somebody reported on. image_sha256: of its bytes. request_id: of the call that judged it."""
+    """A film with the label that a clinician confirmed.
+
+    image_sha256: of its bytes.
+    label: finding.
+    request_id: of the call that judged it.
+    """
 
     image_sha256: str
     label: str
@@ -32,7 +37,7 @@ class ConfirmedLabel:
 
 @dataclass(frozen=True)
 class Trigger:
-    """name: of the alert, or what else it was. detail: for people."""
+    """A reason to retrain. name: of the alert, "NewLabels" or "Asked for". detail: for people."""
 
     name: str
     detail: str
@@ -44,8 +49,8 @@ class Trigger:
 def firing_alerts(prometheus: str) -> list[Trigger]:
     """The retraining alerts that fire now. prometheus: its address, as http://prometheus:9090.
 
-    A bearer token is taken from the environment variable PROMETHEUS_TOKEN. Raises ConfigError if nobody answers, or not as
-    Prometheus does.
+    The environment variable PROMETHEUS_TOKEN may hold a bearer token. Raises ConfigError if Prometheus does not answer, or the
+    answer is not Prometheus's.
     """
     if urllib.parse.urlsplit(prometheus).scheme not in ("http", "https"):
         raise ConfigError(f"--prometheus is {prometheus!r}; give an address like http://prometheus:9090.")
@@ -72,7 +77,7 @@ def read_labels(path: Path) -> list[ConfirmedLabel]:
     """The labels that `cxr records labels` wrote, one for each film."""
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [ConfirmedLabel(row["image_sha256"], row["label"], row["request_id"]) for row in csv.DictReader(stream)]
-    # A film may have been sent more than once; its last report counts.
+    # A film may have been sent more than once; its last label counts.
     return list({row.image_sha256: row for row in rows}.values())
 
 

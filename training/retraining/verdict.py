@@ -1,19 +1,19 @@
-"""Whether a challenger takes over: from paired differences on the same test films. Pure."""
+"""Decides whether a challenger is promoted, from paired differences on the same test films. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What must be better overall. F1 because it counts errors of each class alike, whatever the mix of the test films.
+# Must be better. F1 weighs the errors of each class alike, whatever the mix of the test films.
 OVERALL = "macro_f1"
 
-# What must not be worse in any class.
+# Must not be worse in any class.
 OF_CLASS = ("recall", "auc")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """promote: whether the challenger takes over. reasons: why, or why not."""
+    """promote: whether to promote the challenger. reasons: why, or why not."""
 
     promote: bool
     reasons: tuple[str, ...]
@@ -23,20 +23,20 @@ class Verdict:
 
 
 def judge_challenger(difference: Mapping[str, Any], films_of_class: Mapping[str, int]) -> Verdict:
-    """Apply the rule to what the challenger exceeds the champion by.
+    """Promote if OVERALL is better beyond chance, and no metric of OF_CLASS is worse beyond chance in any class.
 
-    difference: of `training.evaluation.parts.comparison`: {"headline": figures, "per_class": {finding: figures}}, where
-    figures are {name: value, "interval_95": {name: [low, high]}}, of paired differences. films_of_class: how many test
-    films each finding has. It must be better overall beyond chance, and in no class worse beyond chance; a figure that is
-    undefined says neither.
+    difference: challenger minus champion, from `training.evaluation.parts.comparison`: {"headline": metrics, "per_class":
+    {finding: metrics}}, where metrics are {name: value, "interval_95": {name: [low, high]}}. An undefined value counts as
+    neither better nor worse.
+    films_of_class: number of test films of each finding.
 
-    An interval counts as touching zero within half a film: intervals are centred on the estimate, and where one film alone
-    changed sides, that moves the bound which lies at zero by a part of a film, to whichever side.
+    "Beyond chance" means that the 95 % interval excludes zero by more than half a film. Intervals are centred on the estimate:
+    if a single film changed sides, the bound that should be zero lies up to half a film beside it.
     """
     gain = _Gain.of(difference["headline"], OVERALL)
     gains = [
-        (finding, _Gain.of(figures, name), 0.5 / films_of_class[finding])
-        for finding, figures in difference["per_class"].items()
+        (finding, _Gain.of(metrics, name), 0.5 / films_of_class[finding])
+        for finding, metrics in difference["per_class"].items()
         for name in OF_CLASS
     ]
     worse = tuple(
@@ -57,9 +57,9 @@ class _Gain:
     high: float | None
 
     @classmethod
-    def of(cls, figures: Mapping[str, Any], name: str) -> "_Gain":
-        low, high = figures.get("interval_95", {}).get(name, (None, None))
-        return cls(name, figures.get(name), low, high)
+    def of(cls, metrics: Mapping[str, Any], name: str) -> "_Gain":
+        low, high = metrics.get("interval_95", {}).get(name, (None, None))
+        return cls(name, metrics.get(name), low, high)
 
     def __str__(self) -> str:
         if self.value is None or self.low is None or self.high is None:

@@ -39,9 +39,9 @@ def labels(confusion):
 def reliability(bins_of):
     """bins_of: bin -> (films, correct, mean confidence)."""
     inputs = []
-    for place, (films, correct, confidence) in bins_of.items():
+    for index, (films, correct, confidence) in bins_of.items():
         for part, value in (("", films), ("_correct", correct), ("_confidence", films * confidence)):
-            inputs.append(once(f"cxr_feedback_bin{part}_total", value, bin=str(place)))
+            inputs.append(once(f"cxr_feedback_bin{part}_total", value, bin=str(index)))
     return inputs
 
 
@@ -85,7 +85,7 @@ def load(values):
 
 SHIFTED = [300, 20, 20, 20, 20, 20, 20, 20, 20, 20]
 EVEN = [50] * 10
-PERFECT = {place: (40, round(40 * (place + 0.5) / 10), (place + 0.5) / 10) for place in range(4, 10)}
+PERFECT = {index: (40, round(40 * (index + 0.5) / 10), (index + 0.5) / 10) for index in range(4, 10)}
 WRONG_CLASS = [[50, 0, 0], [0, 30, 0], [9, 3, 13]]
 
 # alert -> (series that make it fire, series just short of it, the moment, the interval of the series).

@@ -42,9 +42,13 @@ def test_a_panel_has_a_unit_thresholds_and_one_line_that_explains_it(panel):
 def test_panels_do_not_overlap_and_fill_their_rows(model):
     taken = set()
     for panel in model["panels"]:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        position = panel["gridPos"]
+        assert position["x"] + position["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(position["x"], position["x"] + position["w"])
+            for y in range(position["y"], position["y"] + position["h"])
+        }
         assert not cells & taken, panel["title"]
         taken |= cells
 

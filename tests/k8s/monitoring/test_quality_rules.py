@@ -40,7 +40,7 @@ def test_accuracy_sensitivity_and_specificity_have_wilsons_bounds():
     assert_values(labelled(), expected, "60m")
 
 
-def test_without_labels_there_are_no_figures_and_a_class_without_films_has_no_sensitivity():
+def test_without_labels_there_are_no_values_and_a_class_without_films_has_no_sensitivity():
     names = ("accuracy", "accuracy_lower", "sensitivity", "specificity", "class_error")
     assert_values(labelled(np.zeros((3, 3), int)), {f"cxr:{name}:7d": None for name in names}, "60m")
     no_tuberculosis = CONFUSION * np.array([[1], [1], [0]])

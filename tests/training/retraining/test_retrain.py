@@ -1,4 +1,4 @@
-"""python -m training.retraining.retrain on phantoms: from trigger to decision, with real training, export and evaluation."""
+"""`cxr retrain` on phantoms: from trigger to decision, with real training, export and evaluation."""
 
 import json
 import os
@@ -12,44 +12,24 @@ import pytest
 
 from export.bundle import seal
 from export.export import export_bundle
+from export.registry import Registry
+from service.commands.cxr import main
+from service.files import lock
 from service.model.bundle import ModelBundle
 from service.model.findings import Finding
-from service.model.releases import LogEntry, ServingChoice, read_choice, read_state
+from service.model.releases import LogEntry, ServingChoice, read_choice
 from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
 from tests.support.recorded import MOMENT, entry, prediction, report
 from tests.support.serving import ROOT
 from tests.support.tiny_training import train
 from tests.support.waiting import eventually
-from tests.training.retraining.test_parts import alerting, archived
+from tests.training.retraining.test_films import archived
+from tests.training.retraining.test_triggers import alerting
 from training.network.checkpoint import BEST_NAME
-from training.retraining.retrain import main
-from training.retraining.run import alone
 
 pytestmark = pytest.mark.long
 
-CONFIG = """
-[data]
-workers = 0
-near_duplicate_bits = 3
-[model]
-architecture = "tf_efficientnet_lite0"
-hidden = 64
-weights = "packaged"
-[augment]
-resize_px = 232
-[optimiser]
-batch_size = 8
-learning_rate = 2e-3
-[schedule]
-epochs = 4
-warmup_epochs = 1
-frozen_epochs = 0
-cycle_epochs = 3
-[run]
-device = "cpu"
-threads = 2
-"""
 # At a learning rate of nothing a network stays what it is.
 NOTHING_LEARNT = (
     "optimiser.learning_rate=1e-12",
@@ -66,7 +46,7 @@ def data(phantom_dataset):
 
 
 def bundle_of(folder, config_path, data, *changes):
-    """A bundle that begins with ImageNet's features, trained as CONFIG says but for the changes."""
+    """A bundle that begins with ImageNet's features, trained as PACKAGED says but for the changes."""
     run = folder / "run"
     options = [part for change in changes for part in ("--set", change)]
     assert train(config_path, data, run, *options) == 0
@@ -89,7 +69,7 @@ def strong(tmp_path_factory, config_path, data, weak):
 
 @pytest.fixture
 def house(tmp_path, monkeypatch, config_path, data):
-    """A hospital: releases, records and an archive, and what it tells training.retraining.retrain of them."""
+    """A hospital with releases, records and an archive of films."""
     for name in [name for name in os.environ if name.startswith("CXR_")]:
         monkeypatch.delenv(name)
     url = f"sqlite:///{tmp_path}/records.db"
@@ -111,17 +91,17 @@ class House:
         seal(folder, bundle.manifest.model_copy(update={"created_at": "2026-11-01T00:00:00+00:00"}))
 
     def options(self, *options: str) -> list[str]:
-        places = ["--models", str(self.models), "--runs", str(self.folder / "runs"), "--data", str(self.data)]
-        return [*places, "--config", str(self.config), *options]
+        folders = ["--models", str(self.models), "--runs", str(self.folder / "runs"), "--data", str(self.data)]
+        return [*folders, "--config", str(self.config), *options]
 
     def retrain(self, *options: str) -> int:
-        return main(self.options(*options))
+        return main(["retrain", *self.options(*options)])
 
     def start(self, *options: str) -> "psutil.Popen":
-        """As a command, which can be killed."""
+        """In a process, which can be killed."""
         output = (self.folder / "output").open("ab")
         return psutil.Popen(
-            [sys.executable, "-m", "training.retraining.retrain", *self.options(*options)],
+            [sys.executable, "-m", "service.commands.cxr", "retrain", *self.options(*options)],
             cwd=ROOT,
             stdout=output,
             stderr=output,
@@ -136,7 +116,7 @@ class House:
 
     def log(self) -> list[LogEntry]:
         """Of the registry, the latest entry first."""
-        return list(read_state(self.models).log)
+        return list(Registry(self.models).log())
 
     def releases(self) -> set[str]:
         return {path.name for path in self.models.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -168,28 +148,30 @@ def test_a_dry_run_shows_triggers_and_trains_nothing(house, bundle, capsys):
 def test_a_prometheus_that_is_away_ends_with_a_message(house, bundle, capsys):
     house.release(bundle)
     assert house.retrain("--prometheus", "http://127.0.0.1:9") == 1
-    assert "ConfigError: Prometheus at http://127.0.0.1:9" in capsys.readouterr().err
+    assert "Prometheus at http://127.0.0.1:9" in capsys.readouterr().err
 
 
-def test_two_at_once_are_one_too_many(house, bundle, capsys):
+def test_a_second_retraining_at_the_same_time_is_refused(house, bundle, capsys):
     house.release(bundle)
-    with alone(house.folder / "runs"):
-        assert house.retrain("--force", "a reason") == 1
+    (house.folder / "runs").mkdir()
+    held = lock(house.folder / "runs", wait=False)
+    assert house.retrain("--force", "a reason") == 1
+    os.close(held)
     assert "Another retraining is under way" in capsys.readouterr().err
 
 
 def test_a_step_that_fails_is_named_with_its_log(house, bundle, capsys):
     house.release(bundle)
     assert house.retrain("--force", "a reason", "--set", 'run.device="cuda:9"') == 1
-    assert "`python -m training.run.train` ended with status 1" in capsys.readouterr().err
+    assert "The step `train` ended with status 1" in capsys.readouterr().err
     [log] = house.folder.glob("runs/retrain-*/retrain.log")
     assert "cuda:9" in log.read_text()
 
 
-def test_a_better_challenger_is_trained_on_new_films_promoted_and_written_down(house, weak):
+def test_a_better_challenger_is_trained_on_new_films_promoted_and_logged(house, weak):
     house.release(weak)
-    for place, finding in enumerate([*Finding] * 2):
-        label = archived(house.folder / "archive", finding, 95_000 + place)
+    for index, finding in enumerate([*Finding] * 2):
+        label = archived(house.folder / "archive", finding, 95_000 + index)
         house.confirm(label.label, label.request_id, label.image_sha256)
     assert house.retrain("--labels", "5", "--archive", str(house.folder / "archive"), "--mlflow", "retraining") == 0
     decision = house.decision()
@@ -236,24 +218,22 @@ def there_is(pattern):
     return lambda house: any(house.folder.glob(pattern))
 
 
-def begins(module):
-    return lambda house: any(
-        f"$ python -m {module}" in log.read_text() for log in house.folder.glob("runs/retrain-*/retrain.log")
-    )
+def begins(step):
+    return lambda house: any(f"== {step} ==" in log.read_text() for log in house.folder.glob("runs/retrain-*/retrain.log"))
 
 
 MOMENTS = {
-    "training, behind its first epoch": there_is("runs/retrain-*/latest_checkpoint.pt"),
+    "training, after its first epoch": there_is("runs/retrain-*/latest_checkpoint.pt"),
     "export, in the middle of its files": there_is("runs/retrain-*/bundle/.chest-xray-1.1.0.*/new/model.onnx"),
-    "evaluation": begins("service.commands.cxr evaluate"),
-    "when it had decided": there_is("runs/retrain-*/pending.json"),
-    "when the release was there, and not chosen": there_is("models/chest-xray-1.1.0"),
-    "when the release was chosen, and the decision not in MLflow": there_is("models/registry.json"),
+    "evaluation": begins("compare"),
+    "after the decision": there_is("runs/retrain-*/pending.json"),
+    "after the release was added, before it is chosen": there_is("models/chest-xray-1.1.0"),
+    "after the release was chosen, before the decision is in MLflow": there_is("models/registry.json"),
 }
 
 
 def test_a_killed_retraining_goes_on_by_the_same_command_wherever_it_was_killed(house, weak):
-    """And its steps end with it, so that two never write to one folder; what it releases is whole or not there."""
+    """Its steps end with it, so that two never write to one folder; a release is complete or absent."""
     house.release(weak)
     two_epochs = ("--set", "schedule.epochs=2", "--set", "schedule.cycle_epochs=1")
     parts = ("--parts", "comparison,calibration,operating_points,prediction_sets")
@@ -261,7 +241,7 @@ def test_a_killed_retraining_goes_on_by_the_same_command_wherever_it_was_killed(
     for moment, has_come in MOMENTS.items():
         process = house.start(*command)
         eventually(lambda: process.poll() is not None or has_come(house), patience_seconds=600)  # noqa: B023
-        assert has_come(house), f"it never came to this: {moment}"
+        assert has_come(house), f"this moment never came: {moment}"
         steps = process.children(recursive=True)
         process.kill()
         assert process.wait() == -signal.SIGKILL, f"it ended before it was killed: {moment}"

@@ -3,37 +3,46 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
-from tests.support.serving import ROOT, free_port
+from tests.support.serving import ROOT
+from tests.support.waiting import eventually
+from training.errors import DatasetError, StepFailed
+from training.retraining.step import run_step
 
-STEP = [sys.executable, "-m", "training.retraining.step"]
-
-
-def test_a_step_ends_with_the_retraining_that_began_it():
-    """Killed itself, the retraining can tell nobody; the other end of the step's input is closed for it."""
-    command = [*STEP, "http.server", "--bind", "127.0.0.1", str(free_port())]
-    step = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert step.poll() is None
-    step.stdin.close()
-    assert step.wait(60) == -signal.SIGKILL
+# A retraining whose step never ends by itself.
+ENDLESS = "import sys, time; from pathlib import Path; from training.retraining.step import run_step; "
+ENDLESS += "run_step(Path(sys.argv[1]), time.sleep, 600)"
 
 
-@pytest.fixture
-def open_input():
-    """An input that does not end: somebody holds its other end."""
-    ours, theirs = os.pipe()
-    yield ours
-    os.close(ours)
-    os.close(theirs)
+def speak(word: str) -> None:
+    print(word, flush=True)
+    os.write(2, b"and to stderr, as a library in C does")
 
 
-def test_a_step_is_the_command_that_it_stands_for(open_input, tmp_path):
-    def run(*command):
-        done = subprocess.run(command, cwd=ROOT, stdin=open_input, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
+def fail() -> None:
+    raise DatasetError("There are no films.")
 
-    (tmp_path / "film.json").write_text('{"label": "Normal"}')
-    read, absent = (["json.tool", str(tmp_path / name)] for name in ("film.json", "absent"))
-    for command in (read, absent, ["json.tool", "--help"], ["service.commands.cxr", "registry", "--models", "nowhere", "list"]):
-        assert run(*STEP, *command) == run(sys.executable, "-m", *command)
+
+def test_a_step_ends_with_the_retraining_that_began_it(tmp_path):
+    retraining = psutil.Popen([sys.executable, "-c", ENDLESS, str(tmp_path / "log")], cwd=ROOT, stdout=subprocess.DEVNULL)
+    # The step, and multiprocessing's resource tracker.
+    eventually(lambda: len(retraining.children()) == 2, patience_seconds=60)
+    steps = retraining.children(recursive=True)
+    assert len(steps) == 2
+    retraining.kill()
+    assert retraining.wait() == -signal.SIGKILL
+    assert psutil.wait_procs(steps, timeout=20)[1] == []
+
+
+def test_the_output_of_a_step_is_shown_and_logged(tmp_path, capsys):
+    run_step(tmp_path / "log", speak, "a word")
+    for text in (capsys.readouterr().out, (tmp_path / "log").read_text()):
+        assert "== speak ==\na word\n" in text and "and to stderr, as a library in C does" in text
+
+
+def test_the_fault_of_a_step_is_one_line_of_its_log(tmp_path):
+    with pytest.raises(StepFailed, match="`fail` ended with status 1"):
+        run_step(tmp_path / "log", fail)
+    assert (tmp_path / "log").read_text() == "== fail ==\nDatasetError: There are no films.\n"

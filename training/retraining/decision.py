@@ -1,0 +1,71 @@
+"""The decision of a retraining: written down, carried out, and tracked in MLflow.
+
+It is written down before it is carried out, and each part of carrying it out may be repeated, so that a retraining may be
+killed at any moment.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from export.registry import Registry
+from service.files import write_json
+from training.retraining.verdict import OVERALL
+from training.run.tracking import RUN_NAME, open_client
+
+DECISION_NAME = "decision.json"
+
+# A decision that is not carried out yet.
+PENDING_NAME = "pending.json"
+
+
+def decided(folder: Path) -> dict[str, Any] | None:
+    """The decision that was carried out in this folder, if any."""
+    path = folder / DECISION_NAME
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+
+def settle(folder: Path, decision: dict[str, Any], note: str, mlflow: str | None) -> None:
+    """Write a decision down. note: for the registry's log. mlflow: experiment to track it in."""
+    write_json(folder / PENDING_NAME, {"decision": decision, "note": note, "mlflow": mlflow})
+
+
+def unfinished(runs: Path) -> list[Path]:
+    """Folders with a decision that was not carried out to its end."""
+    return sorted(path.parent for path in runs.glob(f"*/{PENDING_NAME}"))
+
+
+def carry_out(folder: Path, models: Path) -> str:
+    """Carry out the decision of this folder, as far as that is not done; returns its note.
+
+    Releases and promotes the challenger, or logs why the champion stays; tracks the decision in MLflow; writes decision.json
+    last, which marks the end of a retraining. Raises BundleError or ConfigError.
+    """
+    pending = folder / PENDING_NAME
+    settled = json.loads(pending.read_text("utf-8"))
+    decision, note = settled["decision"], settled["note"]
+    registry = Registry(models)
+    if not decision["promoted"]:
+        registry.note(note)
+    # Once only: it may have been rolled back since.
+    elif not any(entry.event == "promoted" and entry.release == decision["challenger"] for entry in registry.log()):
+        registry.add(folder / "bundle" / decision["challenger"])
+        registry.promote(decision["challenger"], note)
+    if settled["mlflow"]:
+        _track(folder, decision)
+    write_json(folder / DECISION_NAME, decision)
+    pending.unlink()
+    return str(note)
+
+
+def _track(folder: Path, decision: dict[str, Any]) -> None:
+    """Add the decision to the MLflow run that training made for this folder. Raises ConfigError if the store cannot be used."""
+    client = open_client(folder)
+    run_id = json.loads((folder / RUN_NAME).read_text("utf-8"))["run_id"]
+    client.log_dict(run_id, decision, "decision.json")
+    for name in ("champion", "challenger", "promoted", "verdict"):
+        client.set_tag(run_id, f"retraining.{name}", str(decision[name]))
+    client.set_tag(run_id, "retraining.triggers", ", ".join(each["name"] for each in decision["triggers"]))
+    for finding, metrics in decision["comparison"]["difference"]["per_class"].items():
+        client.log_metric(run_id, f"gain_recall_{finding.lower()}", metrics["recall"] or 0.0)
+    client.log_metric(run_id, f"gain_{OVERALL}", decision["comparison"]["difference"]["headline"][OVERALL])
