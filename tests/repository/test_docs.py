@@ -147,7 +147,7 @@ def named(pattern, text):
     """Tables, figures and sections that follow the pattern: {"Table 5", "8.4"} for "Table 5" and "sections 8.2 and 8.4"."""
     number = r"\d+(?:\.\d+)*"
     found = re.findall(rf"{pattern}({number}(?:(?:,| and|, and| to) {number})*)", text)
-    return {kind.capitalize() + each for kind, numbers in found for each in re.findall(number, numbers)}
+    return {("" if "." in each else kind) + each for kind, numbers in found for each in re.findall(number, numbers)}
 
 
 def test_report_holds_what_the_code_cites():

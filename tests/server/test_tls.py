@@ -1,4 +1,4 @@
-"""TLS as README.md says to switch it on."""
+"""TLS as docs/security.md says to switch it on."""
 
 import os
 import socket
