@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from service.usage_data import SWITCHES
-from tests.support import tiny_training
 from tests.support.serving import ROOT, free_port
+from tests.support.tiny_training import PACKAGED
 from tests.support.waiting import eventually
 
 # Of these the service needs the first two; the others are training's.
@@ -143,7 +143,7 @@ def answers(client: httpx.Client) -> int:
 def test_scoring_training_export_and_evaluation_report_to_nobody(house, tmp_path, phantom_dataset):
     data = phantom_dataset(films_per_class={"train": 4, "val": 4, "test": 4}, manifest=True)
     config, run, models = tmp_path / "tiny.toml", tmp_path / "run", tmp_path / "models"
-    config.write_text(tiny_training.CONFIG)
+    config.write_text(PACKAGED)
     one_epoch = "--set schedule.epochs=1 --set schedule.warmup_epochs=0 --set schedule.cycle_epochs=1"
     bundle = models / "chest-xray-0.1.0"
     commands = (
