@@ -96,20 +96,18 @@ class OpenedFilm:
 
 def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
     """Read and check a film's header, in a millisecond. Raises as `Radiograph.from_bytes`."""
+    format_name, unsupported = "", None
     try:
         format_name = sniff_format(data)
-    except UnsupportedFormat:
-        _refuse_transfer_damage(data, "")
-        raise
-    _refuse_transfer_damage(data, format_name)
+    except UnsupportedFormat as fault:
+        unsupported = fault
+    if explained := transfer_damage.explain(data, format_name):
+        raise UnreadableImage(explained) from unsupported
+    if unsupported:
+        raise unsupported
     with _damage_reported(data, format_name):
         file = _OPENERS[format_name](data, limits)
     return OpenedFilm(format_name, file.is_costly, file, data)
-
-
-def _refuse_transfer_damage(data: bytes, format_name: str) -> None:
-    if explained := transfer_damage.explain(data, format_name):
-        raise UnreadableImage(explained)
 
 
 @contextmanager

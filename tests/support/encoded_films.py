@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -53,13 +54,10 @@ def lying_as(orientation: str, upright: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(upright[np.ix_(along_row, along_column)].T)
 
 
-def encode(pixels: np.ndarray, format_name: str, **options: Any) -> bytes:
+def encode(picture: np.ndarray | Image.Image, format_name: str, **options: Any) -> bytes:
     """A picture as a file of that Pillow format."""
-    return encode_image(Image.fromarray(pixels), format_name, **options)
-
-
-def encode_image(image: Image.Image, format_name: str, **options: Any) -> bytes:
     stream = io.BytesIO()
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     image.save(stream, format_name, **options)
     return stream.getvalue()
 
@@ -202,3 +200,13 @@ def assert_refused(data: bytes, kind: type[InputError] | tuple[type[InputError],
     """The film is refused as that kind, with a message that matches `words`. options: as of `Radiograph.from_bytes`."""
     with pytest.raises(kind, match=words):
         Radiograph.from_bytes(data, **options)
+
+
+def peak_bytes(data: bytes) -> int:
+    """Most memory that NumPy's arrays take at a time while the film is decoded. Pillow's own memory is not counted."""
+    tracemalloc.start()
+    try:
+        Radiograph.from_bytes(data)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

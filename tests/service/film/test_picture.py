@@ -4,7 +4,7 @@ from PIL import Image
 
 from service.film.film import Radiograph
 from service.film.picture import mean_chroma
-from tests.support.encoded_films import dicom_file, encode, encode_image, film, png_16_bit, tiff_file
+from tests.support.encoded_films import dicom_file, encode, film, png_16_bit, tiff_file
 
 FILM = film()
 GREY_RGB = np.dstack([FILM] * 3)
@@ -21,7 +21,7 @@ DEEP = FILM.astype(np.uint16) * 257
         png_16_bit(DEEP),
         png_16_bit(np.dstack([DEEP] * 3)),
         tiff_file(DEEP),
-        encode_image(Image.fromarray(FILM).convert("P"), "PNG"),
+        encode(Image.fromarray(FILM).convert("P"), "PNG"),
         dicom_file(FILM),
     ],
 )
@@ -40,8 +40,8 @@ def test_a_grey_film_has_no_chroma_however_it_is_stored(data):
         png_16_bit(TINTED.astype(np.uint16) * 257),
         encode(TINTED, "JPEG", quality=95),
         encode(TINTED, "JPEG", quality=95, keep_rgb=True),
-        encode_image(Image.fromarray(TINTED).convert("CMYK"), "JPEG", quality=95),
-        encode_image(Image.fromarray(TINTED).quantize(256), "PNG"),
+        encode(Image.fromarray(TINTED).convert("CMYK"), "JPEG", quality=95),
+        encode(Image.fromarray(TINTED).quantize(256), "PNG"),
     ],
 )
 @pytest.mark.parametrize("decode_side_px", [None, 100])

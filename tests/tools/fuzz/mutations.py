@@ -13,7 +13,6 @@ from tests.support.encoded_films import (
     dicom_dataset,
     dicom_file,
     encode,
-    encode_image,
     film,
     lut_sequence,
     png_16_bit,
@@ -44,7 +43,7 @@ def seeds() -> dict[str, bytes]:
         "tiff": encode(FILM, "TIFF"),
         "tiff lzw": encode(rgb, "TIFF", compression="tiff_lzw"),
         "tiff 16": tiff_file(DEEP, deflated=True),
-        "tiff with a copy": encode_image(
+        "tiff with a copy": encode(
             Image.fromarray(FILM), "TIFF", save_all=True, append_images=[Image.fromarray(FILM[::2, ::2])]
         ),
         "bmp": encode(rgb, "BMP"),

@@ -89,20 +89,13 @@ def test_a_file_meta_group_of_any_shape_tells_whether_a_file_is_deflated(shape, 
     assert np.array_equal(pixels_of(data), FILM)
 
 
-def test_a_deflated_bomb_is_refused_before_it_has_inflated():
-    data = dicom_file(np.zeros((8000, 8000), np.uint16), DEFLATED)
-    assert len(data) < 200_000
-    assert_refused(data, UnsupportedDicom, "inflates to more", limits=DecodeLimits(max_pixels=1_000_000))
-
-
-def test_a_deflated_film_over_the_limit_is_too_large():
-    data = dicom_file(np.zeros((1200, 1200), np.uint8), DEFLATED)
-    assert_refused(data, ImageTooLarge, limits=DecodeLimits(max_pixels=1_000_000))
-
-
-def test_what_only_says_that_it_is_deflated_is_unreadable():
-    data = dicom_file(FILM, DEFLATED)
-    assert_refused(data[:400] + b"not a deflate stream" * 20, UnreadableImage)
+def test_a_deflated_film_is_refused_before_it_has_inflated_beyond_the_limits():
+    limits = DecodeLimits(max_pixels=1_000_000)
+    bomb = dicom_file(np.zeros((8000, 8000), np.uint16), DEFLATED)
+    assert len(bomb) < 200_000
+    assert_refused(bomb, UnsupportedDicom, "inflates to more", limits=limits)
+    assert_refused(dicom_file(np.zeros((1200, 1200), np.uint8), DEFLATED), ImageTooLarge, limits=limits)
+    assert_refused(dicom_file(FILM, DEFLATED)[:400] + b"not a deflate stream" * 20, UnreadableImage)
 
 
 def test_of_two_transfer_syntaxes_the_parsers_counts_and_nothing_inflates_without_a_limit():

@@ -100,21 +100,6 @@ def test_a_frame_header_is_looked_for_behind_so_many_segments_and_no_more(segmen
     assert_refused(of_frame(uid.JPEGBaseline8Bit, many), UnreadableImage, "no frame header")
 
 
-def test_a_jpeg_2000_frame_of_countless_tiles_is_refused():
-    frame = bytearray(frame_of(compressed(uid.JPEG2000Lossless)))
-    frame[24:32] = struct.pack(">II", 1, 1)  # the size of a tile
-    assert_refused(of_frame(uid.JPEG2000Lossless, bytes(frame)), UnsupportedDicom, f"{dicom_frame.MAX_TILES} tiles")
-
-
-def test_a_colour_frame_behind_a_grey_header_is_refused():
-    frame = imagecodecs.jpeg8_encode(np.dstack([FILM] * 3))
-    assert_refused(of_frame(uid.JPEGBaseline8Bit, frame), UnsupportedDicom, "3 components")
-
-
-def test_a_syntax_that_is_not_read_is_refused_by_name():
-    assert_refused(of_frame(uid.MPEG2MPML, bytes(64)), UnsupportedDicom, "MPEG2")
-
-
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm", "JPEG2000.dcm", "JPEGLSNearLossless_16.dcm"])
 def test_files_of_other_makers_are_read(name):
     data = Path(get_testdata_file(name, download=False)).read_bytes()
@@ -165,8 +150,6 @@ def test_an_offset_table_says_nothing_of_a_film_that_has_one_frame(offsets):
 
 
 SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
-
-
 CUT_OFF = pytest.mark.filterwarnings("ignore:End of file reached before delimiter")
 
 
@@ -197,12 +180,6 @@ def test_a_frame_without_an_offset_table_before_it_is_read(syntax):
     assert np.array_equal(pixels_of(without), pixels_of(data))
 
 
-def test_pixels_that_are_not_encapsulated_are_refused_as_such():
-    data = dicom_file(DEEP, **TWELVE)  # which names the syntax of its own pixels
-    data = data.replace(uid.ExplicitVRLittleEndian.encode(), uid.RLELossless.encode())
-    assert_refused(data, UnreadableImage, "not encapsulated")
-
-
 KINDS = {"JPEG": uid.JPEGLosslessSV1, "JPEG-LS": uid.JPEGLSLossless, "JPEG 2000": uid.JPEG2000Lossless}
 
 
@@ -225,6 +202,17 @@ def test_an_empty_frame_is_refused_without_a_programs_words(syntax):
         assert "export" in str(refused.value) and "Error" not in str(refused.value)
 
 
-def test_compressed_pixels_under_an_uncompressed_syntax_are_refused_as_such():
-    data = compressed_dicom(FILM, uid.RLELossless).replace(uid.RLELossless.encode(), uid.ExplicitVRLittleEndian.encode())
+def test_frames_that_are_not_read_are_refused_by_name():
+    assert_refused(of_frame(uid.MPEG2MPML, bytes(64)), UnsupportedDicom, "MPEG2")
+    colour = imagecodecs.jpeg8_encode(np.dstack([FILM] * 3))
+    assert_refused(of_frame(uid.JPEGBaseline8Bit, colour), UnsupportedDicom, "3 components")
+    tiled = bytearray(frame_of(compressed(uid.JPEG2000Lossless)))
+    tiled[24:32] = struct.pack(">II", 1, 1)  # the size of a tile
+    assert_refused(of_frame(uid.JPEG2000Lossless, bytes(tiled)), UnsupportedDicom, f"{dicom_frame.MAX_TILES} tiles")
+
+
+def test_pixels_that_contradict_their_transfer_syntax_are_refused_as_such():
+    plain, run_lengths = uid.ExplicitVRLittleEndian.encode(), uid.RLELossless.encode()
+    assert_refused(dicom_file(DEEP, **TWELVE).replace(plain, run_lengths), UnreadableImage, "not encapsulated")
+    data = compressed_dicom(FILM, uid.RLELossless).replace(run_lengths, plain)
     assert_refused(data, UnreadableImage, "pixels are compressed")

@@ -5,6 +5,7 @@ import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from service.film.dicom.lookup_table import LookupTable
 from service.film.errors import UnsupportedDicom
 from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, lut_sequence, pixels_of
 
@@ -157,3 +158,9 @@ def test_the_first_table_that_is_one_is_taken():
 def test_a_table_that_is_damaged_is_refused_by_what_it_lacks(sequence, descriptor, message):
     items = lut_sequence(descriptor, np.arange(4000).astype("<u2"))
     assert_refused(dicom_file(DEEP, **{sequence: items}, BitsStored=12, HighBit=11), UnsupportedDicom, message)
+
+
+def test_values_beyond_a_table_take_the_entry_at_its_end_and_values_between_entries_the_nearest():
+    table = LookupTable(10, np.array([0.0, 1.0, 0.2]), 16)
+    assert table(np.array([-5, 9, 10, 11, 12, 13, 1e9])).tolist() == [0, 0, 0, 1, 0.2, 0.2, 0.2]
+    assert table(np.array([10.9999999, 11.4, 11.6])).tolist() == [1, 1, 0.2]

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_voi_lut
 
 from service.film.dicom.voi import Voi, Window, read_voi
-from tests.support.encoded_films import dicom_bytes, dicom_dataset, lut_sequence
+from tests.support.encoded_films import dicom_bytes, dicom_dataset
 
 STORED = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -19,16 +19,6 @@ def dataset_with(**attributes: object) -> Dataset:
 def read(dataset: Dataset, lowest: float = 0, highest: float = 65535) -> tuple[Voi | None, str]:
     """As of a file. lowest, highest: of what comes before the VOI LUT."""
     return read_voi(pydicom.dcmread(io.BytesIO(dicom_bytes(dataset))), lowest, highest)
-
-
-def table(first: int, bits: int, *entries: int) -> Dataset:
-    return dataset_with(VOILUTSequence=lut_sequence([len(entries), first, bits], np.array(entries, "<u2")))
-
-
-def shown(dataset: Dataset, values: list[float], lowest: float = 0) -> list[float]:
-    voi, fault = read(dataset, lowest)
-    assert voi is not None and not fault
-    return voi(np.array(values)).tolist()
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
@@ -69,12 +59,3 @@ def test_a_window_of_a_function_that_the_standard_does_not_know_is_none_and_said
 
 def test_a_window_narrower_than_1_is_valid_if_exact():
     assert read(dataset_with(WindowCenter=1, WindowWidth=0.5, VOILUTFunction="LINEAR_EXACT"))[0] is not None
-
-
-def test_values_beyond_a_table_take_the_entry_at_its_end():
-    dataset = table(10, 16, 0, 65535, 13107)
-    assert shown(dataset, [-5, 9, 10, 11, 12, 13, 1e9]) == [0, 0, 0, 1, 0.2, 0.2, 0.2]
-
-
-def test_values_between_entries_take_the_nearest():
-    assert shown(table(0, 8, 0, 51, 255), [0.9999999, 1.4, 1.6]) == [0.2, 0.2, 1]

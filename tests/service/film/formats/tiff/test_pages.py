@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from service.film.formats.tiff import pages as tiff
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import assert_refused, encode_image, film, pixels_of, tiff_file, tiff_of
+from tests.support.encoded_films import assert_refused, encode, film, pixels_of, tiff_file, tiff_of
 
 FILM = film()
 DEEP = FILM.astype(np.uint16) * 257
@@ -75,7 +75,7 @@ def test_a_directory_of_a_hundred_thousand_strips_is_refused(kind):
 
 
 def test_a_long_profile_is_no_reason_to_refuse_a_film():
-    data = encode_image(Image.fromarray(FILM), "TIFF", icc_profile=bytes(tiff.MAX_VALUES + 1))
+    data = encode(FILM, "TIFF", icc_profile=bytes(tiff.MAX_VALUES + 1))
     assert np.array_equal(pixels_of(data), FILM)
 
 
@@ -91,7 +91,7 @@ def test_exif_directories_are_never_parsed(monkeypatch):
 
 
 def test_pages_are_not_counted(monkeypatch):
-    data = encode_image(Image.fromarray(FILM), "TIFF", save_all=True, append_images=[Image.fromarray(FILM)])
+    data = encode(FILM, "TIFF", save_all=True, append_images=[Image.fromarray(FILM)])
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "n_frames", property(lambda _: pytest.fail("pages were counted")))
     assert_refused(data, UnsupportedImage, "more than one frame or page")
 

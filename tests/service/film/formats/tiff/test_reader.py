@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
-from tests.support.encoded_films import assert_refused, encode_image, film, pixels_of, tiff_file, tiff_of
+from tests.support.encoded_films import assert_refused, encode, film, pixels_of, tiff_file, tiff_of
 
 FILM = film()
 
@@ -129,7 +129,7 @@ def test_pixel_data_that_end_early_are_damage_in_every_compression(name):
 @pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr"])
 def test_jpeg_data_that_end_early_are_damage_in_every_strip(mode, strip_bytes):
     image = Image.fromarray(np.dstack([FILM] * 3)).convert(mode)
-    data = encode_image(image, "TIFF", compression="jpeg", strip_size=strip_bytes)
+    data = encode(image, "TIFF", compression="jpeg", strip_size=strip_bytes)
     Radiograph.from_bytes(data)
     starts = [found.start() for found in re.finditer(rb"\xff\xda", data)]
     assert (len(starts) > 1) == (strip_bytes < FILM.size)
@@ -150,7 +150,7 @@ def test_jpeg_of_8_and_12_bits_in_a_tiff_is_read():
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
 def test_colour_as_luminance_and_differences_is_read(compression):
     colour = Image.fromarray(np.dstack([FILM, FILM, FILM])).convert("YCbCr")
-    data = encode_image(colour, "TIFF", **({"compression": compression} if compression else {}))
+    data = encode(colour, "TIFF", **({"compression": compression} if compression else {}))
     assert np.abs(pixels_of(data).astype(int) - FILM).mean() < 2
 
 
@@ -174,4 +174,4 @@ def test_a_tiff_without_the_photometric_tag_is_read_alike_at_every_depth():
 
 
 def test_grey_values_beyond_16_bit_are_refused():
-    assert_refused(encode_image(Image.fromarray(np.full((120, 120), 70_000, np.int32)), "TIFF"), UnsupportedImage, "65535")
+    assert_refused(encode(Image.fromarray(np.full((120, 120), 70_000, np.int32)), "TIFF"), UnsupportedImage, "65535")
