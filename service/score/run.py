@@ -65,7 +65,7 @@ def score_films(run: ScoreRun) -> str:
     with Table(run.out, settings, run.overwrite) as table:
         progress = Progress(len(paths), table.rows())
         with Processes(task, run.processes, bundle.manifest.version) as processes:
-            for row in processes.rows(_left(paths, table)):
+            for row in processes.rows(_remaining(paths, table)):
                 if row is not None:
                     table.add(row)
                 progress.add(row)
@@ -73,7 +73,7 @@ def score_films(run: ScoreRun) -> str:
     return progress.summary()
 
 
-def _left(paths: Iterable[str], table: Table) -> Iterable[str]:
+def _remaining(paths: Iterable[str], table: Table) -> Iterable[str]:
     judged = {row["path"].removeprefix("./") for row in table.rows()}
     return (path for path in paths if path not in judged)
 
