@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import Since, Until
+from service.commands.shared import Since, Until, configured_records
 from service.records.values import AuditFilter, RetentionPolicy
 
 audit = typer.Typer(help="Verify and export the audit log.", no_args_is_help=True)
@@ -40,7 +40,6 @@ def verify(
 
     Example: cxr audit verify
     """
-    from service.records.opening import configured_records
     from service.records.verification import verify_chain
 
     def show_progress(rows: int) -> None:
@@ -77,7 +76,6 @@ def export(
     Example: cxr audit export --out audit.csv
     """
     from service.records.csv_files import write_audit
-    from service.records.opening import configured_records
 
     with configured_records() as records:
         records.database.open(upgrade=False)

@@ -5,6 +5,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from service.commands.shared import configured_records
+
 if TYPE_CHECKING:
     from service.records.database import Database
     from service.settings import Settings
@@ -19,7 +21,6 @@ def check() -> None:
     """
     from service.access.policy import AccessPolicy
     from service.errors import RecordsUnavailable
-    from service.records.opening import configured_records
     from service.settings import PREFIX, read_settings
 
     settings = read_settings(os.environ)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.access.roles import Role
+from service.commands.shared import configured_records
 
 if TYPE_CHECKING:
     from service.access.keys import KeyStore
@@ -67,7 +68,6 @@ def revoke(key_id: Annotated[str, typer.Argument(help="As `cxr keys list` shows 
 @contextmanager
 def _key_store() -> "Iterator[KeyStore]":
     from service.access.keys import KeyStore
-    from service.records.opening import configured_records
 
     with configured_records() as records:
         records.open()

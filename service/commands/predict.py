@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.options import Bundle, OperatingPoint
+from service.commands.shared import Bundle, OperatingPoint
 
 if TYPE_CHECKING:
     from service.model import Explanation, Model, Prediction

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.options import Since
+from service.commands.shared import Since, configured_records
 from service.records.values import RetentionPolicy
 
 records = typer.Typer(help="Back up, upgrade, expire and export the service's database.", no_args_is_help=True)
@@ -24,7 +24,6 @@ def backup(out: Annotated[Path, typer.Option(metavar="FILE", help="New file.")])
     Example: cxr records backup --out backup.db
     """
     from service.records.backup import back_up
-    from service.records.opening import configured_records
 
     with configured_records() as store:
         # Not opened: tables of an earlier release are backed up as they are, before they are upgraded.
@@ -38,7 +37,6 @@ def upgrade() -> None:
 
     Example: cxr records upgrade
     """
-    from service.records.opening import configured_records
 
     with configured_records() as store:
         store.database.open(upgrade=True)
@@ -58,7 +56,6 @@ def expire(
 
     Example: cxr records expire --dry-run
     """
-    from service.records.opening import configured_records
     from service.records.retention import apply_retention
 
     policy = RetentionPolicy(predictions_days, anonymise_days, audit_days)
@@ -78,7 +75,6 @@ def labels(out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to w
     Example: cxr records labels --out labels.csv
     """
     from service.records.csv_files import write_labels
-    from service.records.opening import configured_records
 
     with configured_records() as store:
         store.open()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import Bundle, OperatingPoint
+from service.commands.shared import Bundle, OperatingPoint
 from service.film.limits import DecodeLimits
 
 

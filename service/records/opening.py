@@ -1,13 +1,10 @@
-"""Builds the record store from the settings, for the service and for commands."""
+"""Builds the record store from the settings."""
 
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from service.errors import RecordsUnavailable
 from service.records.store import RecordStore
-from service.settings import Settings, read_settings
+from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -20,16 +17,6 @@ def build_records(settings: Settings) -> RecordStore:
         upgrade=settings.database_upgrade,
         secret=secret.get_secret_value().encode() if secret else None,
     )
-
-
-@contextmanager
-def configured_records() -> Iterator[RecordStore]:
-    """The records that the environment's settings name, not opened yet; closed when the block ends. Raises SettingsError."""
-    records = build_records(read_settings(os.environ))
-    try:
-        yield records
-    finally:
-        records.close()
 
 
 def open_patiently(records: RecordStore) -> None:

@@ -18,27 +18,16 @@ INSERT INTO audit (seq, timestamp, method, endpoint, status, outcome, role, pred
 VALUES (:seq, '2026-11-23T08:00:00.000000Z', 'POST', '/predict', 200, 'ok', 'clinician', 'Pneumonia', 0.92, 11.8,
     '1.1.0', :request_id, 'dr_who', '192.168.1.x', :image_sha256, :salt, :personal_digest, :hash)
 """
+DIGESTS = [
+    ("56e864d625cc702011b199d719bac5dcfe6a4e7f371fb1c005e4e0d026f6f99c",
+     "cf88576f9b90f75b36c8017cab512d757ea86a6184c21e9f88c95d43b6d3e255"),
+    ("47731a82d72d77d49802fa4ef1daf741bde1a3e4604da329a44b1bc96f22cdba",
+     "e91dc3e2da5f1dc15dcaf65010c21432c00cb4edacae44574051a425bad771ba"),
+]  # fmt: skip
 AUDIT_ROWS = [
-    {
-        "seq": seq + 1,
-        "request_id": f"request-{seq}",
-        "image_sha256": "ab" * 32,
-        "salt": f"{seq:032x}",
-        "personal_digest": personal_digest,
-        "hash": row_hash,
-    }
-    for seq, (personal_digest, row_hash) in enumerate(
-        (
-            (
-                "56e864d625cc702011b199d719bac5dcfe6a4e7f371fb1c005e4e0d026f6f99c",
-                "cf88576f9b90f75b36c8017cab512d757ea86a6184c21e9f88c95d43b6d3e255",
-            ),
-            (
-                "47731a82d72d77d49802fa4ef1daf741bde1a3e4604da329a44b1bc96f22cdba",
-                "e91dc3e2da5f1dc15dcaf65010c21432c00cb4edacae44574051a425bad771ba",
-            ),
-        )
-    )
+    {"seq": seq + 1, "request_id": f"request-{seq}", "image_sha256": "ab" * 32, "salt": f"{seq:032x}"}
+    | {"personal_digest": personal_digest, "hash": row_hash}
+    for seq, (personal_digest, row_hash) in enumerate(DIGESTS)
 ]
 
 PREDICTION = """

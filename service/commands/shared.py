@@ -1,9 +1,15 @@
-"""Types of options that several commands take."""
+"""What several commands share: types of options, and the record store."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from service.records.store import RecordStore
 
 
 def _moment(text: str) -> datetime:
@@ -25,3 +31,16 @@ Until = Annotated[datetime | None, _time("Before this time")]
 
 Bundle = Annotated[str | None, typer.Option(metavar="FOLDER", help="Bundle to use. Default: the release that is served.")]
 OperatingPoint = Annotated[str, typer.Option(metavar="NAME", help="Decision rule of the bundle.")]
+
+
+@contextmanager
+def configured_records() -> "Iterator[RecordStore]":
+    """The records that the environment's settings name, not opened yet; closed when the block ends. Raises SettingsError."""
+    from service.records.opening import build_records
+    from service.settings import read_settings
+
+    records = build_records(read_settings(os.environ))
+    try:
+        yield records
+    finally:
+        records.close()
