@@ -18,6 +18,14 @@ hidden = 16
 weights = "none"
 [optimiser]
 batch_size = 8
+[schedule]
+epochs = 3
+warmup_epochs = 1
+frozen_epochs = 1
+[averaging]
+kind = "ema"
+decay = 0.5
+start_epoch = 2
 [run]
 device = "cpu"
 threads = 1

@@ -26,7 +26,7 @@ def ablate(
     device: Device = "",
     threads: Annotated[int, typer.Option(help="Threads of PyTorch; 0 leaves the number to it.")] = 0,
 ) -> None:
-    """Compare augmentations one by one, on a frozen backbone. Finished cells are kept: the same command goes on.
+    """Compare augmentations one by one, on a frozen backbone. The same command continues: finished cells are kept.
 
     Example: cxr ablate --data DIR --only noise --only mixup
     """

@@ -35,5 +35,5 @@ def train(
     try:
         run.train(TrainingJob(settings, data, out, version, resume, device, mlflow, mlflow_checkpoint))
     except KeyboardInterrupt:
-        print(f"\nInterrupted; with --resume the same command goes on after the last epoch in {out}.", file=sys.stderr)
+        print(f"\nInterrupted; the same command with --resume continues after the last epoch in {out}.", file=sys.stderr)
         raise

@@ -40,5 +40,5 @@ def tune(
     try:
         print(run(TuneJob(base, data, out, storage, study, trials, mode, metric, films, views, epochs, side_px)))
     except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on with another trial.", file=sys.stderr)
+        print("\nInterrupted; the same command continues with another trial.", file=sys.stderr)
         raise

@@ -33,12 +33,12 @@ class _Decoded:
 
     film: the file.
     sha256: of its bytes, hex.
-    picture: difference hash; None for a nearly constant film.
+    hash: difference hash; None for a nearly constant film.
     """
 
     film: FilmFile
     sha256: str
-    picture: Hash | None
+    hash: Hash | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def validate_dataset(
         usable=tuple(entry.film for entry in kept),
         excluded=tuple(sorted(excluded, key=lambda entry: entry.film.relative)),
         pairs=(*pairs, *_copies_across_splits(kept), *_near_pairs(kept, limits), *_shared_groups(kept)),
-        flat=tuple(entry.film for entry in kept if entry.picture is None),
+        flat=tuple(entry.film for entry in kept if entry.hash is None),
         data_fingerprint=fingerprint((film.relative, entry.sha256) for film, entry in zip(films, seen, strict=True)),
         limits=limits,
     )
@@ -126,10 +126,10 @@ def _copies_across_splits(kept: Iterable[_Decoded]) -> Iterator[FilmPair]:
 
 
 def _near_pairs(kept: Iterable[_Decoded], limits: ValidationLimits) -> Iterator[FilmPair]:
-    comparable = [entry for entry in kept if entry.picture is not None]
+    comparable = [entry for entry in kept if entry.hash is not None]
     if not comparable:
         return
-    hashes = np.stack([entry.picture for entry in comparable if entry.picture is not None])
+    hashes = np.stack([entry.hash for entry in comparable if entry.hash is not None])
     for i, j, distance_bits in close_pairs(hashes, limits.near_duplicate_bits):
         if comparable[i].sha256 != comparable[j].sha256:
             yield FilmPair(Link.NEAR, comparable[i].film, comparable[j].film, distance_bits)

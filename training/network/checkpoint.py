@@ -3,7 +3,6 @@
 A checkpoint holds tensors and plain values only, so that it loads with weights_only=True, which runs no code.
 """
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,3 @@ def recipe_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The configuration that led to a checkpoint, and those of the runs that were averaged for it or before it."""
     ancestry = ("averaged_runs", "averaged_with_start", "averaged_last", "began_with")
     return {**checkpoint["config"], **{name: checkpoint[name] for name in ancestry if name in checkpoint}}
-
-
-def versioned_name(architecture: str, version: str, day: date) -> str:
-    """REPORT Table 27: {model}_v{major}.{minor}.{patch}_{date}.pt."""
-    return f"{architecture}_v{version}_{day:%Y%m%d}.pt"

@@ -1,6 +1,5 @@
 """build_network(): a timm backbone and the classifier head of REPORT Table 11. Knows no data and no optimiser."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import timm
@@ -77,10 +76,6 @@ class ChestXrayNetwork(nn.Module):
         self.backbone.requires_grad_(not backbone_frozen)
         if backbone_frozen:
             self.backbone.eval()
-
-    def parameter_groups(self) -> tuple[Iterator[nn.Parameter], Iterator[nn.Parameter]]:
-        """(backbone, head) parameters."""
-        return self.backbone.parameters(), self.head.parameters()
 
 
 class _FeatureMap(nn.Module):

@@ -32,9 +32,11 @@ def learning_rate_factor(progress: float, schedule: ScheduleConfig, base: float)
 
 def build_optimiser(network: ChestXrayNetwork, config: OptimiserConfig) -> AdamW:
     """AdamW with two groups: 0 the backbone at backbone_factor times the rate, 1 the head."""
-    backbone, head = network.parameter_groups()
     rate = config.learning_rate
-    groups = [{"params": list(backbone), "lr": rate * config.backbone_factor}, {"params": list(head), "lr": rate}]
+    groups = [
+        {"params": list(network.backbone.parameters()), "lr": rate * config.backbone_factor},
+        {"params": list(network.head.parameters()), "lr": rate},
+    ]
     return AdamW(groups, lr=rate, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay)
 
 

@@ -164,7 +164,7 @@ class TrackedRun(RunWatcher):
         try:
             action()
         except (MlflowException, OSError) as fault:
-            print(f"MLflow could not be written ({_first_line(fault)}); training goes on.", file=sys.stderr, flush=True)
+            print(f"MLflow could not be written ({_first_line(fault)}); training continues.", file=sys.stderr, flush=True)
 
 
 def _asked_uri() -> str | None:

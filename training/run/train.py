@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from training.config import ScheduleConfig, TrainConfig
 from training.data.training_data import read_training_data
 from training.devices import Compute, choose_device, join_processes, leave_processes, seed_everything
-from training.network.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, versioned_name
+from training.network.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint
 from training.network.initialise import require_unseen_source
 from training.run.folder import Origin, claim_folder, save_epoch
 from training.run.history import EpochRecord, from_columns, write_history
@@ -106,7 +106,8 @@ def _conclude(job: TrainingJob, history: Sequence[EpochRecord], reason: str) -> 
     best = _best_of(history, job.config)
     outcome = {"finished": True, "reason": reason, "best_epoch": best.epoch, "best_val_f1": best.val_f1}
     write_history(job.out, history, outcome)
-    named = job.out / versioned_name(job.config.model.architecture, job.version, datetime.now(UTC).date())
+    # REPORT Table 27: {model}_v{major}.{minor}.{patch}_{date}.pt
+    named = job.out / f"{job.config.model.architecture}_v{job.version}_{datetime.now(UTC):%Y%m%d}.pt"
     shutil.copyfile(job.out / BEST_NAME, named)
     print(f"Stopped: {reason}.\nBest epoch {best.epoch}: validation F1 {best.val_f1:.4f}. Checkpoint: {named}", flush=True)
     checkpoint = shlex.quote(str(job.out / BEST_NAME))

@@ -6,26 +6,12 @@ import pytest
 import torch
 
 from service.commands.cxr import main
-from tests.support import tiny_training
-from tests.support.tiny_training import train
+from tests.support.tiny_training import CONFIG, train
 from training.errors import CheckpointInvalid, ConfigError, DatasetError
 from training.network.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, recipe_of, save_checkpoint
 from training.run.average import average_runs, mean_weights
 
-CONFIG = (
-    tiny_training.CONFIG
-    + """
-[schedule]
-epochs = 1
-warmup_epochs = 1
-frozen_epochs = 0
-"""
-)
-
-
-@pytest.fixture(scope="module")
-def data(phantom_dataset):
-    return phantom_dataset(films_per_class={"train": 4, "val": 2}, manifest=True)
+CONFIG = CONFIG.replace("epochs = 3", "epochs = 1").replace("frozen_epochs = 1", "frozen_epochs = 0")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +72,7 @@ def test_what_the_runs_began_with_takes_part_where_it_is_asked_for(runs, config_
 def test_the_last_epoch_stands_for_a_run_as_its_running_average_where_it_keeps_one(config_path, data, tmp_path):
     kinds = {
         "ema": {"averaging__kind": '"ema"', "averaging__decay": 0.9, "averaging__start_epoch": 1, "schedule__epochs": 2},
-        "none": {},
+        "none": {"averaging__kind": '"none"'},
     }
     for kind, changes in kinds.items():
         assert train(config_path, data, tmp_path / kind, **changes) == 0
@@ -134,9 +120,9 @@ def test_runs_that_do_not_fit_each_other_have_no_mean(runs, data, tmp_path, chan
 
 def test_what_runs_began_with_is_the_same_every_time_and_must_still_be_there(runs, config_path, data, tmp_path):
     means = []
-    for place in ("once", "twice"):
-        average_runs(runs, data, tmp_path / place, with_start=True)
-        means.append(load_checkpoint(tmp_path / place / BEST_NAME)["model_state_dict"])
+    for name in ("once", "twice"):
+        average_runs(runs, data, tmp_path / name, with_start=True)
+        means.append(load_checkpoint(tmp_path / name / BEST_NAME)["model_state_dict"])
     torch.testing.assert_close(*means, rtol=0, atol=0)
     start = changed_run(runs[0], tmp_path / "start")
     began = {"model__weights": '"checkpoint"', "model__weights_file": f'"{start / BEST_NAME}"'}

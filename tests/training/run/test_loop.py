@@ -138,10 +138,10 @@ def test_mixed_films_are_scored_against_the_finding_with_the_larger_share(seed, 
     assert (metrics.accuracy, metrics.f1) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize(("epoch", "place"), [(train_once, "epoch 3"), (judge, "epoch 3 val")])
-def test_a_loss_that_is_no_number_ends_the_run_and_names_batch_and_remedies(epoch, place):
+@pytest.mark.parametrize(("epoch", "label"), [(train_once, "epoch 3"), (judge, "epoch 3 val")])
+def test_a_loss_that_is_no_number_ends_the_run_and_names_batch_and_remedies(epoch, label):
     images = torch.arange(12, dtype=torch.float32).view(12, 1, 1).expand(-1, 4, 4).clone()
     images[7] = float("nan")
     loader = list(zip(images.split(3), SORTED_LABELS.split(3), strict=True))
-    with pytest.raises(TrainingDiverged, match=rf'nan in batch 3 of {place};.*optimiser\.learning_rate.*run\.amp = "off"'):
+    with pytest.raises(TrainingDiverged, match=rf'nan in batch 3 of {label};.*optimiser\.learning_rate.*run\.amp = "off"'):
         epoch(_Linear(), loader)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import tiny_training
-from tests.support.tiny_training import train
+from tests.support.tiny_training import CONFIG, train
 from training.config import TrainConfig
 from training.config_file import load_config
 from training.errors import ConfigError
@@ -21,26 +20,13 @@ from training.run.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-CONFIG = (
-    tiny_training.CONFIG
-    + """
-[schedule]
-epochs = 2
-warmup_epochs = 1
-frozen_epochs = 1
-"""
-)
+CONFIG = CONFIG.replace("epochs = 3", "epochs = 2")
 
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
     """No store of the machine's."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def data(phantom_dataset):
-    return phantom_dataset(films_per_class={"train": 4, "val": 2}, manifest=True)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ import torch
 
 from service.film.preprocessing import PreprocessSpec
 from service.model.findings import FINDINGS
-from tests.support import tiny_training
-from tests.support.tiny_training import train, train_options
+from tests.support.tiny_training import CONFIG, train, train_options  # noqa: F401 - the fixture config_path reads CONFIG
 from training.config import RunConfig
 from training.config_file import config_from_dict
 from training.data.batches import EvaluationFilms, FilmStore, batches
@@ -30,24 +29,6 @@ from training.run.loop import evaluate_epoch
 from training.run.objective import Objective
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIG = (
-    tiny_training.CONFIG
-    + """
-[schedule]
-epochs = 3
-warmup_epochs = 1
-frozen_epochs = 1
-[averaging]
-kind = "ema"
-decay = 0.5
-start_epoch = 2
-"""
-)
-
-
-@pytest.fixture(scope="module")
-def data(phantom_dataset):
-    return phantom_dataset(films_per_class={"train": 8, "val": 4}, manifest=True)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +38,7 @@ def finished_run(data, config_path, tmp_path_factory):
     return out
 
 
-def figures(out):
+def metrics(out):
     """History without wall times, which differ between runs."""
     history = json.loads((out / "training_history.json").read_text())["history"]
     return {name: column for name, column in history.items() if name != "seconds"}
@@ -191,7 +172,7 @@ def test_a_run_killed_after_averaging_began_resumes_to_the_same_history_weights_
     again = subprocess.run([*arguments, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "Resumed after epoch" in again.stdout
-    assert figures(out) == figures(finished_run)
+    assert metrics(out) == metrics(finished_run)
     resumed, straight = (load_checkpoint(path / LATEST_NAME) for path in (out, finished_run))
     for part in ("model_state_dict", "average_state_dict"):
         assert straight[part]
@@ -222,13 +203,13 @@ def test_two_processes_train_together_and_judge_every_validation_film(data, conf
     assert alone.auc == pytest.approx(checkpoint["history"]["val_auc"][best], abs=1e-6)
 
 
-def test_an_interrupted_run_says_how_to_go_on(config_path, data, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_run_says_how_to_continue(config_path, data, tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("training.run.trainer.seed_epoch", interrupt)
     assert train(config_path, data, tmp_path / "run") == 130
-    assert "Interrupted; with --resume the same command goes on" in capsys.readouterr().err
+    assert "Interrupted; the same command with --resume continues" in capsys.readouterr().err
 
 
 def test_a_run_does_not_end_with_its_epochs_of_small_films_and_says_why_its_best_begins_anew(
@@ -261,4 +242,4 @@ def test_mixing_and_swa_train_without_error(data, config_path, tmp_path):
         out = tmp_path / str(number)
         averaging = {"averaging__kind": '"swa"', "averaging__start_epoch": 1}
         assert train(config_path, data, out, schedule__epochs=2, **averaging, **{f"augment__{mixing}": 0.4}) == 0
-        assert figures(out)["epoch"] == [1, 2]
+        assert metrics(out)["epoch"] == [1, 2]

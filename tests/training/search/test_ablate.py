@@ -5,26 +5,11 @@ import json
 import pytest
 
 from service.commands.cxr import main
+from tests.support.tiny_training import CONFIG  # noqa: F401 - the fixture config_path reads it
 from training.search import ablate as command
 from training.search.ablation import BASELINE
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-CONFIG = """
-[data]
-near_duplicate_bits = 3
-balance = "class"
-[model]
-architecture = "mobilenetv3_small_050"
-hidden = 16
-weights = "none"
-[optimiser]
-batch_size = 8
-"""
-
-
-@pytest.fixture(scope="module")
-def data(phantom_dataset):
-    return phantom_dataset(films_per_class={"train": 6, "val": 3}, manifest=True)
 
 
 def options(data, config_path, out, *more):

@@ -16,11 +16,6 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")
-def data(phantom_dataset):
-    return phantom_dataset(films_per_class={"train": 6, "val": 3}, manifest=True)
-
-
-@pytest.fixture(scope="module")
 def backbone():
     document = {
         "data": {"image_size_px": 64, "near_duplicate_bits": 3},

@@ -28,12 +28,12 @@ def test_a_head_learns_separable_features_and_repeats_with_the_seed():
     films = [film_file(str(i), FINDINGS[label], "s") for i, label in enumerate(labels.tolist())]
     document = {"model": {"hidden": 16}, "optimiser": {"batch_size": 10, "learning_rate": 1e-2}}
     config = config_from_dict(document | {"schedule": {"epochs": 8, "warmup_epochs": 1}})
-    figures = list(fit_head(features, films, features, config))
-    assert len(figures) == 8 and figures[-1].accuracy == 1.0 and figures[-1].auc == 1.0
-    assert figures[-1].loss < figures[0].loss
-    assert list(fit_head(features, films, features, config)) == figures
+    metrics = list(fit_head(features, films, features, config))
+    assert len(metrics) == 8 and metrics[-1].accuracy == 1.0 and metrics[-1].auc == 1.0
+    assert metrics[-1].loss < metrics[0].loss
+    assert list(fit_head(features, films, features, config)) == metrics
     other = replace(config, run=replace(config.run, seed=1))
-    assert list(fit_head(features, films, features, other)) != figures
+    assert list(fit_head(features, films, features, other)) != metrics
 
 
 def test_epochs_take_turns_among_the_views():

@@ -5,7 +5,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tests.support.tiny_training import CONFIG  # noqa: F401 - read by the fixture config_path
 from training.config_file import config_from_dict, load_config
 from training.search.space import STRENGTHS, Space, base_values, scaled_augment, shortened, suggest, tuned
 

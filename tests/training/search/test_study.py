@@ -6,7 +6,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.support.tiny_training import CONFIG  # noqa: F401 - read by the fixture config_path
 from training.config import TrainConfig
 from training.errors import ConfigError, TrainingDiverged
 from training.run.loop import EpochMetrics

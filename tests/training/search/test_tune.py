@@ -15,11 +15,6 @@ from training.search.trials import link_films
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-@pytest.fixture(scope="module")
-def data(phantom_dataset):
-    return phantom_dataset(films_per_class={"train": 6, "val": 3}, manifest=True)
-
-
 def storage_in(folder):
     return f"sqlite:///{folder / 'new' / 'tune.db'}"
 
