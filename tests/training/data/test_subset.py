@@ -7,7 +7,7 @@ import pytest
 
 from service.model.findings import FINDINGS, Finding
 from training.data.folder import FilmFile
-from training.data.subset import films_of_every_class, stratified_films, stratified_subset
+from training.data.subset import films_of_every_class, stratified_films
 from training.errors import ConfigError
 
 
@@ -36,22 +36,3 @@ def test_too_small_a_subset_is_refused_with_what_it_lacks():
 
 def test_the_kinds_of_finding_are_all_in_a_small_subset():
     assert {film.finding for film in stratified_films(SIX_EACH, 6, seed=0)} == set(Finding)
-
-
-def test_a_subset_keeps_the_shares_of_all_strata():
-    strata = [("a", "x")] * 60 + [("a", "y")] * 30 + [("b", "x")] * 10
-    chosen = stratified_subset(strata, 50, seed=4)
-    assert [sum(strata[index] == stratum for index in chosen) for stratum in (("a", "x"), ("a", "y"), ("b", "x"))] == [
-        30,
-        15,
-        5,
-    ]
-    assert list(chosen) == sorted(set(chosen.tolist()))
-
-
-def test_a_larger_subset_holds_the_smaller_one_and_seeds_differ():
-    strata = [("a", "x")] * 60 + [("b", "y")] * 37
-    small, large = (set(stratified_subset(strata, size, seed=1).tolist()) for size in (20, 50))
-    assert small < large
-    assert small != set(stratified_subset(strata, 20, seed=2).tolist())
-    assert len(stratified_subset(strata, 1000, seed=1)) == 97

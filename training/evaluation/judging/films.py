@@ -19,7 +19,7 @@ from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile, fingerprint
 from training.data.parallel import each_of
-from training.data.subset import film_strata, stratified_subset
+from training.data.subset import stratified_films
 from training.errors import ConfigError, DatasetNotFound, EmptyClass
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.metrics import Judgements
@@ -88,8 +88,7 @@ class JudgedSplit:
 
     def stratified(self, size: int, seed: int) -> "JudgedSplit":
         """At most `size` of the judged films, with each class of each source in proportion; larger ones hold the smaller."""
-        chosen = stratified_subset(film_strata([each.film for each in self.judged]), size, seed)
-        return replace(self, judged=tuple(self.judged[index] for index in chosen))
+        return self.only({film.relative for film in stratified_films([each.film for each in self.judged], size, seed)})
 
     def only(self, relatives: Collection[str]) -> "JudgedSplit":
         """The judged films with these paths."""

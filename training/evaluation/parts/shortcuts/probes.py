@@ -114,7 +114,8 @@ def describe_source_within_class(values: Values | None) -> list[str]:
     return [
         markdown_table(("class", "films", "sources", "balanced accuracy", "chance"), rows),
         f"Among films of one class a linear probe tells the source from the embedding {mean:.0%} of the way from chance to "
-        "certainty. So the embedding encodes the hospital; the other tables measure whether the classifier uses that.",
+        "certainty. This measures how strongly the embedding encodes the hospital; whether the classifier uses it, the other "
+        "tables measure.",
     ]
 
 
@@ -133,7 +134,7 @@ def describe_border(values: Values | None) -> list[str]:
         markdown_table(("source", "classes", "AUC (95 % interval)", "fitted on the source alone"), rows),
         f"A linear probe that sees only the {values['pixels']} border pixels of a {values['side_px']} px copy, and hardly "
         f"a lung, reaches a macro AUC of {values['macro_auc']:.3f}. This measures what the borders give away, not "
-        "what the bundle uses: only the part of its AUC above this value shows that it reads more than the border.",
+        "what the bundle uses: the bundle reads more than the border only as far as its AUC exceeds this.",
     ]
 
 
