@@ -43,7 +43,9 @@ class Pressure:
 def overload_curve(server: Server, film: Path, seconds: float) -> list[Pressure]:
     """One result for each of CLIENTS. seconds: to measure each of them."""
     parts = urlsplit(server.url)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as client:
+    # A process for each number of clients: its end closes their connections.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as client:
         return [
             client.submit(_press, str(parts.hostname), parts.port or 80, film.read_bytes(), clients, seconds).result()
             for clients in CLIENTS

@@ -32,8 +32,13 @@ def retrain(
     Example: cxr retrain --data DATA --prometheus http://prometheus:9090 --archive FILMS
     """
     from service.model.releases import MODELS_DIR
+    from training.evaluation.parts.table import select_parts
     from training.retraining import retrain as module
 
+    try:
+        select_parts(parts or module.PARTS)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--parts") from fault
     job = module.RetrainingJob(
         data=data,
         prometheus=prometheus,
