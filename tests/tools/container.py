@@ -1,8 +1,8 @@
 """Builds the container image, runs it and inspects it: `python -m tests.tools.container --help`.
 
 Needs root on Linux, buildah and debootstrap, but no daemon. The image runs as Kubernetes would run it (as its user, without
-capabilities, on a read-only root), but by unshare and chroot instead of a container runtime. Not checked: a runtime's namespaces,
-cgroups and probes, and the default base image and PyTorch backend where options replace them.
+capabilities, on a read-only root), but by unshare and chroot. Not checked: namespaces, cgroups and probes of a container
+runtime, and the default base image and PyTorch backend where options replace them.
 """
 
 import argparse
