@@ -24,13 +24,15 @@ ANOTHER_PICTURE, REFUSED_NOW = "ANOTHER PICTURE", "REFUSED NOW"
 SAME = ("same picture", "same refusal")
 PHANTOMS_PER_FINDING = 50
 
-# The modules of either revision; older ones have them in service.contract.
+# The modules of either revision; older ones have them in service.contract. Looked for in the tree: this one may be installed, and
+# then provides what the other lacks.
 _IMPORT = """
-try:
+import pathlib
+if pathlib.Path("service/film").is_dir():
     from service.film import film as module
     from service.film.errors import InputError
     from service.film.limits import DecodeLimits
-except ModuleNotFoundError:
+else:
     from service.contract import radiograph as module
     from service.contract.errors import InputError
     DecodeLimits = module.DecodeLimits
@@ -38,7 +40,7 @@ except ModuleNotFoundError:
 
 # Runs in either tree. Each film is decoded whole and reduced, as the service does.
 _READ = f"""
-import hashlib, json, logging, pathlib, sys, warnings
+import hashlib, json, logging, sys, warnings
 {_IMPORT}
 warnings.simplefilter("ignore")
 logging.disable()
@@ -60,7 +62,7 @@ for line in sys.stdin:
 
 # A plugin of pytest: keeps the files that the tests open.
 _KEEP = f"""
-import hashlib, os, pathlib
+import hashlib, os
 {_IMPORT}
 opened = module.open_film
 def open_film(data, limits):
