@@ -24,8 +24,8 @@ ANOTHER_PICTURE, REFUSED_NOW = "ANOTHER PICTURE", "REFUSED NOW"
 SAME = ("same picture", "same refusal")
 PHANTOMS_PER_FINDING = 50
 
-# The modules of either revision; older ones have them in service.contract. Looked for in the tree: this one may be installed, and
-# then provides what the other lacks.
+# The modules of either revision; older ones have them in service.contract. Looked for in the tree, not by importing: where this
+# project is installed, it provides what the other revision lacks.
 _IMPORT = """
 import pathlib
 if pathlib.Path("service/film").is_dir():
