@@ -1,18 +1,15 @@
 """Compares the HTTP answers of another revision and this tree: `python -m tests.tools.same_answers REVISION [FOLDER ...]`.
 
-Both serve the same bundle. Each gets the films below the folders, spoilt films of the fuzzer, phantoms, and every file that the
-other revision's tests of decoding open. Compared are status codes, the bodies of answers of status 200 (without identifiers and
-times), and the types of problems. Exit status 1 if one differs.
+Both serve the same bundle and get the same films: those below the folders, and those of `tests.tools.revisions`. Compared are
+status codes, the bodies of answers of status 200 (without identifiers and times), and the types of problems. Exit status 1 if
+one differs.
 """
 
 import argparse
 import hashlib
 import http.client
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,37 +17,18 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import cv2
 from tqdm import tqdm
 
-from export.phantom import phantom_film
 from service.model.findings import FINDINGS
 from tests.support.serving import ROOT, environment_without_settings, served
-from tests.tools.fuzz.mutations import mutant, seeds
+from tests.tools.revisions import MUTANTS, other_revision
 
-PHANTOMS_PER_FINDING = 50
 OPERATING_POINTS = ("balanced", "high_sensitivity", "high_specificity", "tb_screening")
 BATCH = 10
 CLIENTS = 4
 
 # Differ from call to call.
 VOLATILE = ("request_id", "prediction_id", "inference_time_ms")
-
-# A pytest plugin, of either layout of the packages: keeps the files that the tests open.
-_KEEP = """
-import hashlib, os, pathlib
-try:
-    from service.film import film as module
-except ImportError:
-    from service.contract import radiograph as module
-opened = module.open_film
-def open_film(data, limits):
-    path = pathlib.Path(os.environ["CXR_TEST_KEEP"]) / hashlib.sha256(data).hexdigest()
-    if not path.exists():
-        path.write_bytes(data)
-    return opened(data, limits)
-module.open_film = open_film
-"""
 
 # A request -> [status, digest of the body without what differs from call to call, or the type of the problem]
 Answers = dict[str, tuple[int, str]]
@@ -61,50 +39,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("revision", help="a commit, a tag or a branch")
     parser.add_argument("folders", type=Path, nargs="*", help="with films")
     parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "chest-xray-1.1.1", help="default: %(default)s")
-    parser.add_argument("--mutants", type=int, default=2000, help="spoilt films of the fuzzer (default %(default)s)")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="send every Nth film of the folders only")
+    parser.add_argument("--mutants", type=int, default=MUTANTS, help="spoilt films of the fuzzer (default %(default)s)")
     parser.add_argument(
         "--explain-every", type=int, default=5, metavar="N", help="explain every Nth film (default %(default)s)"
     )
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        other, drawn = Path(folder) / "other", Path(folder) / "drawn"
-        drawn.mkdir()
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", other, arguments.revision], cwd=ROOT, check=True)
-        try:
-            _draw(drawn, arguments.mutants)
-            _keep_what_tests_open(other, Path(folder), drawn)
-            paths = _files(drawn) + [path for top in arguments.folders for path in _files(top)[:: arguments.every]]
-            before, after = (_ask(tree, arguments.bundle.resolve(), paths, arguments.explain_every) for tree in (other, ROOT))
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", other], cwd=ROOT, check=True)
+    with other_revision(arguments.revision, arguments.folders, arguments.mutants) as (other, paths):
+        before, after = (_ask(tree, arguments.bundle.resolve(), paths, arguments.explain_every) for tree in (other, ROOT))
     return _compare(before, after)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.resolve().rglob("*")) if path.is_file()]
-
-
-def _draw(folder: Path, mutants: int) -> None:
-    films = seeds()
-    for number in range(mutants):
-        name, data = mutant(number, 1, films)
-        (folder / f"{number} {name}".replace("/", "-")).write_bytes(data)
-    for finding, seed in product(FINDINGS, range(PHANTOMS_PER_FINDING)):
-        film = cv2.imencode(".png", phantom_film(finding, seed, 256))[1]
-        (folder / f"phantom {finding} {seed}").write_bytes(film.tobytes())
-
-
-def _keep_what_tests_open(tree: Path, folder: Path, kept: Path) -> None:
-    (folder / "keep_films.py").write_text(_KEEP, encoding="ascii")
-    tests = sorted(tree.glob("tests/test_contract_*.py")) or [tree / "tests" / "service" / "film"]
-    # Whether they pass is another matter; some of an old revision's may not, with the packages of this one.
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "keep_films", "--no-header", "--tb=no", *tests],
-        cwd=tree,
-        env={**os.environ, "CXR_TEST_KEEP": str(kept), "PYTHONPATH": str(folder)},
-        check=False,
-    )
 
 
 def _ask(tree: Path, bundle: Path, paths: list[Path], explain_every: int) -> Answers:

@@ -6,42 +6,21 @@ revision open. Prints every film whose pixels, facts or refusal differ. Exit sta
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
-import cv2
+from tests.support.serving import ROOT
+from tests.tools.revisions import IMPORT_FILM, MUTANTS, other_revision
 
-from export.phantom import phantom_film
-from service.model.findings import FINDINGS
-from tests.tools.fuzz.mutations import mutant, seeds
-
-ROOT = Path(__file__).resolve().parents[2]
 ANOTHER_PICTURE, REFUSED_NOW = "ANOTHER PICTURE", "REFUSED NOW"
 SAME = ("same picture", "same refusal")
-PHANTOMS_PER_FINDING = 50
-
-# The modules of either revision; older ones have them in service.contract. Looked for in the tree, not by importing: where this
-# project is installed, it provides what the other revision lacks.
-_IMPORT = """
-import pathlib
-if pathlib.Path("service/film").is_dir():
-    from service.film import film as module
-    from service.film.errors import InputError
-    from service.film.limits import DecodeLimits
-else:
-    from service.contract import radiograph as module
-    from service.contract.errors import InputError
-    DecodeLimits = module.DecodeLimits
-"""
 
 # Runs in either tree. Each film is decoded whole and reduced, as the service does.
 _READ = f"""
 import hashlib, json, logging, sys, warnings
-{_IMPORT}
+{IMPORT_FILM}
 warnings.simplefilter("ignore")
 logging.disable()
 
@@ -60,62 +39,16 @@ for line in sys.stdin:
     print(json.dumps([path, outcome(pathlib.Path(path).read_bytes())]), flush=True)
 """
 
-# A plugin of pytest: keeps the files that the tests open.
-_KEEP = f"""
-import hashlib, os
-{_IMPORT}
-opened = module.open_film
-def open_film(data, limits):
-    path = pathlib.Path(os.environ["CXR_TEST_KEEP"]) / hashlib.sha256(data).hexdigest()
-    if not path.exists():
-        path.write_bytes(data)
-    return opened(data, limits)
-module.open_film = open_film
-"""
-
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.same_pictures", description=__doc__)
     parser.add_argument("revision", help="a commit, a tag or a branch")
     parser.add_argument("folders", type=Path, nargs="*", help="with films")
-    parser.add_argument("--mutants", type=int, default=2000, help="spoilt films of the fuzzer (default %(default)s)")
+    parser.add_argument("--mutants", type=int, default=MUTANTS, help="spoilt films of the fuzzer (default %(default)s)")
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        other, drawn = Path(folder) / "other", Path(folder) / "drawn"
-        drawn.mkdir()
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", other, arguments.revision], cwd=ROOT, check=True)
-        try:
-            _draw(drawn, arguments.mutants)
-            for tree in (other, ROOT):
-                _keep_what_tests_open(tree, Path(folder), drawn)
-            paths = [path for top in (drawn, *arguments.folders) for path in sorted(top.resolve().rglob("*")) if path.is_file()]
-            before, after = (_read(tree, paths) for tree in (other, ROOT))
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", other], cwd=ROOT, check=True)
+    with other_revision(arguments.revision, arguments.folders, arguments.mutants) as (other, paths):
+        before, after = (_read(tree, paths) for tree in (other, ROOT))
     return _compare(before, after)
-
-
-def _draw(folder: Path, mutants: int) -> None:
-    films = seeds()
-    for number in range(mutants):
-        name, data = mutant(number, 1, films)
-        (folder / f"{number} {name}".replace("/", "-")).write_bytes(data)
-    for finding in FINDINGS:
-        for seed in range(PHANTOMS_PER_FINDING):
-            film = cv2.imencode(".png", phantom_film(finding, seed, 256))[1]
-            (folder / f"phantom {finding} {seed}").write_bytes(film.tobytes())
-
-
-def _keep_what_tests_open(tree: Path, folder: Path, kept: Path) -> None:
-    (folder / "keep_films.py").write_text(_KEEP, encoding="ascii")
-    tests = [tree / "tests/service/film"] if (tree / "tests/service/film").is_dir() else ["-k", "contract"]
-    # Failures do not matter here: an old revision's tests may fail with the packages of this one.
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "keep_films", "-m", "not slow", "--no-header", *tests],
-        cwd=tree,
-        env={**os.environ, "CXR_TEST_KEEP": str(kept), "PYTHONPATH": str(folder)},
-        check=False,
-    )
 
 
 def _read(tree: Path, paths: list[Path]) -> dict[str, list[object]]:
