@@ -34,6 +34,14 @@ train export evaluate retrain ablate tune: export OMP_WAIT_POLICY ?= PASSIVE
 train retrain ablate tune: export MALLOC_MMAP_THRESHOLD_ := 8589934592
 train retrain ablate tune: export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
+# Asked here, not by cxr: its environment would be installed first.
+ifneq ($(filter train export evaluate explore ablate tune retrain,$(MAKECMDGOALS)),)
+ifndef DATA
+$(error DATA is not given: make $(MAKECMDGOALS) DATA=folder. The folder holds train/, val/ and test/, each with the folders \
+Normal/, Pneumonia/ and Tuberculosis/ full of films, and optionally manifest.csv; docs/training.md says more)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help serve monitor test test-long check manifests container image lock audit format train export evaluate retrain \
 	explore ablate tune bench smoke docs clean

@@ -9,11 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file
 
 from export.phantom import phantom_film
 from service.files import sync
@@ -24,7 +23,9 @@ from service.model.manifest import MANIFEST_NAME, ModelManifest
 from service.model.outliers import OutlierStatistics
 from service.model.predictor import Predictor
 from training.errors import ExportError
-from training.network.classifier import Head
+
+if TYPE_CHECKING:
+    from training.network.classifier import Head
 
 # What golden.npz records. Features are left out: they are 48 times larger than the rest, and the embedding is their mean.
 GOLDEN_OUTPUTS = ("probabilities", "logits", "embedding")
@@ -71,8 +72,10 @@ def staged_copy(bundle: ModelBundle, target: Path, *, replace: bool = False) -> 
         yield folder
 
 
-def write_head(path: Path, head: Head) -> None:
+def write_head(path: Path, head: "Head") -> None:
     """Save the classifier head under the tensor names of `HeadSpec`."""
+    from safetensors.torch import save_file  # imports PyTorch, which the registry does not need
+
     # BatchNorm's batch counter serves training only.
     tensors = {
         name: tensor.contiguous() for name, tensor in head.state_dict().items() if not name.endswith("num_batches_tracked")

@@ -42,13 +42,18 @@ def sync(path: Path) -> None:
 def lock(path: Path, *, wait: bool = True, shared: bool = False) -> int | None:
     """Lock a file or folder between processes (flock). Returns the open descriptor that holds the lock until it is closed.
 
-    The kernel releases the lock however the process ends. None if another process holds it and `wait` is false.
+    On NFS, files alone are locked across machines. The kernel releases the lock however the process ends. None if another
+    process holds it and `wait` is false.
     Raises OSError, for example FileNotFoundError.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    # On NFS, an exclusive lock needs a descriptor that can write (flock(2)); a folder's cannot.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

@@ -127,17 +127,19 @@ class ModelHost:
             return _Served(served, unknown)
 
         def load(path: Path) -> Pipeline:
-            bundle = ModelBundle.open(path)
-            if served is not None and bundle.manifest == served.manifest:
-                return served
-            pipeline = self._build(bundle)
+            try:
+                bundle = ModelBundle.open(path)
+                if served is not None and bundle.manifest == served.manifest:
+                    return served
+                pipeline = self._build(bundle)
+            except BundleError:
+                logger.exception("%s cannot be served", path)
+                FALLBACKS.inc()
+                raise
             logger.info("Serving %s %s from %s", bundle.manifest.name, bundle.manifest.version, path)
             return pipeline
 
         pipeline, faults = first_trusted(paths[:1] if served is not None else paths, load)
-        for fault in faults:
-            logger.error("A bundle cannot be served", exc_info=fault)
-            FALLBACKS.inc()
         if pipeline is None and served is None:
             logger.error("No model is served")
         return _Served(pipeline or served, faults[0] if faults else None)

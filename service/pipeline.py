@@ -93,8 +93,10 @@ class Pipeline:
         with stage_timer("decode"):
             opened = open_film(data, self._limits)
             if opened.is_costly and self._sandbox is not None:
-                return self._sandbox.decode(data, decode_side_px, deadline)
-            return opened.decode(decode_side_px)
+                film = self._sandbox.decode(data, decode_side_px, deadline)
+            else:
+                film = opened.decode(decode_side_px)
+            return self.model.upright(film)
 
 
 def silence_decoding_libraries() -> None:

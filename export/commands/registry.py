@@ -109,8 +109,9 @@ def write_note(context: typer.Context, note: Annotated[str, typer.Argument(help=
 
     Example: cxr registry note "1.2.0 was no better on our films."
     """
-    entry = _open(context).note(note)
-    print(f"Noted. {entry.release} stays.")
+    opened = _open(context)
+    opened.note(note)
+    print(f"Noted. {opened.loaded()} stays.")
 
 
 @registry.command()
@@ -132,9 +133,9 @@ def attach(
 
 @registry.command()
 def reissue(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.0.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
     data: Annotated[Path, typer.Option(help="Data folder that it was trained on.")],
-    version: Annotated[str, typer.Option(help="The bundle's with a higher last number, for example 1.1.1.")],
+    version: Annotated[str, typer.Option(help="The bundle's with a higher last number, for example 1.1.2.")],
     no_register: NoRegister = False,
 ) -> None:
     """Release a model again with a new drift reference: same graph, same answers.

@@ -78,4 +78,4 @@ def _keys(database: "Database") -> str:
         keys = [key for key in KeyStore(database).every() if not key.revoked_at and (key.expires_at or now) >= now]
     except RecordsUnavailable:
         return "API keys"
-    return f"{len(keys)} API keys" + ("" if keys else " (create one: `cxr keys create --help`)")
+    return f"{len(keys)} API key{'s' * (len(keys) != 1)}" + ("" if keys else " (create one: `cxr keys create --help`)")

@@ -94,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as fault:
         line, status = describe_fault(fault)
-        print(line, file=sys.stderr)
+        if line:
+            print(line, file=sys.stderr)
     finally:
         logger.setLevel(level_before)
     return status if isinstance(status, int) else 0

@@ -11,7 +11,9 @@ def describe_fault(fault: Exception) -> tuple[str, int]:
         case typer.TyperException():
             context = getattr(fault, "ctx", None)
             hint = f" `{context.command_path} --help` shows what it takes." if context else ""
-            message = fault.format_message().replace("Value error, ", "")  # as pydantic begins it
+            message = " ".join(fault.format_message().split()).replace("Value error, ", "")  # as pydantic begins it
+            if not message:  # a group without a sub-command, whose help Typer has printed
+                return "", 2
             return message + ("" if message.endswith((".", "?")) else ".") + hint, getattr(fault, "exit_code", 1)
         case ChestXrayError():
             return str(fault), 1

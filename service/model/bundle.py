@@ -32,9 +32,7 @@ class ModelBundle:
     def _verified(cls, path: Path) -> "ModelBundle":
         manifest_path = path / MANIFEST_NAME
         if not path.is_dir() or not manifest_path.is_file():
-            raise BundleNotFound(
-                f"No bundle at {path}: it must be a folder with a {MANIFEST_NAME}, as export.export writes it."
-            )
+            raise BundleNotFound(f"No bundle at {path}: it must be a folder with a {MANIFEST_NAME}, as `cxr export` writes it.")
         try:
             manifest = ModelManifest.model_validate(json.loads(manifest_path.read_text("utf-8")))
         except (ValidationError, ValueError) as fault:

@@ -189,15 +189,18 @@ class Model:
 
     def _decode(self, film: Film) -> tuple[bytes, Radiograph]:
         data = film if isinstance(film, bytes) else Path(film).read_bytes()
-        return data, open_film(data, DecodeLimits()).decode(self.manifest.preprocess.decode_side_px)
+        return data, self.upright(open_film(data, DecodeLimits()).decode(self.manifest.preprocess.decode_side_px))
+
+    def upright(self, film: Radiograph) -> Radiograph:
+        """The film as it is judged; see `service.model.upright`."""
+        statistics = self.observer.statistics
+        return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
     def _judge(
         self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]
     ) -> tuple[Prediction, Radiograph, Outputs]:
         """Also returns the film as it was judged, upright, and the outputs."""
         with self._timer("preprocess"):
-            if self.observer.statistics is not None:
-                film = set_upright(film, self.manifest.preprocess, self.observer.statistics.mean_film)
             images = to_model_input(film, self.manifest.preprocess)[None]
         start = perf_counter()
         with self._timer("infer"):

@@ -67,13 +67,16 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
     BundleError or OSError.
     """
     job.runs.mkdir(parents=True, exist_ok=True)
-    held = lock(job.runs, wait=False)
+    guard = job.runs / ".retrain.lock"
+    guard.touch()
+    held = lock(guard, wait=False)
     if held is None:
         raise ConfigError(f"Another retraining is under way in {job.runs}; wait for it, or give other --runs.")
     try:
         if not dry_run and (killed := unfinished(job.runs)):
             for folder in killed:
-                print(f"{folder} had decided when it was killed; resuming.\n\n{carry_out(folder, job.models)}")
+                print(f"{folder} had decided when it was killed; resuming.\n")
+                print(carry_out(folder, job.models))
             return
         champion = ModelBundle.open(locate_bundle(None, job.models))
         labels = read_labels(_write_labels(job.runs / "labels.csv", since=champion.manifest.created_at))

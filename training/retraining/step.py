@@ -30,17 +30,22 @@ def run_step(log: Path, function: Callable[..., object], *arguments: Any) -> Non
         stream.flush()
         process.start()
         theirs.close()
-        # By pieces, not lines: progress bars have none.
-        while piece := os.read(output.fileno(), 65536):
-            stream.write(piece)
-            sys.stdout.write(piece.decode(errors="replace"))
-            sys.stdout.flush()
+        try:
+            # By pieces, not lines: progress bars have none.
+            while piece := os.read(output.fileno(), 65536):
+                stream.write(piece)
+                sys.stdout.write(piece.decode(errors="replace"))
+                sys.stdout.flush()
+            process.join()
+        except BaseException:  # an interrupt, or a full disk: multiprocessing would wait for the step's end
+            process.kill()
+            process.join()
+            raise
     output.close()
-    process.join()
     if process.exitcode != 0:
         raise StepFailed(
-            f"The step `{name}` ended with status {process.exitcode}; {log} says why. Once that is fixed, the same command "
-            "resumes here."
+            f"The step `{name}` ended with status {process.exitcode}; the output above and {log} say why. Once that is fixed, "
+            "the same command resumes here."
         )
 
 

@@ -71,8 +71,8 @@ class TrackedRun(RunWatcher):
 
         note = self._out / RUN_NAME
         try:
-            if self._job.resume and note.exists():
-                self._continue(json.loads(note.read_text("utf-8")))
+            if self._job.resume and (earlier := _read_note(note)):
+                self._continue(earlier)
             else:
                 self._create(note)
         except MlflowException as fault:
@@ -165,6 +165,14 @@ class TrackedRun(RunWatcher):
             action()
         except (MlflowException, OSError) as fault:
             print(f"MLflow could not be written ({_first_line(fault)}); training continues.", file=sys.stderr, flush=True)
+
+
+def _read_note(note: Path) -> dict[str, str] | None:
+    """Experiment and run that a run's folder names; None without a note, or if releases before 1.5.0 left half of one."""
+    try:
+        return dict(json.loads(note.read_text("utf-8")))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _asked_uri() -> str | None:

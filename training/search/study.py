@@ -1,10 +1,13 @@
 """An Optuna study that can be continued: opened under one protocol, hopeless trials pruned."""
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 
 from training.config import TrainConfig
@@ -48,6 +51,33 @@ def open_study(storage: str, name: str, protocol: dict[str, Any]) -> optuna.Stud
     return study
 
 
+def retry_interrupted(study: optuna.Study) -> list[int]:
+    """Mark trials as failed whose process is gone, and queue their values again. Returns their numbers.
+
+    Trials of other machines, and of processes that still run, stay as they are.
+    """
+    host = socket.gethostname()
+    interrupted = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        of_host, _, process = str(trial.user_attrs.get("process", f"{host}:0")).rpartition(":")
+        # Our own number, on a trial from before this process, was another's.
+        if of_host == host and (int(process) == os.getpid() or not _is_running(int(process))):
+            study.tell(trial.number, state=TrialState.FAIL)
+            study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
+            interrupted.append(trial.number)
+    return interrupted
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != 0
+
+
 def objective(
     base: TrainConfig, run: Callable[[TrainConfig, Report], None], metric: str, space: Space
 ) -> Callable[[optuna.Trial], float]:
@@ -58,6 +88,7 @@ def objective(
     """
 
     def value_of(trial: optuna.Trial) -> float:
+        trial.set_user_attr("process", f"{socket.gethostname()}:{os.getpid()}")
         last: list[float] = []
 
         def report(epoch: int, metrics: EpochMetrics) -> None:
@@ -73,6 +104,9 @@ def objective(
         except TrainingDiverged as fault:
             trial.set_user_attr("diverged", True)
             raise optuna.TrialPruned("the loss is not finite") from fault
+        except KeyboardInterrupt:
+            trial.study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
+            raise
         return last[-1]
 
     return value_of

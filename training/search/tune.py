@@ -23,7 +23,7 @@ from training.data.training_data import read_training_data
 from training.errors import ConfigError
 from training.network.initialise import require_unseen_source
 from training.search.space import Space, base_values, tuned
-from training.search.study import objective, open_study
+from training.search.study import objective, open_study, retry_interrupted
 from training.search.trials import FeatureTrials, ShortTrials, TrialFilms
 from training.tables import markdown_table
 
@@ -95,6 +95,7 @@ def _search(job: TuneJob) -> optuna.Study:
         knows_sources=any(film.source != UNKNOWN_SOURCE for film in films.training),
     )
     study = open_study(job.storage, job.study, _protocol(job, epochs, films))
+    retry_interrupted(study)
     left = job.trials - len(study.get_trials(deepcopy=False, states=_FINISHED))
     if left == job.trials:
         study.enqueue_trial(base_values(job.base, space))

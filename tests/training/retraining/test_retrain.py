@@ -22,13 +22,16 @@ from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
 from tests.support.recorded import MOMENT, entry, prediction, report
 from tests.support.serving import ROOT
-from tests.support.tiny_training import train
+from tests.support.tiny_training import PACKAGED, train
 from tests.support.waiting import eventually
 from tests.training.retraining.test_films import archived
 from tests.training.retraining.test_triggers import alerting
 from training.network.checkpoint import BEST_NAME
 
 pytestmark = pytest.mark.long
+
+# Read by the fixture config_path.
+CONFIG = PACKAGED
 
 # At a learning rate of nothing a network stays what it is.
 NOTHING_LEARNT = (

@@ -25,14 +25,17 @@ def fail() -> None:
     raise DatasetError("There are no films.")
 
 
-def test_a_step_ends_with_the_retraining_that_began_it(tmp_path):
-    retraining = psutil.Popen([sys.executable, "-c", ENDLESS, str(tmp_path / "log")], cwd=ROOT, stdout=subprocess.DEVNULL)
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_step_ends_with_the_retraining_that_began_it(tmp_path, sent):
+    retraining = psutil.Popen(
+        [sys.executable, "-c", ENDLESS, str(tmp_path / "log")], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     # The step, and multiprocessing's resource tracker.
     eventually(lambda: len(retraining.children()) == 2, patience_seconds=60)
     steps = retraining.children(recursive=True)
     assert len(steps) == 2
-    retraining.kill()
-    assert retraining.wait() == -signal.SIGKILL
+    retraining.send_signal(sent)
+    assert retraining.wait(timeout=20) == -sent
     assert psutil.wait_procs(steps, timeout=20)[1] == []
 
 
