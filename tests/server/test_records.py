@@ -1,4 +1,4 @@
-"""What is put on record and reported back, with SQLite and with PostgreSQL."""
+"""Who may call what, what is put on record, and what is reported back, with SQLite and with PostgreSQL."""
 
 import hashlib
 import json
@@ -40,13 +40,26 @@ def predict(guarded, path="/predict", **options):
     return request_id, guarded.client.post(path, headers=headers, **(options or {"content": PNG}))
 
 
+METHOD_OF = {"/audit": "GET", "/model/info": "GET"}
+
+
 @pytest.mark.parametrize("path", ROLES_OF)
 def test_every_route_answers_its_roles_and_no_others(guarded, path):
-    method = "GET" if path in ("/audit", "/model/info") else "POST"
+    method = METHOD_OF.get(path, "POST")
     for role in Role:
         response = guarded.client.request(method, path, headers=guarded.key[role])
         assert (response.status_code == 403) == (role not in ROLES_OF[path]), response.text
     assert guarded.client.request(method, path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "ending", ["%0A", "%0D", "%0D%0A", "%00", "%20", "//", "/%0A", "/.", ";x", "%2F%0A", "%E2%80%A8", "%85"]
+)
+def test_no_spelling_of_a_path_meets_fewer_questions_than_its_own(guarded, ending):
+    for path, roles in ROLES_OF.items():
+        for role in set(Role) - roles:
+            response = guarded.client.request(METHOD_OF.get(path, "POST"), path + ending, headers=guarded.key[role])
+            assert response.status_code in (403, 404), (path, role)
 
 
 def test_a_prediction_leaves_one_audit_row_and_one_record(guarded):
