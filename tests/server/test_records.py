@@ -1,4 +1,4 @@
-"""What is put on record and reported back, with SQLite and with PostgreSQL."""
+"""Who may call what, what is put on record, and what is reported back, with SQLite and with PostgreSQL."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydicom import uid
 
-from service.access.roles import Role
+from service.access.roles import ROLES_OF, Role
 from service.records.labels import confirmed_labels
 from service.records.values import AuditFilter, PredictionName
 from tests.support.compressed_dicom import compressed_dicom
@@ -38,6 +38,28 @@ def predict(guarded, path="/predict", **options):
     request_id = str(uuid.uuid4())
     headers = guarded.key[Role.CLINICIAN] | {"X-Request-ID": request_id} | options.pop("headers", {})
     return request_id, guarded.client.post(path, headers=headers, **(options or {"content": PNG}))
+
+
+METHOD_OF = {"/audit": "GET", "/model/info": "GET"}
+
+
+@pytest.mark.parametrize("path", ROLES_OF)
+def test_every_route_answers_its_roles_and_no_others(guarded, path):
+    method = METHOD_OF.get(path, "POST")
+    for role in Role:
+        response = guarded.client.request(method, path, headers=guarded.key[role])
+        assert (response.status_code == 403) == (role not in ROLES_OF[path]), response.text
+    assert guarded.client.request(method, path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "ending", ["%0A", "%0D", "%0D%0A", "%00", "%20", "//", "/%0A", "/.", ";x", "%2F%0A", "%E2%80%A8", "%85"]
+)
+def test_no_spelling_of_a_path_meets_fewer_questions_than_its_own(guarded, ending):
+    for path, roles in ROLES_OF.items():
+        for role in set(Role) - roles:
+            response = guarded.client.request(METHOD_OF.get(path, "POST"), path + ending, headers=guarded.key[role])
+            assert response.status_code in (403, 404), (path, role)
 
 
 def test_a_prediction_leaves_one_audit_row_and_one_record(guarded):
@@ -80,7 +102,8 @@ def test_a_refusal_leaves_its_row_too(guarded, path, options, status, outcome):
     request_id, response = predict(guarded, path, **(options or {"content": b""}))
     assert response.status_code == status
     [row] = rows_of(guarded, request_id)
-    assert (row.status, row.outcome, row.user_id, row.prediction) == (status, outcome, "clinician_1", None)
+    assert (row.status, row.outcome, row.prediction) == (status, outcome, None)
+    assert (row.user_id, row.role) == ("clinician_1", "clinician")
 
 
 def test_a_stranger_leaves_a_row_without_a_name(guarded):
@@ -204,6 +227,28 @@ def test_two_films_under_one_trace_identifier_keep_their_own_labels(guarded):
         refused = reported(guarded, path, request_id=trace, **body)
         assert refused.status_code == 400
         assert "send the prediction_id" in refused.json()["detail"]
+
+
+def test_a_film_of_a_batch_is_reported_by_its_own_identifier_or_its_index(guarded):
+    trace = f"trace-{uuid.uuid4()}"
+    sent = [("images", encode(film(256, seed=seed), "PNG")) for seed in (3, 4)]
+    results = judged(guarded, trace, "/predict/batch", files=sent)["results"]
+    for index, result in enumerate(results):
+        for name in ({"prediction_id": result["prediction_id"]}, {"request_id": trace, "index": index}):
+            for path, body in (("/feedback", {"label": "Normal"}), ("/incidents", {"case_id": "c", "label": "Normal"})):
+                answer = reported(guarded, path, **name, **body).json()
+                assert (answer["prediction_id"], answer["index"]) == (result["prediction_id"], index)
+                assert (answer["request_id"], answer["prediction"]) == (trace, result["prediction"])
+    assert reported(guarded, "/incidents", request_id=trace, case_id="c").status_code == 400
+    other = reported(guarded, "/incidents", prediction_id=results[1]["prediction_id"], index=0, case_id="c")
+    assert (other.status_code, "different predictions" in other.json()["detail"]) == (400, True)
+
+
+def test_the_same_film_under_the_same_identifier_is_another_prediction(guarded):
+    trace = f"trace-{uuid.uuid4()}"
+    answers = [judged(guarded, trace, content=PNG) for _ in range(2)]
+    assert len({answer["prediction_id"] for answer in answers}) == 2
+    assert reported(guarded, "/feedback", request_id=trace, index=0, label="Normal").status_code == 400
 
 
 def test_a_picture_names_its_prediction_in_a_header(guarded):

@@ -60,7 +60,7 @@ def test_a_newer_version_is_never_fallen_back_to(models):
     spoil(models / "chest-xray-1.0.0")
     hosted = host(models, "1.0.0")
     assert hosted.pipeline is None
-    assert hosted.health()["status"] == "unavailable"
+    assert (hosted.health()["status"], hosted.health()["reason"]) == ("unavailable", "hash-mismatch")
     with pytest.raises(ModelUnavailable):
         hosted.prove_inference()
 

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from service.model.decision import Observed, decide
 from service.model.findings import FINDINGS
+from tests.support.encoded_films import encode, film
 from tests.support.manifests import make_manifest, manifest_members
 from tests.support.page import DICOM, FILM, MARKS, NO_FILM, answer_of, asked_of, hold_up_a_film, upload
 
@@ -114,6 +115,19 @@ def test_the_page_decides_by_the_services_rule_ties_and_limits_included(opened):
     assert decided == [[answer(shares, name) for name in names] for shares in cases]
 
 
+def test_the_page_decides_as_the_service_answers_at_every_point(opened, server):
+    info = opened.request.get(f"{server.address}/model/info").json()
+    points = [(name, info["operating_points"][name]["thresholds"]) for name in POINTS]
+    for seed in range(4):
+        data = encode(film(128, seed), "PNG")
+        urls = [f"{server.address}/predict?operating_point={point}" for point in POINTS]
+        answers = [opened.request.post(url, data=data).json() for url in urls]
+        wanted = [
+            {name: answer[name] for name in ("operating_point", "prediction", "confidence", "review")} for answer in answers
+        ]
+        assert opened.evaluate(DECIDED_AT, [answers, points]) == [wanted] * len(POINTS)
+
+
 def test_a_model_whose_thresholds_are_not_at_hand_keeps_its_answer(opened):
     change_answers(opened, model_version="9.9.9")
     with opened.expect_response(re.compile("model/info")):  # asked again: another model has answered
@@ -196,6 +210,14 @@ def test_a_film_is_shown_alone_until_one_key_lays_the_map_over_it(opened):
     expect(opened.locator("#caption")).to_contain_text("two.dcm")
     expect(opacity).to_have_text("0 %")
     assert is_grey(opened)
+
+
+def test_the_slider_lays_the_map_over_the_film(opened):
+    upload(opened, FILM)
+    for opacity in (0, 100):
+        opened.locator("#opacity").fill(str(opacity))
+        assert is_grey(opened) == (opacity == 0)
+        expect(opened.locator("#opacity-value")).to_have_text(f"{opacity} %")
 
 
 def test_the_key_is_a_letter_in_fields_and_can_be_switched_off(opened):

@@ -67,6 +67,15 @@ def test_who_says_nothing_is_told_what_to_do_at_the_page_and_in_a_program(databa
     assert str(refusal).startswith(words)
 
 
+@pytest.mark.parametrize("path", ["/audit/", "/model/reload/", "/predict/"])
+def test_a_slash_at_the_end_meets_the_same_roles_and_the_same_rate(guarded, path):
+    policy, by_role = guarded
+    wrong = by_role[Role.CLINICIAN] if path != "/predict/" else by_role[Role.AUDIT]
+    refusals = [type(admit(policy, path, x_api_key=wrong).refusal) for _ in range(6)]
+    assert refusals == [AccessDenied] * 5 + [RateLimited]
+    assert isinstance(admit(policy, path).refusal, NotAuthenticated)
+
+
 def test_a_credential_of_a_kind_that_is_off_is_refused(database):
     policy = AccessPolicy.from_settings(Settings(auth="keys"), database)
     refusal = admit(policy, authorization=f"Bearer {token()}").refusal

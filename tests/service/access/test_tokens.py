@@ -35,11 +35,11 @@ def test_an_end_beyond_all_numbers_of_the_machine_is_an_end(verifier):
     assert verifier.verify(token(exp=10**400)).user_id == "dr_who"
 
 
-EXPIRED, ELSEWHERE = "The token has expired", "The token comes from another issuer"
-LACKING, UNSIGNED = (
-    "The token lacks one of the claims exp, iss, aud and sub",
-    "The token is not signed with a key that its issuer ",
-)
+EXPIRED = "The token has expired; get a new one."
+ELSEWHERE = "The token comes from another issuer; get a new one."
+LACKING = "The token lacks one of the claims exp, iss, aud and sub; get a new one."
+UNSIGNED = "The token is not signed with a key that its issuer publishes; get a new one."
+NAMELESS = "The token's subject is not a plain name of up to 256 characters."
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ LACKING, UNSIGNED = (
         ({"exp": None}, LACKING),
         ({"iss": "https://elsewhere.example"}, ELSEWHERE),
         ({"iss": None}, LACKING),
-        ({"aud": "another-service"}, "The token is meant for another service"),
+        ({"aud": "another-service"}, "The token is meant for another service; get a new one."),
         ({"aud": None}, LACKING),
         ({"sub": None}, LACKING),
-        ({"sub": "x" * 257}, "The token's subject is not a plain name"),
-        ({"sub": "forged\nline"}, "The token's subject is not a plain name"),
-        pytest.param({"nbf": IN_2100}, "The token is not valid yet", id="not yet valid"),
+        ({"sub": "x" * 257}, NAMELESS),
+        ({"sub": "forged\nline"}, NAMELESS),
+        pytest.param({"nbf": IN_2100}, "The token is not valid yet; get a new one.", id="not yet valid"),
         pytest.param({"key": STRANGERS}, UNSIGNED, id="a stranger's key"),
         ({"kid": "e1"}, UNSIGNED),
         ({"kid": "unknown"}, UNSIGNED),
@@ -64,9 +64,9 @@ LACKING, UNSIGNED = (
 )
 def test_a_token_that_is_wrong_in_one_way_is_refused_with_what_is_wrong(verifier, changes, fault):
     bad = token(**changes)
-    with pytest.raises(NotAuthenticated, match=f"^{fault}") as refused:
+    with pytest.raises(NotAuthenticated) as refused:
         verifier.verify(bad)
-    assert bad not in str(refused.value)
+    assert str(refused.value) == fault
 
 
 def test_neither_unsigned_tokens_nor_public_keys_as_secrets_pass(verifier):

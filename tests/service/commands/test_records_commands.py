@@ -162,6 +162,9 @@ def test_the_last_label_of_each_film_is_exported_with_the_one_before(store, reco
     row = rows["request-1"]
     assert row["prediction_id"] == store.find_prediction(of_request(1)).prediction_id
     assert (row["prediction"], row["image_sha256"], row["probability_pneumonia"]) == ("Pneumonia", digest(1), "0.92")
+    failed = run(records_url, "records", "labels", "--out", str(tmp_path / "absent" / "labels.csv"))
+    assert (failed.returncode, failed.stderr.count("\n"), "absent" in failed.stderr) == (1, 1, True)
+    assert list(tmp_path.glob("**/*.csv*")) == [tmp_path / "labels.csv"]
 
 
 def test_retention_says_what_it_would_forget_and_then_forgets_it(store, records_url):
@@ -202,6 +205,13 @@ def test_tables_are_made_by_upgrade_alone_where_servers_may_not(records_url):
     assert "cxr records upgrade" in refused.stderr
     assert run(records_url, "records", "upgrade", **settings).returncode == 0
     assert run(records_url, "keys", "list", **settings).returncode == 0
+
+
+def test_a_database_that_is_away_is_one_line_without_its_password():
+    away = run("postgresql://user:hush@127.0.0.1:1/none", "audit", "verify")
+    assert (away.returncode, away.stdout, away.stderr.count("\n")) == (1, "", 1)
+    assert "try again" in away.stderr
+    assert "hush" not in away.stderr
 
 
 def test_an_incident_keeps_what_it_is_about_when_the_prediction_is_forgotten(store, records_url):

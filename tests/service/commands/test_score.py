@@ -65,18 +65,8 @@ def archive(tmp_path_factory):
 
 
 def command(archive, out, bundle, *options):
-    return [
-        sys.executable,
-        "-m",
-        "service.commands.cxr",
-        "score",
-        str(archive),
-        "--out",
-        str(out),
-        "--bundle",
-        str(bundle),
-        *options,
-    ]
+    words = [sys.executable, "-m", "service.commands.cxr", "score", archive, "--out", out, "--bundle", bundle, *options]
+    return [str(word) for word in words]
 
 
 def score(archive, out, bundle, *options, **environment):
@@ -276,4 +266,31 @@ def test_wrong_arguments_end_the_run_with_a_message(archive, bundle_path, tmp_pa
     refused = score(archive, tmp_path / "x.csv", bundle_path, *options)
     assert refused.returncode == 1
     assert complaint in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_bundle_that_gives_other_answers_here_ends_the_run(archive, bundle_path, tmp_path):
+    spoilt = tmp_path / "chest-xray-1.0.0"
+    shutil.copytree(bundle_path, spoilt)
+    (spoilt / "golden.npz").write_bytes(b"no arrays")
+    manifest = json.loads((spoilt / "manifest.json").read_text())
+    manifest["files"]["golden.npz"] = sha256_of(spoilt / "golden.npz")
+    (spoilt / "manifest.json").write_text(json.dumps(manifest))
+    refused = score(archive, tmp_path / "x.csv", spoilt)
+    assert refused.returncode == 1
+    assert "golden.npz" in refused.stderr
+
+
+def test_neither_a_table_that_exists_nor_rows_of_other_settings_are_overwritten_unasked(archive, bundle_path, tmp_path):
+    films, out = archive / "a" / "b", tmp_path / "x.csv"
+    out.write_text("mine")
+    assert score(films, out, bundle_path).returncode == 1
+    assert out.read_text() == "mine"
+    assert score(films, out, bundle_path, "--overwrite").returncode == 0
+    assert len(rows_of(out)) == 2
+    (tmp_path / "mixed.csv.partial").write_text("")
+    (tmp_path / "mixed.csv.partial.json").write_text('{"folder": "x", "model": "y", "operating_point": "balanced"}')
+    refused = score(films, tmp_path / "mixed.csv", bundle_path)
+    assert refused.returncode == 1
+    assert "another folder, model" in refused.stderr
     assert "Traceback" not in refused.stderr

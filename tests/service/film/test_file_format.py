@@ -2,12 +2,14 @@
 
 import base64
 import gzip
+import io
 import json
 import struct
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from service.film.errors import UnsupportedFormat
 from service.film.file_format import READABLE_FORMATS
@@ -90,6 +92,14 @@ def test_a_file_that_is_not_read_is_named_with_what_to_send(name, data):
 
 def test_bytes_that_say_nothing_are_shown():
     assert_refused(b"\x01\x02\x03\xfe" * 50, UnsupportedFormat, r"\(01 02 03 fe\)")
+
+
+def test_no_format_that_is_read_passes_for_another():
+    for pixels in (FILM, COLOUR, FILM.astype(np.uint16) * 257):
+        for name in ("PNG", "TIFF"):
+            data = io.BytesIO()
+            Image.fromarray(pixels).save(data, name)
+            assert Radiograph.from_bytes(data.getvalue()).format == name.lower()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

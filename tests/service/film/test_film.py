@@ -92,6 +92,16 @@ def test_a_deep_film_is_not_widened_to_be_scaled():
     assert peak_bytes(data) < 4 * side_px * side_px
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF"])
+def test_deep_grey_is_scaled_by_its_own_depth(bits, format_name):
+    deep = (FILM.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+    deep[0, 0] = (1 << bits) - 1
+    pixels = pixels_of(encode(deep, format_name))
+    assert np.abs(pixels[1:].astype(int) - FILM[1:]).max() <= 1
+    assert pixels[0, 0] == 255
+
+
 def test_alpha_is_dropped_not_blended():
     transparent = np.zeros_like(FILM)
     for planes in ([FILM, transparent], [FILM, FILM, FILM, transparent]):

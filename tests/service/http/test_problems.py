@@ -7,6 +7,31 @@ from service.film.errors import ChestXrayError, InputError
 from service.http.problems import STATUS_OF, problem_of
 from service.model.errors import BundleError
 
+EXPECTED = {
+    "MalformedRequest": 400,
+    "UnreadableImage": 400,
+    "UnknownOperatingPoint": 400,
+    "UnknownFinding": 400,
+    "UploadTooLarge": 413,
+    "ImageTooLarge": 413,
+    "UnsupportedFormat": 415,
+    "UnsupportedImage": 422,
+    "UnsupportedDicom": 422,
+    "ImageTooSmall": 422,
+    "AspectRatioTooExtreme": 422,
+    "NotAuthenticated": 401,
+    "AccessDenied": 403,
+    "PredictionNotFound": 404,
+    "RateLimited": 429,
+    "Overloaded": 503,
+    "RecordsUnavailable": 503,
+    "IssuerUnavailable": 503,
+    "ReloadInProgress": 503,
+    "DecoderFailed": 503,
+    "ModelUnavailable": 503,
+    "OutOfTime": 504,
+}
+
 
 def subclasses(root):
     return {root} | {leaf for child in root.__subclasses__() for leaf in subclasses(child)}
@@ -15,6 +40,7 @@ def subclasses(root):
 def test_every_input_and_service_error_has_a_status():
     concrete = subclasses(InputError) | subclasses(ServiceError)
     assert concrete - {InputError, ServiceError} == set(STATUS_OF)
+    assert {kind.__name__: status.value for kind, status in STATUS_OF.items()} == EXPECTED
 
 
 def test_no_other_error_is_ever_told_to_a_client():

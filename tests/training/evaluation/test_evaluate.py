@@ -48,7 +48,7 @@ def test_every_judged_film_is_listed_with_the_probabilities_that_the_service_com
         assert (row["label"], row["source"], row["group"]) == (film.finding.value, film.source, film.group)
 
 
-def test_metrics_agree_with_the_predictions_and_name_what_was_measured(predictions, metrics, trained_manifest):
+def test_metrics_agree_with_the_predictions_and_name_what_was_measured(predictions, metrics, trained_manifest, licensed_data):
     assert metrics["n"] == len(predictions) == 15
     right = [row["label"] == row["predicted"] for row in predictions]
     assert metrics["headline"]["accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
@@ -58,6 +58,8 @@ def test_metrics_agree_with_the_predictions_and_name_what_was_measured(predictio
     digest = trained_manifest.files[GRAPH_NAME]
     assert metrics["bundle"] == {"name": trained_manifest.name, "version": "1.0.0", "model_sha256": digest}
     assert metrics["command"].startswith("cxr evaluate ")
+    assert licensed_data.name in metrics["command"]
+    assert str(licensed_data.parent) not in metrics["command"], "metrics are published, folders of a machine are not"
     assert set(metrics["operating_points"]) == set(trained_manifest.operating_points)
     assert metrics["operating_points"]["balanced"]["accuracy"] == metrics["headline"]["accuracy"]
 
@@ -77,7 +79,8 @@ def test_plots_are_drawn_linked_and_inside_the_page_which_needs_nothing_else(eva
         assert plot.std() > 10
         assert f"](figures/{name})" in report
     inside = re.findall(r'<img src="([^"]*)"', page)
-    assert len(inside) == len(names)
+    assert len(inside) == len(names) and all(source.startswith("data:image/png;base64,") for source in inside)
+    assert all(link.startswith("#") for link in re.findall(r'href="([^"]*)"', page))
     assert all(f"{part.title}</h2>" in page for part in PARTS)
 
 

@@ -129,13 +129,14 @@ def explored(data, tmp_path_factory):
     return out
 
 
-def test_the_command_writes_report_values_films_and_plots(explored):
+def test_the_command_writes_report_values_films_and_plots_and_not_where_the_data_lie(explored, data):
     assert {path.name for path in explored.iterdir()} == {"report.md", "exploration.json", "films.csv", "figures"}
     report = (explored / "report.md").read_text()
     for figure in (explored / "figures").iterdir():
         assert figure.read_bytes()[:4] == b"\x89PNG"
         assert f"(figures/{figure.name})" in report
     assert report.count("(figures/") == len(list((explored / "figures").iterdir()))
+    assert str(data.parent) not in report
 
 
 def test_a_refused_film_is_counted_and_named_and_the_others_are_explored(explored):

@@ -60,6 +60,11 @@ def test_the_same_command_continues_the_study_and_ends_with_a_configuration_that
     assert "importance" in printed
 
 
+def test_an_impossible_number_is_refused_by_name(data, config_path, tmp_path, capsys):
+    assert main(options(data, config_path, tmp_path, 0)) == 2
+    assert "--trials" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
+
+
 def test_short_trials_train_the_whole_network_and_leave_no_run_behind(data, config_path, tmp_path):
     assert main(options(data, config_path, tmp_path, 1, "--mode", "short", "--metric", "val_f1")) == 0
     (trial,) = study_in(tmp_path).trials

@@ -41,6 +41,14 @@ def test_air_is_dark_and_bone_bright_whatever_the_photometric_interpretation(pho
 FAINT = (50 + FULL_RANGE.astype(int) * 100 // 255).astype(np.uint8)  # 50 to 150, far from filling the display
 
 
+def test_the_window_is_applied():
+    pixels = pixels_of(dicom_file(FULL_RANGE, WindowCenter=100, WindowWidth=50))
+    assert np.all(pixels[FULL_RANGE <= 74] == 0)
+    assert np.all(pixels[FULL_RANGE >= 126] == 255)
+    between = pixels[FULL_RANGE == 100]
+    assert between.size and np.all((between > 110) & (between < 145))
+
+
 def test_a_window_wider_than_the_film_leaves_the_film_faint():
     pixels = pixels_of(dicom_file(FAINT, WindowCenter=128, WindowWidth=256))
     assert np.array_equal(pixels, FAINT)
@@ -172,10 +180,13 @@ def test_an_empty_attribute_is_an_absent_one(syntax, keywords):
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("keywords", [("WindowCenter",), ("WindowWidth",), ("WindowCenter", "WindowWidth")])
-def test_an_empty_window_is_none_and_no_fault(syntax, keywords):
+@pytest.mark.parametrize("is_absent", [False, True])
+def test_an_empty_or_absent_window_is_none_and_no_fault(syntax, keywords, is_absent):
     dataset = dicom_dataset(FULL_RANGE, WindowCenter=9, WindowWidth=3)
     for keyword in keywords:
         dataset.add_new(keyword, "DS", None)
+        if is_absent:
+            delattr(dataset, keyword)
     film = Radiograph.from_bytes(dicom_bytes(dataset, syntax))
     assert np.array_equal(film.pixels, FULL_RANGE)
     assert film.display_fault == ""

@@ -77,6 +77,11 @@ def test_what_a_film_cannot_be_is_refused_by_name(words):
     assert_refused(REFUSED[words], UnsupportedDicom, words)
 
 
+def test_patient_tags_are_never_parsed():
+    data = dicom_file(FILM, PatientName="Doe^Jane")
+    assert b"Doe^Jane" in data and "PatientName" not in dicom.read_header(data).dataset
+
+
 def test_what_cannot_be_read_is_refused_by_name():
     data = dicom_file(FILM).replace(b"1.2.840.10008.1.2.1\0", bytes(20))
     assert_refused(data, UnreadableImage, "names no transfer syntax")

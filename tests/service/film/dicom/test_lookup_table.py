@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 
 from service.film.dicom.lookup_table import LookupTable
 from service.film.errors import UnsupportedDicom
+from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import SYNTAXES, assert_refused, dicom_file, film, lut_sequence, pixels_of
 
 # 12 bit, with all of its values from one end to the other.
@@ -31,6 +32,12 @@ def test_a_voi_lut_of_signed_input_begins_below_zero_whatever_its_vr(syntax, vr,
     rescale = {"RescaleSlope": 1, "RescaleIntercept": -2048} if is_rescaled else {}
     voi = lut_sequence([4096, first, 12], ramp(syntax), vr=vr)
     assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **TWELVE, **rescale)), SHOWN)
+
+
+def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
+    voi = lut_sequence([4096, 63488, 12], ramp(uid.ExplicitVRLittleEndian))
+    attributes = TWELVE | {"RescaleSlope": 1, "RescaleIntercept": -2048}
+    assert np.array_equal(pixels_of(compressed_dicom(DEEP, uid.JPEG2000Lossless, VOILUTSequence=voi, **attributes)), SHOWN)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)

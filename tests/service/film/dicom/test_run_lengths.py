@@ -71,8 +71,10 @@ def test_run_lengths_keep_the_bits_of_native_samples():
     overlay = DEEP.copy()
     overlay[30:60, 30:60] |= 0xF000
     low = DEEP + DEEP // 16 % 16  # a HighBit of 15 is not believed over values in the low bits
-    plain_low = pixels_of(dicom_file(low, **TWELVE))
-    for words, high, expected in ((overlay, 11, PLAIN), (DEEP << 4, 15, PLAIN), (low, 15, plain_low)):
+    signed = low.astype(np.int16) - 2048
+    plain_low, plain_signed = (pixels_of(dicom_file(words, **TWELVE)) for words in (low, signed))
+    cases = (overlay, 11, PLAIN), (DEEP << 4, 15, PLAIN), (low, 15, plain_low), (signed, 15, plain_signed)
+    for words, high, expected in cases:
         data = compressed_dicom(words, RLELossless)
         data = data.replace(b"\x28\x00\x01\x01US\x02\x00\x10\x00", b"\x28\x00\x01\x01US\x02\x00\x0c\x00")
         data = data.replace(b"\x28\x00\x02\x01US\x02\x00\x0f\x00", b"\x28\x00\x02\x01US\x02\x00" + bytes([high, 0]))

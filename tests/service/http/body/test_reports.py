@@ -57,6 +57,14 @@ def test_what_is_not_json_is_malformed(content):
         report(FeedbackBody, content)
 
 
+@pytest.mark.parametrize("label", ["Normal", "Tuberculosis"])
+def test_what_is_given_twice_is_refused_and_named(label):
+    with pytest.raises(MalformedRequest, match="'label' is given more than once"):
+        report(FeedbackBody, f'{{"request_id": "a", "label": "Normal", "label": "{label}"}}'.encode())
+    with pytest.raises(MalformedRequest, match="'limit' is given more than once"):
+        read_query(Request({"type": "http", "headers": [], "query_string": b"limit=1&limit=1"}), AuditQuery)
+
+
 def test_a_report_longer_than_any_note_is_too_large_and_one_that_never_comes_is_out_of_time():
     with pytest.raises(UploadTooLarge):
         report(FeedbackBody, b" " * 40_000)

@@ -125,7 +125,10 @@ def test_a_form_without_a_boundary_says_what_to_do(content_type):
         read(form(), content_type)
 
 
-@pytest.mark.parametrize("body", [b"no boundary in sight", b"--b\r\nbroken\x00: x\r\n", b"--b\r\n" + b"a" * 9000 + b": x\r\n"])
+@pytest.mark.parametrize(
+    "body",
+    [b"no boundary in sight", b"--b\r\nbroken\x00: x\r\n", b"--b\r\n" + b"a" * 9000 + b": x\r\n"],
+)
 def test_a_damaged_form_is_refused_in_words_of_our_own(body):
     with pytest.raises(MalformedRequest, match="The multipart form is damaged; send it again"):
         read(body, "multipart/form-data; boundary=b")
@@ -171,6 +174,16 @@ def test_a_form_that_is_cut_off_anywhere_is_refused():
     for length in range(len(form())):
         with pytest.raises(MalformedRequest):
             read(form()[:length], "multipart/form-data; boundary=b")
+
+
+CUT = [parts().removesuffix(end) for end in (b"\r\n--b--\r\n", b"film\r\n--b--\r\n", b'"f"\r\n\r\nfilm\r\n--b--\r\n')]
+
+
+@pytest.mark.parametrize("body", [*CUT, b"--b\r\n\r\n--b--\r\n"])
+def test_a_form_that_ends_within_a_field_is_refused_not_read_without_it(body):
+    """RFC 2046, 5.1.1: a field ends with a boundary. An option that is lost would be a film judged by another rule."""
+    with pytest.raises(MalformedRequest, match="ends within a field"):
+        read(body, "multipart/form-data; boundary=b")
 
 
 def test_a_field_with_two_dispositions_is_refused():

@@ -108,3 +108,7 @@ def test_an_invalid_request_id_is_replaced_by_a_uuid(client, sent):
     answered = client.get("/works", headers={"X-Request-ID": sent}).headers["X-Request-ID"]
     assert len(answered) == 36
     assert answered[14] == "4"
+
+
+def test_two_requests_have_two_ids(client):
+    assert client.get("/works").headers["X-Request-ID"] != client.get("/works").headers["X-Request-ID"]

@@ -7,7 +7,6 @@ from prometheus_client import REGISTRY
 
 from service.errors import RecordsUnavailable
 from service.http.call import current_call
-from service.http.context import ServiceContext
 from service.http.middleware.recording import RecordingMiddleware, record_with
 from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.middleware.stack import MiddlewareStack
@@ -133,7 +132,7 @@ def test_an_answer_that_cannot_be_put_on_record_is_withheld():
     assert b"records-unavailable" in body["body"]
 
 
-def test_a_web_socket_is_closed_before_anything_sees_it():
+def test_a_web_socket_is_closed_before_anything_sees_it(records):
     seen, sent = [], []
 
     async def app(scope, receive, send):
@@ -142,5 +141,9 @@ def test_a_web_socket_is_closed_before_anything_sees_it():
     async def send(message):
         sent.append(message)
 
-    asyncio.run(MiddlewareStack(app, ServiceContext())({"type": "websocket", "path": "/ui/x", "headers": []}, None, send))
-    assert (seen, sent) == ([], [{"type": "websocket.close"}])
+    asyncio.run(
+        MiddlewareStack(app, SimpleNamespace(records=records))(
+            {"type": "websocket", "path": "/ui/x", "headers": []}, None, send
+        )
+    )
+    assert (seen, records.rows, sent) == ([], [], [{"type": "websocket.close"}])

@@ -58,6 +58,8 @@ def test_classes_within_a_source_equal_scikit_learn_and_are_undefined_without_ot
 def test_means_over_classes_equal_scikit_learn_and_carry_intervals():
     judged = random_judgements()
     measured = measure(judged, Bootstrap(100, 0))
+    of_classes = sk.roc_auc_score(judged.labels, judged.probabilities, multi_class="ovr", average=None)
+    assert [each["auc"] for each in measured["per_class"].values()] == pytest.approx(of_classes, abs=1e-6)
     for mean in ("macro", "weighted"):
         expected = sk.roc_auc_score(judged.labels, judged.probabilities, multi_class="ovr", average=mean)
         assert measured[mean]["auc"] == pytest.approx(expected, abs=1e-6)

@@ -45,6 +45,13 @@ def test_the_difference_is_the_films_won_less_those_lost(labels):
     assert (low, high) == pytest.approx((0.08 - spread, 0.08 + spread), abs=0.01)
 
 
+def test_a_loss_has_an_interval_below_zero(labels):
+    ours, theirs = judgements(labels, wrong_on(labels, slice(0, 60))), judgements(labels, labels)
+    values = paired_values(ours, theirs, Bootstrap(200, 0))
+    low, high = values["difference"]["headline"]["interval_95"]["accuracy"]
+    assert low < -0.2 < high < 0
+
+
 def test_what_is_hard_for_both_does_not_widen_the_interval(labels):
     both = judgements(labels, wrong_on(labels, slice(0, 120)))
     values = paired_values(both, both, Bootstrap(100, 0))

@@ -70,6 +70,7 @@ def test_lossless_colour_is_weighted_as_that_of_a_png_is(bits):
 
 WHOLE = {
     "baseline": encode(FILM, "JPEG", quality=92),
+    "optimised": encode(FILM, "JPEG", quality=92, optimize=True),
     "colour": encode(COLOUR, "JPEG", quality=92),
     "stored as RGB": encode(COLOUR, "JPEG", quality=92, keep_rgb=True),
     "restarts": encode(FILM, "JPEG", quality=92, restart_marker_rows=1),

@@ -35,6 +35,8 @@ def test_scans_up_to_the_limit_pass_and_no_more():
     jpeg.read_structure(b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9")
     with pytest.raises(UnsupportedImage, match="50 scans"):
         jpeg.read_structure(b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9")
+    progressive = encode(FILM, "JPEG", progressive=True)
+    assert_refused(progressive[:-2] + SCAN * 100 + progressive[-2:], UnsupportedImage, "scans")
 
 
 def test_scans_inside_a_segment_are_not_scans_of_the_film():
