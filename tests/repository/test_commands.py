@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 
 def run(*command, **environment):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.serving import environment_without_settings
+from tests.support.server.serving import environment_without_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "service" / "requirements.lock"

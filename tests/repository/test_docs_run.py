@@ -13,7 +13,7 @@ from service.commands.cxr import main
 from service.records.store import RecordStore
 from service.records.values import Feedback
 from tests.support.documents import DOCUMENTS, ROOT, blocks, shell_commands
-from tests.support.recorded import MOMENT, entry, of_request, prediction, report
+from tests.support.server.recorded import MOMENT, entry, of_request, prediction, report
 
 README, DOCS = DOCUMENTS[0], {document.name: document for document in DOCUMENTS}
 

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests.support.guarded import guarded_server
-from tests.support.serving import environment_without_settings, served
+from tests.support.server.guarded import guarded_server
+from tests.support.server.serving import environment_without_settings, served
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 
 from service.access.roles import PUBLIC, ROLES_OF, Role
 from service.records.values import AuditFilter
-from tests.support.guarded import guarded_server
-from tests.support.problems import PNG
-from tests.support.sockets import exchange, head, keyed
-from tests.support.tls import make_certificate, tls_proxy
-from tests.support.tokens import AUDIENCE, ISSUER, KEY_SET, STRANGERS, token
+from tests.support.server.guarded import guarded_server
+from tests.support.server.problems import PNG
+from tests.support.server.sockets import exchange, head, keyed
+from tests.support.server.tls import make_certificate, tls_proxy
+from tests.support.server.tokens import AUDIENCE, ISSUER, KEY_SET, STRANGERS, token
 
 pytestmark = pytest.mark.slow
 

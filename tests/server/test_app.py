@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.support.encoded_films import dicom_file, film
-from tests.support.serving import ROOT, failed_start
+from tests.support.server.serving import ROOT, failed_start
 
 HEAVY = ("torch", "timm", "torchvision", "training", "export", "scipy", "sklearn", "matplotlib", "onnxruntime")
 

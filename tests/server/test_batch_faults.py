@@ -11,7 +11,7 @@ from pydicom import uid
 
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import encode, film
-from tests.support.serving import environment_without_settings, served
+from tests.support.server.serving import environment_without_settings, served
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.long

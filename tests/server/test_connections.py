@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.problems import PNG
-from tests.support.serving import environment_without_settings, served
-from tests.support.sockets import exchange, head, keyed
+from tests.support.server.problems import PNG
+from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.sockets import exchange, head, keyed
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.predictor import Predictor
-from tests.support.serving import serving
+from tests.support.server.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERRIDES = (

@@ -12,7 +12,7 @@ from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
 from service.model.manifest import MANIFEST_NAME
 from tests.support.encoded_films import encode, film
-from tests.support.problems import PNG, PREDICTION_MEMBERS, assert_problem
+from tests.support.server.problems import PNG, PREDICTION_MEMBERS, assert_problem
 
 pytestmark = pytest.mark.slow
 

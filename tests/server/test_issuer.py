@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from service.access.key_set import RETRY_SECONDS
-from tests.support.serving import environment_without_settings, free_port, served
-from tests.support.tls import make_certificate
-from tests.support.tokens import AUDIENCE, ISSUER, OTHERS, RSA, public, token
+from tests.support.server.serving import environment_without_settings, free_port, served
+from tests.support.server.tls import make_certificate
+from tests.support.server.tokens import AUDIENCE, ISSUER, OTHERS, RSA, public, token
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

@@ -15,7 +15,7 @@ from service.model import load_model
 from service.model.findings import FINDINGS
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import ORIENTATIONS, dicom_file, encode, film, lying_as, png_claiming
-from tests.support.problems import FILM, PNG, PREDICTION_MEMBERS, as_form, assert_problem
+from tests.support.server.problems import FILM, PNG, PREDICTION_MEMBERS, as_form, assert_problem
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from service.records.values import AuditFilter, PredictionName
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.databases import KINDS, database_url
 from tests.support.encoded_films import dicom_file, encode, film
-from tests.support.guarded import guarded_server
-from tests.support.problems import PNG
+from tests.support.server.guarded import guarded_server
+from tests.support.server.problems import PNG
 
 pytestmark = pytest.mark.slow
 

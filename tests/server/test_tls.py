@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.serving import served
-from tests.support.tls import make_certificate
+from tests.support.server.serving import served
+from tests.support.server.tls import make_certificate
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import pytest
 from service.model.bundle import sha256_of
 from service.model.manifest import GOLDEN_NAME, MANIFEST_NAME
 from tests.support.encoded_films import encode
-from tests.support.problems import PNG, assert_problem
-from tests.support.serving import serving
+from tests.support.server.problems import PNG, assert_problem
+from tests.support.server.serving import serving
 
 pytestmark = pytest.mark.slow
 

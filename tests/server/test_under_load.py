@@ -18,9 +18,9 @@ from service.records.values import AuditFilter
 from service.records.verification import verify_chain
 from tests.support.databases import KINDS, database_url
 from tests.support.encoded_films import encode, film
-from tests.support.load import load
-from tests.support.recorded import MOMENT
-from tests.support.serving import environment_without_settings, served
+from tests.support.server.load import load
+from tests.support.server.recorded import MOMENT
+from tests.support.server.serving import environment_without_settings, served
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow

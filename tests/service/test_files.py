@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from service.files import atomic_write, lock
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 
 def test_a_file_is_replaced_when_it_is_whole_and_only_then(tmp_path):

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from service.usage_data import SWITCHES
-from tests.support.serving import ROOT, free_port
-from tests.support.tiny_training import PACKAGED
+from tests.support.server.serving import ROOT, free_port
+from tests.support.training.tiny_training import PACKAGED
 from tests.support.waiting import eventually
 
 # Of these the service needs the first two; the others are training's.

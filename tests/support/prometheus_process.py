@@ -17,7 +17,7 @@ import yaml
 
 from k8s.monitoring import RULES
 from k8s.monitoring.local import prometheus_command
-from tests.support.serving import free_port
+from tests.support.server.serving import free_port
 from tests.support.waiting import eventually
 
 needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed")

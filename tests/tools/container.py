@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from service import __version__
-from tests.support.serving import free_port
+from tests.support.server.serving import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 FILM = ROOT / "tests" / "films" / "phantom.png"

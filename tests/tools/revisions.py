@@ -13,7 +13,7 @@ import cv2
 
 from export.phantom import phantom_film
 from service.model.findings import FINDINGS
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 from tests.tools.fuzz.mutations import mutant, seeds
 
 MUTANTS = 2000

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from service.model.findings import FINDINGS
-from tests.support.serving import ROOT, environment_without_settings, served
+from tests.support.server.serving import ROOT, environment_without_settings, served
 from tests.tools.revisions import MUTANTS, other_revision
 
 OPERATING_POINTS = ("balanced", "high_sensitivity", "high_specificity", "tb_screening")

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 from tests.tools.revisions import IMPORT_FILM, MUTANTS, other_revision
 
 ANOTHER_PICTURE, REFUSED_NOW = "ANOTHER PICTURE", "REFUSED NOW"

@@ -22,7 +22,7 @@ from service.model.manifest import DRIFT_REFERENCE_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from tests.support.prometheus_process import needs_prometheus, prometheus
-from tests.support.serving import environment_without_settings, serving
+from tests.support.server.serving import environment_without_settings, serving
 from tests.support.waiting import eventually
 from training.retraining.triggers import firing_alerts
 

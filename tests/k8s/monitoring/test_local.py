@@ -12,7 +12,7 @@ from k8s.monitoring import GENERATED, RULES
 from k8s.monitoring.local import grafana_command, grafana_settings
 from service.commands.cxr import main
 from tests.support.prometheus_process import needs_prometheus
-from tests.support.serving import ROOT, environment_without_settings, free_port
+from tests.support.server.serving import ROOT, environment_without_settings, free_port
 from tests.support.waiting import eventually
 
 

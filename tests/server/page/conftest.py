@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.support.page import ARGUMENTS, CHROMIUM
-from tests.support.serving import environment_without_settings, served
+from tests.support.server.page import ARGUMENTS, CHROMIUM
+from tests.support.server.serving import environment_without_settings, served
 
 # A server's first explanation loads PyTorch, which takes long where other tests run beside this one.
 expect.set_options(timeout=60_000)

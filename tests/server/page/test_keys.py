@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import expect
 
 from service.access.roles import Role
-from tests.support.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
+from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
 
 pytestmark = MARKS
 

@@ -6,8 +6,8 @@ from playwright.sync_api import expect
 from service.records.labels import confirmed_labels
 from service.records.store import RecordStore
 from tests.support.encoded_films import dicom_file, film
-from tests.support.page import DICOM, FILM, MARKS, NO_FILM, answer_of, upload
-from tests.support.serving import ROOT
+from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, answer_of, upload
+from tests.support.server.serving import ROOT
 
 pytestmark = MARKS
 

@@ -12,7 +12,7 @@ from service.model.decision import Observed, decide
 from service.model.findings import FINDINGS
 from tests.support.encoded_films import encode, film
 from tests.support.manifests import make_manifest, manifest_members
-from tests.support.page import DICOM, FILM, MARKS, NO_FILM, answer_of, asked_of, hold_up_a_film, upload
+from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, answer_of, asked_of, hold_up_a_film, upload
 
 pytestmark = MARKS
 

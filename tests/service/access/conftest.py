@@ -1,11 +1,11 @@
-"""An empty database, and the key set of tests/support/tokens.py as a file."""
+"""An empty database, and the key set of tests/support/server/tokens.py as a file."""
 
 import json
 
 import pytest
 
 from service.records.database import Database
-from tests.support.tokens import KEY_SET
+from tests.support.server.tokens import KEY_SET
 
 
 @pytest.fixture

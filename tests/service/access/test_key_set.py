@@ -9,7 +9,7 @@ import pytest
 from service.access import key_set
 from service.access.tokens import Issuer, TokenVerifier
 from service.errors import IssuerUnavailable, NotAuthenticated, SettingsError
-from tests.support.tokens import AUDIENCE, EC, ISSUER, KEY_SET, OTHERS, RSA, STRANGERS, public, token
+from tests.support.server.tokens import AUDIENCE, EC, ISSUER, KEY_SET, OTHERS, RSA, STRANGERS, public, token
 
 
 def without(member, key):

@@ -10,7 +10,7 @@ from service.access.rate_limit import RateLimiter
 from service.access.roles import Role
 from service.errors import AccessDenied, NotAuthenticated, RateLimited
 from service.settings import Settings
-from tests.support.tokens import AUDIENCE, ISSUER, token
+from tests.support.server.tokens import AUDIENCE, ISSUER, token
 
 
 def admit(policy, path="/predict", peer="10.1.2.3", forwarded_for=None, **headers):

@@ -1,4 +1,4 @@
-"""Bearer tokens of the issuer in tests/support/tokens.py."""
+"""Bearer tokens of the issuer in tests/support/server/tokens.py."""
 
 import base64
 import hmac
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from service.access.roles import Role
 from service.access.tokens import Issuer, TokenVerifier
 from service.errors import AccessDenied, NotAuthenticated
-from tests.support.tokens import AUDIENCE, EC, ISSUER, RSA, STRANGERS, token
+from tests.support.server.tokens import AUDIENCE, EC, ISSUER, RSA, STRANGERS, token
 
 # Not reckoned from now: tests are collected long before the last of them runs.
 IN_2100 = 4_102_444_800

@@ -11,7 +11,7 @@ from service.access.roles import Role
 from service.commands.cxr import main
 from service.model.manifest import HEAD_NAME, MANIFEST_NAME
 from service.records.store import RecordStore
-from tests.support.serving import failed_start
+from tests.support.server.serving import failed_start
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import typer
 
 from service.commands.cxr import PANELS, build_app, main
 from service.errors import SettingsError
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 HEAVY = ("torch", "torchvision", "timm", "bentoml", "onnxruntime", "onnx", "sqlalchemy", "cv2", "sklearn", "matplotlib")
 

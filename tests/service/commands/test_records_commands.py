@@ -14,8 +14,8 @@ from service.records.database import Database
 from service.records.retention import RetentionPolicy, apply_retention
 from service.records.store import RecordStore
 from service.records.values import Feedback, Incident
-from tests.support.recorded import MOMENT, digest, entry, of_request, prediction, report
-from tests.support.serving import ROOT
+from tests.support.server.recorded import MOMENT, digest, entry, of_request, prediction, report
+from tests.support.server.serving import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from service.model.bundle import sha256_of
 from service.score.films import find_files
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import dicom_file, encode, film, png_claiming, tiff_file
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from service.commands.cxr import main
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from service.model.findings import FINDINGS
 from service.model.manifest import HEAD_NAME
 from tests.support.encoded_films import dicom_file, film
 from tests.support.manifests import copy_bundle
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 DICOM = dicom_file(film())
 

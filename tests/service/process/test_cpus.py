@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.process.cpus import usable_cpus
-from tests.support.serving import ROOT, environment_without_settings
+from tests.support.server.serving import ROOT, environment_without_settings
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from service.errors import SettingsError
 from service.process.listening import check_address, check_tls
-from tests.support.serving import failed_start, free_port
-from tests.support.tls import make_certificate
+from tests.support.server.serving import failed_start, free_port
+from tests.support.server.tls import make_certificate
 
 
 @pytest.fixture(scope="module")

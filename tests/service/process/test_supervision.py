@@ -16,7 +16,7 @@ import pytest
 from service.errors import SettingsError
 from service.process.supervision import FOLDER_VARIABLE, make_metrics_folder
 from tests.support.encoded_films import encode, film
-from tests.support.serving import environment_without_settings, served
+from tests.support.server.serving import environment_without_settings, served
 from tests.support.waiting import eventually
 
 PNG = encode(film(384), "PNG")

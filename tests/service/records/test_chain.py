@@ -13,8 +13,8 @@ from service.records.database import Database
 from service.records.retention import ROWS_AT_ONCE, Forgotten, RetentionPolicy, apply_retention
 from service.records.store import RecordStore
 from service.records.verification import verify_chain
-from tests.support.recorded import MOMENT, entry, prediction
-from tests.support.serving import ROOT
+from tests.support.server.recorded import MOMENT, entry, prediction
+from tests.support.server.serving import ROOT
 
 SECRET = b"a secret of the operator"
 
@@ -128,7 +128,7 @@ def test_without_the_secret_the_chain_can_be_neither_checked_nor_forged(chained)
 WRITE_UNTIL_KILLED = """
 import sys
 from service.records.store import RecordStore
-from tests.support.recorded import entry, prediction
+from tests.support.server.recorded import entry, prediction
 
 store = RecordStore(sys.argv[1])
 store.open()
@@ -163,7 +163,7 @@ def test_what_was_acknowledged_survives_a_kill(records_url):
 WRITE = """
 import sys
 from service.records.store import RecordStore
-from tests.support.recorded import entry
+from tests.support.server.recorded import entry
 
 store = RecordStore(sys.argv[1])
 store.open()

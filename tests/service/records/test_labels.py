@@ -6,7 +6,7 @@ import pytest
 from service.records.labels import confirmed_labels
 from service.records.store import RecordStore
 from service.records.values import Feedback, Incident
-from tests.support.recorded import MOMENT, digest, entry, of_request, prediction, report
+from tests.support.server.recorded import MOMENT, digest, entry, of_request, prediction, report
 
 
 def test_the_latest_label_of_a_film_counts_and_incidents_without_one_do_not(store):

@@ -9,7 +9,7 @@ from service.records.labels import confirmed_labels
 from service.records.store import RecordStore
 from service.records.values import AuditFilter, Feedback, PredictionName
 from service.records.verification import verify_chain
-from tests.support.recorded import MOMENT, digest, entry, prediction, report
+from tests.support.server.recorded import MOMENT, digest, entry, prediction, report
 
 # Two audit rows as release 1.3.0 wrote them: their digests and hashes are copies of what it computed.
 AUDIT = """

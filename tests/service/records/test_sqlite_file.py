@@ -13,8 +13,8 @@ from service.records.store import RecordStore
 from service.records.values import AuditFilter
 from service.records.verification import verify_chain
 from tests.support.encoded_films import encode, film
-from tests.support.recorded import MOMENT, entry, prediction
-from tests.support.serving import environment_without_settings, serving
+from tests.support.server.recorded import MOMENT, entry, prediction
+from tests.support.server.serving import environment_without_settings, serving
 from tests.support.waiting import eventually
 
 # A service is not ready, and answers 503, that long after its records went away at the latest.

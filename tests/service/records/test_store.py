@@ -13,7 +13,7 @@ from service.records.labels import confirmed_labels
 from service.records.store import RecordStore
 from service.records.values import AuditFilter, Feedback, Incident, PredictionName
 from service.records.verification import verify_chain
-from tests.support.recorded import MOMENT, digest, entry, of_request, prediction
+from tests.support.server.recorded import MOMENT, digest, entry, of_request, prediction
 
 
 def test_what_was_appended_is_read_back(store):

@@ -22,7 +22,7 @@ from service.sandbox import messages
 from service.sandbox.decoder import SandboxedDecoder
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import dicom_file, encode, film, png_16_bit, png_claiming, tiff_file
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from service.film.errors import UnreadableImage
 from service.film.limits import DecodeLimits
 from service.sandbox import messages
 from tests.support.encoded_films import encode, film
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 
 pytestmark = pytest.mark.slow
 

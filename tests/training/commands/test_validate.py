@@ -8,7 +8,7 @@ import pytest
 
 from service.commands.cxr import main
 from service.model.findings import Finding
-from tests.support.data_folders import films_of
+from tests.support.training.data_folders import films_of
 
 
 @pytest.fixture

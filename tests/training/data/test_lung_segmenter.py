@@ -9,7 +9,7 @@ import pytest
 from export.phantom import phantom_film
 from service.model.errors import BundleNotFound, ManifestInvalid
 from service.model.findings import FINDINGS
-from tests.support.phantom_lungs import phantom_mask
+from tests.support.training.phantom_lungs import phantom_mask
 from training.data.lung_segmenter import LungSegmenter, tidy
 from training.lungs.train import GRAPH_NAME
 

@@ -10,7 +10,7 @@ import pytest
 from export.phantom import phantom_film
 from service.film.limits import DecodeLimits
 from service.model.findings import Finding
-from tests.support.data_folders import LIMITS, encode, films_of, save_as_jpeg, validate
+from tests.support.training.data_folders import LIMITS, encode, films_of, save_as_jpeg, validate
 from training.data.folder import scan_folder
 from training.data.validation import validate_dataset
 from training.data.validation_report import Link, Reason, ValidationLimits, ValidationReport

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.model.findings import FINDINGS, Finding
-from tests.support.data_folders import films_of, save_as_jpeg, validate
+from tests.support.training.data_folders import films_of, save_as_jpeg, validate
 from training.data.validation_report import ValidationLimits
 from training.errors import ConfigError, EmptyClass, SplitLeakage
 

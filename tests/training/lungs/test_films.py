@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.support.phantom_lungs import phantom_mask, write_lung_films
+from tests.support.training.phantom_lungs import phantom_mask, write_lung_films
 from training.errors import DatasetError
 from training.lungs.films import hold_out, read_lung_films
 

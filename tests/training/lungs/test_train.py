@@ -13,7 +13,7 @@ from torch import nn
 from export.phantom import phantom_film
 from service.commands.cxr import main
 from service.model.findings import FINDINGS
-from tests.support.phantom_lungs import phantom_mask, write_lung_films
+from tests.support.training.phantom_lungs import phantom_mask, write_lung_films
 from training.lungs.augmentation import augment_pair
 from training.lungs.films import LungFilm
 from training.lungs.fit import dice_scores

@@ -20,9 +20,9 @@ from service.model.findings import Finding
 from service.model.releases import LogEntry, ServingChoice, read_choice
 from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
-from tests.support.recorded import MOMENT, entry, prediction, report
-from tests.support.serving import ROOT
-from tests.support.tiny_training import PACKAGED, train
+from tests.support.server.recorded import MOMENT, entry, prediction, report
+from tests.support.server.serving import ROOT
+from tests.support.training.tiny_training import PACKAGED, train
 from tests.support.waiting import eventually
 from tests.training.retraining.test_films import archived
 from tests.training.retraining.test_triggers import alerting
@@ -88,7 +88,7 @@ class House:
         self.folder, self.models, self.records, self.config, self.data = folder, models, records, config, data
 
     def release(self, bundle: ModelBundle) -> None:
-        """Let it be the first release, older than the labels of tests.support.recorded."""
+        """Let it be the first release, older than the labels of tests.support.server.recorded."""
         folder = self.models / "chest-xray-1.0.0"
         shutil.copytree(bundle.path, folder)
         seal(folder, bundle.manifest.model_copy(update={"created_at": "2026-11-01T00:00:00+00:00"}))

@@ -6,7 +6,7 @@ import sys
 import psutil
 import pytest
 
-from tests.support.serving import ROOT
+from tests.support.server.serving import ROOT
 from tests.support.waiting import eventually
 from training.errors import DatasetError, StepFailed
 from training.retraining.step import run_step

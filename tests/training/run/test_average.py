@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from service.commands.cxr import main
-from tests.support.tiny_training import CONFIG, train
+from tests.support.training.tiny_training import CONFIG, train
 from training.errors import CheckpointInvalid, ConfigError, DatasetError
 from training.network.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint, recipe_of, save_checkpoint
 from training.run.average import average_runs, mean_weights

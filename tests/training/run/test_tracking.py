@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_training import CONFIG, train
+from tests.support.training.tiny_training import CONFIG, train
 from training.config import TrainConfig
 from training.config_file import load_config
 from training.errors import ConfigError

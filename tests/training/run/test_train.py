@@ -15,7 +15,7 @@ import torch
 
 from service.film.preprocessing import PreprocessSpec
 from service.model.findings import FINDINGS
-from tests.support.tiny_training import CONFIG, train, train_options  # noqa: F401 - the fixture config_path reads CONFIG
+from tests.support.training.tiny_training import CONFIG, train, train_options  # noqa: F401 - the fixture config_path reads CONFIG
 from training.config import RunConfig
 from training.config_file import config_from_dict
 from training.data.batches import EvaluationFilms, FilmStore, batches

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from service.commands.cxr import main
-from tests.support.tiny_training import CONFIG  # noqa: F401 - the fixture config_path reads it
+from tests.support.training.tiny_training import CONFIG  # noqa: F401 - the fixture config_path reads it
 from training.search import ablate as command
 from training.search.ablation import BASELINE
 

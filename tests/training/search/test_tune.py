@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from service.commands.cxr import main
-from tests.support.tiny_training import CONFIG  # noqa: F401 - read by the fixture config_path
+from tests.support.training.tiny_training import CONFIG  # noqa: F401 - read by the fixture config_path
 from training.config_file import as_toml, load_config
 from training.data.folder import scan_folder
 from training.search.space import tuned

@@ -11,7 +11,7 @@ from service.http.middleware.recording import RecordingMiddleware, record_with
 from service.http.middleware.request_id import RequestIdMiddleware
 from service.http.middleware.stack import MiddlewareStack
 from service.records.values import NewReport
-from tests.support.recorded import prediction
+from tests.support.server.recorded import prediction
 
 # How metrics show an answer that was held back.
 WITHHELD = ("cxr_rejections_total", {"problem": "records-unavailable"})

@@ -5,7 +5,7 @@ import pytest
 
 from export.phantom import phantom_film
 from service.model.findings import Finding
-from tests.support.phantom_evidence import PhantomLungs
+from tests.support.training.phantom_evidence import PhantomLungs
 from training.evaluation.judging.masking import (
     BORDER_ONLY,
     LUNGS_HIDDEN,

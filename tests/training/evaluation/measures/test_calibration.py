@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tests.support.random_judgements import random_judgements
+from tests.support.training.random_judgements import random_judgements
 from training.evaluation.measures.calibration import (
     brier_score,
     equal_mass_ece,

@@ -9,7 +9,7 @@ import pytest
 from service.model.findings import Finding
 from service.model.manifest import GRAPH_NAME
 from tests.conftest import phantom_inputs
-from tests.support.phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
+from tests.support.training.phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 from training.data.folder import FilmFile
 from training.evaluation.judging.torch_graph import TorchGraph
 from training.evaluation.measures.attention_maps import rank_correlation

@@ -9,7 +9,7 @@ import pytest
 
 from service.commands.cxr import main
 from service.model.findings import FINDINGS
-from tests.support.phantom_evidence import phantom_evidence
+from tests.support.training.phantom_evidence import phantom_evidence
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.measures.metrics import Judgements
 from training.evaluation.parts.comparison import PART, paired_values

@@ -15,7 +15,7 @@ from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.findings import Finding
 from service.model.observer import Observer
-from tests.support.phantom_evidence import phantom_evidence
+from tests.support.training.phantom_evidence import phantom_evidence
 from training.errors import DatasetError
 from training.evaluation.evidence import Evidence
 from training.evaluation.parts.outliers.part import HISTOGRAM_NAME, PART

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.phantom_evidence import phantom_evidence
+from tests.support.training.phantom_evidence import phantom_evidence
 from training.evaluation.judging.corruptions import CORRUPTIONS
 from training.evaluation.parts.robustness import ATTACKS_NAME, CORRUPTIONS_NAME, PART, measure_robustness
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
+from tests.support.training.phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 from training.evaluation.judging.masking import VARIANTS
 from training.evaluation.parts.shortcuts import masked, probes
 from training.evaluation.parts.shortcuts.part import PART, measure_shortcuts

@@ -19,7 +19,7 @@ from typing import IO
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # A start takes seconds; a busy machine may need many times that.
 START_LIMIT_SECONDS = 120

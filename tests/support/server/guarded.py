@@ -8,7 +8,7 @@ import httpx
 from service.access.keys import KeyStore
 from service.access.roles import Role
 from service.records.store import RecordStore
-from tests.support.serving import environment_without_settings, served
+from tests.support.server.serving import environment_without_settings, served
 
 
 @contextmanager
