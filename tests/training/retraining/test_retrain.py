@@ -156,8 +156,10 @@ def test_a_prometheus_that_is_away_ends_with_a_message(house, bundle, capsys):
 
 def test_a_second_retraining_at_the_same_time_is_refused(house, bundle, capsys):
     house.release(bundle)
-    (house.folder / "runs").mkdir()
-    held = lock(house.folder / "runs", wait=False)
+    guard = house.folder / "runs" / ".retrain.lock"
+    guard.parent.mkdir()
+    guard.touch()
+    held = lock(guard, wait=False)
     assert house.retrain("--force", "a reason") == 1
     os.close(held)
     assert "Another retraining is under way" in capsys.readouterr().err
