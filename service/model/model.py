@@ -148,7 +148,7 @@ class Model:
         return self.judge_and_explain(radiograph, data, operating_point, target, self._grad_cam)
 
     def judge(self, film: Radiograph, data: bytes, operating_point: str) -> Prediction:
-        """`predict` for a film that is decoded already. data: the bytes that it was decoded from."""
+        """`predict` for a film that is decoded and upright already. data: the bytes that it was decoded from."""
         return self._judge(film, data, operating_point, ("probabilities",))[0]
 
     def judge_and_explain(
@@ -161,12 +161,12 @@ class Model:
         *,
         with_film: bool = False,
     ) -> tuple[Prediction, Explanation]:
-        """`explain` for a film that is decoded already, from one model run.
+        """`explain` for a film that is decoded and upright already, from one model run.
 
         target: None explains the predicted finding. with_film: also draw the film as it was decoded, for viewers that read
         neither DICOM nor 16 bit.
         """
-        prediction, film, outputs = self._judge(film, data, operating_point, ("probabilities", "features"))
+        prediction, outputs = self._judge(film, data, operating_point, ("probabilities", "features"))
         target = target or prediction.finding
         with self._timer("explain"):
             grid = grad_cam.grid(outputs["features"][0], target)
@@ -196,10 +196,7 @@ class Model:
         statistics = self.observer.statistics
         return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
-    def _judge(
-        self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]
-    ) -> tuple[Prediction, Radiograph, Outputs]:
-        """Also returns the film as it was judged, upright, and the outputs."""
+    def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
         with self._timer("preprocess"):
             images = to_model_input(film, self.manifest.preprocess)[None]
         start = perf_counter()
@@ -224,7 +221,7 @@ class Model:
             observed=observed,
             embedding=embedding,
         )
-        return prediction, film, values
+        return prediction, values
 
 
 def load_model(bundle: str | os.PathLike[str] | None = None) -> Model:
