@@ -29,26 +29,16 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions of a run.
+    """Conditions of a run."""
 
-    model: name, version and architecture.
-    cpu: model name.
-    cores: that this process may use.
-    memory_gigabytes: of the machine.
-    system: operating system and architecture.
-    python: version.
-    versions: of PACKAGES.
-    load_average: of the minute before the run.
-    """
-
-    model: str
-    cpu: str
-    cores: int
-    memory_gigabytes: float
-    system: str
-    python: str
-    versions: Mapping[str, str]
-    load_average: float
+    model: str  # name, version and architecture
+    cpu: str  # model name
+    cores: int  # that this process may use
+    memory_gigabytes: float  # of the machine
+    system: str  # operating system and architecture
+    python: str  # version
+    versions: Mapping[str, str]  # of PACKAGES
+    load_average: float  # of the minute before the run
 
 
 def read_conditions(manifest: ModelManifest) -> Conditions:

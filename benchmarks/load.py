@@ -20,16 +20,11 @@ ANSWER_LIMIT_SECONDS = 150.0
 
 @dataclass(frozen=True)
 class Load:
-    """Measurements of the client.
+    """Measurements of the client."""
 
-    latencies_ms: one for each request, from sending it to its whole answer.
-    seconds: of all requests together.
-    client_cpu_seconds: of the client process, which shares the machine with the server.
-    """
-
-    latencies_ms: tuple[float, ...]
-    seconds: float
-    client_cpu_seconds: float
+    latencies_ms: tuple[float, ...]  # one for each request, from sending it to its whole answer
+    seconds: float  # of all requests together
+    client_cpu_seconds: float  # of the client process, which shares the machine with the server
 
 
 class LoadClient:

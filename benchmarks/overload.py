@@ -25,17 +25,13 @@ CLIENTS = (4, 16, 40, OVERLOADING_CLIENTS, 640)
 class Pressure:
     """Result of one number of clients that send again as soon as they have an answer.
 
-    clients: number of clients.
-    judged_per_second: answers with status 200.
-    refused_per_second: answers with status 503.
-    other: number of other answers and broken connections.
     p50_ms, p99_ms: latency of judged films.
     """
 
-    clients: int
-    judged_per_second: float
-    refused_per_second: float
-    other: int
+    clients: int  # number of clients
+    judged_per_second: float  # answers with status 200
+    refused_per_second: float  # answers with status 503
+    other: int  # number of other answers and broken connections
     p50_ms: float
     p99_ms: float
 

@@ -29,30 +29,18 @@ LARGE_FILM_SIZE_PX = 2048
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to measure.
+    """How much to measure."""
 
-    starts: of the service.
-    rounds: of load.
-    requests: of one cell in one round, and films in-process in one round.
-    warm_up_requests: before anything counts.
-    films: of 512 px.
-    large_films: of 2048 px.
-    chain_requests: through the middleware chain.
-    overload_rounds: of overload.
-    overload_seconds: of each number of clients in one round.
-    endurance_requests: over which memory may grow.
-    """
-
-    starts: int
-    rounds: int
-    requests: int
-    warm_up_requests: int
-    films: int
-    large_films: int
-    chain_requests: int
-    overload_rounds: int
-    overload_seconds: float
-    endurance_requests: int
+    starts: int  # of the service
+    rounds: int  # of load
+    requests: int  # of one cell in one round, and films in-process in one round
+    warm_up_requests: int  # before anything counts
+    films: int  # of 512 px
+    large_films: int  # of 2048 px
+    chain_requests: int  # through the middleware chain
+    overload_rounds: int  # of overload
+    overload_seconds: float  # of each number of clients in one round
+    endurance_requests: int  # over which memory may grow
 
 
 # 600 requests of each cell, so that a 99th percentile has six slower ones.

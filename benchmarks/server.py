@@ -40,28 +40,19 @@ class ServerFailed(ChestXrayError):
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of all processes of a server.
+    """Memory of all processes of a server."""
 
-    processes: number of processes.
-    rss_bytes: resident; shared pages count once for each process.
-    """
-
-    processes: int
-    rss_bytes: int
+    processes: int  # number of processes
+    rss_bytes: int  # resident; shared pages count once for each process
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server.
+    """A running server."""
 
-    process: the first of its processes.
-    url: its address.
-    start_seconds: from the start of its process until READY_PATH answers 200.
-    """
-
-    process: psutil.Popen
-    url: str
-    start_seconds: float
+    process: psutil.Popen  # the first of its processes
+    url: str  # its address
+    start_seconds: float  # from the start of its process until READY_PATH answers 200
 
     def cpu_seconds(self) -> float:
         """CPU seconds, user and system, that all its processes have used so far, ended ones included."""

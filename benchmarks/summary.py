@@ -31,30 +31,20 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of load.
+    """One kind of load."""
 
-    server: SERVICE or one of the baselines.
-    route: PREDICT or EXPLAIN.
-    body: RAW or MULTIPART.
-    clients: at once.
-    """
-
-    server: str
-    route: str
-    body: str
-    clients: int
+    server: str  # SERVICE or one of the baselines
+    route: str  # PREDICT or EXPLAIN
+    body: str  # RAW or MULTIPART
+    clients: int  # at once
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One cell in one round.
+    """One cell in one round."""
 
-    load: as the client measured it.
-    server_cpu_seconds: of all processes of the server.
-    """
-
-    load: Load
-    server_cpu_seconds: float
+    load: Load  # as the client measured it
+    server_cpu_seconds: float  # of all processes of the server
 
     @property
     def requests_per_second(self) -> float:
@@ -74,38 +64,24 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Measurements of the rounds.
+    """Measurements of the rounds."""
 
-    in_process_cpu_seconds: per film, one for each round.
-    cells: cell -> one sample for each round.
-    """
-
-    in_process_cpu_seconds: tuple[float, ...]
-    cells: dict[Cell, tuple[Sample, ...]]
+    in_process_cpu_seconds: tuple[float, ...]  # per film, one for each round
+    cells: dict[Cell, tuple[Sample, ...]]  # cell -> one sample for each round
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """All measurements of one run.
+    """All measurements of one run."""
 
-    stages: size of the films in pixels -> stage -> cost.
-    start_seconds: of each start of the service, until it is ready.
-    memory: of the service, by moment: before_explain, after_explain, after_all.
-    rounds: of load.
-    chain_cpu_ms: requests at once -> CPU of the middleware chain a request.
-    inputs: kind of film -> milliseconds, and ratio to REFERENCE.
-    overload: rounds of one measurement for each number of clients.
-    endurance: memory after a tenth of the endurance requests, and after all of them.
-    """
-
-    stages: dict[int, dict[str, StageCost]]
-    start_seconds: tuple[float, ...]
-    memory: dict[str, Memory]
-    rounds: Rounds
-    chain_cpu_ms: Mapping[int, float]
-    inputs: Mapping[str, tuple[float, float]]
-    overload: Sequence[Sequence[Pressure]]
-    endurance: tuple[Memory, Memory]
+    stages: dict[int, dict[str, StageCost]]  # size of the films in pixels -> stage -> cost
+    start_seconds: tuple[float, ...]  # of each start of the service, until it is ready
+    memory: dict[str, Memory]  # of the service, by moment: before_explain, after_explain, after_all
+    rounds: Rounds  # of load
+    chain_cpu_ms: Mapping[int, float]  # requests at once -> CPU of the middleware chain a request
+    inputs: Mapping[str, tuple[float, float]]  # kind of film -> milliseconds, and ratio to REFERENCE
+    overload: Sequence[Sequence[Pressure]]  # rounds of one measurement for each number of clients
+    endurance: tuple[Memory, Memory]  # memory after a tenth of the endurance requests, and after all of them
 
 
 @dataclass(frozen=True)
@@ -113,25 +89,22 @@ class CellSummary:
     """Summary of a cell: percentiles over the requests of all rounds, medians over the rounds of all other values.
 
     server, route, body, clients: of the cell.
-    requests: in all rounds.
     p50_ms, p95_ms, p99_ms: latency.
-    requests_per_second: throughput.
     server_cpu_ms_per_request, client_cpu_ms_per_request: CPU time.
-    cpu_ratio: CPU seconds of the server per request over those in-process per film.
     """
 
     server: str
     route: str
     body: str
     clients: int
-    requests: int
+    requests: int  # in all rounds
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    requests_per_second: float
+    requests_per_second: float  # throughput
     server_cpu_ms_per_request: float
     client_cpu_ms_per_request: float
-    cpu_ratio: float
+    cpu_ratio: float  # CPU seconds of the server per request over those in-process per film
 
 
 @dataclass(frozen=True)

@@ -36,24 +36,15 @@ THRESHOLD_STEP = 1e-4
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fitted values.
+    """The fitted values."""
 
-    temperature: divides the logits.
-    tb_threshold: calibrated probability of tuberculosis from which the operating point tb_screening calls it.
-    conformal_quantiles: see `ConformalSpec`.
-    review_threshold: calibrated probability below which a film is flagged for review.
-    nll_before: mean negative log-likelihood at temperature 1, nats.
-    nll_after: the same at the fitted temperature, nats.
-    films: number of films that the values were fitted on.
-    """
-
-    temperature: float
-    tb_threshold: float
-    conformal_quantiles: dict[Finding, float]
-    review_threshold: float
-    nll_before: float
-    nll_after: float
-    films: int
+    temperature: float  # divides the logits
+    tb_threshold: float  # calibrated probability of tuberculosis from which the operating point tb_screening calls it
+    conformal_quantiles: dict[Finding, float]  # see `ConformalSpec`
+    review_threshold: float  # calibrated probability below which a film is flagged for review
+    nll_before: float  # mean negative log-likelihood at temperature 1, nats
+    nll_after: float  # the same at the fitted temperature, nats
+    films: int  # number of films that the values were fitted on
 
 
 def calibrate(logits: Floats, labels: Labels) -> Calibration:

@@ -22,18 +22,12 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Films:
-    """Decoded films.
+    """Decoded films."""
 
-    images: uint8 [N, S, S].
-    labels: int64 [N], index into `FINDINGS`.
-    sizes_px: int64 [N, 2], width and height as stored.
-    mean_chroma: float64 [N], see `Radiograph`.
-    """
-
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    sizes_px: npt.NDArray[np.int64]
-    mean_chroma: npt.NDArray[np.float64]
+    images: npt.NDArray[np.uint8]  # uint8 [N, S, S]
+    labels: npt.NDArray[np.int64]  # int64 [N], index into `FINDINGS`
+    sizes_px: npt.NDArray[np.int64]  # int64 [N, 2], width and height as stored
+    mean_chroma: npt.NDArray[np.float64]  # float64 [N], see `Radiograph`
 
 
 def usable_films(

@@ -35,16 +35,11 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class OutputParity:
-    """One output.
+    """One output."""
 
-    max_gap: largest absolute difference.
-    magnitude: largest absolute value of PyTorch's output.
-    allowed: largest gap that passes.
-    """
-
-    max_gap: float
-    magnitude: float
-    allowed: float
+    max_gap: float  # largest absolute difference
+    magnitude: float  # largest absolute value of PyTorch's output
+    allowed: float  # largest gap that passes
 
     @property
     def holds(self) -> bool:
@@ -54,22 +49,14 @@ class OutputParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The content of parity.json.
+    """The content of parity.json."""
 
-    real: per output, on films.
-    random: per output, on noise, which reaches activations that films do not.
-    batch_sizes: compared.
-    images: number of each kind.
-    torch: version.
-    onnxruntime: version.
-    """
-
-    real: dict[str, OutputParity]
-    random: dict[str, OutputParity]
-    batch_sizes: tuple[int, ...]
-    images: int
-    torch: str
-    onnxruntime: str
+    real: dict[str, OutputParity]  # per output, on films
+    random: dict[str, OutputParity]  # per output, on noise, which reaches activations that films do not
+    batch_sizes: tuple[int, ...]  # compared
+    images: int  # number of each kind
+    torch: str  # version
+    onnxruntime: str  # version
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -40,16 +40,11 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class ListedRelease:
-    """One row of `Registry.rows`.
+    """One row of `Registry.rows`."""
 
-    name: of the folder.
-    manifest: None if the release is damaged.
-    state: "chosen", "loaded" (what the service loads at a start), "previous", or "damaged: …", in this order.
-    """
-
-    name: str
-    manifest: ModelManifest | None
-    state: tuple[str, ...]
+    name: str  # of the folder
+    manifest: ModelManifest | None  # None if the release is damaged
+    state: tuple[str, ...]  # "chosen", "loaded" (what the service loads at a start), "previous", or "damaged: …", in this order
 
 
 class Registry:

@@ -28,30 +28,20 @@ PROOF_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ReloadOutcome:
-    """Result of a reload.
+    """Result of a reload."""
 
-    outcome: "swapped", "unchanged", or "fallback" if the chosen bundle cannot be trusted.
-    previous_version: served before the reload; None if no model was.
-    model_version: served now; None if no model is.
-    fallback_in_use: whether another bundle than the chosen one is served.
-    """
-
-    outcome: str
-    previous_version: str | None
-    model_version: str | None
-    fallback_in_use: bool
+    outcome: str  # "swapped", "unchanged", or "fallback" if the chosen bundle cannot be trusted
+    previous_version: str | None  # served before the reload; None if no model was
+    model_version: str | None  # served now; None if no model is
+    fallback_in_use: bool  # whether another bundle than the chosen one is served
 
 
 @dataclass(frozen=True)
 class _Served:
-    """State of the host, replaced as a whole.
+    """State of the host, replaced as a whole."""
 
-    pipeline: None if no bundle can be trusted.
-    fault: why the chosen bundle is not served; None if it is.
-    """
-
-    pipeline: Pipeline | None
-    fault: BundleError | None
+    pipeline: Pipeline | None  # None if no bundle can be trusted
+    fault: BundleError | None  # why the chosen bundle is not served; None if it is
 
 
 class ModelHost:

@@ -23,12 +23,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ServedPrediction(Prediction):
-    """A prediction with the identifier that answers, records and reports of labels refer to.
+    """A prediction with the identifier that answers, records and reports of labels refer to."""
 
-    prediction_id: a ULID; see `service.prediction_id`.
-    """
-
-    prediction_id: str
+    prediction_id: str  # a ULID; see `service.prediction_id`
 
     def members(self) -> dict[str, Any]:
         """See `Prediction.members`."""

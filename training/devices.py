@@ -16,14 +16,10 @@ from training.errors import ConfigError
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run that torchrun started.
+    """The processes of a run that torchrun started."""
 
-    rank: of this process.
-    count: of all processes; 1 without torchrun.
-    """
-
-    rank: int = 0
-    count: int = 1
+    rank: int = 0  # of this process
+    count: int = 1  # of all processes; 1 without torchrun
 
     @property
     def is_main(self) -> bool:
@@ -71,16 +67,11 @@ def choose_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Precision:
-    """Mixed precision.
+    """Mixed precision."""
 
-    device_type: "cpu", "cuda" or "mps".
-    dtype: of the forward pass; None is full precision.
-    scales_gradients: whether gradients are scaled, as fp16 on CUDA needs.
-    """
-
-    device_type: str
-    dtype: torch.dtype | None
-    scales_gradients: bool
+    device_type: str  # "cpu", "cuda" or "mps"
+    dtype: torch.dtype | None  # of the forward pass; None is full precision
+    scales_gradients: bool  # whether gradients are scaled, as fp16 on CUDA needs
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context for the forward pass and the loss."""
@@ -103,16 +94,11 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and how a process computes.
+    """Where and how a process computes."""
 
-    device: of network and batches.
-    precision: of forward passes.
-    processes: of the run.
-    """
-
-    device: torch.device
-    precision: Precision
-    processes: Processes = Processes()
+    device: torch.device  # of network and batches
+    precision: Precision  # of forward passes
+    processes: Processes = Processes()  # of the run
 
     @classmethod
     def of(cls, config: RunConfig, device: torch.device, processes: Processes = Processes()) -> "Compute":

@@ -7,13 +7,8 @@ from service.access.roles import Role
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller.
+    """An authenticated caller."""
 
-    user_id: name of the API key, or subject of the token.
-    role: what the caller may do.
-    credential: identifies the key or token, without its secret; a user may have several.
-    """
-
-    user_id: str
-    role: Role
-    credential: str
+    user_id: str  # name of the API key, or subject of the token
+    role: Role  # what the caller may do
+    credential: str  # identifies the key or token, without its secret; a user may have several

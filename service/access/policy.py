@@ -23,17 +23,12 @@ _LOOK_UP_THREADS = 4
 
 @dataclass(frozen=True)
 class Admission:
-    """The decision on a request.
+    """The decision on a request."""
 
-    caller: None without access control, for public paths, and if unknown.
-    address: of the client, anonymised.
-    refusal: why the request is refused; None if it is admitted.
-    is_recorded: whether it gets an audit row. Unknown callers that exceed the rate limit get none, or they could fill the disk.
-    """
-
-    caller: Caller | None = None
-    address: str | None = None
-    refusal: ChestXrayError | None = None
+    caller: Caller | None = None  # None without access control, for public paths, and if unknown
+    address: str | None = None  # of the client, anonymised
+    refusal: ChestXrayError | None = None  # why the request is refused; None if it is admitted
+    # whether it gets an audit row. Unknown callers that exceed the rate limit get none, or they could fill the disk.
     is_recorded: bool = True
 
 

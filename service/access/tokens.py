@@ -38,18 +38,12 @@ _STRONGEST_FIRST = (Role.ADMIN, Role.CLINICIAN, Role.AUDIT)
 
 @dataclass(frozen=True)
 class Issuer:
-    """The issuer whose tokens are accepted.
+    """The issuer whose tokens are accepted."""
 
-    key_set: file or URL of its JSON Web Key Set.
-    name: required value of the claim `iss`.
-    audience: required value of the claim `aud`.
-    roles_claim: the claim that holds the roles, see `_claim`.
-    """
-
-    key_set: str
-    name: str
-    audience: str
-    roles_claim: str
+    key_set: str  # file or URL of its JSON Web Key Set
+    name: str  # required value of the claim `iss`
+    audience: str  # required value of the claim `aud`
+    roles_claim: str  # the claim that holds the roles, see `_claim`
 
 
 class TokenVerifier:

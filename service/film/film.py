@@ -40,27 +40,23 @@ _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that exchange the axes
 class Radiograph:
     """One film, decoded and validated.
 
-    pixels: uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), upright, read-only.
-        JPEG films may be smaller than width_px x height_px: see `from_bytes`.
-    format: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
     width_px, height_px: size as stored in the file, upright.
-    mean_chroma: how coloured the picture was before it was reduced to grey, 0..255; see `picture.mean_chroma`.
-    denies_frontal_chest: whether the header says that this is no frontal chest film; see `dicom.object`.
-    orientation: "stated" if a DICOM header says how the film lies: the patient's right is on the left of `pixels` then.
-        "assumed" if the film is taken to lie as films usually do. See `dicom.orientation`.
-    lay_on_its_side: whether a DICOM header asked for a quarter turn, which was made; see `service.model.upright`.
-    display_fault: why the grey values are not shown as the DICOM header asks, "" if they are; see `dicom.display`.
     """
 
+    # uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), upright, read-only. JPEG films may be
+    # smaller than width_px x height_px: see `from_bytes`.
     pixels: GreyPixels
-    format: str
+    format: str  # "jpeg", "png", "tiff", "bmp", "webp" or "dicom"
     width_px: int
     height_px: int
-    mean_chroma: float = 0.0
-    denies_frontal_chest: bool = False
+    mean_chroma: float = 0.0  # how coloured the picture was before it was reduced to grey, 0..255; see `picture.mean_chroma`
+    denies_frontal_chest: bool = False  # whether the header says that this is no frontal chest film; see `dicom.object`
+    # "stated" if a DICOM header says how the film lies: the patient's right is on the left of `pixels` then. "assumed" if the
+    # film is taken to lie as films usually do. See `dicom.orientation`.
     orientation: Orientation = "assumed"
+    # whether a DICOM header asked for a quarter turn, which was made; see `service.model.upright`
     lay_on_its_side: bool = False
-    display_fault: str = ""
+    display_fault: str = ""  # why the grey values are not shown as the DICOM header asks, "" if they are; see `dicom.display`
 
     @classmethod
     def from_bytes(cls, data: bytes, *, decode_side_px: int | None = None, limits: DecodeLimits | None = None) -> "Radiograph":
@@ -77,14 +73,10 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class OpenedFilm:
-    """A film whose header was read and checked, and whose pixels are not decoded yet.
+    """A film whose header was read and checked, and whose pixels are not decoded yet."""
 
-    format: see `Radiograph`.
-    is_costly: see `OpenedFile`.
-    """
-
-    format: str
-    is_costly: bool
+    format: str  # see `Radiograph`
+    is_costly: bool  # see `OpenedFile`
     _file: OpenedFile = field(repr=False)
     _data: bytes = field(repr=False)
 

@@ -7,16 +7,11 @@ from service.film.errors import AspectRatioTooExtreme, ImageTooLarge, ImageTooSm
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """The sizes that are accepted (REPORT Table 4).
+    """The sizes that are accepted (REPORT Table 4)."""
 
-    min_side_px: least length of the shorter side.
-    max_pixels: most pixels; a 14x17 inch plate at 0.05 mm pitch has about 61 million.
-    max_aspect_ratio: longer side over shorter side.
-    """
-
-    min_side_px: int = 100
-    max_pixels: int = 64_000_000
-    max_aspect_ratio: float = 3.0
+    min_side_px: int = 100  # least length of the shorter side
+    max_pixels: int = 64_000_000  # most pixels; a 14x17 inch plate at 0.05 mm pitch has about 61 million
+    max_aspect_ratio: float = 3.0  # longer side over shorter side
 
     def check_size(self, width_px: int, height_px: int) -> None:
         """Raise ImageTooLarge, ImageTooSmall or AspectRatioTooExtreme for a size outside the limits."""

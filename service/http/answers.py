@@ -77,10 +77,7 @@ class PredictionAnswer(FilmAnswer, ModelFacts, PredictionFacts, RequestFacts):
 
 
 class ExplanationFacts(_Answer):
-    """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64.
-
-    film_png: the film as it was decoded, if requested.
-    """
+    """Grad-CAM of the target. grid: 0..1, top row first; zones: shares by the patient's side, summing to 1; PNG as base64."""
 
     method: Literal["grad-cam"] = "grad-cam"
     target: Finding
@@ -88,7 +85,7 @@ class ExplanationFacts(_Answer):
     zones: dict[str, float]
     heatmap_png: str
     overlay_png: str
-    film_png: str | None = None
+    film_png: str | None = None  # the film as it was decoded, if requested
 
 
 class ExplainAnswer(PredictionAnswer):

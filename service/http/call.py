@@ -12,34 +12,21 @@ from service.records.values import PredictionRecord
 
 @dataclass
 class Call:
-    """One request. Middleware and endpoints fill it in; the audit row is written from it before the answer leaves.
+    """One request. Middleware and endpoints fill it in; the audit row is written from it before the answer leaves."""
 
-    request_id: the client's X-Request-ID, or a new one.
-    method: HTTP method.
-    endpoint: the route, see `roles.endpoint_of`.
-    needs_row: whether an audit row is still to be written.
-    caller: who called; None if unknown.
-    address: anonymised address of the client.
-    problem: kind of the refusal; None without one.
-    films: number of films sent, refused ones included.
-    deadline: time.monotonic() at which the client is told that the time is over.
-    reservation: capacity reserved for the films; None for other requests.
-    predictions: of the films that were judged, in the order sent.
-    counts: called by any thread once the answer is on record. An answer that is refused or withheld counts no film, because
-        its client will send the film again.
-    """
-
-    request_id: str
-    method: str
-    endpoint: str
-    needs_row: bool
-    caller: Caller | None = None
-    address: str | None = None
-    problem: str | None = None
-    films: int = 0
-    deadline: float = inf
-    reservation: Reservation | None = None
-    predictions: list[PredictionRecord] = field(default_factory=list)
+    request_id: str  # the client's X-Request-ID, or a new one
+    method: str  # HTTP method
+    endpoint: str  # the route, see `roles.endpoint_of`
+    needs_row: bool  # whether an audit row is still to be written
+    caller: Caller | None = None  # who called; None if unknown
+    address: str | None = None  # anonymised address of the client
+    problem: str | None = None  # kind of the refusal; None without one
+    films: int = 0  # number of films sent, refused ones included
+    deadline: float = inf  # time.monotonic() at which the client is told that the time is over
+    reservation: Reservation | None = None  # capacity reserved for the films; None for other requests
+    predictions: list[PredictionRecord] = field(default_factory=list)  # of the films that were judged, in the order sent
+    # called by any thread once the answer is on record. An answer that is refused or withheld counts no film, because its
+    # client will send the film again.
     counts: list[Callable[[], None]] = field(default_factory=list)
 
 

@@ -18,19 +18,13 @@ class ServiceContext:
 
     BentoML does that when it imports service.app, in the supervisor as well; the parts exist once the worker has built
     `ChestXray`, which sets them.
-
-    settings: what the operator configured.
-    records: predictions and audit log.
-    access: who may call.
-    host: holds the model being served.
-    capacity: threads, queue and memory.
     """
 
-    settings: Settings
-    records: "RecordStore"
-    access: AccessPolicy
-    host: ModelHost
-    capacity: Capacity
+    settings: Settings  # what the operator configured
+    records: "RecordStore"  # predictions and audit log
+    access: AccessPolicy  # who may call
+    host: ModelHost  # holds the model being served
+    capacity: Capacity  # threads, queue and memory
 
     @property
     def pipeline(self) -> Pipeline:

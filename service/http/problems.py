@@ -81,20 +81,13 @@ RETRY_AFTER_SECONDS: dict[type[ChestXrayError], int] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One RFC 9457 problem.
+    """One RFC 9457 problem."""
 
-    status: of the answer.
-    detail: what is wrong, and the remedy.
-    type: a URN of this service, or about:blank if the status says it all.
-    title: by default the status's own phrase.
-    headers: further headers of the answer.
-    """
-
-    status: HTTPStatus
-    detail: str
-    type: str = "about:blank"
-    title: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    status: HTTPStatus  # of the answer
+    detail: str  # what is wrong, and the remedy
+    type: str = "about:blank"  # a URN of this service, or about:blank if the status says it all
+    title: str = ""  # by default the status's own phrase
+    headers: dict[str, str] = field(default_factory=dict)  # further headers of the answer
 
     def members(self, request_id: str | None = None) -> dict[str, Any]:
         """The JSON object. request_id: by default that of the request being answered."""

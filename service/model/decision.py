@@ -48,18 +48,14 @@ REASON_OF: Mapping[ImageStatistic, ReviewReason] = {
 
 @dataclass(frozen=True)
 class Observed:
-    """Measurements of a film, beside its probabilities.
+    """Measurements of a film, beside its probabilities."""
 
-    outlier_score: see `service.model.outliers.outlier_score`; None if the bundle has no statistics to compare with.
-    image: see `service.model.image_checks.image_statistics`; may be part of it.
-    denies_frontal_chest: whether the file itself states that it is no frontal chest film.
-    display_fault: why the grey values are not shown as the file asks, "" if they are; see `Radiograph`.
-    """
-
+    # see `service.model.outliers.outlier_score`; None if the bundle has no statistics to compare with
     outlier_score: float | None = None
+    # see `service.model.image_checks.image_statistics`; may be part of it
     image: Mapping[str, float] = field(default_factory=dict)
-    denies_frontal_chest: bool = False
-    display_fault: str = ""
+    denies_frontal_chest: bool = False  # whether the file itself states that it is no frontal chest film
+    display_fault: str = ""  # why the grey values are not shown as the file asks, "" if they are; see `Radiograph`
 
 
 NOTHING_OBSERVED = Observed()
@@ -70,18 +66,12 @@ FILM_REASONS = (ReviewReason.OUT_OF_DISTRIBUTION, ReviewReason.NOT_FRONTAL_CHEST
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer for one film.
+    """The answer for one film."""
 
-    finding: the finding that the operating point calls.
-    confidence: calibrated probability of `finding`, 0..1.
-    prediction_set: conformal set at the manifest's coverage, most probable finding first; may be empty.
-    review_reasons: why a person must look at the film; empty if nobody must.
-    """
-
-    finding: Finding
-    confidence: float
-    prediction_set: tuple[Finding, ...]
-    review_reasons: tuple[ReviewReason, ...]
+    finding: Finding  # the finding that the operating point calls
+    confidence: float  # calibrated probability of `finding`, 0..1
+    prediction_set: tuple[Finding, ...]  # conformal set at the manifest's coverage, most probable finding first; may be empty
+    review_reasons: tuple[ReviewReason, ...]  # why a person must look at the film; empty if nobody must
 
     @property
     def review_required(self) -> bool:

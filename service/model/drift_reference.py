@@ -64,17 +64,15 @@ class _Frozen(BaseModel):
 class NumericReference(_Frozen):
     """Distribution of one number over the reference films.
 
-    edges: increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
-    shares: share of the reference films in each of the len(edges) + 1 bins, none of them zero.
     minimum, maximum: range of the reference films, for out-of-range alerts (REPORT Table 29).
-    films: number of reference films.
     """
 
+    # increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
     edges: tuple[float, ...]
-    shares: tuple[float, ...]
+    shares: tuple[float, ...]  # share of the reference films in each of the len(edges) + 1 bins, none of them zero
     minimum: float
     maximum: float
-    films: int = Field(gt=0)
+    films: int = Field(gt=0)  # number of reference films
 
     @model_validator(mode="after")
     def _is_a_distribution(self) -> "NumericReference":
@@ -114,15 +112,12 @@ class NumericReference(_Frozen):
 
 
 class DriftReference(_Frozen):
-    """The reference of every monitored feature.
-
-    numeric: an entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none.
-    predicted_class: share of each finding among the answers whose confidence was measured.
-    """
+    """The reference of every monitored feature."""
 
     schema_version: Literal[1] = 1
+    # an entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none
     numeric: dict[str, NumericReference]
-    predicted_class: dict[Finding, float]
+    predicted_class: dict[Finding, float]  # share of each finding among the answers whose confidence was measured
 
     @model_validator(mode="after")
     def _is_complete(self) -> "DriftReference":

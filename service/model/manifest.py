@@ -93,12 +93,9 @@ class ConformalSpec(_Frozen):
 
 
 class ReviewSpec(_Frozen):
-    """When a person must look.
+    """When a person must look."""
 
-    low_confidence_below: review if the largest probability is below this.
-    """
-
-    low_confidence_below: float = Field(ge=0, le=1)
+    low_confidence_below: float = Field(ge=0, le=1)  # review if the largest probability is below this
 
 
 class Bounds(_Frozen):
@@ -119,29 +116,18 @@ class Bounds(_Frozen):
 
 
 class OutlierSpec(_Frozen):
-    """Bounds beyond which a picture is unlike the training films, whose statistics are in outliers.safetensors.
+    """Bounds beyond which a picture is unlike the training films, whose statistics are in outliers.safetensors."""
 
-    method: how `service.model.outliers.outlier_score` measures distance.
-    threshold: of that score; a higher one is unusual.
-    image_bounds: of the picture's own statistics.
-    films: number of validation films that the threshold was chosen on.
-    flagged_share: share of these films that the threshold or a bound flags.
-    """
-
+    # how `service.model.outliers.outlier_score` measures distance
     method: Literal["mahalanobis-unit-length-ppca"] = "mahalanobis-unit-length-ppca"
-    threshold: float = Field(gt=0)
-    image_bounds: dict[ImageStatistic, Bounds]
-    films: int = Field(gt=0)
-    flagged_share: float = Field(ge=0, le=1)
+    threshold: float = Field(gt=0)  # of that score; a higher one is unusual
+    image_bounds: dict[ImageStatistic, Bounds]  # of the picture's own statistics
+    films: int = Field(gt=0)  # number of validation films that the threshold was chosen on
+    flagged_share: float = Field(ge=0, le=1)  # share of these films that the threshold or a bound flags
 
 
 class ModelManifest(_Frozen):
-    """What a bundle is, where it came from, and how to read its outputs.
-
-    files: SHA-256 (hex) of every file of the bundle except the manifest.
-    outliers: None in a bundle that does not tell films from other pictures.
-    test_metrics: metrics on the test split, as training.evaluation writes them; empty until evaluated.
-    """
+    """What a bundle is, where it came from, and how to read its outputs."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -154,15 +140,16 @@ class ModelManifest(_Frozen):
     operating_points: dict[str, OperatingPoint]
     conformal: ConformalSpec
     review: ReviewSpec
-    outliers: OutlierSpec | None = None
+    outliers: OutlierSpec | None = None  # None in a bundle that does not tell films from other pictures
     opset: int
     created_at: str
     git_commit: str
     data_fingerprint: str
     training_config: dict[str, Any]
     versions: dict[str, str]
+    # metrics on the test split, as training.evaluation writes them; empty until evaluated
     test_metrics: dict[str, Any] = Field(default_factory=dict)
-    files: dict[str, str]
+    files: dict[str, str]  # SHA-256 (hex) of every file of the bundle except the manifest
 
     @model_validator(mode="after")
     def _is_complete(self) -> "ModelManifest":

@@ -45,26 +45,20 @@ class Prediction(Decision):
     """What a model says of one film. For research use only.
 
     finding, confidence, prediction_set, review_required, review_reasons: see `Decision`.
-    probabilities: calibrated probability of each finding, in the order of `FINDINGS`, summing to 1.
-    operating_point: name of the decision rule that chose `finding`.
-    model_version: of the bundle.
     format, width_px, height_px, orientation: of the film as it was sent; see `Radiograph`.
-    image_sha256: SHA-256 of the film's bytes, 64 hexadecimal digits.
-    inference_seconds: time of the model run alone, without decoding.
-    observed: what else was measured of the film; some review reasons follow from it.
-    embedding: pooled features, float32 [C]; None if the bundle has no statistics to compare them with.
     """
 
-    probabilities: Mapping[Finding, float]
-    operating_point: str
-    model_version: str
+    probabilities: Mapping[Finding, float]  # calibrated probability of each finding, in the order of `FINDINGS`, summing to 1
+    operating_point: str  # name of the decision rule that chose `finding`
+    model_version: str  # of the bundle
     format: str
     width_px: int
     height_px: int
     orientation: Orientation
-    image_sha256: str
-    inference_seconds: float
-    observed: Observed
+    image_sha256: str  # SHA-256 of the film's bytes, 64 hexadecimal digits
+    inference_seconds: float  # time of the model run alone, without decoding
+    observed: Observed  # what else was measured of the film; some review reasons follow from it
+    # pooled features, float32 [C]; None if the bundle has no statistics to compare them with
     embedding: npt.NDArray[np.float32] | None = field(repr=False, compare=False)
 
     @property
@@ -89,22 +83,15 @@ class Prediction(Decision):
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which parts of a film speak for a finding, by Grad-CAM.
+    """Which parts of a film speak for a finding, by Grad-CAM."""
 
-    target: the finding that is explained.
-    grid: float32 [h, w], 0..1, covering the whole film, top row first.
-    zones: share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower.
-    heatmap_png: the grid as a grey picture.
-    overlay_png: the film with the grid in colour over it.
-    film_png: the film as it was decoded; None unless asked for.
-    """
-
-    target: Finding
-    grid: Grid
+    target: Finding  # the finding that is explained
+    grid: Grid  # float32 [h, w], 0..1, covering the whole film, top row first
+    # share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower
     zones: dict[str, float]
-    heatmap_png: bytes = field(repr=False)
-    overlay_png: bytes = field(repr=False)
-    film_png: bytes | None = field(repr=False)
+    heatmap_png: bytes = field(repr=False)  # the grid as a grey picture
+    overlay_png: bytes = field(repr=False)  # the film with the grid in colour over it
+    film_png: bytes | None = field(repr=False)  # the film as it was decoded; None unless asked for
 
 
 class Model:

@@ -23,20 +23,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class OutlierStatistics:
-    """Statistics of the training films; the tensors of outliers.safetensors.
+    """Statistics of the training films; the tensors of outliers.safetensors."""
 
-    means: mean unit-length embedding of each class, float32 [K, C].
-    components: leading directions of the variance within classes, orthonormal, float32 [k, C].
-    variances: variance along each component, float32 [k], positive.
-    noise_variance: variance along any other direction, float32 [1], positive.
-    mean_film: float32 [s, s]; see `service.model.image_checks.resemblance`.
-    """
-
-    means: Floats
-    components: Floats
-    variances: Floats
-    noise_variance: Floats
-    mean_film: Floats
+    means: Floats  # mean unit-length embedding of each class, float32 [K, C]
+    components: Floats  # leading directions of the variance within classes, orthonormal, float32 [k, C]
+    variances: Floats  # variance along each component, float32 [k], positive
+    noise_variance: Floats  # variance along any other direction, float32 [1], positive
+    mean_film: Floats  # float32 [s, s]; see `service.model.image_checks.resemblance`
 
 
 def outlier_score(embedding: Floats, statistics: OutlierStatistics) -> float:

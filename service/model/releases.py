@@ -27,44 +27,29 @@ MAX_CANDIDATES = 4
 
 @dataclass(frozen=True)
 class ServingChoice:
-    """The releases to serve, by folder name.
+    """The releases to serve, by folder name."""
 
-    serving: the chosen release.
-    previous: releases that were served before it, the latest first; the fallbacks.
-    """
-
-    serving: str
-    previous: tuple[str, ...] = ()
+    serving: str  # the chosen release
+    previous: tuple[str, ...] = ()  # releases that were served before it, the latest first; the fallbacks
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One decision about which release to serve.
+    """One decision about which release to serve."""
 
-    at: time of the decision, ISO 8601, UTC.
-    event: "promoted", "rolled back" or "kept".
-    release: the release served since.
-    before: the release served until then.
-    note: why; None if nobody said.
-    """
-
-    at: str
-    event: str
-    release: str
-    before: str
-    note: str | None = None
+    at: str  # time of the decision, ISO 8601, UTC
+    event: str  # "promoted", "rolled back" or "kept"
+    release: str  # the release served since
+    before: str  # the release served until then
+    note: str | None = None  # why; None if nobody said
 
 
 @dataclass(frozen=True)
 class RegistryState:
-    """Content of the registry's state file.
+    """Content of the registry's state file."""
 
-    choice: None before the first decision.
-    log: the decisions, the latest first.
-    """
-
-    choice: ServingChoice | None = None
-    log: tuple[LogEntry, ...] = ()
+    choice: ServingChoice | None = None  # None before the first decision
+    log: tuple[LogEntry, ...] = ()  # the decisions, the latest first
 
     def members(self) -> dict[str, Any]:
         """The JSON object that `read_state` reads."""

@@ -10,42 +10,33 @@ from typing import Any
 class AuditEntry:
     """One call of the API (REPORT 9.3).
 
-    timestamp: when the answer was ready.
-    outcome: "ok" or the kind of problem.
-    address: the client's, anonymised.
-    prediction: the finding; those of a batch separated by semicolons.
-    prediction_id: its identifier; those of a batch separated by semicolons; of a report, the prediction that it is about.
     confidence, image_sha256: of a single film.
     """
 
-    timestamp: datetime
+    timestamp: datetime  # when the answer was ready
     request_id: str
     method: str
     endpoint: str
     status: int
-    outcome: str
+    outcome: str  # "ok" or the kind of problem
     user_id: str | None = None
     role: str | None = None
-    address: str | None = None
-    prediction: str | None = None
+    address: str | None = None  # the client's, anonymised
+    prediction: str | None = None  # the finding; those of a batch separated by semicolons
     confidence: float | None = None
     inference_time_ms: float | None = None
     model_version: str | None = None
     image_sha256: str | None = None
+    # its identifier; those of a batch separated by semicolons; of a report, the prediction that it is about
     prediction_id: str | None = None
 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """An audit entry as stored. Personal fields are None once the row is anonymised.
+    """An audit entry as stored. Personal fields are None once the row is anonymised."""
 
-    seq: 1, 2, 3 … without gaps.
-    timestamp: ISO 8601.
-    hash: over this row and all before it.
-    """
-
-    seq: int
-    timestamp: str
+    seq: int  # 1, 2, 3 … without gaps
+    timestamp: str  # ISO 8601
     request_id: str | None
     method: str
     endpoint: str
@@ -59,7 +50,7 @@ class AuditRow:
     inference_time_ms: float | None
     model_version: str | None
     image_sha256: str | None
-    hash: str
+    hash: str  # over this row and all before it
     prediction_id: str | None
 
 
@@ -75,33 +66,25 @@ class AuditFilter:
 
 @dataclass(frozen=True)
 class AuditPage:
-    """Some rows of the log.
-
-    next_after_seq: the next page's `after_seq`, None on the last page.
-    head: "seq:hash" of the newest row of the whole log.
-    """
+    """Some rows of the log."""
 
     rows: tuple[AuditRow, ...]
-    next_after_seq: int | None
-    head: str
+    next_after_seq: int | None  # the next page's `after_seq`, None on the last page
+    head: str  # "seq:hash" of the newest row of the whole log
 
 
 @dataclass(frozen=True)
 class PredictionRecord:
-    """The prediction for one film.
-
-    index: of the film in its batch, else 0.
-    image_sha256: of the film's bytes, which are not kept.
-    """
+    """The prediction for one film."""
 
     timestamp: datetime
     prediction_id: str
     request_id: str
-    index: int
+    index: int  # of the film in its batch, else 0
     endpoint: str
     user_id: str | None
     model_version: str
-    image_sha256: str
+    image_sha256: str  # of the film's bytes, which are not kept
     image_format: str
     width_px: int
     height_px: int
@@ -116,14 +99,11 @@ class PredictionRecord:
 
 @dataclass(frozen=True)
 class PredictionName:
-    """How a client names a prediction: by its identifier or by its request's. All that is given must agree.
-
-    index: of the film in its batch.
-    """
+    """How a client names a prediction: by its identifier or by its request's. All that is given must agree."""
 
     prediction_id: str | None = None
     request_id: str | None = None
-    index: int | None = None
+    index: int | None = None  # of the film in its batch
 
 
 @dataclass(frozen=True)
@@ -138,60 +118,41 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Incident:
-    """A misdiagnosis.
-
-    case_id: the hospital's pseudonym of the case.
-    label: what the film shows, if known.
-    """
+    """A misdiagnosis."""
 
     timestamp: datetime
-    case_id: str
+    case_id: str  # the hospital's pseudonym of the case
     about: PredictionName
-    label: str | None = None
+    label: str | None = None  # what the film shows, if known
     note: str | None = None
     user_id: str | None = None
 
 
 @dataclass(frozen=True)
 class NewReport:
-    """A feedback or an incident to be stored.
+    """A feedback or an incident to be stored."""
 
-    table: its name.
-    values: column -> value, including those copied from the prediction.
-    """
-
-    table: str
-    values: Mapping[str, Any]
+    table: str  # its name
+    values: Mapping[str, Any]  # column -> value, including those copied from the prediction
 
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A report that was stored, as compared with those before it.
+    """A report that was stored, as compared with those before it."""
 
-    number: the row's, in its table.
-    is_first: whether it is the prediction's first report of its kind.
-    is_first_label: whether it brings the prediction's first label, as feedback or as incident.
-    corrected_from: the film's label until then, if this one differs.
-    """
-
-    number: int
-    is_first: bool
-    is_first_label: bool
-    corrected_from: str | None
+    number: int  # the row's, in its table
+    is_first: bool  # whether it is the prediction's first report of its kind
+    is_first_label: bool  # whether it brings the prediction's first label, as feedback or as incident
+    corrected_from: str | None  # the film's label until then, if this one differs
 
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """Ages in days.
+    """Ages in days."""
 
-    predictions: when predictions are deleted.
-    anonymise: when audit rows lose their personal fields, and reports their author.
-    audit: when audit rows are deleted.
-    """
-
-    predictions: int = 90
-    anonymise: int = 90
-    audit: int = 365
+    predictions: int = 90  # when predictions are deleted
+    anonymise: int = 90  # when audit rows lose their personal fields, and reports their author
+    audit: int = 365  # when audit rows are deleted
 
 
 def utc_text(moment: datetime) -> str:

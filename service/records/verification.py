@@ -21,17 +21,14 @@ Progress = Callable[[int], None]
 class Verification:
     """The result of `verify_chain`.
 
-    rows: number of rows that hold, up to the first fault.
     first_seq, last_seq: of the whole log.
-    head: "seq:hash" of the newest row.
-    fault: what is wrong, None if the chain holds.
     """
 
-    rows: int
+    rows: int  # number of rows that hold, up to the first fault
     first_seq: int
     last_seq: int
-    head: str
-    fault: str | None
+    head: str  # "seq:hash" of the newest row
+    fault: str | None  # what is wrong, None if the chain holds
 
 
 class _Broken(Exception):

@@ -27,20 +27,13 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Task:
-    """How films are judged.
+    """How films are judged."""
 
-    folder: that film paths are relative to.
-    bundle: folder of the bundle.
-    operating_point: decision rule, by its name in the bundle.
-    max_pixels: largest film that is decoded.
-    every_file: whether even a file that has no picture's name and is no picture gets a row.
-    """
-
-    folder: Path
-    bundle: Path
-    operating_point: str
-    max_pixels: int
-    every_file: bool = False
+    folder: Path  # that film paths are relative to
+    bundle: Path  # folder of the bundle
+    operating_point: str  # decision rule, by its name in the bundle
+    max_pixels: int  # largest film that is decoded
+    every_file: bool = False  # whether even a file that has no picture's name and is no picture gets a row
 
 
 # Made by `prepare`, in each process of the pool.

@@ -20,24 +20,15 @@ from service.score.table import Table
 
 @dataclass(frozen=True)
 class ScoreRun:
-    """What to score.
+    """What to score."""
 
-    films: a folder with films at any depth, or one film.
-    out: table to write, .csv or .parquet.
-    bundle: a bundle folder or a tag of BentoML's model store; None is the release that is served.
-    operating_point: decision rule, by its name in the bundle.
-    processes: films judged at once.
-    max_pixels: largest film that is decoded.
-    overwrite: whether to replace `out` if it exists.
-    """
-
-    films: Path
-    out: Path
-    bundle: str | None
-    operating_point: str
-    processes: int
-    max_pixels: int
-    overwrite: bool
+    films: Path  # a folder with films at any depth, or one film
+    out: Path  # table to write, .csv or .parquet
+    bundle: str | None  # a bundle folder or a tag of BentoML's model store; None is the release that is served
+    operating_point: str  # decision rule, by its name in the bundle
+    processes: int  # films judged at once
+    max_pixels: int  # largest film that is decoded
+    overwrite: bool  # whether to replace `out` if it exists
 
 
 def score_films(run: ScoreRun) -> str:

@@ -17,16 +17,11 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a document.
+    """One command of a document."""
 
-    document: its file's name.
-    text: the command as it stands, continuation lines joined.
-    words: the words after variables such as CXR_AUTH=keys, comments left out.
-    """
-
-    document: str
-    text: str
-    words: tuple[str, ...]
+    document: str  # its file's name
+    text: str  # the command as it stands, continuation lines joined
+    words: tuple[str, ...]  # the words after variables such as CXR_AUTH=keys, comments left out
 
 
 def blocks(document: Path, language: str) -> list[str]:

@@ -22,24 +22,15 @@ _NAMED_AT_MOST = 10  # files in an error message
 
 @dataclass(frozen=True)
 class FilmFile:
-    """One file of the data folder.
+    """One file of the data folder."""
 
-    path: of the file.
-    relative: path within the data folder, with forward slashes; reports and the fingerprint use it.
-    split: "train", "val" or "test".
-    finding: class, as the folder's name says.
-    source: hospital or collection; "unknown" if no manifest names it.
-    group: shared by the films of one patient, which must be in one split; None if unknown.
-    in_manifest: False if there is a manifest and it does not name this file.
-    """
-
-    path: Path
-    relative: str
-    split: str
-    finding: Finding
-    source: str
-    group: str | None
-    in_manifest: bool = True
+    path: Path  # of the file
+    relative: str  # path within the data folder, with forward slashes; reports and the fingerprint use it
+    split: str  # "train", "val" or "test"
+    finding: Finding  # class, as the folder's name says
+    source: str  # hospital or collection; "unknown" if no manifest names it
+    group: str | None  # shared by the films of one patient, which must be in one split; None if unknown
+    in_manifest: bool = True  # False if there is a manifest and it does not name this file
 
 
 def fingerprint(digests: Iterable[tuple[str, str]]) -> str:

@@ -11,18 +11,12 @@ from training.data.validation_report import ValidationLimits
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Usable films, without those of the held-out source.
+    """Usable films, without those of the held-out source."""
 
-    train: of the training split, sorted by path.
-    val: of the validation split, sorted by path.
-    data_fingerprint: of all files in the folder; see `ValidationReport`.
-    sources_fingerprint: of what manifest.csv says of them.
-    """
-
-    train: list[FilmFile]
-    val: list[FilmFile]
-    data_fingerprint: str
-    sources_fingerprint: str
+    train: list[FilmFile]  # of the training split, sorted by path
+    val: list[FilmFile]  # of the validation split, sorted by path
+    data_fingerprint: str  # of all files in the folder; see `ValidationReport`
+    sources_fingerprint: str  # of what manifest.csv says of them
 
 
 def read_training_data(

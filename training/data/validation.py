@@ -29,28 +29,19 @@ _REASONS: tuple[tuple[type[InputError], Reason], ...] = (
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A film that can be read.
+    """A film that can be read."""
 
-    film: the file.
-    sha256: of its bytes, hex.
-    hash: difference hash; None for a nearly constant film.
-    """
-
-    film: FilmFile
-    sha256: str
-    hash: Hash | None
+    film: FilmFile  # the file
+    sha256: str  # of its bytes, hex
+    hash: Hash | None  # difference hash; None for a nearly constant film
 
 
 @dataclass(frozen=True)
 class _Refused:
-    """A film that cannot be read.
+    """A film that cannot be read."""
 
-    excluded: the film and the reason.
-    sha256: of its bytes, hex; "" if the file cannot be opened.
-    """
-
-    excluded: ExcludedFilm
-    sha256: str
+    excluded: ExcludedFilm  # the film and the reason
+    sha256: str  # of its bytes, hex; "" if the file cannot be opened
 
 
 def validate_dataset(

@@ -20,18 +20,15 @@ _LISTED_AT_MOST = 100  # entries per list, to keep the report of a broken folder
 
 @dataclass(frozen=True)
 class ValidationLimits:
-    """What is excluded and what counts as a duplicate.
+    """What is excluded and what counts as a duplicate."""
 
-    decode: limits of the decoder.
-    near_duplicate_bits: largest Hamming distance, of 256 bits, at which two films are near duplicates. In 4,700 films of six
-        public collections, copies differ by 0 to 11 bits and the most similar patients by 15 to 16. With many more films,
-        patients come closer, and 11 may fit better.
-    flat_grey_levels: standard deviation of the 17 x 16 thumbnail under which a film is nearly constant (blank, or all
-        collimator); the flattest of those 4,700 films has 13.8.
-    """
-
-    decode: DecodeLimits = field(default_factory=DecodeLimits)
+    decode: DecodeLimits = field(default_factory=DecodeLimits)  # limits of the decoder
+    # largest Hamming distance, of 256 bits, at which two films are near duplicates. In 4,700 films of six public collections,
+    # copies differ by 0 to 11 bits and the most similar patients by 15 to 16. With many more films, patients come closer, and
+    # 11 may fit better.
     near_duplicate_bits: int = 14
+    # standard deviation of the 17 x 16 thumbnail under which a film is nearly constant (blank, or all collimator); the flattest
+    # of those 4,700 films has 13.8
     flat_grey_levels: float = 4.0
 
     def __post_init__(self) -> None:
@@ -62,32 +59,21 @@ class Link(StrEnum):
 
 @dataclass(frozen=True)
 class ExcludedFilm:
-    """A film that training must not use.
+    """A film that training must not use."""
 
-    film: the file.
-    reason: why, in a word.
-    detail: why, in a sentence.
-    """
-
-    film: FilmFile
-    reason: Reason
-    detail: str
+    film: FilmFile  # the file
+    reason: Reason  # why, in a word
+    detail: str  # why, in a sentence
 
 
 @dataclass(frozen=True)
 class FilmPair:
-    """Two films that are linked.
+    """Two films that are linked."""
 
-    link: what they share.
-    first: one film.
-    second: the other.
-    distance_bits: Hamming distance of their difference hashes; 0 for the same file, None for the same group.
-    """
-
-    link: Link
-    first: FilmFile
-    second: FilmFile
-    distance_bits: int | None
+    link: Link  # what they share
+    first: FilmFile  # one film
+    second: FilmFile  # the other
+    distance_bits: int | None  # Hamming distance of their difference hashes; 0 for the same file, None for the same group
 
     @property
     def crosses_splits(self) -> bool:
@@ -106,38 +92,24 @@ class FilmPair:
 
 @dataclass(frozen=True)
 class Check:
-    """One row of the table.
+    """One row of the table."""
 
-    name: what was looked for.
-    found: how many were found.
-    action: what is done about them.
-    """
-
-    name: str
-    found: int
-    action: str
+    name: str  # what was looked for
+    found: int  # how many were found
+    action: str  # what is done about them
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What validation found in a data folder.
+    """What validation found in a data folder."""
 
-    films: number of files.
-    usable: films to train on and to judge with, sorted by relative path.
-    excluded: the other films.
-    pairs: duplicates within a split, and all links between splits.
-    flat: nearly constant films; usable, but not compared with others.
-    data_fingerprint: of all files, whatever the limits; see `training.data.folder.fingerprint`.
-    limits: of this validation.
-    """
-
-    films: int
-    usable: tuple[FilmFile, ...]
-    excluded: tuple[ExcludedFilm, ...]
-    pairs: tuple[FilmPair, ...]
-    flat: tuple[FilmFile, ...]
-    data_fingerprint: str
-    limits: ValidationLimits
+    films: int  # number of files
+    usable: tuple[FilmFile, ...]  # films to train on and to judge with, sorted by relative path
+    excluded: tuple[ExcludedFilm, ...]  # the other films
+    pairs: tuple[FilmPair, ...]  # duplicates within a split, and all links between splits
+    flat: tuple[FilmFile, ...]  # nearly constant films; usable, but not compared with others
+    data_fingerprint: str  # of all files, whatever the limits; see `training.data.folder.fingerprint`
+    limits: ValidationLimits  # of this validation
 
     @property
     def leaks(self) -> tuple[FilmPair, ...]:

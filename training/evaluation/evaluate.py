@@ -49,27 +49,18 @@ LOCAL_FOLDER = "local"
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How to evaluate a bundle; the defaults are those of `cxr evaluate`.
+    """How to evaluate a bundle; the defaults are those of `cxr evaluate`."""
 
-    split: the films to judge: train, val or test.
-    out: folder of the results; None: reports/<bundle>-<split>.
-    parts: what to measure beside the metrics that every evaluation has; see `parts.table.select_parts`.
-    against: folder of another bundle, to compare with on the same films.
-    threads: films judged at the same time.
-    resamples: bootstrap samples behind each interval.
-    seed: of the bootstrap and of random subsets of films.
-    lungs: graph of a lung segmenter; None: LUNGS, if it exists.
-    not_chest: folder of pictures other than chest films; None: NOT_CHEST_NAME beside the data, if it exists.
-    """
-
-    split: str = "test"
-    out: Path | None = None
+    split: str = "test"  # the films to judge: train, val or test
+    out: Path | None = None  # folder of the results; None: reports/<bundle>-<split>
+    # what to measure beside the metrics that every evaluation has; see `parts.table.select_parts`
     parts: tuple[Part, ...] = PARTS
-    against: Path | None = None
-    threads: int = os.cpu_count() or 1
-    resamples: int = 2000
-    seed: int = 0
-    lungs: Path | None = None
+    against: Path | None = None  # folder of another bundle, to compare with on the same films
+    threads: int = os.cpu_count() or 1  # films judged at the same time
+    resamples: int = 2000  # bootstrap samples behind each interval
+    seed: int = 0  # of the bootstrap and of random subsets of films
+    lungs: Path | None = None  # graph of a lung segmenter; None: LUNGS, if it exists
+    # folder of pictures other than chest films; None: NOT_CHEST_NAME beside the data, if it exists
     not_chest: Path | None = None
 
     def given(self) -> dict[str, object]:
@@ -82,14 +73,10 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A finished evaluation.
+    """A finished evaluation."""
 
-    folder: where its files are.
-    metrics: the content of metrics.json.
-    """
-
-    folder: Path
-    metrics: dict[str, Any]
+    folder: Path  # where its files are
+    metrics: dict[str, Any]  # the content of metrics.json
 
     @property
     def metrics_path(self) -> Path:

@@ -19,30 +19,18 @@ class NotMeasured(Exception):
 
 @dataclass
 class Evidence:
-    """What parts may look at.
+    """What parts may look at."""
 
-    bundle: the one that is evaluated.
-    predictor: of that bundle.
-    films: of the whole data folder.
-    split: the one that is evaluated; others serve as a reference, never as evidence of quality.
-    threads: films judged at the same time.
-    bootstrap: the samples behind intervals; its seed also draws subsets of films.
-    local: folder for what shows patients' films; never published.
-    lungs: outlines lung fields; None without a segmenter.
-    not_chest: folder of pictures other than chest films, or None.
-    against: the same films as another bundle's evidence, or None.
-    """
-
-    bundle: ModelBundle
-    predictor: Predictor
-    films: tuple[FilmFile, ...]
-    split: str
-    threads: int
-    bootstrap: Bootstrap
-    local: Path
-    lungs: LungSegmenter | None = None
-    not_chest: Path | None = None
-    against: "Evidence | None" = None
+    bundle: ModelBundle  # the one that is evaluated
+    predictor: Predictor  # of that bundle
+    films: tuple[FilmFile, ...]  # of the whole data folder
+    split: str  # the one that is evaluated; others serve as a reference, never as evidence of quality
+    threads: int  # films judged at the same time
+    bootstrap: Bootstrap  # the samples behind intervals; its seed also draws subsets of films
+    local: Path  # folder for what shows patients' films; never published
+    lungs: LungSegmenter | None = None  # outlines lung fields; None without a segmenter
+    not_chest: Path | None = None  # folder of pictures other than chest films, or None
+    against: "Evidence | None" = None  # the same films as another bundle's evidence, or None
     # Not copied by dataclasses.replace: another bundle judges for itself.
     _judged: dict[str, JudgedSplit] = field(default_factory=dict, init=False)
 

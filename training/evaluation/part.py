@@ -21,26 +21,18 @@ def cost_of_intervals(evidence: Evidence) -> float:
 
 @dataclass(frozen=True)
 class Part:
-    """One part.
+    """One part."""
 
-    name: its key in metrics.json and on the command line.
-    title: its heading.
-    measure: the values. Raises NotMeasured if the evidence lacks what the part needs.
-    paragraphs: those values as Markdown, without headings above level 3; plots as ![title](figures/NAME).
-    draw: those values as plots, into the folder figures/.
-    limits: sentences that the values add to the model card's limits.
-    in_card: whether the model card has a section on it.
-    cost: roughly, how many films could be judged in the time that the part takes, as measured with the released model on two
-        cores. The time announced to the user is this times the seconds a film.
-    """
-
-    name: str
-    title: str
-    measure: Callable[[Evidence], Measured]
+    name: str  # its key in metrics.json and on the command line
+    title: str  # its heading
+    measure: Callable[[Evidence], Measured]  # the values. Raises NotMeasured if the evidence lacks what the part needs.
+    # those values as Markdown, without headings above level 3; plots as ![title](figures/NAME)
     paragraphs: Callable[[Measured], Sequence[str]]
-    draw: Callable[[Measured, Path], None] = lambda _, __: None
-    limits: Callable[[Measured], Sequence[str]] = lambda _: ()
-    in_card: bool = True
+    draw: Callable[[Measured, Path], None] = lambda _, __: None  # those values as plots, into the folder figures/
+    limits: Callable[[Measured], Sequence[str]] = lambda _: ()  # sentences that the values add to the model card's limits
+    in_card: bool = True  # whether the model card has a section on it
+    # roughly, how many films could be judged in the time that the part takes, as measured with the released model on two cores.
+    # The time announced to the user is this times the seconds a film.
     cost: Callable[[Evidence], float] = cost_of_intervals
 
     def describe(self, values: Measured) -> str:

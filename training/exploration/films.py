@@ -27,49 +27,36 @@ _SOBEL_GAIN = 8.0
 class Measures:
     """Measurements of one film: of the file, then of the model input, uint8 [224, 224].
 
-    format: such as "png".
     width_px, height_px, aspect_ratio: of the file.
     mean_intensity, contrast: mean and standard deviation of the grey values, 0..255.
-    edge_magnitude: grey levels per pixel.
-    laplacian_variance: grey levels squared.
     """
 
-    format: str
+    format: str  # such as "png"
     width_px: int
     height_px: int
     aspect_ratio: float
     mean_intensity: float
     contrast: float
-    edge_magnitude: float
-    laplacian_variance: float
+    edge_magnitude: float  # grey levels per pixel
+    laplacian_variance: float  # grey levels squared
 
 
 @dataclass(frozen=True)
 class MeasuredFilm:
-    """A film that can be read.
+    """A film that can be read."""
 
-    film: the file.
-    measures: its measurements.
-    histogram: share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values.
-    """
-
-    film: FilmFile
-    measures: Measures
-    histogram: Floats
+    film: FilmFile  # the file
+    measures: Measures  # its measurements
+    histogram: Floats  # share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values
 
 
 @dataclass(frozen=True)
 class RefusedFilm:
-    """A film that neither training nor the service would accept.
+    """A film that neither training nor the service would accept."""
 
-    film: the file.
-    reason: name of the error class.
-    detail: its message.
-    """
-
-    film: FilmFile
-    reason: str
-    detail: str
+    film: FilmFile  # the file
+    reason: str  # name of the error class
+    detail: str  # its message
 
 
 @dataclass(frozen=True)
@@ -77,12 +64,11 @@ class MeasuredFolder:
     """All films of a folder.
 
     films, refused: in the order of their relative paths.
-    mean_films: (class, source) -> mean model input, [224, 224], 0..255.
     """
 
     films: tuple[MeasuredFilm, ...]
     refused: tuple[RefusedFilm, ...]
-    mean_films: dict[tuple[str, str], Floats]
+    mean_films: dict[tuple[str, str], Floats]  # (class, source) -> mean model input, [224, 224], 0..255
 
 
 def measure_films(films: Sequence[FilmFile], *, threads: int, spec: PreprocessSpec | None = None) -> MeasuredFolder:

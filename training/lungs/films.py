@@ -19,16 +19,11 @@ HELD_OUT_SHARE = 0.2
 
 @dataclass(frozen=True)
 class LungFilm:
-    """A film and its lung mask, stretched to a square like the classifier's films.
+    """A film and its lung mask, stretched to a square like the classifier's films."""
 
-    name: of the film's file.
-    film: uint8 [S, S].
-    mask: uint8 [S, S], 0 or 1.
-    """
-
-    name: str
-    film: Image
-    mask: Image
+    name: str  # of the film's file
+    film: Image  # uint8 [S, S]
+    mask: Image  # uint8 [S, S], 0 or 1
 
 
 def read_lung_films(folder: Path, side_px: int) -> list[LungFilm]:

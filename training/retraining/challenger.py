@@ -29,18 +29,12 @@ LOG_NAME = "retrain.log"
 
 @dataclass(frozen=True)
 class Challenger:
-    """A model in the making.
+    """A model in the making."""
 
-    folder: of its run.
-    champion: the released model that training continues from.
-    data: folder to train, calibrate and evaluate on.
-    version: semantic.
-    """
-
-    folder: Path
-    champion: ModelBundle
-    data: Path
-    version: str
+    folder: Path  # of its run
+    champion: ModelBundle  # the released model that training continues from
+    data: Path  # folder to train, calibrate and evaluate on
+    version: str  # semantic
 
     @classmethod
     def begin(cls, folder: Path, champion: ModelBundle, data: Path, models: Path) -> "Challenger":

@@ -25,18 +25,12 @@ _PREFIX = "feedback_"
 
 @dataclass(frozen=True)
 class NewFilms:
-    """What happened to the films with confirmed labels; all fields are numbers of films.
+    """What happened to the films with confirmed labels; all fields are numbers of films."""
 
-    added: to the training split.
-    not_in_archive: with bytes that no file of the archive has.
-    known: in the data set before.
-    too_close: left out, because they resemble a film of the validation or test split.
-    """
-
-    added: int
-    not_in_archive: int
-    known: int
-    too_close: int
+    added: int  # to the training split
+    not_in_archive: int  # with bytes that no file of the archive has
+    known: int  # in the data set before
+    too_close: int  # left out, because they resemble a film of the validation or test split
 
     def __str__(self) -> str:
         return (

@@ -32,32 +32,19 @@ PARTS = "comparison,calibration,operating_points,prediction_sets,outliers"
 
 @dataclass(frozen=True)
 class RetrainingJob:
-    """What to retrain with, and when.
+    """What to retrain with, and when."""
 
-    data: folder with train/, val/ and test/.
-    prometheus: address of the Prometheus whose alerts are reasons; None: confirmed labels alone are.
-    archive: folder with the films as they were sent, found by their SHA-256; None adds no films.
-    models: folder of the releases.
-    runs: folder of retrainings.
-    labels: more new labels than this are a reason.
-    force: a reason to retrain without a trigger.
-    config: training configuration.
-    changes: to the configuration, each SECTION.KEY=VALUE.
-    parts: of the evaluation, comma-separated.
-    mlflow: experiment for run and decision.
-    """
-
-    data: Path
-    prometheus: str | None = None
-    archive: Path | None = None
-    models: Path = MODELS_DIR
-    runs: Path = Path("runs/retraining")
-    labels: int = ENOUGH_LABELS
-    force: str | None = None
-    config: Path = CONFIG
-    changes: tuple[str, ...] = ()
-    parts: str = PARTS
-    mlflow: str | None = None
+    data: Path  # folder with train/, val/ and test/
+    prometheus: str | None = None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
+    archive: Path | None = None  # folder with the films as they were sent, found by their SHA-256; None adds no films
+    models: Path = MODELS_DIR  # folder of the releases
+    runs: Path = Path("runs/retraining")  # folder of retrainings
+    labels: int = ENOUGH_LABELS  # more new labels than this are a reason
+    force: str | None = None  # a reason to retrain without a trigger
+    config: Path = CONFIG  # training configuration
+    changes: tuple[str, ...] = ()  # to the configuration, each SECTION.KEY=VALUE
+    parts: str = PARTS  # of the evaluation, comma-separated
+    mlflow: str | None = None  # experiment for run and decision
 
 
 def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:

@@ -23,16 +23,11 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class ConfirmedLabel:
-    """A film with the label that a clinician confirmed.
+    """A film with the label that a clinician confirmed."""
 
-    image_sha256: of its bytes.
-    label: finding.
-    request_id: of the call that judged it.
-    """
-
-    image_sha256: str
-    label: str
-    request_id: str
+    image_sha256: str  # of its bytes
+    label: str  # finding
+    request_id: str  # of the call that judged it
 
 
 @dataclass(frozen=True)

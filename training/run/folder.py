@@ -36,20 +36,13 @@ def claim_folder(job: TrainingJob) -> None:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run's results depend on. A checkpoint can be resumed by a run of the same origin only.
+    """What a run's results depend on. A checkpoint can be resumed by a run of the same origin only."""
 
-    config: of the run.
-    data_fingerprint: of the data folder.
-    sources_fingerprint: of its manifest.
-    first_weights_sha256: of the file with the initial weights; "" without one.
-    began_with: recipe of the checkpoint with the initial weights; None without one.
-    """
-
-    config: TrainConfig
-    data_fingerprint: str
-    sources_fingerprint: str
-    first_weights_sha256: str
-    began_with: dict[str, Any] | None
+    config: TrainConfig  # of the run
+    data_fingerprint: str  # of the data folder
+    sources_fingerprint: str  # of its manifest
+    first_weights_sha256: str  # of the file with the initial weights; "" without one
+    began_with: dict[str, Any] | None  # recipe of the checkpoint with the initial weights; None without one
 
     @classmethod
     def of(cls, config: TrainConfig, data: TrainingData) -> "Origin":

@@ -15,30 +15,18 @@ CURVES_NAME = "training_curves.png"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Metrics of one epoch.
+    """Metrics of one epoch."""
 
-    epoch: number, from 1.
-    backbone_frozen: whether only the head trained.
-    learning_rate: of the head, at the start of the epoch.
-    train_loss: label-smoothed cross-entropy, class-weighted mean over the films.
-    train_f1: macro, 0..1. Of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth.
-    val_loss: as train_loss.
-    val_f1: macro, 0..1.
-    val_accuracy: 0..1.
-    val_auc: macro, one class against the others, 0..1; NaN if a class is missing.
-    seconds: wall time.
-    """
-
-    epoch: int
-    backbone_frozen: bool
-    learning_rate: float
-    train_loss: float
-    train_f1: float
-    val_loss: float
-    val_f1: float
-    val_accuracy: float
-    val_auc: float
-    seconds: float
+    epoch: int  # number, from 1
+    backbone_frozen: bool  # whether only the head trained
+    learning_rate: float  # of the head, at the start of the epoch
+    train_loss: float  # label-smoothed cross-entropy, class-weighted mean over the films
+    train_f1: float  # macro, 0..1. Of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth.
+    val_loss: float  # as train_loss
+    val_f1: float  # macro, 0..1
+    val_accuracy: float  # 0..1
+    val_auc: float  # macro, one class against the others, 0..1; NaN if a class is missing
+    seconds: float  # wall time
 
 
 def as_columns(history: Sequence[EpochRecord]) -> dict[str, list[Any]]:

@@ -9,26 +9,16 @@ from training.run.history import EpochRecord
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What to train, on what, and where the results go.
+    """What to train, on what, and where the results go."""
 
-    config: settings of the run.
-    data: folder train|val|test/<class>/…, optionally with manifest.csv.
-    out: folder of the run; created if missing.
-    version: semantic version in the checkpoint's name.
-    resume: continue from latest_checkpoint.pt in `out`, if it exists.
-    device: overrides run.device; "" does not.
-    mlflow: experiment to track the run in; None for no tracking.
-    mlflow_checkpoint: store best_model.pt in MLflow too.
-    """
-
-    config: TrainConfig
-    data: Path
-    out: Path
-    version: str = "0.0.0"
-    resume: bool = False
-    device: str = ""
-    mlflow: str | None = None
-    mlflow_checkpoint: bool = False
+    config: TrainConfig  # settings of the run
+    data: Path  # folder train|val|test/<class>/…, optionally with manifest.csv
+    out: Path  # folder of the run; created if missing
+    version: str = "0.0.0"  # semantic version in the checkpoint's name
+    resume: bool = False  # continue from latest_checkpoint.pt in `out`, if it exists
+    device: str = ""  # overrides run.device; "" does not
+    mlflow: str | None = None  # experiment to track the run in; None for no tracking
+    mlflow_checkpoint: bool = False  # store best_model.pt in MLflow too
 
 
 class RunWatcher:

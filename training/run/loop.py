@@ -26,38 +26,24 @@ from training.run.objective import LossTerms, Objective, mix
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """Metrics of one pass; of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth.
+    """Metrics of one pass; of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth."""
 
-    loss: cross-entropy, class-weighted mean over the films.
-    f1: macro, 0..1.
-    accuracy: 0..1.
-    auc: macro, one class against the others, 0..1; NaN if a class is missing.
-    """
-
-    loss: float
-    f1: float
-    accuracy: float
-    auc: float
+    loss: float  # cross-entropy, class-weighted mean over the films
+    f1: float  # macro, 0..1
+    accuracy: float  # 0..1
+    auc: float  # macro, one class against the others, 0..1; NaN if a class is missing
 
 
 @dataclass
 class Stepper:
-    """Makes optimiser steps.
+    """Makes optimiser steps."""
 
-    network: whose gradients are clipped.
-    optimiser: of its parameters.
-    scheduler: stepped after each optimiser step.
-    scaler: of the gradients.
-    average: running average of the weights.
-    config: accumulation and clipping.
-    """
-
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    scheduler: LRScheduler
-    scaler: torch.amp.GradScaler
-    average: RunningAverage
-    config: OptimiserConfig
+    network: nn.Module  # whose gradients are clipped
+    optimiser: torch.optim.Optimizer  # of its parameters
+    scheduler: LRScheduler  # stepped after each optimiser step
+    scaler: torch.amp.GradScaler  # of the gradients
+    average: RunningAverage  # running average of the weights
+    config: OptimiserConfig  # accumulation and clipping
 
     def step(self) -> None:
         """Unscale, clip, step, average; then move the learning rate."""

@@ -20,13 +20,10 @@ from training.run.source_alignment import SourceAlignment
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Class-weighted cross-entropy of a batch, before it is divided.
+    """Class-weighted cross-entropy of a batch, before it is divided."""
 
-    summed: over the films, a scalar.
-    weight: what to divide by, a scalar. A mean of batch means is not the mean over films when batches weigh differently.
-    """
-
-    summed: Tensor
+    summed: Tensor  # over the films, a scalar
+    # what to divide by, a scalar. A mean of batch means is not the mean over films when batches weigh differently.
     weight: Tensor
 
     @property
@@ -59,22 +56,14 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Objective:
-    """Loss of a run.
+    """Loss of a run."""
 
-    class_weights: float32 [C]; None weights all classes equally.
-    label_smoothing: share of each target that is spread over all classes.
-    mixing: Mixup and CutMix.
-    alignment: draws films of one class from different sources together; None for no such term.
-    alignment_weight: of that term.
-    teacher: softens targets; None leaves them.
-    """
-
-    class_weights: Tensor | None = None
-    label_smoothing: float = 0.0
-    mixing: AugmentConfig = field(default_factory=AugmentConfig)
-    alignment: SourceAlignment | None = None
-    alignment_weight: float = 0.0
-    teacher: Teacher | None = None
+    class_weights: Tensor | None = None  # float32 [C]; None weights all classes equally
+    label_smoothing: float = 0.0  # share of each target that is spread over all classes
+    mixing: AugmentConfig = field(default_factory=AugmentConfig)  # Mixup and CutMix
+    alignment: SourceAlignment | None = None  # draws films of one class from different sources together; None for no such term
+    alignment_weight: float = 0.0  # of that term
+    teacher: Teacher | None = None  # softens targets; None leaves them
 
     @classmethod
     def build(

@@ -25,24 +25,15 @@ from training.run.schedule import build_optimiser, build_scheduler, is_backbone_
 
 @dataclass
 class Trainer:
-    """A run's state in memory.
+    """A run's state in memory."""
 
-    config: of the run.
-    network: what trains, on the device.
-    stepper: its optimiser.
-    objective: its loss.
-    training: films of the training split.
-    validation: films of the validation split.
-    compute: device, precision and processes.
-    """
-
-    config: TrainConfig
-    network: ChestXrayNetwork
-    stepper: Stepper
-    objective: Objective
-    training: FilmStore
-    validation: FilmStore
-    compute: Compute
+    config: TrainConfig  # of the run
+    network: ChestXrayNetwork  # what trains, on the device
+    stepper: Stepper  # its optimiser
+    objective: Objective  # its loss
+    training: FilmStore  # films of the training split
+    validation: FilmStore  # films of the validation split
+    compute: Compute  # device, precision and processes
 
     @classmethod
     def build(cls, config: TrainConfig, data: TrainingData, compute: Compute) -> "Trainer":

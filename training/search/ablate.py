@@ -35,28 +35,17 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class AblationJob:
-    """What to compare, on what.
+    """What to compare, on what."""
 
-    config: backbone, loss, optimiser and sampling; the ablation sets schedule, augmentation and seeds itself.
-    data: folder with train/ and val/.
-    out: folder of the results.
-    seeds: per row.
-    films: training films per seed, at most.
-    views: augmented views of a film.
-    epochs: of the head's training.
-    side_px: of the model input.
-    rows: names of `ROWS`, to compare with the baseline; empty for all.
-    """
-
-    config: TrainConfig
-    data: Path
-    out: Path
-    seeds: int
-    films: int
-    views: int
-    epochs: int
-    side_px: int
-    rows: Sequence[str] = ()
+    config: TrainConfig  # backbone, loss, optimiser and sampling; the ablation sets schedule, augmentation and seeds itself
+    data: Path  # folder with train/ and val/
+    out: Path  # folder of the results
+    seeds: int  # per row
+    films: int  # training films per seed, at most
+    views: int  # augmented views of a film
+    epochs: int  # of the head's training
+    side_px: int  # of the model input
+    rows: Sequence[str] = ()  # names of `ROWS`, to compare with the baseline; empty for all
 
 
 @dataclass(frozen=True)

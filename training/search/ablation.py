@@ -56,26 +56,16 @@ _CROPPED = frozenset({"affine", "geometric", "full"})
 
 @dataclass(frozen=True)
 class Protocol:
-    """What all cells of a table share.
+    """What all cells of a table share."""
 
-    architecture: of the frozen backbone.
-    weights: of the backbone, as `ModelConfig.weights`.
-    films: training films per seed, at most.
-    views: augmented views of a film.
-    epochs: of the head's training.
-    side_px: of the model input.
-    data_fingerprint: of the data folder.
-    recipe: what else the metrics depend on.
-    """
-
-    architecture: str
-    weights: str
-    films: int
-    views: int
-    epochs: int
-    side_px: int
-    data_fingerprint: str
-    recipe: dict[str, Any]
+    architecture: str  # of the frozen backbone
+    weights: str  # of the backbone, as `ModelConfig.weights`
+    films: int  # training films per seed, at most
+    views: int  # augmented views of a film
+    epochs: int  # of the head's training
+    side_px: int  # of the model input
+    data_fingerprint: str  # of the data folder
+    recipe: dict[str, Any]  # what else the metrics depend on
 
     def sentences(self) -> str:
         """The protocol in words."""
@@ -90,20 +80,13 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Cell:
-    """Validation metrics of one row under one seed.
+    """Validation metrics of one row under one seed."""
 
-    row: name in `ROWS`.
-    seed: of films, views and the head.
-    accuracy: 0..1.
-    auc: macro, one class against the others, 0..1.
-    f1: macro, 0..1.
-    """
-
-    row: str
-    seed: int
-    accuracy: float
-    auc: float
-    f1: float
+    row: str  # name in `ROWS`
+    seed: int  # of films, views and the head
+    accuracy: float  # 0..1
+    auc: float  # macro, one class against the others, 0..1
+    f1: float  # macro, 0..1
 
 
 # Mean over seeds and, of more than one, standard deviation.
@@ -112,24 +95,15 @@ Spread = tuple[float, float | None]
 
 @dataclass(frozen=True)
 class RowSummary:
-    """One row over its seeds.
+    """One row over its seeds."""
 
-    row: name in `ROWS`.
-    seeds: number of seeds.
-    accuracy: 0..1.
-    auc: 0..1.
-    delta_accuracy: difference from the baseline of the same seeds; None for the baseline, or without one.
-    delta_auc: as delta_accuracy.
-    recommendation: see `recommend`.
-    """
-
-    row: str
-    seeds: int
-    accuracy: Spread
-    auc: Spread
-    delta_accuracy: Spread | None
-    delta_auc: Spread | None
-    recommendation: str
+    row: str  # name in `ROWS`
+    seeds: int  # number of seeds
+    accuracy: Spread  # 0..1
+    auc: Spread  # 0..1
+    delta_accuracy: Spread | None  # difference from the baseline of the same seeds; None for the baseline, or without one
+    delta_auc: Spread | None  # as delta_accuracy
+    recommendation: str  # see `recommend`
 
 
 def row_augment(row: str, side_px: int) -> AugmentConfig:

@@ -27,14 +27,10 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Features:
-    """Pooled features of films, in one or more views.
+    """Pooled features of films, in one or more views."""
 
-    pooled: float32 [V, N, E].
-    targets: float32 [V, N, C], distributions over FINDINGS without label smoothing.
-    """
-
-    pooled: Tensor
-    targets: Tensor
+    pooled: Tensor  # float32 [V, N, E]
+    targets: Tensor  # float32 [V, N, C], distributions over FINDINGS without label smoothing
 
     def save(self, path: Path) -> None:
         """Write all of the file or nothing."""

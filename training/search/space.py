@@ -41,14 +41,10 @@ _SHARES = ("brightness", "contrast", "scale")
 
 @dataclass(frozen=True)
 class Space:
-    """Which settings a study varies. It must not change within a study, or the trials do not compare.
+    """Which settings a study varies. It must not change within a study, or the trials do not compare."""
 
-    whole_network: include the settings that only matter when the backbone trains.
-    knows_sources: include balancing of sources.
-    """
-
-    whole_network: bool
-    knows_sources: bool
+    whole_network: bool  # include the settings that only matter when the backbone trains
+    knows_sources: bool  # include balancing of sources
 
 
 def suggest(trial: Trial, space: Space) -> dict[str, Any]:

@@ -30,18 +30,12 @@ Report = Callable[[int, EpochMetrics], None]
 
 @dataclass(frozen=True)
 class TrialFilms:
-    """The films of all trials.
+    """The films of all trials."""
 
-    training: films to train on.
-    validation: films to judge with.
-    all_training: number of training films of a whole run.
-    data_fingerprint: of the data folder.
-    """
-
-    training: Sequence[FilmFile]
-    validation: Sequence[FilmFile]
-    all_training: int
-    data_fingerprint: str
+    training: Sequence[FilmFile]  # films to train on
+    validation: Sequence[FilmFile]  # films to judge with
+    all_training: int  # number of training films of a whole run
+    data_fingerprint: str  # of the data folder
 
     def shorten(self, config: TrainConfig, *, epochs: int, side_px: int) -> TrainConfig:
         """The configuration of a trial on these films in place of a whole run."""

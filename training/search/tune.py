@@ -39,34 +39,21 @@ _NOT_IN_FEATURES = (
 
 @dataclass(frozen=True)
 class TuneJob:
-    """What to search, on what.
+    """What to search, on what."""
 
-    base: the configuration that the search starts with.
-    data: folder with train/ and val/.
-    out: folder of features and the best configuration.
-    storage: of Optuna, as an SQLAlchemy URL.
-    study: name within the storage.
-    trials: finished trials that the study shall have, pruned ones included.
-    mode: "features" trains heads on features of the frozen backbone, "short" makes short whole runs.
-    metric: to maximise.
-    films: training films, at most.
-    views: augmented views of a film, in mode "features".
-    epochs: of a trial; None is 10 for features and 5 for short runs.
-    side_px: of the model input in trials.
-    """
-
-    base: TrainConfig
-    data: Path
-    out: Path
-    storage: str
-    study: str
-    trials: int
+    base: TrainConfig  # the configuration that the search starts with
+    data: Path  # folder with train/ and val/
+    out: Path  # folder of features and the best configuration
+    storage: str  # of Optuna, as an SQLAlchemy URL
+    study: str  # name within the storage
+    trials: int  # finished trials that the study shall have, pruned ones included
+    # "features" trains heads on features of the frozen backbone, "short" makes short whole runs
     mode: Literal["features", "short"]
-    metric: Literal["val_auc", "val_f1"]
-    films: int
-    views: int
-    epochs: int | None
-    side_px: int
+    metric: Literal["val_auc", "val_f1"]  # to maximise
+    films: int  # training films, at most
+    views: int  # augmented views of a film, in mode "features"
+    epochs: int | None  # of a trial; None is 10 for features and 5 for short runs
+    side_px: int  # of the model input in trials
 
 
 def tune(job: TuneJob) -> str:

@@ -39,32 +39,19 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel.
+    """One panel."""
 
-    title: heading.
-    description: one line that explains it.
-    queries: what it shows.
-    thresholds: (from this value on, colour), rising; at least one.
-    unit: one of Grafana's: s, percentunit, reqps, short.
-    base: colour below the first threshold.
-    kind: of panel.
-    width: in columns of 24.
-    minimum: of the axis.
-    maximum: of the axis.
-    stacked: whether series are drawn on top of each other.
-    """
-
-    title: str
-    description: str
-    queries: tuple[Query, ...]
-    thresholds: tuple[tuple[float, str], ...]
-    unit: str = "short"
-    base: str = GREEN
-    kind: Kind = "timeseries"
-    width: int = 12
-    minimum: float | None = 0
-    maximum: float | None = None
-    stacked: bool = False
+    title: str  # heading
+    description: str  # one line that explains it
+    queries: tuple[Query, ...]  # what it shows
+    thresholds: tuple[tuple[float, str], ...]  # (from this value on, colour), rising; at least one
+    unit: str = "short"  # one of Grafana's: s, percentunit, reqps, short
+    base: str = GREEN  # colour below the first threshold
+    kind: Kind = "timeseries"  # of panel
+    width: int = 12  # in columns of 24
+    minimum: float | None = 0  # of the axis
+    maximum: float | None = None  # of the axis
+    stacked: bool = False  # whether series are drawn on top of each other
 
 
 @dataclass(frozen=True)

@@ -24,33 +24,25 @@ from service.film.grey import GreyPixels, look_up, row_bands
 class Modality:
     """A modality LUT or rescaling.
 
-    transform: stored values -> output.
     lowest, highest: range of the output over all values that can be stored.
-    fault: why the film is not transformed as its header says, "" if it is.
     """
 
-    transform: Callable[[Values], Values]
+    transform: Callable[[Values], Values]  # stored values -> output
     lowest: float
     highest: float
-    fault: str = ""
+    fault: str = ""  # why the film is not transformed as its header says, "" if it is
 
 
 @dataclass(frozen=True)
 class Display:
-    """How stored values are shown.
+    """How stored values are shown."""
 
-    modality: stored values -> the input of `voi`.
-    voi: its own output range is spread from black to white; without one, the range of values present.
-    padding: first and last of the stored values that are no picture. They do not count for the range present.
-    background: grey value that shows padding.
-    fault: why the film is not shown as its header says, "" if it is.
-    """
-
-    modality: Modality
-    voi: Voi | None
+    modality: Modality  # stored values -> the input of `voi`
+    voi: Voi | None  # its own output range is spread from black to white; without one, the range of values present
+    # first and last of the stored values that are no picture. They do not count for the range present.
     padding: tuple[int, int] | None = None
-    background: int = 0
-    fault: str = ""
+    background: int = 0  # grey value that shows padding
+    fault: str = ""  # why the film is not shown as its header says, "" if it is
 
     @classmethod
     def from_header(cls, dataset: Dataset, layout: SampleLayout, background: int) -> "Display":

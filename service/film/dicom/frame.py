@@ -59,18 +59,14 @@ MAX_OVERSHOOT_PIXELS = 0.01
 
 @dataclass(frozen=True)
 class _Declared:
-    """The contents of a frame's own header.
+    """The contents of a frame's own header."""
 
-    kind: "JPEG", "JPEG-LS" or "JPEG 2000".
-    is_signed: whether its samples are signed; None if the kind has no such field.
-    """
-
-    kind: str
+    kind: str  # "JPEG", "JPEG-LS" or "JPEG 2000"
     width_px: int
     height_px: int
     components: int
     bits: int
-    is_signed: bool | None = None
+    is_signed: bool | None = None  # whether its samples are signed; None if the kind has no such field
 
 
 def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tuple[int, int]) -> Samples:

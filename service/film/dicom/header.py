@@ -42,23 +42,17 @@ _SHORT_KEYWORDS = tuple(name for name in _PIXEL_KEYWORDS if name not in _LONG_KE
 class DicomHeader:
     """A single-frame grey image, its pixels not yet decoded.
 
-    dataset: the attributes of _PIXEL_KEYWORDS.
-    syntax: how the data set and its pixels are encoded.
     width_px, height_px: Columns and Rows.
-    layout: where the samples have their values.
-    is_negative: whether the photometric interpretation is MONOCHROME1.
-    denies_frontal_chest: see `object.denies_frontal_chest`.
-    exif_orientation: see `orientation.exif_orientation`.
     """
 
-    dataset: FileDataset
-    syntax: UID
+    dataset: FileDataset  # the attributes of _PIXEL_KEYWORDS
+    syntax: UID  # how the data set and its pixels are encoded
     width_px: int
     height_px: int
-    layout: SampleLayout
-    is_negative: bool
-    denies_frontal_chest: bool
-    exif_orientation: int | None
+    layout: SampleLayout  # where the samples have their values
+    is_negative: bool  # whether the photometric interpretation is MONOCHROME1
+    denies_frontal_chest: bool  # see `object.denies_frontal_chest`
+    exif_orientation: int | None  # see `orientation.exif_orientation`
 
 
 def read_header(data: bytes) -> DicomHeader:

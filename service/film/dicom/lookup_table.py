@@ -25,16 +25,11 @@ _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 @dataclass(frozen=True)
 class LookupTable:
-    """A table of consecutive values.
+    """A table of consecutive values."""
 
-    first: the value that the first entry is for.
-    entries: float64 [N].
-    bits: the third value of the descriptor.
-    """
-
-    first: int
-    entries: Values
-    bits: int
+    first: int  # the value that the first entry is for
+    entries: Values  # float64 [N]
+    bits: int  # the third value of the descriptor
 
     def __call__(self, values: Values) -> Values:
         """Values of any shape -> entries, same shape. Values beyond an end of the table get the entry at that end."""

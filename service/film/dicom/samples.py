@@ -17,18 +17,12 @@ Samples = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class SampleLayout:
-    """Bits of a sample.
+    """Bits of a sample."""
 
-    bits_allocated: 8, 16 or 32.
-    bits_stored: how many of them hold the value.
-    high_bit: number of the highest of these.
-    is_signed: whether the value is in two's complement.
-    """
-
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    is_signed: bool
+    bits_allocated: int  # 8, 16 or 32
+    bits_stored: int  # how many of them hold the value
+    high_bit: int  # number of the highest of these
+    is_signed: bool  # whether the value is in two's complement
 
     @property
     def lowest(self) -> int:

@@ -20,12 +20,11 @@ class Window:
     """A window.
 
     center, width: in units of the modality LUT's output.
-    function: one of _FUNCTIONS (C.11.2.1.2 and C.11.2.1.3).
     """
 
     center: float
     width: float
-    function: str
+    function: str  # one of _FUNCTIONS (C.11.2.1.2 and C.11.2.1.3)
 
     @property
     def is_valid(self) -> bool:

@@ -14,16 +14,12 @@ _FILM = {"type": "file", "format": "binary", "description": "JPEG, PNG, TIFF, BM
 
 
 class RequestForm(bentoml.IODescriptor):  # type: ignore[misc]
-    """The request, its body not yet read. BentoML's own parsing has no size limit, and fetches URLs sent in place of files.
+    """The request, its body not yet read. BentoML's own parsing has no size limit, and fetches URLs sent in place of files."""
 
-    properties: fields of the multipart form.
-    options: names in OPTIONS that the endpoint takes, as form field or query parameter.
-    takes_raw_body: whether the whole body may be the film.
-    """
-
-    properties: ClassVar[dict[str, dict[str, Any]]] = {}
+    properties: ClassVar[dict[str, dict[str, Any]]] = {}  # fields of the multipart form
+    # names in OPTIONS that the endpoint takes, as form field or query parameter
     options: ClassVar[tuple[str, ...]] = ("operating_point",)
-    takes_raw_body: ClassVar[bool] = True
+    takes_raw_body: ClassVar[bool] = True  # whether the whole body may be the film
 
     # BentoML passes the form as the only positional argument instead of its fields as keywords.
     __root_input__: ClassVar[bool] = True

@@ -11,14 +11,10 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Load:
-    """What became of the requests.
+    """What became of the requests."""
 
-    answered: request id -> status.
-    broken: requests that got no answer on a connection that the server had accepted.
-    """
-
-    answered: dict[str, int] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    answered: dict[str, int] = field(default_factory=dict)  # request id -> status
+    broken: list[str] = field(default_factory=list)  # requests that got no answer on a connection that the server had accepted
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def client(self, address: str, film: bytes) -> None:

@@ -20,17 +20,12 @@ _GREYS = np.arange(256, dtype=np.float64)
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of damage.
+    """One kind of damage."""
 
-    name: such as "noise".
-    unit: of the strengths, such as "grey levels (standard deviation)".
-    strengths: of levels 1 to 5, in growing damage.
-    damage: uint8 [H, W], strength, random numbers of the film -> uint8 [H', W'].
-    """
-
-    name: str
-    unit: str
-    strengths: tuple[float, ...]
+    name: str  # such as "noise"
+    unit: str  # of the strengths, such as "grey levels (standard deviation)"
+    strengths: tuple[float, ...]  # of levels 1 to 5, in growing damage
+    # uint8 [H, W], strength, random numbers of the film -> uint8 [H', W']
     damage: Callable[[Pixels, float, np.random.Generator], Pixels]
 
     def apply(self, film: Pixels, level: int, rng: np.random.Generator) -> Pixels:

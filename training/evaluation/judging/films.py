@@ -30,46 +30,30 @@ _OUTPUTS = ("probabilities", "logits", "embedding")
 
 @dataclass(frozen=True)
 class JudgedFilm:
-    """A film and what the graph answers.
+    """A film and what the graph answers."""
 
-    film: the file.
-    probabilities: calibrated, in the order of FINDINGS, float [C].
-    logits: before the temperature, float [C].
-    embedding: pooled features, float32 [E].
-    observed: what else the service's decision takes into account.
-    """
-
-    film: FilmFile
-    probabilities: Floats
-    logits: Floats
-    embedding: npt.NDArray[np.float32]
-    observed: Observed = NOTHING_OBSERVED
+    film: FilmFile  # the file
+    probabilities: Floats  # calibrated, in the order of FINDINGS, float [C]
+    logits: Floats  # before the temperature, float [C]
+    embedding: npt.NDArray[np.float32]  # pooled features, float32 [E]
+    observed: Observed = NOTHING_OBSERVED  # what else the service's decision takes into account
 
 
 @dataclass(frozen=True)
 class RefusedFilm:
-    """A film that the service would refuse.
+    """A film that the service would refuse."""
 
-    film: the file.
-    reason: the name of the error class.
-    """
-
-    film: FilmFile
-    reason: str
+    film: FilmFile  # the file
+    reason: str  # the name of the error class
 
 
 @dataclass(frozen=True)
 class JudgedSplit:
-    """One split, judged.
+    """One split, judged."""
 
-    judged: in the order of their paths.
-    refused: those that the service would refuse.
-    fingerprint: SHA-256 (hex) over path and SHA-256 of every file, in the order of their paths.
-    """
-
-    judged: tuple[JudgedFilm, ...]
-    refused: tuple[RefusedFilm, ...]
-    fingerprint: str
+    judged: tuple[JudgedFilm, ...]  # in the order of their paths
+    refused: tuple[RefusedFilm, ...]  # those that the service would refuse
+    fingerprint: str  # SHA-256 (hex) over path and SHA-256 of every file, in the order of their paths
 
     def judgements(self) -> Judgements:
         """The arrays that metrics are computed from; a film without a known group is a group of its own."""

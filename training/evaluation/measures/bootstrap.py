@@ -24,14 +24,10 @@ _BLOCK = 100
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The samples behind intervals. All metrics are computed on the same samples, so that their intervals are comparable.
+    """The samples behind intervals. All metrics are computed on the same samples, so that their intervals are comparable."""
 
-    resamples: how often the groups are drawn, with replacement.
-    seed: of the draws.
-    """
-
-    resamples: int
-    seed: int
+    resamples: int  # how often the groups are drawn, with replacement
+    seed: int  # of the draws
 
     def measure(
         self, statistics: Statistics, groups: Sequence[str], *, into: dict[str, Any] | None = None, lowest: float = 0.0

@@ -20,16 +20,11 @@ _LOG_FLOOR = 1e-15
 
 @dataclass(frozen=True)
 class ReliabilityBins:
-    """Equal-width bins of confidence, each [bins]; means and shares of empty bins are NaN.
+    """Equal-width bins of confidence, each [bins]; means and shares of empty bins are NaN."""
 
-    count: films.
-    mean_confidence: what was claimed.
-    observed: share of events.
-    """
-
-    count: Floats
-    mean_confidence: Floats
-    observed: Floats
+    count: Floats  # films
+    mean_confidence: Floats  # what was claimed
+    observed: Floats  # share of events
 
 
 def reliability_bins(events: npt.NDArray[np.bool_], confidence: Floats) -> ReliabilityBins:

@@ -22,18 +22,12 @@ _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
 
 @dataclass(frozen=True)
 class Judgements:
-    """What was true and what the model said, film by film.
+    """What was true and what the model said, film by film."""
 
-    labels: indices into FINDINGS, int [N].
-    probabilities: of each class, in the order of FINDINGS, [N, C].
-    sources: [N].
-    groups: [N]; films of one patient share one.
-    """
-
-    labels: Labels
-    probabilities: Floats
-    sources: tuple[str, ...]
-    groups: tuple[str, ...]
+    labels: Labels  # indices into FINDINGS, int [N]
+    probabilities: Floats  # of each class, in the order of FINDINGS, [N, C]
+    sources: tuple[str, ...]  # [N]
+    groups: tuple[str, ...]  # [N]; films of one patient share one
 
     def __post_init__(self) -> None:
         n = len(self.labels)

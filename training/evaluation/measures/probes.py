@@ -32,18 +32,12 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Features:
-    """What probes see of films.
+    """What probes see of films."""
 
-    values: embeddings or border pixels, one row a film.
-    labels: indices into FINDINGS, int [N].
-    sources: [N].
-    groups: patient or group of each film, [N].
-    """
-
-    values: Values
-    labels: Labels
-    sources: npt.NDArray[np.str_]
-    groups: tuple[str, ...]
+    values: Values  # embeddings or border pixels, one row a film
+    labels: Labels  # indices into FINDINGS, int [N]
+    sources: npt.NDArray[np.str_]  # [N]
+    groups: tuple[str, ...]  # patient or group of each film, [N]
 
     def of(self, source: str, index: int | None = None) -> npt.NDArray[np.bool_]:
         """Which films are of a source, and, if given, of a class; bool [N]."""

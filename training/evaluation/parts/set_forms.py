@@ -40,18 +40,12 @@ _Scores = Callable[[npt.NDArray[np.float64], np.random.Generator], npt.NDArray[n
 
 @dataclass(frozen=True)
 class _Form:
-    """One form.
+    """One form."""
 
-    title: in the report.
-    scores: see `training.conformal`.
-    per_class: whether each class has a quantile of its own (Mondrian).
-    never_empty: see `sets_of`.
-    """
-
-    title: str
-    scores: _Scores
-    per_class: bool = False
-    never_empty: bool = False
+    title: str  # in the report
+    scores: _Scores  # see `training.conformal`
+    per_class: bool = False  # whether each class has a quantile of its own (Mondrian)
+    never_empty: bool = False  # see `sets_of`
 
 
 _FORMS = {

@@ -47,18 +47,13 @@ _FURTHER_DATA = bytes(range(0xFF))
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame header (T.81, B.2.2).
+    """A frame header (T.81, B.2.2)."""
 
-    process: second byte of its marker.
-    bits: of a sample.
-    components: their identifiers.
-    """
-
-    process: int
-    bits: int
+    process: int  # second byte of its marker
+    bits: int  # of a sample
     width_px: int
     height_px: int
-    components: tuple[int, ...]
+    components: tuple[int, ...]  # their identifiers
 
     @property
     def is_lossless(self) -> bool:
@@ -87,22 +82,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Structure:
-    """What JPEG data consist of.
+    """What JPEG data consist of."""
 
-    frame: the first frame header; None if there is none.
-    exif: contents of the EXIF segments, joined.
-    metadata: where segments lie, before the first scan, that change neither pixels nor orientation.
-    scan_data: where the coded data of each scan lie; decoding takes a pass over the film for each.
-    is_ended: whether an end marker follows the last scan.
-    lacks_scans: whether the film is progressive, and not all of its first component was sent.
-    """
-
-    frame: Frame | None
-    exif: bytes
-    metadata: tuple[slice, ...]
-    scan_data: tuple[slice, ...]
-    is_ended: bool
-    lacks_scans: bool
+    frame: Frame | None  # the first frame header; None if there is none
+    exif: bytes  # contents of the EXIF segments, joined
+    metadata: tuple[slice, ...]  # where segments lie, before the first scan, that change neither pixels nor orientation
+    scan_data: tuple[slice, ...]  # where the coded data of each scan lie; decoding takes a pass over the film for each
+    is_ended: bool  # whether an end marker follows the last scan
+    lacks_scans: bool  # whether the film is progressive, and not all of its first component was sent
 
 
 def with_further_data(data: bytes, structure: Structure) -> bytes:

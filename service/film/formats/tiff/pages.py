@@ -58,14 +58,10 @@ _SAMPLE_FORMATS = {4: "of undefined format", 5: "of complex integers", 6: "of co
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the file.
+    """One page of the file."""
 
-    offset: of its directory in the file.
-    tags: the values of the tags in _DEFAULTS that it has.
-    """
-
-    offset: int
-    tags: Mapping[int, tuple[int, ...]]
+    offset: int  # of its directory in the file
+    tags: Mapping[int, tuple[int, ...]]  # the values of the tags in _DEFAULTS that it has
 
     def values(self, tag: int) -> tuple[int, ...]:
         """The tag's values, or its default."""

@@ -49,14 +49,11 @@ TiffImagePlugin.OPEN_INFO.update(
 class TiffFile(TiffImagePlugin.TiffImageFile):
     """Pillow's reader of one page.
 
-    file: all bytes of the file.
-    page: the page.
-
     Loading raises UnreadableImage if strips or tiles are missing, which neither Pillow nor libtiff reports.
     """
 
-    file: bytes
-    page: Page
+    file: bytes  # all bytes of the file
+    page: Page  # the page
 
     def load(self) -> Any:
         """Decode the page, once."""

@@ -17,20 +17,13 @@ from training.evaluation.judging.altered import read_film
 
 @dataclass(frozen=True)
 class Explained:
-    """A film and the Grad-CAM map of the class predicted.
+    """A film and the Grad-CAM map of the class predicted."""
 
-    film: the file.
-    image: model input, uint8 [S, S].
-    predicted: index into FINDINGS.
-    grid: the map, float32 [h, w].
-    lungs: bool [S, S]; None without an outline.
-    """
-
-    film: FilmFile
-    image: npt.NDArray[np.uint8]
-    predicted: int
-    grid: Grid
-    lungs: npt.NDArray[np.bool_] | None
+    film: FilmFile  # the file
+    image: npt.NDArray[np.uint8]  # model input, uint8 [S, S]
+    predicted: int  # index into FINDINGS
+    grid: Grid  # the map, float32 [h, w]
+    lungs: npt.NDArray[np.bool_] | None  # bool [S, S]; None without an outline
 
     @property
     def label(self) -> int:

@@ -44,16 +44,11 @@ FAULTS: Mapping[str, Callable[[Pixels], Pixels]] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to ask the service about.
+    """A picture to ask the service about."""
 
-    name: for lists.
-    rows: name of a table -> its row there.
-    read: gives the bytes, when they are needed.
-    """
-
-    name: str
-    rows: Mapping[str, str]
-    read: Callable[[], bytes]
+    name: str  # for lists
+    rows: Mapping[str, str]  # name of a table -> its row there
+    read: Callable[[], bytes]  # gives the bytes, when they are needed
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,13 @@ class Answered:
     """What the service flags of a picture.
 
     name, rows: of the picture.
-    flags: what was unusual, by name.
-    score: of the embedding; None for a refused picture.
-    refusal: the error class of a refused picture, else None.
     """
 
     name: str
     rows: Mapping[str, str]
-    flags: frozenset[str]
-    score: float | None
-    refusal: str | None = None
+    flags: frozenset[str]  # what was unusual, by name
+    score: float | None  # of the embedding; None for a refused picture
+    refusal: str | None = None  # the error class of a refused picture, else None
 
 
 def answers_of_films(split: JudgedSplit, manifest: ModelManifest) -> list[Answered]:
