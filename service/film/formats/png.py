@@ -40,12 +40,6 @@ _ORIENTATION_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 _MOST_FRAMES = 0x80000000
 
-_SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-# Of Adam7's passes: first column, first row, and the steps between columns and rows.
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
-_INFLATED_AT_ONCE_BYTES = 1 << 20
-
 
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises as `film_only`."""
@@ -130,53 +124,35 @@ def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
 class PngFile(PngImagePlugin.PngImageFile):
     """Pillow's reader, which leaves the rest black if pixel data end behind any row.
 
-    Raises UnreadableImage on loading such a film.
+    Raises UnreadableImage on loading such a film. It marks the pixel that is decoded last: a mark that is still there was not
+    overwritten, unless the film ends with that value. Then it is decoded again with another mark.
     """
 
-    # A grey value that few films end with.
-    _MARK = 90
+    mark = 90  # a grey value that few films end with
 
     def load_prepare(self) -> None:
-        """Mark the last pixel. If it is overwritten, all rows were there, and need not be inflated again to count them."""
+        """Mark the last pixel."""
         super().load_prepare()
-        bands = len(self.getbands())
-        self.im.putpixel(self._last, self._MARK if bands == 1 else (self._MARK,) * bands)
+        self.im.putpixel(self._last, self._marks if len(self._marks) > 1 else self.mark)
 
     def load_end(self) -> None:
         """Raises UnreadableImage if rows are missing."""
-        marks = self.im.getpixel(self._last)
-        # Of an interlaced film the last pixel comes before the last pass.
-        is_doubtful = set(marks if isinstance(marks, tuple) else (marks,)) == {self._MARK} or self.info.get("interlace")
-        if is_doubtful:
-            check_rows(cast(io.BytesIO, self._fp).getvalue())
+        if self.im.getpixel(self._last) in (self.mark, self._marks):
+            if self.mark != PngFile.mark:
+                raise UnreadableImage("The PNG file's pixel data end before its last row; export the film again.")
+            again = PngFile(io.BytesIO(cast(io.BytesIO, self._fp).getvalue()))
+            again.mark = PngFile.mark + 1
+            again.load()
         super().load_end()
 
     @property
+    def _marks(self) -> tuple[int, ...]:
+        return (self.mark,) * len(self.getbands())
+
+    @property
     def _last(self) -> tuple[int, int]:
-        return self.width - 1, self.height - 1
-
-
-def check_rows(data: bytes) -> None:
-    """Raise UnreadableImage unless the pixel data, inflated piece by piece, hold all rows of all passes."""
-    width, height, depth, colour_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
-    bits = depth * _SAMPLES_PER_PIXEL[colour_type]
-    missing = 0
-    for left, top, across, down in _PASSES if is_interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0:
-            missing += max(0, rows) * (1 + -(-columns * bits // 8))  # a filter byte before each row
-    inflater = zlib.decompressobj()
-    try:
-        for name, chunk in _chunks(data):
-            coded = data[chunk.start + 8 : chunk.stop - 4] if name == b"IDAT" else b""
-            while coded and missing > 0:
-                missing -= len(inflater.decompress(coded, _INFLATED_AT_ONCE_BYTES))
-                coded = inflater.unconsumed_tail
-        missing -= len(inflater.flush()) if missing > 0 else 0
-    except zlib.error as fault:
-        raise _damaged() from fault
-    if missing > 0:
-        raise UnreadableImage("The PNG file's pixel data end before its last row; export the film again.")
+        """Column and row: the last pass of an interlaced film has the odd rows (8.2)."""
+        return self.width - 1, self.height // 2 * 2 - 1 if self.info.get("interlace") else self.height - 1
 
 
 def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArray[np.uint16]:
