@@ -11,13 +11,13 @@ from typing import Literal
 from PIL.Image import DecompressionBombError
 
 from service.film import grey, transfer_damage
+from service.film.arrays import GreyPixels
 from service.film.dicom import reader as dicom
 from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
 from service.film.file_format import sniff_format
 from service.film.formats import bmp, png, webp
 from service.film.formats.jpeg import reader as jpeg
 from service.film.formats.tiff import reader as tiff
-from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
 from service.film.opened_file import DecodedFile, OpenedFile
 from service.film.picture import DAMAGED

@@ -20,10 +20,8 @@ _READ_HEADER_BYTES = (_CORE_HEADER_BYTES, 40, 52, 56, 64, 108, 124)
 _READ_BITS = (1, 4, 8, 16, 24, 32)
 _UNCOMPRESSED, _BIT_FIELDS = 0, 3
 _RUN_LENGTHS = (1, 2)
-_COMPRESSIONS = {4: "as JPEG", 5: "as PNG", 6: "as bit fields with alpha", 11: "as CMYK", 12: "as CMYK", 13: "as CMYK"}
-_OS2_COMPRESSIONS = {3: "by Huffman codes", 4: "by 24-bit run lengths"}
-
-_SAVE = "save it as an uncompressed BMP of 8 or 24 bits, or as a PNG."
+_UNREAD_COMPRESSIONS = (4, 5, 6, 11, 12, 13)  # JPEG, PNG, bit fields with alpha, CMYK
+_UNREAD_OS2_COMPRESSIONS = (3, 4)  # Huffman codes, 24-bit run lengths
 
 
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
@@ -37,25 +35,26 @@ def _open_image(data: bytes) -> BmpImagePlugin.BmpImageFile:
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     if header_bytes not in _READ_HEADER_BYTES:
         if header_bytes in _OS2_HEADER_BYTES:
-            raise UnsupportedImage(f"The BMP file has an OS/2 header of {header_bytes} bytes, which is not read; {_SAVE}")
+            raise _unread(f"an OS/2 header of {header_bytes} bytes")
         raise UnreadableImage("The BMP file is damaged or truncated; export the film again.")
     bits, compression, colours = 0, _UNCOMPRESSED, 0
     if header_bytes == _CORE_HEADER_BYTES:
         (bits,) = struct.unpack_from("<H", data, 24)
     else:
         bits, compression, _, _, _, colours = struct.unpack_from("<HIIiiI", data, 28)
-    names = _OS2_COMPRESSIONS if header_bytes == 64 else _COMPRESSIONS
-    if compression in names:
-        raise UnsupportedImage(f"The BMP file is compressed {names[compression]}, which is not read; {_SAVE}")
-    if bits in (2, 64):
-        raise UnsupportedImage(f"The BMP file has {bits} bits per pixel, which is not read; {_SAVE}")
-    if bits <= 8 and 256 < colours <= 65536:
-        raise UnsupportedImage(f"The BMP file has a palette of {colours} colours, which is not read; {_SAVE}")
+    if compression in (_UNREAD_OS2_COMPRESSIONS if header_bytes == 64 else _UNREAD_COMPRESSIONS):
+        raise _unread(f"compression {compression}")
+    if bits in (2, 64) or (bits <= 8 and 256 < colours <= 65536):
+        raise _unread(f"{bits} bits per pixel and a palette of {colours} colours")
     try:
         return BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     except OSError as fault:
         if compression == _BIT_FIELDS and bits in _READ_BITS:
-            raise UnsupportedImage(
-                f"The BMP file has bit fields of an unusual width or order, which are not read; {_SAVE}"
-            ) from fault
+            raise _unread("bit fields of an unusual width or order") from fault
         raise
+
+
+def _unread(layout: str) -> UnsupportedImage:
+    return UnsupportedImage(
+        f"The BMP file has {layout}, which is not read; save it as an uncompressed BMP of 8 or 24 bits, or as a PNG."
+    )

@@ -12,10 +12,10 @@ from typing import cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import PngImagePlugin
 
 from service.film import grey
+from service.film.arrays import DeepPixels, GreyPixels
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.limits import DecodeLimits
 from service.film.opened_file import OpenedFile
@@ -50,7 +50,7 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
         return open_picture(image, limits)
 
     # Of 16-bit samples with colour or alpha Pillow keeps the high byte only.
-    def to_grey(image: PngFile) -> grey.GreyPixels:
+    def to_grey(image: PngFile) -> GreyPixels:
         size = image.size
         image.close()  # frees its pixels before the deeper ones are decoded
         return grey.scale_to_8_bit(decode_deep_colour(film, *size))
@@ -155,7 +155,7 @@ class PngFile(PngImagePlugin.PngImageFile):
         return self.width - 1, self.height // 2 * 2 - 1 if self.info.get("interlace") else self.height - 1
 
 
-def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArray[np.uint16]:
+def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> DeepPixels:
     """16-bit samples -> grey, uint16 [height_px, width_px]. Colour is weighted by ITU-R BT.601, alpha is dropped.
 
     data: as `film_only` gives it. width_px, height_px: the size that was checked against the limits. Raises UnreadableImage.

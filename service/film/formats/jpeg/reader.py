@@ -6,13 +6,13 @@ Sources: ITU-T T.81, F.2 and H.2 (decoding); T.871 (JFIF); T.872 (Adobe marker).
 """
 
 import io
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
 from service.film import grey
+from service.film.arrays import Samples, Words
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.formats.jpeg.structure import Frame, Structure, read_structure, with_further_data
 from service.film.limits import DecodeLimits
@@ -137,7 +137,7 @@ def _decode_deep(data: bytes, structure: Structure, frame: Frame) -> Image.Image
     return image
 
 
-def lacks_data(data: bytes, structure: Structure, samples: npt.NDArray[np.integer[Any]]) -> bool:
+def lacks_data(data: bytes, structure: Structure, samples: Samples) -> bool:
     """Whether the coded data end before the last pixel. Not for arithmetic coding.
 
     structure, samples: those of the data.
@@ -145,13 +145,13 @@ def lacks_data(data: bytes, structure: Structure, samples: npt.NDArray[np.intege
     return not np.array_equal(samples, samples_of(with_further_data(data, structure)))
 
 
-def samples_of(data: bytes) -> npt.NDArray[np.uint8 | np.uint16]:
+def samples_of(data: bytes) -> Words:
     """The decoded samples, [H, W] or [H, W, components]. Raises UnreadableImage."""
     # Not at import: most films need no codec.
     import imagecodecs
 
     try:
-        return cast(npt.NDArray[np.uint8 | np.uint16], imagecodecs.jpeg8_decode(data))
+        return cast(Words, imagecodecs.jpeg8_decode(data))
     except imagecodecs.Jpeg8Error as fault:
         raise UnreadableImage("The JPEG file is damaged or truncated; export the film again.") from fault
 

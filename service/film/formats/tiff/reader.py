@@ -13,12 +13,12 @@ from PIL import ExifTags, ImagePalette, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 from service.film import grey
+from service.film.arrays import GreyPixels
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.formats.jpeg.reader import lacks_data, samples_of
 from service.film.formats.jpeg.structure import read_structure
 from service.film.formats.tiff import pages
 from service.film.formats.tiff.pages import Page
-from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
 from service.film.opened_file import OpenedFile
 from service.film.picture import open_picture

@@ -48,15 +48,15 @@ def test_the_usual_bit_fields_are_read(bits, masks):
 
 UNREAD = {
     "bit fields": bmp(bytes(2 * FILM.size), 16, 3, struct.pack("<III", 0xF00, 0xF0, 0xF)),
-    "as JPEG": bmp(encode(FILM, "JPEG"), 0, 4),
-    "as PNG": bmp(encode(FILM, "PNG"), 0, 5),
-    "bit fields with alpha": bmp(bytes(4 * FILM.size), 32, 6, struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
+    "compression 4": bmp(encode(FILM, "JPEG"), 0, 4),
+    "compression 5": bmp(encode(FILM, "PNG"), 0, 5),
+    "compression 6": bmp(bytes(4 * FILM.size), 32, 6, struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
     "2 bits per pixel": bmp(bytes(FILM.size // 4), 2, 0, GREYS[:16]),
     "64 bits per pixel": bmp(bytes(8 * FILM.size), 64),
     "palette of 300 colours": bmp(FILM.tobytes(), 8, 0, GREYS + bytes(176), colours=300),
     "OS/2 header of 16 bytes": bmp(FILM.tobytes(), 8, 0, GREYS, header_bytes=16),
-    "Huffman": bmp(bytes(1000), 1, 3, GREYS[:8], header_bytes=64),
-    "24-bit run lengths": bmp(bytes(1000), 24, 4, header_bytes=64),
+    "compression 3": bmp(bytes(1000), 1, 3, GREYS[:8], header_bytes=64),
+    "has compression 4": bmp(bytes(1000), 24, 4, header_bytes=64),
 }
 
 
