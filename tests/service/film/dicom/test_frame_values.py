@@ -172,11 +172,3 @@ def test_values_that_have_the_same_sign_by_frame_and_header_are_read(kind):
     plain = pixels_of(dicom_file(pixels.astype(kind), **attributes))
     data = with_frame(dicom_dataset(pixels.astype(kind), **attributes), uid.JPEG2000Lossless, jpeg_2000(pixels))
     assert np.array_equal(pixels_of(data), plain)
-
-
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless], ids=lambda syntax: syntax.name)
-def test_padding_is_told_by_the_samples_sign_as_in_uncompressed_films(syntax):
-    stored = FILM.astype(np.int16) * 8 - 1000
-    padded = np.pad(stored, ((0, 0), (20, 20)), constant_values=-2000)
-    data = compressed_dicom(padded, syntax, PixelPaddingValue=-2000, **TWELVE)
-    assert np.array_equal(pixels_of(data)[:, 20:-20], pixels_of(dicom_file(stored, **TWELVE)))

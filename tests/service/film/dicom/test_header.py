@@ -12,7 +12,6 @@ from service.film.dicom import lookup_table
 from service.film.errors import UnreadableImage, UnsupportedDicom
 from service.film.film import Radiograph
 from tests.support.encoded_films import (
-    SYNTAXES,
     assert_refused,
     dicom_bytes,
     dicom_dataset,
@@ -26,7 +25,6 @@ FILM = film()
 FILM[0, :2] = 0, 255  # so that showing the range present changes nothing
 
 
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize(
     ("keyword", "message"),
     [
