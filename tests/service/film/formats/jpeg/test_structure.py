@@ -39,23 +39,19 @@ def test_scans_up_to_the_limit_pass_and_no_more():
     assert_refused(progressive[:-2] + SCAN * 100 + progressive[-2:], UnsupportedImage, "scans")
 
 
-def test_scans_inside_a_segment_are_not_scans_of_the_film():
-    thumbnail = segment(0xEC, SCAN * 100)
-    assert pixels_of(with_segments(thumbnail)).shape == FILM.shape
+WITHOUT_EFFECT = {
+    "broken profile": segment(0xE2, b"ICC_PROFILE\0"),
+    "broken blocks of Photoshop": segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\x04"),
+    "several pictures": segment(0xE2, b"MPF\0"),
+    "empty comment": segment(0xFE, b""),
+    "scans of a thumbnail": segment(0xEC, SCAN * 100),
+    "fill bytes": b"\xff" * 100,
+}
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        segment(0xE2, b"ICC_PROFILE\0"),
-        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\x04"),
-        segment(0xE2, b"MPF\0"),
-        segment(0xFE, b""),
-    ],
-    ids=["profile", "Photoshop's blocks", "several pictures", "comment"],
-)
-def test_broken_metadata_are_no_damage_to_the_film(broken):
-    assert np.array_equal(pixels_of(with_segments(broken)), pixels_of(BASELINE))
+@pytest.mark.parametrize("name", WITHOUT_EFFECT)
+def test_metadata_change_nothing_even_if_they_are_broken(name):
+    assert np.array_equal(pixels_of(with_segments(WITHOUT_EFFECT[name])), pixels_of(BASELINE))
 
 
 def test_segments_up_to_the_limit_pass_and_no_more():
@@ -76,7 +72,6 @@ def test_exif_in_many_segments_is_refused():
 def test_bytes_between_segments_are_refused_by_the_tens_of_thousands(stray):
     with pytest.raises(UnsupportedImage, match="bytes between segments"):
         jpeg.read_structure(with_segments(stray * jpeg.MAX_STRAY_BYTES, b"\x00"))
-    assert pixels_of(with_segments(b"\xff" * 100)).shape == FILM.shape
 
 
 @pytest.mark.parametrize("marker", [0x01, 0xC8, 0xD8, 0xD9, 0xF0, 0xFD])
