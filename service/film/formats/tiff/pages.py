@@ -25,7 +25,6 @@ SAVE_PLAIN = "save it as an uncompressed TIFF with 8 or 16 bit grey values, or a
 WHITE_IS_ZERO, BLACK_IS_ZERO, YCBCR = 0, 1, 6  # PhotometricInterpretation
 UNCOMPRESSED, JPEG, _PACKBITS = 1, 7, 32773  # Compression
 _LOWEST_BIT_FIRST = 2  # FillOrder
-_FLOATING = 3  # SampleFormat
 # Bits of NewSubfileType, and the value of the older SubfileType that means the same as the first.
 _REDUCED, _MASK = 1, 4
 _OLD_REDUCED = 2
@@ -44,16 +43,10 @@ _KINDS_KEPT_AS_BYTES = (1, 2, 7)  # BYTE, ASCII, UNDEFINED: profiles and texts, 
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
 
 _READ_COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO) - {50001}  # WebP: Pillow's libtiff comes without it
-_COMPRESSIONS = {
-    32766: "NeXT run lengths", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34887: "LERC",
-    34892: "lossy JPEG of DNG", 34933: "PNG", 34934: "JPEG XR", 22610: "JPEG XR", 50001: "WebP", 50002: "JPEG XL",
-    52546: "JPEG XL", 34713: "Nikon NEF", 32767: "Sony ARW", 65000: "Kodak DCR", 65535: "Pentax PEF",
-}  # fmt: skip
-_PHOTOMETRICS = {
-    4: "a transparency mask", 8: "CIE Lab colour", 9: "ICC Lab colour", 10: "ITU Lab colour", 32803: "raw data of a camera",
-    32844: "CIE Log luminance", 32845: "CIE Log colour", 34892: "raw data of a camera",
-}  # fmt: skip
-_SAMPLE_FORMATS = {4: "of undefined format", 5: "of complex integers", 6: "of complex numbers"}
+# Masks, CIE Lab, ICC Lab, ITU Lab, raw data of cameras, CIE Log.
+_UNREAD_PHOTOMETRICS = (4, 8, 9, 10, 32803, 32844, 32845, 34892)
+_GREY_BITS = (1, 2, 4, 8, 12, 16, 32)
+_UNREAD_SAMPLE_FORMATS = (3, 4, 5, 6)  # floating point, undefined, complex integers and numbers
 
 
 @dataclass(frozen=True)
@@ -170,41 +163,31 @@ def _damaged() -> UnreadableImage:
 def _check_layout(page: Page, max_pixels: int) -> None:
     if not page.area:
         raise _damaged()
-    if unread := _unread_layout(page):
-        raise UnsupportedImage(f"The TIFF image {unread}")
+    if not _is_read(page):
+        raise UnsupportedImage(
+            f"The TIFF image is of a kind that is not read (compression {page.first(Tag.Compression)}, photometric "
+            f"interpretation {page.first(Tag.PhotometricInterpretation)}, samples of {page.first(Tag.BitsPerSample)} bits and "
+            f"format {page.first(Tag.SampleFormat)}); {SAVE_PLAIN}"
+        )
     _check_tiles(page, max_pixels)
 
 
-def _unread_layout(page: Page) -> str:
-    """What is not read of an intact page, and the remedy; "" if all of it is read."""
+def _is_read(page: Page) -> bool:
+    """Whether Pillow and libtiff read an intact page of this layout, and read it rightly."""
     compression, photometric = page.first(Tag.Compression), page.first(Tag.PhotometricInterpretation)
-    bits, sample_format = page.first(Tag.BitsPerSample), page.first(Tag.SampleFormat)
+    bits, is_compressed = page.first(Tag.BitsPerSample), compression != UNCOMPRESSED
+    if compression not in _READ_COMPRESSIONS or photometric in _UNREAD_PHOTOMETRICS:
+        return False
     is_grey = photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
-    has_differences = page.first(Tag.Predictor) != 1 and compression != UNCOMPRESSED
-    is_reversed = page.first(Tag.FillOrder) == _LOWEST_BIT_FIRST and compression == UNCOMPRESSED
-    is_subsampled = photometric == YCBCR and page.values(Tag.YCbCrSubSampling) != (1, 1)
-    fault = ""
-    if compression not in _READ_COMPRESSIONS:
-        fault = f"is compressed as {_COMPRESSIONS.get(compression, f'kind {compression}')}, which is not read"
-    elif photometric in _PHOTOMETRICS:
-        fault = f"is {_PHOTOMETRICS[photometric]}, which is not read"
-    elif sample_format == _FLOATING:
-        return f"has {bits}-bit floating-point pixels; export it with 8 or 16 bit grey values."
-    elif sample_format in _SAMPLE_FORMATS:
-        fault = f"has samples {_SAMPLE_FORMATS[sample_format]}, which are not read"
-    elif is_grey and bits not in (1, 2, 4, 8, 12, 16, 32):
-        fault = f"has grey values of {bits} bits, which are not read"
-    elif not is_grey and bits > 8:
-        return "has 16-bit colour; save it as a 16-bit grey TIFF or as a 16-bit PNG."
-    elif has_differences and bits not in (8, 16, 32):  # nor does libtiff read them
-        fault = f"has differences of neighbours in place of {bits}-bit values"
-    elif has_differences and compression == _PACKBITS:  # libtiff ignores the predictor here, other programs do not (section 14)
-        fault = "may or may not have differences of neighbours in place of values"
-    elif is_reversed and photometric == WHITE_IS_ZERO and bits == 8:  # Pillow inverts or reverses, but not both
-        fault = "has its bits in reverse order, which is not read"
-    elif is_subsampled and compression == UNCOMPRESSED:  # Pillow takes the samples for whole ones
-        fault = "has subsampled colour without compression, which is not read"
-    return f"{fault}; {SAVE_PLAIN}" if fault else ""
+    if page.first(Tag.SampleFormat) in _UNREAD_SAMPLE_FORMATS or (bits not in _GREY_BITS if is_grey else bits > 8):
+        return False
+    if is_compressed:
+        # With PackBits libtiff ignores differences of neighbours, and other programs do not (section 14).
+        return page.first(Tag.Predictor) == 1 or (bits in (8, 16, 32) and compression != _PACKBITS)
+    # Pillow inverts or reverses, but not both.
+    is_reversed = page.first(Tag.FillOrder) == _LOWEST_BIT_FIRST and photometric == WHITE_IS_ZERO and bits == 8
+    # Pillow takes subsampled colours for whole ones.
+    return not is_reversed and (photometric != YCBCR or page.values(Tag.YCbCrSubSampling) == (1, 1))
 
 
 def _check_tiles(page: Page, max_pixels: int) -> None:
