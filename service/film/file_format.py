@@ -48,7 +48,6 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
         rb"--[^\r\n]{1,200}\r?\n.{0,400}Content-Disposition",
         "a multipart form without its Content-Type header; let the client set it",
     ),
-    (rb"HTTP/[12]", "an answer of a web server, headers and all; send the film alone"),
     (rb"\s*data:[\w/+.;=-]*base64,", "a data: URL; decode its base64 text and send the bytes"),
     (
         rb"\s*[\"']?(/9j/|iVBORw0KGgo|SUkqA|TU0AK|UklGR[\w+/]{6}XRUJQ|(?:A\s*){170}B\s*E\s*S\s*U\s*N|Qk[\w+/]{6}AAAAA)",
@@ -58,16 +57,9 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
         rb"\s*\{.{0,200}:\s*\"(data:|/9j/|iVBORw0KGgo|SUkqA|TU0AK|AAAAAAAAAAA)",
         "JSON that holds base64 text; decode that and send the bytes",
     ),
-    (rb"(?i:ffd8ffe|ffd8ffdb|89504e470d0a1a0a|49492a00|4d4d002a)", "hexadecimal text; decode it and send the bytes"),
     (rb"[\w.-]+=@", "the name of a file, and not the film; with curl, send it by -F instead of -d"),
     (rb"https?://", "an address, which is never fetched; send the film's bytes"),
-    (
-        rb"(?:\xef\xbb\xbf|\s)+(?:\xff\xd8\xff|\x89PNG\r\n|II\*\0|MM\0\*|RIFF....WEBP|.{128}DICM)",
-        "a film behind a byte order mark or blanks; send it without them",
-    ),
-    (rb"[\w.-]*=?%(?i:ff%d8%ff|89png)", "percent-encoded; send the bytes themselves, with curl as --data-binary"),
     (rb"\s*<(?i:!doctype html|html|head|body)", "an HTML page; a server's error page may have been saved in place of the film"),
-    (rb"\s*(<\?xml.{0,400}<svg|<svg)", "an SVG drawing"),
     (rb"\s*<\?xml|\s*<[a-zA-Z]", "XML or HTML"),
     (rb"\s*[{\[]\s*[\"{\[\]}]", "JSON; a server's error may have been saved in place of the film"),
 )

@@ -63,20 +63,6 @@ def test_a_compressed_film_is_the_uncompressed_one(syntax):
         assert difference.max() == 0
 
 
-def test_a_compressed_negative_is_inverted_once(syntax):
-    pixels, attributes = stored(syntax)
-    data = compressed_dicom(pixels.max() - pixels, syntax, PhotometricInterpretation="MONOCHROME1", **attributes)
-    plain = pixels_of(dicom_file(pixels, **attributes)).astype(int)
-    assert np.abs(pixels_of(data) - plain).mean() < 1.5
-
-
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1])
-def test_a_frame_in_several_fragments_is_one_frame(syntax):
-    frame = frame_of(compressed(syntax))
-    cut = len(frame) // 3 * 2
-    assert np.array_equal(pixels_of(of_frame(syntax, frame[:cut], frame[cut:])), PLAIN)
-
-
 WITH_A_SIZE = [syntax for syntax in SYNTAXES if syntax != uid.RLELossless]
 
 
@@ -137,8 +123,8 @@ def test_a_jp2_file_without_a_codestream_is_unreadable(boxes):
     assert_refused(of_frame(uid.JPEG2000, JP2_SIGNATURE + boxes), UnreadableImage, "no codestream")
 
 
-@pytest.mark.parametrize("offsets", [(0,), (0, 2000), (0, 1 << 30), (77,), (3, 2, 1, 0)], ids=str)
-def test_an_offset_table_says_nothing_of_a_film_that_has_one_frame(offsets):
+@pytest.mark.parametrize("offsets", [(), (0,), (0, 2000), (0, 1 << 30), (77,), (3, 2, 1, 0)], ids=str)
+def test_a_frame_may_have_several_fragments_and_any_offset_table(offsets):
     frame = frame_of(compressed(uid.JPEGLSLossless))
     data = of_frame(uid.JPEGLSLossless, frame[:1992], frame[1992:])
     empty, filled = (
@@ -170,15 +156,12 @@ def test_a_frame_without_an_offset_table_before_it_is_read(syntax):
 
 
 KINDS = {"JPEG": uid.JPEGLosslessSV1, "JPEG-LS": uid.JPEGLSLossless, "JPEG 2000": uid.JPEG2000Lossless}
+CONTRADICTIONS = [(kind, syntax) for kind in KINDS for syntax in (*KINDS.values(), uid.RLELossless) if syntax != KINDS[kind]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("syntax", [*KINDS.values(), uid.RLELossless], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(("kind", "syntax"), CONTRADICTIONS)
 def test_a_frame_of_another_kind_than_its_transfer_syntax_is_named(kind, syntax):
     data = of_frame(syntax, frame_of(compressed(KINDS[kind])))
-    if syntax == KINDS[kind]:
-        Radiograph.from_bytes(data)
-        return
     said = "has no run lengths" if syntax == uid.RLELossless else f"frame is {kind}, but its transfer syntax is {syntax.name}"
     assert_refused(data, UnreadableImage, re.escape(said))
 
