@@ -8,7 +8,6 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PIL import TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
@@ -24,6 +23,9 @@ SAVE_PLAIN = "save it as an uncompressed TIFF with 8 or 16 bit grey values, or a
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, YCBCR = 0, 1, 6  # PhotometricInterpretation
 UNCOMPRESSED, JPEG, _PACKBITS = 1, 7, 32773  # Compression
+_WEBP = 50001  # for which Pillow's libtiff has no decoder
+_CIE_LAB = 8  # PhotometricInterpretation
+_FLOATING = 3  # SampleFormat
 _LOWEST_BIT_FIRST = 2  # FillOrder
 # Bits of NewSubfileType, and the value of the older SubfileType that means the same as the first.
 _REDUCED, _MASK = 1, 4
@@ -41,12 +43,6 @@ _ENTRY_BYTES = 12
 _KINDS_KEPT_AS_BYTES = (1, 2, 7)  # BYTE, ASCII, UNDEFINED: profiles and texts, which Pillow does not parse
 # BYTE, SHORT, LONG, their signed kinds, IFD, and BigTIFF's: libtiff takes a number of any of them.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
-
-_READ_COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO) - {50001}  # WebP: Pillow's libtiff comes without it
-# Masks, CIE Lab, ICC Lab, ITU Lab, raw data of cameras, CIE Log.
-_UNREAD_PHOTOMETRICS = (4, 8, 9, 10, 32803, 32844, 32845, 34892)
-_GREY_BITS = (1, 2, 4, 8, 12, 16, 32)
-_UNREAD_SAMPLE_FORMATS = (3, 4, 5, 6)  # floating point, undefined, complex integers and numbers
 
 
 @dataclass(frozen=True)
@@ -163,31 +159,35 @@ def _damaged() -> UnreadableImage:
 def _check_layout(page: Page, max_pixels: int) -> None:
     if not page.area:
         raise _damaged()
-    if not _is_read(page):
-        raise UnsupportedImage(
-            f"The TIFF image is of a kind that is not read (compression {page.first(Tag.Compression)}, photometric "
-            f"interpretation {page.first(Tag.PhotometricInterpretation)}, samples of {page.first(Tag.BitsPerSample)} bits and "
-            f"format {page.first(Tag.SampleFormat)}); {SAVE_PLAIN}"
-        )
+    if _is_read_wrongly(page):
+        raise unread(page)
     _check_tiles(page, max_pixels)
 
 
-def _is_read(page: Page) -> bool:
-    """Whether Pillow and libtiff read an intact page of this layout, and read it rightly."""
+def unread(page: Page) -> UnsupportedImage:
+    """The refusal of an intact page whose layout is not read."""
+    return UnsupportedImage(
+        f"The TIFF image is of a kind that is not read (compression {page.first(Tag.Compression)}, photometric "
+        f"interpretation {page.first(Tag.PhotometricInterpretation)}, samples of {page.first(Tag.BitsPerSample)} bits and "
+        f"format {page.first(Tag.SampleFormat)}); {SAVE_PLAIN}"
+    )
+
+
+def _is_read_wrongly(page: Page) -> bool:
+    """Whether Pillow and libtiff give other pixels than this layout has. What they do not read at all, Pillow does not open."""
     compression, photometric = page.first(Tag.Compression), page.first(Tag.PhotometricInterpretation)
-    bits, is_compressed = page.first(Tag.BitsPerSample), compression != UNCOMPRESSED
-    if compression not in _READ_COMPRESSIONS or photometric in _UNREAD_PHOTOMETRICS:
-        return False
-    is_grey = photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
-    if page.first(Tag.SampleFormat) in _UNREAD_SAMPLE_FORMATS or (bits not in _GREY_BITS if is_grey else bits > 8):
-        return False
-    if is_compressed:
+    bits, is_grey = page.first(Tag.BitsPerSample), photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
+    if compression == _WEBP or photometric == _CIE_LAB or page.first(Tag.SampleFormat) == _FLOATING:
+        return True
+    if bits > 8 and not is_grey:
+        return True
+    if compression != UNCOMPRESSED:
         # With PackBits libtiff ignores differences of neighbours, and other programs do not (section 14).
-        return page.first(Tag.Predictor) == 1 or (bits in (8, 16, 32) and compression != _PACKBITS)
+        return page.first(Tag.Predictor) != 1 and (bits not in (8, 16, 32) or compression == _PACKBITS)
     # Pillow inverts or reverses, but not both.
     is_reversed = page.first(Tag.FillOrder) == _LOWEST_BIT_FIRST and photometric == WHITE_IS_ZERO and bits == 8
     # Pillow takes subsampled colours for whole ones.
-    return not is_reversed and (photometric != YCBCR or page.values(Tag.YCbCrSubSampling) == (1, 1))
+    return is_reversed or (photometric == YCBCR and page.values(Tag.YCbCrSubSampling) != (1, 1))
 
 
 def _check_tiles(page: Page, max_pixels: int) -> None:

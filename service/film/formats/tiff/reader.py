@@ -99,10 +99,7 @@ def _open_page(data: bytes, page: Page) -> TiffFile:
     try:
         image = TiffFile(io.BytesIO(data if data[4:8] == offset else data[:4] + offset + data[8:]))
     except (SyntaxError, KeyError) as fault:
-        bits = ", ".join(map(str, page.values(Tag.BitsPerSample)))
-        raise UnsupportedImage(
-            f"The TIFF image has samples of {bits} bits in a layout that is not read; {pages.SAVE_PLAIN}"
-        ) from fault
+        raise pages.unread(page) from fault
     image.file, image.page = data, page
     exif = image.getexif()
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
