@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from service.film.arrays import DeepPixels, GreyPixels, Words
+from service.film.arrays import GreyPixels, Words
 from service.film.errors import UnsupportedImage
 
 # Small beside a film, and large enough that the loop costs nothing measurable.
@@ -37,11 +37,6 @@ def from_image(image: Image.Image) -> GreyPixels:
 def is_deep(image: Image.Image) -> bool:
     """Whether the image has integer grey values of more than 8 bit."""
     return image.mode == "I" or image.mode.startswith("I;16")
-
-
-def scale_to_8_bit(values: DeepPixels) -> GreyPixels:
-    """Grey values of unknown depth, uint16 [H, W] -> uint8 [H, W], as `scale_table` says."""
-    return look_up(scale_table(int(values.max())), values)
 
 
 def scale_table(largest: int) -> GreyPixels:

@@ -53,7 +53,8 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     def to_grey(image: PngFile) -> GreyPixels:
         size = image.size
         image.close()  # frees its pixels before the deeper ones are decoded
-        return grey.scale_to_8_bit(decode_deep_colour(film, *size))
+        deep = decode_deep_colour(film, *size)
+        return grey.look_up(grey.scale_table(int(deep.max())), deep)
 
     return open_picture(image, limits, to_grey=to_grey)
 

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import re
-import resource
 import sys
 import warnings
 from collections import Counter
@@ -23,8 +22,6 @@ from tests.tools.fuzz.mutations import bombs, mutant, seeds
 
 # No film that is let in may hold a thread for longer; CPU time, since machines are noisy.
 LIMIT_SECONDS = 2.0
-# Beyond what the process has with its libraries: the largest film, decoded, and what decoding it takes.
-LIMIT_BYTES = 600_000_000
 # Refusals are in our own words; those of libraries may quote the file.
 WORDS_OF_LIBRARIES = re.compile(r"Error|Exception|decoder|chunk b|driver|errno|unpack[_ ]|not processed|0x")
 
@@ -76,19 +73,14 @@ def decode_all(count: int, seed: int) -> tuple[Counter[str], tuple[float, str], 
 
 
 def main(argv: list[str]) -> int:
-    """Exit status 1 if anything crashed, hung, or filled the memory."""
+    """Exit status 1 if anything crashed or took too long."""
     parser = argparse.ArgumentParser(prog="python -m tests.tools.fuzz", description="Send spoilt films through the decoder.")
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     logging.disable()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcomes, (seconds, name), faults = decode_all(arguments.count, arguments.seed)
-    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    print(f"memory grew by {grown / 1e6:.0f} MB at its peak")
-    if grown > LIMIT_BYTES:
-        faults.append(f"memory grew by {grown / 1e6:.0f} MB")
     for outcome, number in outcomes.most_common():
         print(f"{number:8d}  {outcome}")
     print(f"slowest: {seconds:.3f} s, {name}")

@@ -94,53 +94,49 @@ def test_a_body_part_is_read_in_the_character_set_that_is_declared_or_used(chest
     assert denies_frontal_chest(encoding, character_set, BodyPartExamined=other)
 
 
-def code(value, meaning, scheme="SCT", **more):
+def code(value, meaning, **more):
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "99LOCAL", meaning
     for name, sequence in more.items():
         setattr(item, name, sequence)
     return item
 
 
-DECUBITUS = code("102536004", "left lateral decubitus")
-SAYING_OTHERWISE = [
-    {"ViewCodeSequence": [code("399173006", "left lateral")]},
-    {"ViewCodeSequence": [code("R-102CD", "zijaanzicht", "SRT")]},
-    {"ViewCodeSequence": [code("399135007", "")]},
-    {"ViewCodeSequence": [code("399162004", "cranio-caudal")]},
-    {"ViewCodeSequence": [code("1", "LAT", "99LOCAL")]},
-    {"AnatomicRegionSequence": [code("85562004", "Hand")]},
-    {"AnatomicRegionSequence": [code("122495006", "Thoracic spine")]},
-    {"AnatomicRegionSequence": [code("85562004", "Hand")], "BodyPartExamined": "CHEST"},
-    {"PatientOrientationCodeSequence": [code("102538003", "recumbent", PatientOrientationModifierCodeSequence=[DECUBITUS])]},
-]
-SAYING_NO_OTHER = [
-    {"ViewCodeSequence": [code("272479007", "postero-anterior")]},
-    {"ViewCodeSequence": [code("399348003", "antero-posterior")]},
-    {"ViewCodeSequence": []},
-    {"ViewCodeSequence": [Dataset()]},
-    {"AnatomicRegionSequence": [code("816094009", "Rintakehän alue")]},
-    {"AnatomicRegionSequence": [code("T-D3000", "Chest", "SRT")]},
-    {"AnatomicRegionSequence": [code("T-28000", "x", "SRT")]},
-    {"AnatomicRegionSequence": [code("99", "", "99LOCAL")]},
-    {"PatientOrientationCodeSequence": [code("C86043", "erect", "NCIt")]},
-    {
-        "PatientOrientationCodeSequence": [
-            code("102538003", "recumbent", PatientOrientationModifierCodeSequence=[code("40199007", "supine")])
-        ]
-    },
+def lying(*modifiers):
+    return code("102538003", "recumbent", PatientOrientationModifierCodeSequence=[*modifiers])
+
+
+# Sequence, its items, and whether they deny a frontal chest.
+CODES = [
+    ("ViewCodeSequence", [code("399173006", "left lateral")], True),
+    ("ViewCodeSequence", [code("R-102CD", "zijaanzicht")], True),
+    ("ViewCodeSequence", [code("399135007", "")], True),
+    ("ViewCodeSequence", [code("399162004", "cranio-caudal")], True),
+    ("ViewCodeSequence", [code("1", "LAT")], True),
+    ("AnatomicRegionSequence", [code("85562004", "Hand")], True),
+    ("AnatomicRegionSequence", [code("122495006", "Thoracic spine")], True),
+    ("PatientOrientationCodeSequence", [lying(code("102536004", "left lateral decubitus"))], True),
+    ("ViewCodeSequence", [code("272479007", "postero-anterior")], False),
+    ("ViewCodeSequence", [code("399348003", "antero-posterior")], False),
+    ("ViewCodeSequence", [], False),
+    ("ViewCodeSequence", [Dataset()], False),
+    ("AnatomicRegionSequence", [code("816094009", "Rintakehän alue")], False),
+    ("AnatomicRegionSequence", [code("T-D3000", "Chest")], False),
+    ("AnatomicRegionSequence", [code("T-28000", "x")], False),
+    ("AnatomicRegionSequence", [code("99", "")], False),
+    ("PatientOrientationCodeSequence", [code("C86043", "erect")], False),
+    ("PatientOrientationCodeSequence", [lying(code("40199007", "supine"))], False),
 ]
 
 
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
 @pytest.mark.parametrize("is_undefined_length", [False, True])
 def test_views_positions_and_parts_that_are_said_in_codes_are_heeded(syntax, is_undefined_length):
-    for attributes, is_other in [(each, True) for each in SAYING_OTHERWISE] + [(each, False) for each in SAYING_NO_OTHER]:
-        dataset = dicom_dataset(FILM, **attributes)
-        for name in attributes:
-            dataset[name].is_undefined_length = is_undefined_length and dataset[name].VR == "SQ"
+    for sequence, items, is_other in CODES:
+        dataset = dicom_dataset(FILM, BodyPartExamined="CHEST", **{sequence: items})
+        dataset[sequence].is_undefined_length = is_undefined_length
         dataset.file_meta.TransferSyntaxUID = syntax
-        assert Radiograph.from_bytes(dicom_bytes(dataset)).denies_frontal_chest == is_other, attributes
+        assert Radiograph.from_bytes(dicom_bytes(dataset)).denies_frontal_chest == is_other, items
 
 
 VIEW_CODE_SEQUENCE = b"\x54\x00\x20\x02SQ\0\0"
