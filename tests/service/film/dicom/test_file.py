@@ -133,10 +133,6 @@ def test_a_file_that_was_cut_off_before_its_pixels_is_said_to_be(syntax):
         assert_refused(data[:length], UnreadableImage, "ends before its pixels; it was cut off")
 
 
-def test_a_file_without_pixels_was_not_cut_off():
-    assert_refused(dicom_file(FILM, PixelData=None), UnsupportedDicom, "holds no image")
-
-
 FIRST_ELEMENTS = [{}, {"SpecificCharacterSet": "ISO_IR 100"}, {"ImageType": ["ORIGINAL", "PRIMARY"]}]
 
 

@@ -118,11 +118,6 @@ def test_a_codestream_in_a_jp2_file_is_read(syntax, behind):
     assert_refused(of_frame(syntax, wrapped[:-1500] + behind), UnreadableImage, "truncated")
 
 
-@pytest.mark.parametrize("boxes", [b"", FREE_BOX, bytes(4000)])
-def test_a_jp2_file_without_a_codestream_is_unreadable(boxes):
-    assert_refused(of_frame(uid.JPEG2000, JP2_SIGNATURE + boxes), UnreadableImage, "no codestream")
-
-
 @pytest.mark.parametrize("offsets", [(), (0,), (0, 2000), (0, 1 << 30), (77,), (3, 2, 1, 0)], ids=str)
 def test_a_frame_may_have_several_fragments_and_any_offset_table(offsets):
     frame = frame_of(compressed(uid.JPEGLSLossless))
@@ -173,17 +168,20 @@ def test_an_empty_frame_is_refused_without_a_programs_words(syntax):
         assert "export" in str(refused.value) and "Error" not in str(refused.value)
 
 
-def test_frames_that_are_not_read_are_refused_by_name():
-    assert_refused(of_frame(uid.MPEG2MPML, bytes(64)), UnsupportedDicom, "MPEG2")
-    colour = imagecodecs.jpeg8_encode(np.dstack([FILM] * 3))
-    assert_refused(of_frame(uid.JPEGBaseline8Bit, colour), UnsupportedDicom, "3 components")
-    tiled = bytearray(frame_of(compressed(uid.JPEG2000Lossless)))
-    tiled[24:32] = struct.pack(">II", 1, 1)  # the size of a tile
-    assert_refused(of_frame(uid.JPEG2000Lossless, bytes(tiled)), UnsupportedDicom, f"{dicom_frame.MAX_TILES} tiles")
+PLAIN_SYNTAX, RUN_LENGTHS = uid.ExplicitVRLittleEndian.encode(), uid.RLELossless.encode()
+JPEG_2000_FRAME = frame_of(compressed(uid.JPEG2000Lossless))
+TILES_OF_ONE_PIXEL = JPEG_2000_FRAME[:24] + struct.pack(">II", 1, 1) + JPEG_2000_FRAME[32:]
+REFUSED = [
+    (UnsupportedDicom, "MPEG2", of_frame(uid.MPEG2MPML, bytes(64))),
+    (UnsupportedDicom, "3 components", of_frame(uid.JPEGBaseline8Bit, imagecodecs.jpeg8_encode(np.dstack([FILM] * 3)))),
+    (UnsupportedDicom, f"{dicom_frame.MAX_TILES} tiles", of_frame(uid.JPEG2000Lossless, TILES_OF_ONE_PIXEL)),
+    *[(UnreadableImage, "no codestream", of_frame(uid.JPEG2000, JP2_SIGNATURE + box)) for box in (b"", FREE_BOX, bytes(4000))],
+    # Pixels that contradict their transfer syntax.
+    (UnreadableImage, "not encapsulated", dicom_file(DEEP, **TWELVE).replace(PLAIN_SYNTAX, RUN_LENGTHS)),
+    (UnreadableImage, "pixels are compressed", compressed(uid.RLELossless).replace(RUN_LENGTHS, PLAIN_SYNTAX)),
+]
 
 
-def test_pixels_that_contradict_their_transfer_syntax_are_refused_as_such():
-    plain, run_lengths = uid.ExplicitVRLittleEndian.encode(), uid.RLELossless.encode()
-    assert_refused(dicom_file(DEEP, **TWELVE).replace(plain, run_lengths), UnreadableImage, "not encapsulated")
-    data = compressed_dicom(FILM, uid.RLELossless).replace(run_lengths, plain)
-    assert_refused(data, UnreadableImage, "pixels are compressed")
+@pytest.mark.parametrize(("kind", "words", "data"), REFUSED, ids=range(len(REFUSED)))
+def test_frames_that_are_not_read_are_refused_by_name(kind, words, data):
+    assert_refused(data, kind, words)

@@ -88,6 +88,7 @@ def test_what_is_within_the_limits_is_read(name):
 READABLE = dicom_file(FILM)
 REFUSED = [
     (UnsupportedDicom, "2 frames", dicom_file(np.vstack([FILM, FILM]), Rows=FILM.shape[0], NumberOfFrames=2)),
+    (UnsupportedDicom, "holds no image", dicom_file(FILM, PixelData=None)),
     (UnsupportedDicom, "RGB", dicom_file(np.dstack([FILM] * 3), SamplesPerPixel=3, PhotometricInterpretation="RGB")),
     (UnsupportedDicom, "1 bits in samples of 1 bits", dicom_file(FILM, BitsAllocated=1, BitsStored=1, HighBit=0)),
     (UnsupportedDicom, "values of 0 bits", dicom_file(FILM, BitsStored=0)),

@@ -64,11 +64,6 @@ def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(sy
     assert np.abs(pixels_of(data).astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
 
 
-def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sign():
-    voi = lut_sequence([4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS")
-    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, **TWELVE)), SHOWN)
-
-
 # Most image objects must say 8 or 16 (C.11.2.1.1), which is then the size of an entry and not its depth.
 @pytest.mark.parametrize(
     ("declared", "largest", "depth"),
@@ -136,9 +131,17 @@ def test_a_table_that_is_empty_is_none(sequence, items, syntax):
     assert np.array_equal(shown, SHOWN)
 
 
-def test_the_first_table_that_is_one_is_taken():
-    voi = [Dataset(), *without("LUTData"), *lut_sequence([4096, 0, 12], np.arange(4096).astype("<u2"))]
-    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, **TWELVE)), SHOWN)
+READ = {
+    "the first that is one": [Dataset(), *without("LUTData"), *lut_sequence([4096, 0, 12], np.arange(4096).astype("<u2"))],
+    "by the other sign, where no input could be": lut_sequence(
+        [4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_table_is_read_as_it_was_meant(name):
+    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=READ[name], **TWELVE)), SHOWN)
 
 
 @pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])

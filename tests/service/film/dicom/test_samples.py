@@ -77,13 +77,12 @@ def test_a_film_of_nothing_but_padding_is_black(kind):
 
 
 @pytest.mark.parametrize(("kind", "offset"), [(np.uint16, 0), (np.int16, -2000)])
-@pytest.mark.parametrize("high", [13, 15])
-@pytest.mark.parametrize("overlay", [0, 1])
-def test_values_above_the_lowest_bits_are_read_with_or_without_an_overlay_below(syntax, kind, offset, high, overlay):
+@pytest.mark.parametrize(("high", "overlay"), [(13, 0), (13, 1), (15, 0), (15, 1), (11, 0xF000)])
+def test_values_are_read_wherever_they_lie_with_or_without_an_overlay_beside_them(syntax, kind, offset, high, overlay):
     stored = (FILM.astype(int) * 16 + offset).astype(kind)
     plain = shown(stored, uid.ExplicitVRLittleEndian, BitsStored=12, HighBit=11)
     moved = stored << (high - 11)
-    moved[30:60, 30:60] |= overlay  # retired PS3.5 8.1.2
+    moved[30:60, 30:60] |= np.array(overlay).astype(kind)  # retired PS3.5 8.1.2
     assert np.array_equal(shown(moved, syntax, BitsStored=12, HighBit=high), plain)
 
 
@@ -131,13 +130,3 @@ def test_pixels_may_be_followed_by_padding_whatever_their_vr(syntax, vr, trail):
 def test_pixels_that_are_too_few_are_refused_by_their_number():
     data = dicom_file(FILM, PixelData=bytes(1000))
     assert_refused(data, UnreadableImage, "1000 bytes of pixels")
-
-
-@pytest.mark.parametrize("kind", [np.uint16, np.int16])
-def test_overlays_in_unused_bits_do_not_show(kind):
-    stored = FILM.astype(kind) * 8
-    overlay = stored.copy()
-    overlay[50:80, 50:80] |= 0x7000 if kind is np.int16 else 0xF000
-    attributes = {"BitsStored": 12, "HighBit": 11}
-    plain = pixels_of(dicom_file(stored, **attributes))
-    assert np.array_equal(pixels_of(dicom_file(overlay, **attributes)), plain)

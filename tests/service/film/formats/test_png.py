@@ -23,11 +23,6 @@ def test_chunks_up_to_the_limit_are_read_and_no_more():
     assert_refused(png_file(100, 100, 8, 0, coded, *fitting, fitting[0]), UnsupportedImage, "50000 chunks")
 
 
-def test_a_second_header_is_refused_before_decoding():
-    second = struct.pack(">IIBBBBB", 30_000, 30_000, 16, 2, 0, 0, 0)
-    assert_refused(png_16_bit(np.dstack([DEEP] * 3), (b"IHDR", second)), UnreadableImage, "more than one header")
-
-
 def test_nothing_but_the_pixels_decides_on_the_grey_values():
     colour = np.random.default_rng(2).integers(0, 1 << 16, (120, 130, 3), dtype=np.uint16)
     plain = png.decode_deep_colour(png_16_bit(colour), 130, 120)
@@ -151,15 +146,21 @@ def test_an_orientation_in_a_text_is_heeded():
         assert np.array_equal(pixels_of(grey_png(chunk)), SMALL[::-1, ::-1])
 
 
-def test_texts_with_an_orientation_may_not_be_too_long_one_by_one_or_together():
-    part = (b"zTXt", exif_text(3, png.MAX_TEXT_BYTES // 8))
-    assert pixels_of(grey_png(part)).shape == (120, 130)
-    for chunks in ([(b"zTXt", exif_text(3, 1_000_000))], [part] * 5):
-        assert_refused(grey_png(*chunks), UnsupportedImage, "metadata")
+PART = (b"zTXt", exif_text(3, png.MAX_TEXT_BYTES // 8))
+SECOND_HEADER = (b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 16, 2, 0, 0, 0))
+REFUSED = {
+    "a text with an orientation is too long": (UnsupportedImage, "metadata", [(b"zTXt", exif_text(3, 1_000_000))]),
+    "texts are too long together": (UnsupportedImage, "metadata", [PART] * 5),
+    "Apple's own kind": (UnsupportedImage, "Apple", [(b"CgBI", bytes(4))]),
+    "a second header": (UnreadableImage, "more than one header", [SECOND_HEADER]),
+}
 
 
-def test_pngs_that_only_one_makers_devices_show_are_not_called_damaged():
-    assert_refused(grey_png((b"CgBI", bytes(4))), UnsupportedImage, "Apple")
+@pytest.mark.parametrize("name", REFUSED)
+def test_chunks_that_no_film_has_are_refused(name):
+    kind, words, chunks = REFUSED[name]
+    assert pixels_of(grey_png(PART)).shape == (120, 130)
+    assert_refused(grey_png(*chunks), kind, words)
 
 
 @pytest.mark.parametrize("bits", [12, 16])
