@@ -13,7 +13,7 @@ from PIL.Image import DecompressionBombError
 from service.film import grey, transfer_damage
 from service.film.arrays import GreyPixels
 from service.film.dicom import reader as dicom
-from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
+from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat, damaged
 from service.film.file_format import sniff_format
 from service.film.formats import bmp, png, webp
 from service.film.formats.jpeg import reader as jpeg
@@ -109,7 +109,7 @@ def _damage_reported(format_name: str) -> Iterator[None]:
     except DecompressionBombError as fault:  # of Pillow, which checks the sizes of WebP files and TIFF tiles itself
         raise ImageTooLarge("The image has more pixels than can be decoded; send a smaller copy.") from fault
     except DAMAGED as fault:
-        raise UnreadableImage(f"The {format_name.upper()} file is damaged or truncated; export the film again.") from fault
+        raise damaged(format_name.upper()) from fault
 
 
 def _upright(file: DecodedFile, format_name: str) -> Radiograph:

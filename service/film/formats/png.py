@@ -16,7 +16,7 @@ from PIL import PngImagePlugin
 
 from service.film import grey
 from service.film.arrays import DeepPixels, GreyPixels
-from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.errors import UnreadableImage, UnsupportedImage, damaged
 from service.film.limits import DecodeLimits
 from service.film.opened_file import OpenedFile
 from service.film.picture import open_picture
@@ -24,8 +24,8 @@ from service.film.picture import open_picture
 # A film of 40 MiB in chunks of 8 KiB, libpng's habit, has about 5000. Each costs Pillow microseconds, however empty.
 MAX_CHUNKS = 50_000
 
-# Pillow inflates no text beyond this.
-MAX_TEXT_BYTES = PngImagePlugin.MAX_TEXT_CHUNK
+# A film has one. Pillow inflates each text to a megabyte at most.
+MAX_ORIENTATIONS = 4
 
 _SIGNATURE_BYTES = 8
 _AROUND_DATA_BYTES = 12  # length and name before, CRC after
@@ -68,7 +68,7 @@ def film_only(data: bytes) -> bytes:
     chunk of the pixels is cut off or does not match its checksum.
     """
     pieces = [data[:_SIGNATURE_BYTES]]
-    frames = text_bytes = 0
+    frames = orientations = 0
     seen = set()
     for count, (name, chunk) in enumerate(_chunks(data), start=1):
         if count > MAX_CHUNKS:
@@ -88,12 +88,14 @@ def film_only(data: bytes) -> bytes:
         seen.add(name)
         if name in _PIXEL_CHUNKS:
             if chunk.stop > len(data) or not _is_sound(data, chunk):
-                raise _damaged()
+                raise damaged("PNG")
             pieces.append(data[chunk])
         elif chunk.stop <= len(data) and _may_hold_orientation(name, data, chunk) and _is_sound(data, chunk):
-            text_bytes += _inflated_bytes(name, data[chunk.start + 8 : chunk.stop - 4], MAX_TEXT_BYTES - text_bytes)
-            if text_bytes > MAX_TEXT_BYTES:
-                raise UnsupportedImage(f"The PNG file holds over {MAX_TEXT_BYTES} bytes of metadata; save it without them.")
+            orientations += 1
+            if orientations > MAX_ORIENTATIONS:
+                raise UnsupportedImage(
+                    f"The PNG file says its orientation over {MAX_ORIENTATIONS} times; save it without metadata."
+                )
             pieces.append(data[chunk])
     return b"".join(pieces)
 
@@ -106,20 +108,6 @@ def _is_sound(data: bytes, chunk: slice) -> bool:
 def _may_hold_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
     is_text = name in _TEXT_CHUNKS and data.startswith(_ORIENTATION_KEYWORDS, chunk.start + 8)
     return is_text or name == b"eXIf"
-
-
-def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
-    """Length of a compressed text, at most `most` + 1; 0 for anything else."""
-    rest = body.partition(b"\0")[2]
-    compressed = b""
-    if name == b"zTXt":
-        compressed = rest[1:]
-    elif name == b"iTXt" and rest[:1] == b"\1":
-        compressed = rest[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
-    try:
-        return len(zlib.decompressobj().decompress(compressed, most + 1))
-    except zlib.error:
-        return 0
 
 
 class PngFile(PngImagePlugin.PngImageFile):
@@ -170,10 +158,6 @@ def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> DeepPixels
     if grey is None or grey.dtype != np.uint16 or grey.shape != (height_px, width_px):
         raise UnreadableImage("The PNG file's 16-bit colour samples cannot be decoded; export the film in 16 bit grey.")
     return np.asarray(grey, dtype=np.uint16)
-
-
-def _damaged() -> UnreadableImage:
-    return UnreadableImage("The PNG file is damaged or truncated; export the film again.")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:

@@ -13,7 +13,7 @@ from PIL import Image, JpegImagePlugin
 
 from service.film import grey
 from service.film.arrays import Samples, Words
-from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.errors import UnreadableImage, UnsupportedImage, damaged
 from service.film.formats.jpeg.structure import Frame, Structure, read_structure, with_further_data
 from service.film.limits import DecodeLimits
 from service.film.opened_file import DecodedFile, OpenedFile
@@ -59,7 +59,7 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
 def _checked_frame(frame: Frame | None) -> Frame:
     """Raise UnsupportedImage for an intact film that is not read, UnreadableImage for a file without a frame header."""
     if frame is None:
-        raise UnreadableImage("The JPEG file is damaged or truncated; export the film again.")
+        raise damaged("JPEG")
     if frame.process in _UNREAD_PROCESSES:
         raise UnsupportedImage(
             f"The JPEG file is {_UNREAD_PROCESSES[frame.process]}, which is not read; save it as a baseline JPEG or as a PNG."
@@ -153,7 +153,7 @@ def samples_of(data: bytes) -> Words:
     try:
         return cast(Words, imagecodecs.jpeg8_decode(data))
     except imagecodecs.Jpeg8Error as fault:
-        raise UnreadableImage("The JPEG file is damaged or truncated; export the film again.") from fault
+        raise damaged("JPEG") from fault
 
 
 def _ends_early() -> UnreadableImage:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL.ExifTags import Base as Tag
 
-from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
+from service.film.errors import ImageTooLarge, UnsupportedImage, damaged
 
 # A film of one row a strip has some 10000 strips, each with an offset and a length. Each value costs Pillow microseconds.
 MAX_VALUES = 100_000
@@ -119,7 +119,7 @@ def _numbers(data: bytes, kinds: str, offset: int) -> tuple[int, ...]:
         (offset,) = struct.unpack_from(kinds[0] + "I", data, offset)
     numbers = struct.unpack_from(kinds, data, offset)
     if min(numbers) < 0:
-        raise _damaged()
+        raise damaged("TIFF")
     return numbers
 
 
@@ -152,13 +152,9 @@ def several_films() -> UnsupportedImage:
     return UnsupportedImage("The TIFF file holds more than one frame or page; send one film per file.")
 
 
-def _damaged() -> UnreadableImage:
-    return UnreadableImage("The TIFF file is damaged or truncated; export the film again.")
-
-
 def _check_layout(page: Page, max_pixels: int) -> None:
     if not page.area:
-        raise _damaged()
+        raise damaged("TIFF")
     if _is_read_wrongly(page):
         raise unread(page)
     _check_tiles(page, max_pixels)

@@ -4,11 +4,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom import uid
-from pydicom.encaps import generate_frames
 
 from service.film.dicom.frame import CODEC_OF
 from service.film.errors import UnsupportedDicom
-from tests.support.compressed_dicom import compressed_dicom, jpeg_2000, with_frame
+from tests.support.compressed_dicom import compressed_dicom, frame_of, jpeg_2000, with_frame
 from tests.support.encoded_films import assert_refused, dicom_dataset, dicom_file, film, pixels_of
 
 FILM = film()
@@ -68,9 +67,7 @@ def near_lossless(deep: np.ndarray, bits: int) -> bytes:
 
 
 def jpeg_ls(pixels: np.ndarray, bits: int) -> bytes:
-    dataset = dicom_dataset(pixels, BitsStored=bits, HighBit=bits - 1)
-    dataset.compress(uid.JPEGLSLossless)
-    return next(generate_frames(dataset.PixelData, number_of_frames=1))
+    return frame_of(compressed_dicom(pixels, uid.JPEGLSLossless, BitsStored=bits, HighBit=bits - 1))
 
 
 # Values, and the words that hold them, as lossless frames of so many bits.

@@ -12,12 +12,12 @@ FILM[0, :2] = 0, 255
 BORDER = 20
 
 
-def shown(stored, syntax, *, padding=(), limit=(), **attributes):
-    """The film's pixels. padding, limit: VR and value, as they are written."""
+def shown(stored, syntax, *, padding=None, limit=None, **attributes):
+    """The film's pixels. padding, limit: written as SS if they are negative, else as US."""
     dataset = dicom_dataset(stored.astype(stored.dtype.newbyteorder("<" if syntax.is_little_endian else ">")), **attributes)
-    for keyword, element in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):
-        if element:
-            dataset.add_new(keyword, *element)
+    for keyword, value in (("PixelPaddingValue", padding), ("PixelPaddingRangeLimit", limit)):
+        if value is not None:
+            dataset.add_new(keyword, "SS" if value < 0 else "US", value)
     return pixels_of(dicom_bytes(dataset, syntax))
 
 
@@ -51,9 +51,8 @@ def test_padding_is_black_and_told_by_the_samples_sign_whatever_its_vr(name, syn
     plain = shown(stored, syntax, **attributes)
     assert (plain.min(), plain.max()) == (0, 255)
     for written in writings:
-        vr = "SS" if written < 0 else "US"
-        pixels = shown(bordered(stored, padding), syntax, padding=(vr, written), **attributes)
-        assert np.array_equal(pixels[:, BORDER:-BORDER], plain), (written, vr)
+        pixels = shown(bordered(stored, padding), syntax, padding=written, **attributes)
+        assert np.array_equal(pixels[:, BORDER:-BORDER], plain), written
         assert pixels[:, :BORDER].max() == pixels[:, -BORDER:].max() == 0
 
 
@@ -62,10 +61,7 @@ def test_a_range_of_padding_is_told_by_the_samples_sign_too(syntax, value, limit
     stored = FILM.astype(np.int16) * 16 - 1000
     padded = bordered(stored, -2000)
     padded[::2, :BORDER], padded[1::3, :BORDER] = -1700, -1500
-    pixels = shown(
-        padded, syntax,
-        padding=("SS" if value < 0 else "US", value), limit=("SS" if limit < 0 else "US", limit),
-    )  # fmt: skip
+    pixels = shown(padded, syntax, padding=value, limit=limit)
     assert np.array_equal(pixels[:, BORDER:-BORDER], shown(stored, syntax))
     assert pixels[:, :BORDER].max() == 0
 
