@@ -12,15 +12,15 @@ from tests.support.encoded_films import assert_refused, dicom_file, film
 FILM = film()
 
 
-@pytest.mark.parametrize(
-    "sop_class",
-    [
-        uid.ComputedRadiographyImageStorage,
-        uid.DigitalXRayImageStorageForPresentation,
-        uid.SecondaryCaptureImageStorage,
-        uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    ],
+READ = (
+    uid.ComputedRadiographyImageStorage,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.SecondaryCaptureImageStorage,
+    uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
+
+
+@pytest.mark.parametrize("sop_class", READ)
 def test_films_of_these_classes_are_read(sop_class):
     assert Radiograph.from_bytes(dicom_file(FILM, SOPClassUID=sop_class)).width_px == 256
 
