@@ -134,10 +134,8 @@ def dicom_dataset(pixels: np.ndarray, **attributes: Any) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = uid.SecondaryCaptureImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid(entropy_srcs=["film"])
     dataset.SOPClassUID = uid.SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
+    dataset.SOPInstanceUID = uid.generate_uid(entropy_srcs=["film"])
     dataset.PatientName = "Phantom^Film"
     dataset.Modality = "DX"
     dataset.Rows, dataset.Columns = pixels.shape[:2]
