@@ -130,8 +130,7 @@ def test_views_positions_and_parts_that_are_said_in_codes_are_heeded(syntax, is_
     for sequence, items, is_other in CODES:
         dataset = dicom_dataset(FILM, BodyPartExamined="CHEST", **{sequence: items})
         dataset[sequence].is_undefined_length = is_undefined_length
-        dataset.file_meta.TransferSyntaxUID = syntax
-        assert Radiograph.from_bytes(dicom_bytes(dataset)).denies_frontal_chest == is_other, items
+        assert Radiograph.from_bytes(dicom_bytes(dataset, syntax)).denies_frontal_chest == is_other, items
 
 
 @pytest.mark.parametrize("value", [b"no items", b"\xfe\xff\x00\xe0\x00\x00", b"\xfe\xff\x00\xe0\xff\xff\x00\x00\x08"])
@@ -150,14 +149,9 @@ def test_a_code_sequence_too_long_to_be_one_is_not_taken_apart():
         assert dicom.read_header(data).denies_frontal_chest == is_heeded
 
 
+@pytest.mark.filterwarnings("ignore:The value length")
 def test_a_meaning_of_a_megabyte_says_nothing():
     # In implicit VR a text may claim any length, and in a sequence of undefined length it is read.
-    dataset = dicom_dataset(FILM)
-    dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
-    meaning = b"lateral " * 130_000
-    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HHI", 0x0008, 0x0104, len(meaning)) + meaning
-    ends = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-    sequence = struct.pack("<HHI", 0x0054, 0x0220, 0xFFFFFFFF) + item + ends
-    pixel_data = struct.pack("<HH", 0x7FE0, 0x0010)
-    data = dicom_bytes(dataset).replace(pixel_data, sequence + pixel_data)
-    assert not Radiograph.from_bytes(data).denies_frontal_chest
+    dataset = dicom_dataset(FILM, ViewCodeSequence=[code("1", "lateral " * 130_000)])
+    dataset["ViewCodeSequence"].is_undefined_length = True
+    assert not Radiograph.from_bytes(dicom_bytes(dataset, uid.ImplicitVRLittleEndian)).denies_frontal_chest
