@@ -12,16 +12,7 @@ from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
 from service.film.picture import MAX_EXIF_BYTES
 from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import (
-    assert_refused,
-    dicom_file,
-    encode,
-    film,
-    lying_as,
-    peak_bytes,
-    pixels_of,
-    png_16_bit,
-)
+from tests.support.encoded_films import assert_refused, dicom_file, encode, film, lying_as, peak_bytes, pixels_of, png_16_bit
 
 FILM = film()
 
