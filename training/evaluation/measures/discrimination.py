@@ -1,4 +1,4 @@
-"""How well scores rank: areas under the ROC and precision-recall curves, points of the ROC curve, and AUC within sources.
+"""How well scores rank: areas under the ROC and precision-recall curves, and AUC within sources.
 
 Within one source, recognising the hospital does not help to tell two classes.
 """
@@ -15,8 +15,6 @@ from training.evaluation.measures.confusion import Floats, Labels, mean_of_defin
 
 # Below float32's smallest normal number a softmax output is 0; the floor keeps logarithms finite.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-
-_ROUNDING = 1e-9
 
 
 def auc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
@@ -41,26 +39,6 @@ def average_precision(positive: npt.NDArray[np.bool_], scores: Floats, weights: 
     # A score that no resampled film has adds no recall, so its undefined precision must not spoil the sum.
     precision = np.nan_to_num(ratio(hits, called))
     return ratio(np.sum(positives[..., ::-1] * precision, axis=-1), positives.sum(axis=-1))
-
-
-def sensitivity_at_specificity(
-    positive: npt.NDArray[np.bool_], scores: Floats, specificity: float, weights: Floats | None = None
-) -> Floats:
-    """The highest sensitivity among thresholds whose specificity is at least as given; shapes as in `auc`.
-
-    The threshold is chosen on the very films that it is judged on: a property of the curve, not of a threshold in use.
-    """
-    sensitivities, specificities = _roc(positive, scores, weights)
-    # A share of whole films may miss the wanted one by a rounding error.
-    return _best(sensitivities, specificities >= specificity - _ROUNDING)
-
-
-def specificity_at_sensitivity(
-    positive: npt.NDArray[np.bool_], scores: Floats, sensitivity: float, weights: Floats | None = None
-) -> Floats:
-    """The highest specificity among thresholds whose sensitivity is at least as given; see `sensitivity_at_specificity`."""
-    sensitivities, specificities = _roc(positive, scores, weights)
-    return _best(specificities, sensitivities >= sensitivity - _ROUNDING)
 
 
 def one_vs_rest_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
@@ -122,18 +100,3 @@ def _by_score(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats |
     ordered = weights[..., order]
     positives = np.add.reduceat(ordered * positive[order], starts, axis=-1)
     return positives, np.add.reduceat(ordered * ~positive[order], starts, axis=-1)
-
-
-def _roc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
-    """Sensitivity and specificity of "positive from this score on", ascending, and of calling none: two arrays [..., T + 1]."""
-    positives, negatives = _by_score(positive, scores, weights)
-    nothing = np.zeros((*positives.shape[:-1], 1))
-    missed = np.concatenate([nothing, np.cumsum(positives, axis=-1)], axis=-1)
-    cleared = np.concatenate([nothing, np.cumsum(negatives, axis=-1)], axis=-1)
-    return 1 - ratio(missed, missed[..., -1:]), ratio(cleared, cleared[..., -1:])
-
-
-def _best(values: Floats, allowed: npt.NDArray[np.bool_]) -> Floats:
-    """Largest value where allowed, [..., T] -> [...]; NaN where the values are undefined."""
-    best = np.where(allowed, values, -np.inf).max(axis=-1)
-    return np.where(np.isfinite(best), best, np.nan)

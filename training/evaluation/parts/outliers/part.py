@@ -17,7 +17,6 @@ from training.evaluation.measures.discrimination import auc
 from training.evaluation.part import Measured, Part
 from training.evaluation.parts.outliers.pictures import (
     ANYTHING,
-    FAULTED_FILMS,
     FAULTS,
     REFUSED,
     SCORE,
@@ -138,12 +137,6 @@ def _limits(measured: Measured) -> tuple[str, ...]:
     )
 
 
-def _cost(evidence: Evidence) -> float:
-    """A spoilt film is written as a picture before it is judged; photographs are large."""
-    others = len(pictures_of_folder(evidence.not_chest)) if evidence.not_chest else 0
-    return 1.2 * len(FAULTS) * min(FAULTED_FILMS, evidence.count()) + 4 * others
-
-
 def _shares(answers: Sequence[Answered], names: Sequence[str], tables: Sequence[str]) -> dict[str, Any]:
     """Share of the pictures that each name flags, overall and by row of each table, and what was refused."""
     result = _flagged(answers, names)
@@ -202,4 +195,4 @@ def _table(first: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     return markdown_table(header, cells)
 
 
-PART = Part("outliers", "Pictures unlike the training films", _measure, _paragraphs, _draw, _limits, cost=_cost)
+PART = Part("outliers", "Pictures unlike the training films", _measure, _paragraphs, _draw, _limits)

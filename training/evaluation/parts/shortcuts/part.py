@@ -91,9 +91,4 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-def _cost(evidence: Evidence) -> float:
-    """Training films are judged and their borders read; of each film nine copies are judged, one of them inpainted."""
-    return 2 * evidence.count("train") + evidence.count() * (18 if evidence.lungs else 1)
-
-
-PART = Part("shortcuts", "Shortcut audit", measure_shortcuts, _paragraphs, _draw, _limits, cost=_cost)
+PART = Part("shortcuts", "Shortcut audit", measure_shortcuts, _paragraphs, _draw, _limits)
