@@ -95,8 +95,7 @@ class EvaluationResult:
 def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = EvaluationOptions()) -> EvaluationResult:
     """Judge a bundle on the films of the folder `data`, and write report, metrics, predictions and model card.
 
-    Raises BundleError, DatasetError, ConfigError for less than one thread, ExportError for a graph with operators that
-    `judging.torch_graph` lacks, or OSError.
+    Raises BundleError, DatasetError, ConfigError for less than one thread, or OSError.
     """
     bundle = ModelBundle.open(bundle_path)
     manifest = bundle.manifest

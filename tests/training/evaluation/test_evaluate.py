@@ -72,7 +72,7 @@ def test_a_film_that_the_service_refuses_is_reported_and_not_counted(metrics, ev
 
 def test_plots_are_drawn_linked_and_inside_the_page_which_needs_nothing_else(evaluated):
     report, page = ((evaluated / name).read_text() for name in ("report.md", "report.html"))
-    names = ("confusion_matrix", "roc_curves", "precision_recall", "source_recall", "reliability", "prevalence")
+    names = ("confusion_matrix", "roc_curves", "source_recall", "reliability")
     for name in (f"{name}.png" for name in names):
         plot = cv2.imread(str(evaluated / "figures" / name))
         assert plot.shape[0] > 300
@@ -108,7 +108,7 @@ def test_a_folder_of_test_films_alone_is_judged_and_what_needs_others_says_so(tr
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["n"] == 15
     assert metrics["not_measured"]["comparison"] == "no other bundle was named (--against)"
-    assert metrics["shortcuts"]["border"] is metrics["shortcuts"]["leave_one_source_out"] is None
+    assert metrics["shortcuts"]["source_within_class"] is metrics["shortcuts"]["leave_one_source_out"] is None
     assert "which a probe is fitted on" in (tmp_path / "out" / "report.md").read_text()
     assert main([*command, "--split", "val"]) == 1
 

@@ -1,4 +1,4 @@
-"""How well scores rank: areas under the ROC and precision-recall curves, and AUC within sources.
+"""How well scores rank: areas under the ROC curve, also within sources.
 
 Within one source, recognising the hospital does not help to tell two classes.
 """
@@ -26,19 +26,6 @@ def auc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None 
     positives, negatives = _by_score(positive, scores, weights)
     below = np.cumsum(negatives, axis=-1) - negatives / 2
     return ratio(np.sum(positives * below, axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1))
-
-
-def average_precision(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
-    """Mean precision over the positives' ranks: the area under the precision-recall curve as a step function.
-
-    Shapes as in `auc`; films of equal score are called together. NaN without a positive film.
-    """
-    positives, negatives = _by_score(positive, scores, weights)
-    hits = np.cumsum(positives[..., ::-1], axis=-1)
-    called = hits + np.cumsum(negatives[..., ::-1], axis=-1)
-    # A score that no resampled film has adds no recall, so its undefined precision must not spoil the sum.
-    precision = np.nan_to_num(ratio(hits, called))
-    return ratio(np.sum(positives[..., ::-1] * precision, axis=-1), positives.sum(axis=-1))
 
 
 def one_vs_rest_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:

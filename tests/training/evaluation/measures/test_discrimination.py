@@ -5,7 +5,6 @@ from sklearn import metrics as sk
 
 from training.evaluation.measures.discrimination import (
     auc,
-    average_precision,
     pair_auc,
     source_pairs,
     within_source_auc,
@@ -29,20 +28,6 @@ def test_pair_auc_ignores_the_third_class_in_films_and_in_scores():
     probabilities = np.array([[0.08, 0.9, 0.02], [0.6, 0.1, 0.3], [0.02, 0.9, 0.08], [0.3, 0.1, 0.6], [0.0, 0.0, 1.0]])
     assert pair_auc(labels, probabilities, positive=2, negative=0) == 1.0
     assert auc(labels[:4] == 2, probabilities[:4, 2]) == 0.75
-
-
-def scored_films(n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, scores with ties, and four rows of bootstrap weights."""
-    rng = np.random.default_rng(2)
-    positive = rng.random(n) < 0.3
-    return positive, np.round(rng.normal(0, 1, n) + 1.2 * positive, 1), rng.integers(0, 4, (4, n)).astype(float)
-
-
-def test_average_precision_equals_scikit_learn_with_ties_and_weights():
-    positive, scores, weights = scored_films()
-    expected = [sk.average_precision_score(positive, scores, sample_weight=row) for row in weights]
-    np.testing.assert_allclose(average_precision(positive, scores, weights), expected)
-    assert np.isnan(average_precision(np.zeros(200, bool), scores))
 
 
 def test_pairs_are_the_classes_that_a_source_holds():

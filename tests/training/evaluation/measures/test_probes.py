@@ -5,7 +5,7 @@ import pytest
 
 from service.model.findings import FINDINGS
 from training.evaluation.measures.bootstrap import Bootstrap
-from training.evaluation.measures.probes import Features, class_within_sources, leave_one_source_out, source_within_class
+from training.evaluation.measures.probes import Features, leave_one_source_out, source_within_class
 
 SOURCES = ("clinic", "hospital", "ward")
 
@@ -95,26 +95,3 @@ def test_a_class_of_one_source_has_no_source_to_tell():
     measured = source_within_class(*(only(each, sum(each.of(*cell) for cell in cells) > 0) for each in films))
     assert measured["Normal"]["sources"] == ["clinic", "ward"]
     assert "Tuberculosis" not in measured
-
-
-def border_pixels(rng: np.random.Generator, labels: np.ndarray, strength: float) -> Features:
-    """Films of two sources in turns, with the class written on 20 of 448 pixels."""
-    values = rng.normal(100, 5, (len(labels), 448)).astype(np.float32)
-    values[:, :20] += strength * labels[:, None]
-    return Features(values, labels, np.resize(["two", "one"], len(labels)), tuple(map(str, range(len(labels)))))
-
-
-@pytest.mark.parametrize(("strength", "expected"), [(20.0, 1.0), (0.0, 0.5)])
-def test_a_class_written_on_the_border_is_read_from_it(strength, expected):
-    rng = np.random.default_rng(0)
-    films = (border_pixels(rng, np.arange(count) % 3, strength) for count in (120, 60))
-    values = class_within_sources(*films, Bootstrap(20, 0))
-    assert values["macro_auc"] == pytest.approx(expected, abs=0.15)
-    assert values["within_source_own"]["one"]["Tuberculosis vs Normal"] == pytest.approx(expected, abs=0.3)
-
-
-def test_a_border_tells_nothing_where_there_is_one_class():
-    rng = np.random.default_rng(0)
-    both, one = border_pixels(rng, np.arange(30) % 2, 0.0), border_pixels(rng, np.full(30, 2), 0.0)
-    assert class_within_sources(both, one, Bootstrap(20, 0)) is None
-    assert class_within_sources(one, both, Bootstrap(20, 0)) is None

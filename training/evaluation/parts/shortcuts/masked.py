@@ -30,7 +30,6 @@ from training.evaluation.measures.bootstrap import MetricPath, plain, without_in
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.discrimination import macro_auc, within_source_auc
 from training.evaluation.part import Measured
-from training.evaluation.report.plots import error_bars
 from training.evaluation.report.tables import Values, number, with_interval
 from training.plots import new_figure, save
 from training.tables import markdown_table, picture
@@ -169,8 +168,9 @@ def draw_masked_films(values: Values, folder: Path) -> None:
     axes: Axes = figure.subplots()
     positions = np.arange(len(names))
     areas = [variants[name]["macro_auc"] for name in names]
-    intervals = [variants[name]["interval_95"]["macro_auc"] for name in names]
-    axes.bar(positions, areas, 0.7, color="#9ecae1", label="macro AUC", yerr=error_bars(areas, intervals), capsize=3)
+    intervals = np.array([variants[name]["interval_95"]["macro_auc"] for name in names])
+    errors = np.abs(intervals.T - areas)  # distances to the lower and the upper bound
+    axes.bar(positions, areas, 0.7, color="#9ecae1", label="macro AUC", yerr=errors, capsize=3)
     for (source, pair), marker in zip(pairs, cycle("osD^vP*X"), strict=False):
         inside = [variants[name]["within_source"][source][pair] for name in names]
         axes.plot(positions, inside, marker, markersize=5, label=f"{source}: {pair}")
