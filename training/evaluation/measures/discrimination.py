@@ -3,7 +3,7 @@
 Within one source, recognising the hospital does not help to tell two classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -39,31 +39,21 @@ def macro_auc(labels: Labels, probabilities: Floats, weights: Floats | None = No
     return mean_of_defined(one_vs_rest_auc(labels, probabilities, weights))
 
 
-def source_pairs(labels: Labels, sources: Sequence[str] | npt.NDArray[np.str_]) -> Iterator[tuple[str, int, int]]:
-    """(source, negative, positive) for every two classes, indices into FINDINGS, of which a source holds films."""
-    names = np.asarray(sources)
-    for source in sorted(set(names.tolist())):
-        present = sorted(set(labels[names == source].tolist()))
-        for negative, positive in combinations(present, 2):
-            yield source, negative, positive
-
-
 def within_source_auc(
-    labels: Labels, probabilities: Floats, sources: Sequence[str] | npt.NDArray[np.str_], weights: Floats
+    labels: Labels, probabilities: Floats, sources: Sequence[str], weights: Floats
 ) -> dict[MetricPath, Floats]:
-    """AUC of each pair within each source, {(source, "Positive vs Negative"): [B]}; see `pair_auc`. weights: [B, N]."""
+    """AUC of every two classes of which a source holds films, {(source, "Positive vs Negative"): [B]}; see `pair_auc`.
+
+    weights: [B, N].
+    """
     names = np.asarray(sources)
     areas: dict[MetricPath, Floats] = {}
-    for source, negative, positive in source_pairs(labels, sources):
-        of_source = names == source
-        area = pair_auc(labels[of_source], probabilities[of_source], positive, negative, weights[..., of_source])
-        areas[source, pair_name(negative, positive)] = area
+    for source in sorted(set(sources)):
+        chosen = names == source
+        for negative, positive in combinations(sorted(set(labels[chosen].tolist())), 2):
+            area = pair_auc(labels[chosen], probabilities[chosen], positive, negative, weights[..., chosen])
+            areas[source, f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"] = area
     return areas
-
-
-def pair_name(negative: int, positive: int) -> str:
-    """Such as "Tuberculosis vs Normal"."""
-    return f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"
 
 
 def pair_auc(labels: Labels, probabilities: Floats, positive: int, negative: int, weights: Floats | None = None) -> Floats:

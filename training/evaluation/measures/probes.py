@@ -18,7 +18,6 @@ from tqdm import tqdm
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics, plain, without_intervals
 from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
-from training.evaluation.measures.discrimination import pair_name, source_pairs, within_source_auc
 
 # Inverse strength of the L2 penalty on standardised embeddings; fixed, so that bundles are compared by one and the same probe.
 PROBE_C = 0.01
@@ -50,7 +49,7 @@ def leave_one_source_out(fitted: Features, judged: Features, bootstrap: Bootstra
     fitted, judged: films that probes are fitted and judged on. Beside each recall stands that of a probe fitted on every
     source, `recall_source_known`: what is lost between the two was knowledge of the source, not of the disease. Both choose
     among the classes that the other sources hold; other classes are left out. `mean_loss` is the mean of what is lost, part of
-    which comes from fewer films to fit on. `auc` ranks two classes of the source, whatever the threshold.
+    which comes from fewer films to fit on.
     """
     statistics = unseen_source_statistics(fitted, judged)
     if statistics is None:
@@ -83,17 +82,8 @@ def unseen_source_statistics(fitted: Features, judged: Features) -> Statistics |
     ]
     if not cells:
         return None
-    kept = np.flatnonzero(~np.isnan(unseen).all(axis=1))
     comparable = np.where(np.isnan(unseen), np.nan, known)
     right = {"recall": _right(unseen, judged.labels), "recall_source_known": _right(comparable, judged.labels)}
-    # A class that the other sources lack has no probability; the pairs that it is part of are left out below.
-    likely = np.nan_to_num(unseen[kept])
-    held = set(cells)
-    pairs = {
-        (source, pair_name(negative, positive))
-        for source, negative, positive in source_pairs(judged.labels[kept], judged.sources[kept])
-        if {(source, negative), (source, positive)} <= held
-    }
 
     def statistics(weights: Floats) -> dict[MetricPath, Floats]:
         values: dict[MetricPath, Floats] = {}
@@ -104,9 +94,6 @@ def unseen_source_statistics(fitted: Features, judged: Features) -> Statistics |
                 recalls.append(ratio(weights[:, films] @ hits[films], weights[:, films].sum(axis=1)))
                 values["per_source", source, name, FINDINGS[index].value] = recalls[-1]
             values[(f"mean_{name}",)] = mean_of_defined(np.stack(recalls, axis=-1))
-        areas = within_source_auc(judged.labels[kept], likely, judged.sources[kept], weights[:, kept])
-        for source, pair in sorted(pairs):
-            values["per_source", source, "auc", pair] = areas[source, pair]
         return values
 
     return statistics

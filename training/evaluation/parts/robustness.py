@@ -48,7 +48,6 @@ def measure_robustness(
     levels), None without a network in PyTorch.
     """
     return {
-        "seed": evidence.bootstrap.seed,
         "corruptions": _measure_corruptions(evidence, films),
         "attacks": _measure_attacks(evidence, attacked_films, epsilons),
     }

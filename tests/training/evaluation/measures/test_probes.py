@@ -27,7 +27,6 @@ def only(films: Features, kept: np.ndarray) -> Features:
 def test_a_class_signal_holds_in_sources_left_out():
     measured = leave_one_source_out(embedded(0, 12.0, 0.0), embedded(1, 12.0, 0.0), Bootstrap(40, 0))
     assert measured["mean_recall"] == measured["mean_recall_source_known"] == 1.0
-    assert measured["per_source"]["ward"]["auc"]["Tuberculosis vs Pneumonia"] == 1.0
     assert measured["per_source"]["ward"]["support"] == {finding.value: 20 for finding in FINDINGS}
 
 
@@ -45,8 +44,6 @@ def test_signs_that_only_one_source_has_are_worth_nothing_in_a_source_left_out()
     assert measured["mean_recall"] == pytest.approx(1 / 3, abs=0.1)
     low, high = measured["interval_95"]["mean_recall"]
     assert low <= measured["mean_recall"] <= high
-    areas = [area for each in measured["per_source"].values() for name, area in each["auc"].items() if name != "interval_95"]
-    assert np.mean(areas) == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_class_that_no_other_source_holds_is_left_out():
@@ -54,7 +51,6 @@ def test_a_class_that_no_other_source_holds_is_left_out():
     measured = leave_one_source_out(*films, Bootstrap(20, 0))
     assert set(measured["per_source"]["ward"]["support"]) == {"Normal", "Pneumonia"}
     assert set(measured["per_source"]["clinic"]["support"]) == {"Normal", "Pneumonia"}
-    assert set(measured["per_source"]["ward"]["auc"]) == {"Pneumonia vs Normal", "interval_95"}, "it has no score for others"
 
 
 def test_a_probe_that_knows_the_source_chooses_among_the_same_classes():

@@ -38,6 +38,7 @@ def test_report_and_plots_come_from_the_values_alone(measured, tmp_path):
     assert "1 of 255 grey levels" in PART.limits(values)[0]
 
 
+@pytest.mark.slow
 def test_without_a_network_in_pytorch_damage_alone_is_measured(bundle, export_data, measured, tmp_path):
     other = replace(bundle, manifest=bundle.manifest.model_copy(update={"architecture": "resnet18"}))
     assert phantom_evidence(other, export_data, tmp_path).network() is None

@@ -41,7 +41,6 @@ def measure_attention(
     explained = dict(zip(chosen(films), explain_films(evidence, chosen(films)), strict=True))
     every = list(explained.values())
     return {
-        "seed": bootstrap.seed,
         "lungs": None if evidence.lungs is None else measure_lungs(every, bootstrap),
         "zones": measure_zones(every, bootstrap),
         "curves": measure_curves([explained[film] for film in chosen(curve_films)], evidence),

@@ -56,8 +56,6 @@ def _measure(evidence: Evidence) -> Measured:
     names = [SCORE, *spec.image_bounds, REFUSED, ANYTHING]
     return {
         "available": True,
-        "threshold": spec.threshold,
-        "image_bounds": {name: bounds.model_dump() for name, bounds in spec.image_bounds.items()},
         "validation": {"films": spec.films, "flagged_share": spec.flagged_share},
         "chest": _shares(chest, names, ("class", "source")),
         "not_chest": _shares(other, names, ("kind",)) | _separation(chest, other) if other else None,

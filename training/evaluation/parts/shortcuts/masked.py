@@ -26,7 +26,7 @@ from training.evaluation.judging.masking import (
     masked_films,
     with_lungs_of,
 )
-from training.evaluation.measures.bootstrap import MetricPath, plain, without_intervals
+from training.evaluation.measures.bootstrap import MetricPath, without_intervals
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.discrimination import macro_auc, within_source_auc
 from training.evaluation.part import Measured
@@ -87,10 +87,6 @@ def measure_masked_films(evidence: Evidence, lungs: LungSegmenter) -> Measured |
         return values
 
     measured = evidence.bootstrap.measure(statistics, judgements.groups)
-    for name, each in probabilities.items():
-        shares = np.bincount(each.argmax(axis=1), minlength=len(FINDINGS)) / len(each)
-        called = {finding.value: plain(share) for finding, share in zip(FINDINGS, shares, strict=True)}
-        measured["variants"][name]["called_share"] = called
     return {"films": len(films), "left_out": int((~found).sum()), **measured}
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from service.model.findings import FINDINGS
-from training.evaluation.measures.bootstrap import without_intervals
 from training.evaluation.report.tables import Values, number, with_interval
 from training.tables import markdown_table
 
@@ -29,13 +28,8 @@ def describe_unseen_sources(values: Values | None, held_out: str) -> list[str]:
         for source, each, name in cells
     ]
     rows.append(("mean", "", "", with_interval(values, "mean_recall"), number(values["mean_recall_source_known"])))
-    areas = [
-        (source, pair, with_interval(each["auc"], pair))
-        for source, each in values["per_source"].items()
-        for pair in without_intervals(each.get("auc", {}))
-    ]
     source, each, name = max(cells, key=lambda cell: cell[1]["recall_source_known"][cell[2]] - cell[1]["recall"][cell[2]])
-    paragraphs = [
+    return [
         markdown_table(("source left out", "class", "films", "recall (95 % interval)", "recall with the source"), rows),
         f"A linear probe on the embeddings of {values['fitted_films']} training films, fitted without the source that it then "
         f"judges. What it knows of the disease should hold there; on average {with_interval(values, 'mean_loss')} of recall is "
@@ -43,12 +37,6 @@ def describe_unseen_sources(values: Values | None, held_out: str) -> list[str]:
         f"backbone itself was trained with every source{f' but {held_out}' if held_out else ''}: in a hospital that nothing "
         "here has seen, expect less.",
     ]
-    if areas:
-        paragraphs += [
-            "How well the same probes rank two classes of the source left out, whatever the threshold:",
-            markdown_table(("source left out", "classes", "AUC (95 % interval)"), areas),
-        ]
-    return paragraphs
 
 
 def describe_source_within_class(values: Values | None) -> list[str]:
