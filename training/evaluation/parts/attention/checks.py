@@ -104,14 +104,14 @@ def measure_randomised(explained: Sequence[Explained], evidence: Evidence) -> Me
 
 @torch.no_grad()
 def randomise(part: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of convolutions and linear layers anew, from the output down.
+    """Draw the weights of convolutions and linear layers anew; biases and normalisation stay.
 
-    Each from a normal distribution of its own mean and deviation, so that activations keep their size; biases and normalisation
-    stay.
+    Each weight follows a normal distribution of its own mean and deviation, so that activations keep their size.
     """
-    for layer in reversed([module for module in part.modules() if isinstance(module, nn.Conv2d | nn.Linear)]):
-        drawn = torch.randn(layer.weight.shape, generator=generator)
-        layer.weight.copy_(layer.weight.mean() + layer.weight.std(correction=0) * drawn)
+    for layer in part.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            drawn = torch.randn(layer.weight.shape, generator=generator)
+            layer.weight.copy_(layer.weight.mean() + layer.weight.std(correction=0) * drawn)
 
 
 def network_maps(network: ChestXrayNetwork, explained: Sequence[Explained]) -> list[Grid]:
