@@ -12,8 +12,7 @@ from export.bundle import seal, write_json
 from export.drift_reference import build_reference
 from export.films import Films
 from export.phantom import phantom_film
-from k8s.monitoring.dashboards.panels import all_expressions
-from k8s.monitoring.generate import DASHBOARDS
+from k8s.monitoring.panels import all_expressions
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES
@@ -161,7 +160,7 @@ def test_every_panel_has_something_to_show(watched):
     assert pattern in asked
 
     def empty() -> list[tuple[str, str, str]]:
-        return [each for each in all_expressions(DASHBOARDS) if not watching.query(filled_in(each[2]))]
+        return [each for each in all_expressions() if not watching.query(filled_in(each[2]))]
 
     assert eventually(empty, lambda panels: not panels) == []
 
