@@ -10,7 +10,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import report, server
-from benchmarks.chain import chain_cpu_ms
 from benchmarks.conditions import read_conditions
 from benchmarks.films import jpeg_films, multipart_body, write_bodies
 from benchmarks.inprocess import InProcess
@@ -18,7 +17,6 @@ from benchmarks.inputs import input_costs
 from benchmarks.load import LoadClient
 from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
-from benchmarks.server import Memory
 from benchmarks.summary import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
 from service.model.bundle import ModelBundle
 from service.model.releases import locate_bundle
@@ -37,7 +35,6 @@ class Effort:
     warm_up_requests: int  # before anything counts
     films: int  # of 512 px
     large_films: int  # of 2048 px
-    chain_requests: int  # through the middleware chain
     overload_rounds: int  # of overload
     overload_seconds: float  # of each number of clients in one round
     endurance_requests: int  # over which memory may grow
@@ -51,7 +48,6 @@ FULL = Effort(
     warm_up_requests=100,
     films=12,
     large_films=3,
-    chain_requests=3200,
     overload_rounds=5,
     overload_seconds=3.0,
     endurance_requests=20_000,
@@ -64,7 +60,6 @@ QUICK = Effort(
     warm_up_requests=20,
     films=3,
     large_films=1,
-    chain_requests=320,
     overload_rounds=1,
     overload_seconds=2.0,
     endurance_requests=200,
@@ -104,11 +99,11 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         client = running.enter_context(LoadClient())
         served = running.enter_context(server.service(bundle.path))
         measure(Cell(SERVICE, PREDICT, RAW, 16), effort.warm_up_requests, served, bodies[RAW], client)
-        memory = {"before_explain": served.memory()}
+        before_explaining = served.memory_bytes()
         # The first explanation loads PyTorch; alone, so that it delays no other.
         for clients, requests in ((1, 1), (16, effort.warm_up_requests)):
             measure(Cell(SERVICE, EXPLAIN, RAW, clients), requests, served, bodies[RAW], client)
-        memory["after_explain"] = served.memory()
+        after_explaining = served.memory_bytes()
         servers = {
             SERVICE: served,
             BASELINE: running.enter_context(server.baseline(bundle.path, torch_threads=None)),
@@ -117,33 +112,32 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         for name in (BASELINE, BASELINE_TUNED):
             measure(Cell(name, PREDICT, MULTIPART, 16), effort.warm_up_requests, servers[name], bodies[MULTIPART], client)
         rounds = measure_rounds(effort.rounds, effort.requests, servers, in_process, films, bodies, client)
-        memory["after_all"] = served.memory()
     with tempfile.TemporaryDirectory() as film_folder, server.service(bundle.path) as pressed:
         [film_path] = write_bodies(Path(film_folder) / RAW, films[:1])
         overload = [
             overload_curve(pressed, Path(film_path), effort.overload_seconds)
             for _ in tqdm(range(effort.overload_rounds), unit="round", desc="overload")
         ]
-        endurance = memory_over(pressed, Cell(SERVICE, PREDICT, RAW, 16), effort.endurance_requests, (film_path,))
+        endurance = memory_over(pressed, effort.endurance_requests, (film_path,))
     return Measurements(
         stages=stages,
         start_seconds=tuple(start_seconds),
-        memory=memory,
+        memory_bytes=(before_explaining, after_explaining),
         rounds=rounds,
-        chain_cpu_ms={at_once: chain_cpu_ms(effort.chain_requests, at_once) for at_once in (1, 16)},
         inputs=input_costs(bundle, effort.large_films * 5),
         overload=overload,
-        endurance=endurance,
+        endurance_bytes=endurance,
     )
 
 
-def memory_over(running: server.Server, cell: Cell, requests: int, bodies: tuple[str, ...]) -> tuple[Memory, Memory]:
+def memory_over(running: server.Server, requests: int, bodies: tuple[str, ...]) -> tuple[int, int]:
     """Memory of the service after a tenth of the requests, when it has allocated what it needs, and after all of them."""
+    cell = Cell(SERVICE, PREDICT, RAW, 16)
     with LoadClient() as client:
         measure(cell, requests // 10, running, bodies, client)
-        before = running.memory()
+        before = running.memory_bytes()
         measure(cell, requests - requests // 10, running, bodies, client)
-        return before, running.memory()
+        return before, running.memory_bytes()
 
 
 def measure_start(bundle: ModelBundle) -> float:

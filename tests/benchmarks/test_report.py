@@ -37,9 +37,8 @@ def test_markdown_has_a_row_for_every_cell():
     assert len([line for line in text.splitlines() if "/predict" in line and "multipart" in line]) >= 7
 
 
-def test_chain_inputs_and_overload_have_their_tables_and_targets():
+def test_inputs_and_overload_have_their_tables_and_targets():
     text = report.render_markdown(CONDITIONS, measurements())
-    assert "1.20 ms with 1 at once, 0.40 ms with 16 at once" in text
     [judged] = [line for line in text.splitlines() if line.startswith("| Films judged a second")]
     assert [cell.strip() for cell in judged.strip("|").split("|")][1:] == ["at least 0.9 x", "0.95 x", "yes"]
     [large] = [line for line in text.splitlines() if line.startswith("| JPEG, 2048 px / JPEG, 512 px")]
