@@ -69,6 +69,16 @@ def test_every_route_answers_its_roles_and_no_others_with_or_without_a_slash_at_
 
 
 @pytest.mark.parametrize(
+    "ending", ["%0A", "%0D", "%0D%0A", "%00", "%20", "//", "/%0A", "/.", ";x", "%2F%0A", "%E2%80%A8", "%85"]
+)
+def test_no_spelling_of_a_path_meets_fewer_questions_than_its_own(guarded, ending):
+    for path, roles in ROLES_OF.items():
+        for role in set(Role) - roles:
+            answer = guarded.client.request(method_of(path), path + ending, headers=guarded.key[role])
+            assert answer.status_code in (403, 404), (path, role)
+
+
+@pytest.mark.parametrize(
     "path", ["/health", "/livez", "/readyz", "/healthz", "/metrics", "/docs", "/docs.json", "/schema.json", "/"]
 )
 def test_public_paths_are_answered_without_a_key(guarded, path):
@@ -134,18 +144,10 @@ def test_no_form_of_a_target_meets_fewer_questions(guarded, target):
 
 
 def test_of_two_keys_neither_counts(guarded):
-    for first, second in (
-        (keyed(guarded), keyed(guarded)),
-        (keyed(guarded), b"X-API-Key: x"),
-        (b"X-API-Key: x", keyed(guarded)),
-    ):
-        answer = exchange(guarded.address, head(first, second, b"Connection: close", start=b"GET /model/info HTTP/1.1"))
+    key, other = keyed(guarded), b"X-API-Key: x"
+    for keys in ((key, key), (key, other), (other, key)):
+        answer = exchange(guarded.address, head(*keys, b"Connection: close", start=b"GET /model/info HTTP/1.1"))
         assert answer.startswith(b"HTTP/1.1 401 ")
-
-
-def test_a_key_with_blanks_behind_it_is_that_key(guarded):
-    sent = head(keyed(guarded) + b" \t ", b"Connection: close", start=b"GET /model/info HTTP/1.1")
-    assert exchange(guarded.address, sent).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_token_is_as_good_as_a_key(guarded):
@@ -226,25 +228,16 @@ def test_other_networks_are_refused_and_probes_are_not(strict):
 
 def test_a_page_of_a_named_origin_may_call_and_others_may_not(strict):
     question = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
-    named = strict.client.options("/predict", headers=question | {"Origin": "https://viewer.hospital.example"})
+    viewer, elsewhere = {"Origin": "https://viewer.hospital.example"}, {"Origin": "https://elsewhere.example"}
+    named = strict.client.options("/predict", headers=question | viewer)
     assert named.status_code == 200
     assert named.headers["Access-Control-Allow-Origin"] == "https://viewer.hospital.example"
-    answer = strict.client.get("/health", headers={"Origin": "https://viewer.hospital.example"})
+    answer = strict.client.get("/health", headers=viewer)
     assert {"X-Request-ID", "X-Prediction-ID"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
-    other = strict.client.options("/predict", headers=question | {"Origin": "https://elsewhere.example"})
-    assert "Access-Control-Allow-Origin" not in other.headers
-    for refused in (
-        other,
-        strict.client.options(
-            "/audit",
-            headers={"Origin": "https://viewer.hospital.example"} | question | {"Access-Control-Request-Method": "PUT"},
-        ),
-        strict.client.options(
-            "/audit",
-            headers={"Origin": "https://viewer.hospital.example"} | question | {"Access-Control-Request-Headers": "X-Other"},
-        ),
-    ):
+    for changed in ({"Access-Control-Request-Method": "PUT"}, {"Access-Control-Request-Headers": "X-Other"}, elsewhere):
+        refused = strict.client.options("/audit", headers=question | viewer | changed)
         assert refused.status_code == 400
         assert refused.headers["content-type"] == "application/problem+json"
         assert "CXR_CORS_ORIGINS" in refused.json()["detail"]
         assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
+    assert "Access-Control-Allow-Origin" not in refused.headers  # of the page elsewhere

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from service.model.findings import FINDINGS
-from tests.support.server.serving import ROOT, environment_without_settings, served
+from tests.support.server.serving import ROOT, served
 from tests.tools.revisions import MUTANTS, other_revision
 
 OPERATING_POINTS = ("balanced", "high_sensitivity", "high_specificity", "tb_screening")
@@ -50,9 +50,9 @@ def main(argv: list[str]) -> int:
 
 
 def _ask(tree: Path, bundle: Path, paths: list[Path], explain_every: int) -> Answers:
-    environment = environment_without_settings() | {"CXR_BUNDLE": str(bundle), "CXR_QUEUE_LIMIT": str(CLIENTS * BATCH)}
+    settings = {"CXR_BUNDLE": str(bundle), "CXR_QUEUE_LIMIT": str(CLIENTS * BATCH)}
     requests = list(_requests(paths, explain_every))
-    with served(environment, tree=tree) as server, ThreadPoolExecutor(CLIENTS) as pool:
+    with served(settings, tree=tree) as server, ThreadPoolExecutor(CLIENTS) as pool:
         answers = pool.map(lambda request: _send(server.address, *request), requests)
         return dict(tqdm(answers, desc=tree.name, total=len(requests), unit="request"))
 

@@ -21,7 +21,7 @@ from service.model.manifest import DRIFT_REFERENCE_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from tests.support.prometheus_process import needs_prometheus, prometheus
-from tests.support.server.serving import environment_without_settings, serving
+from tests.support.server.serving import served
 from tests.support.waiting import eventually
 from training.retraining.triggers import firing_alerts
 
@@ -70,12 +70,11 @@ def referred(bundle, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def watched(referred):
-    environment = environment_without_settings()
     settings = {"CXR_BUNDLE": str(referred.path), "CXR_TIMEOUT_SECONDS": "115"}
     with (
-        serving(environment | settings) as address,
-        prometheus([address.removeprefix("http://")]) as watching,
-        httpx.Client(base_url=address, timeout=120) as client,
+        served(settings) as server,
+        prometheus([server.address.removeprefix("http://")]) as watching,
+        httpx.Client(base_url=server.address, timeout=120) as client,
     ):
         # Scraped once before the first film: what is counted later is an increase.
         assert eventually(lambda: watching.value("sum(cxr_drift_bin_total)"), lambda value: value is not None) == 0

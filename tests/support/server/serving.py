@@ -31,16 +31,6 @@ def environment_without_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
 
 
-@contextmanager
-def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz") -> Iterator[str]:
-    """Run the service with this environment; yields its address once `wait_for` answers 200.
-
-    Its records are its own and end with it, unless the environment names a database.
-    """
-    with served(environment, wait_for) as server:
-        yield server.address
-
-
 @dataclass(frozen=True)
 class ServerProcess:
     """A running `bentoml serve`. log: what it printed so far."""
@@ -63,16 +53,18 @@ class ServerProcess:
 
 @contextmanager
 def served(
-    environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz", options: Sequence[str] = (), tree: Path = ROOT
+    settings: Mapping[str, str], wait_for: str = "/readyz", options: Sequence[str] = (), tree: Path = ROOT
 ) -> Iterator[ServerProcess]:
-    """As `serving`, with the process itself. options: of `bentoml serve`. tree: the repository whose service runs."""
+    """Run the service with these settings of its own; yields it once `wait_for` answers 200.
+
+    Its records end with it, unless the settings name a database. options: of `bentoml serve`. tree: the repository whose
+    service runs.
+    """
     port = free_port()
     scheme = "https" if "--ssl-certfile" in options else "http"
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        records = {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"}
-        server = ServerProcess(
-            _start(port, records | dict(environment), log, options, tree), f"{scheme}://127.0.0.1:{port}", log
-        )
+        environment = environment_without_settings() | {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"} | dict(settings)
+        server = ServerProcess(_start(port, environment, log, options, tree), f"{scheme}://127.0.0.1:{port}", log)
         try:
             _wait(server.process, server.address + wait_for, log)
             yield server
