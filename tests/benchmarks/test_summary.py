@@ -1,5 +1,7 @@
 """Statistics of the benchmark, on invented measurements."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from benchmarks.inprocess import StageCost
@@ -31,15 +33,9 @@ def sample(latency_ms: float = 10.0, seconds: float = 1.0, server_cpu_seconds: f
     return Sample(Load((latency_ms,) * requests, seconds, client_cpu_seconds=0.01), server_cpu_seconds)
 
 
-def measurements(**of_cells: Sample) -> Measurements:
-    """Two equal rounds; in-process 10 ms of CPU a film. of_cells: samples that differ, as in predict_raw_1."""
-    cells = {}
-    for cell in CELLS:
-        route = "explain" if cell.route == EXPLAIN else "predict"
-        name = (
-            f"{cell.server.split(',')[0]}_{'tuned_' if cell.server == BASELINE_TUNED else ''}{route}_{cell.body}_{cell.clients}"
-        )
-        cells[cell] = (of_cells.get(name, sample()),) * 2
+def measurements(of_cells: Mapping[Cell, Sample] = {}) -> Measurements:
+    """Two equal rounds; in-process 10 ms of CPU a film. of_cells: samples that differ."""
+    cells = {cell: (of_cells.get(cell, sample()),) * 2 for cell in CELLS}
     return Measurements(
         stages={512: {"infer": StageCost(9.0, 8.9), "total": StageCost(10.0, 9.9)}},
         start_seconds=(4.0, 9.0, 5.0),
@@ -76,8 +72,9 @@ def test_percentiles_are_over_the_requests_of_all_rounds():
 
 
 def test_cpu_ratio_divides_server_cpu_per_request_by_in_process_cpu_per_film():
-    measured = measurements(service_predict_raw_1=sample(server_cpu_seconds=0.12))
-    summary = summarise(measured.rounds)[Cell(SERVICE, PREDICT, RAW, 1)]
+    cell = Cell(SERVICE, PREDICT, RAW, 1)
+    measured = measurements({cell: sample(server_cpu_seconds=0.12)})
+    summary = summarise(measured.rounds)[cell]
     assert summary.server_cpu_ms_per_request == pytest.approx(12.0)
     assert summary.cpu_ratio == pytest.approx(1.2)
     assert target("CPU per /predict request / in-process, raw, 1 client", measured).measured == pytest.approx(1.2)
@@ -85,9 +82,10 @@ def test_cpu_ratio_divides_server_cpu_per_request_by_in_process_cpu_per_film():
 
 def test_throughput_is_compared_for_the_same_form_body_at_16_clients():
     measured = measurements(
-        service_predict_multipart_16=sample(seconds=0.1),
-        baseline_predict_multipart_16=sample(seconds=0.3),
-        baseline_tuned_predict_multipart_16=sample(seconds=0.2),
+        {
+            Cell(server, PREDICT, MULTIPART, 16): sample(seconds=seconds)
+            for server, seconds in ((SERVICE, 0.1), (BASELINE, 0.3), (BASELINE_TUNED, 0.2))
+        }
     )
     gain = target("Throughput", measured)
     assert gain.measured == pytest.approx(3.0)
@@ -96,7 +94,7 @@ def test_throughput_is_compared_for_the_same_form_body_at_16_clients():
 
 
 def test_explanations_are_compared_with_predictions_of_one_client():
-    measured = measurements(service_explain_raw_1=sample(16.0))
+    measured = measurements({Cell(SERVICE, EXPLAIN, RAW, 1): sample(16.0)})
     slow = target("/predict/explain", measured)
     assert slow.measured == pytest.approx(1.6)
     assert not slow.met
