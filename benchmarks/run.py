@@ -14,7 +14,7 @@ from benchmarks.conditions import read_conditions
 from benchmarks.films import jpeg_films, multipart_body, write_bodies
 from benchmarks.inprocess import InProcess
 from benchmarks.inputs import input_costs
-from benchmarks.load import LoadClient
+from benchmarks.load import client_process
 from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
 from benchmarks.summary import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
@@ -75,7 +75,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
             RAW: write_bodies(folder / RAW, films),
             MULTIPART: write_bodies(folder / MULTIPART, [multipart_body(film) for film in films]),
         }
-        client = running.enter_context(LoadClient())
+        client = running.enter_context(client_process())
         served = running.enter_context(server.service(bundle.path))
         measure(Cell(SERVICE, PREDICT, RAW, 16), effort.requests, served, bodies[RAW], client)
         before_explaining = served.memory_bytes()
@@ -93,11 +93,11 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         rounds = measure_rounds(effort.rounds, effort.requests, servers, in_process, films, bodies, client)
     with tempfile.TemporaryDirectory() as film_folder, server.service(bundle.path) as pressed:
         [film_path] = write_bodies(Path(film_folder) / RAW, films[:1])
+        endurance = memory_over(pressed, effort.endurance_requests, (film_path,))
         overload = [
             overload_curve(pressed, Path(film_path), effort.overload_seconds)
             for _ in tqdm(range(effort.rounds), unit="round", desc="overload")
         ]
-        endurance = memory_over(pressed, effort.endurance_requests, (film_path,))
     return Measurements(
         stages=stages,
         start_seconds=tuple(start_seconds),
@@ -112,7 +112,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
 def memory_over(running: server.Server, requests: int, bodies: tuple[str, ...]) -> tuple[int, int]:
     """Memory of the service after a tenth of the requests, when it has allocated what it needs, and after all of them."""
     cell = Cell(SERVICE, PREDICT, RAW, 16)
-    with LoadClient() as client:
+    with client_process() as client:
         measure(cell, requests // 10, running, bodies, client)
         before = running.memory_bytes()
         measure(cell, requests - requests // 10, running, bodies, client)

@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from service import __version__
-from tests.support.server.serving import free_port
+from tests.support.server.serving import answers, free_port
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,8 +164,9 @@ def _run(report: Report, root: Path) -> None:
     address = f"http://127.0.0.1:{environment['BENTOML_PORT']}"
     with _started(root, described["WorkingDir"], described["Entrypoint"], environment) as server:
         start = time.monotonic()
-        eventually(lambda: _is_ready(address) or server.poll() is not None, patience_seconds=START_LIMIT_SECONDS)
-        ready = _is_ready(address)
+        ready_url = f"{address}/readyz"
+        eventually(lambda: answers(ready_url) or server.poll() is not None, patience_seconds=START_LIMIT_SECONDS)
+        ready = answers(ready_url)
         report.check("becomes ready", ready, f"{time.monotonic() - start:.1f} s")
         if not ready:
             return
@@ -229,13 +230,6 @@ def _started(
             log.seek(0)
             if b"Traceback" in (printed := log.read()):
                 print(printed.decode(errors="replace"))
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/readyz", timeout=5).is_success
-    except httpx.TransportError:
-        return False
 
 
 def _post(url: str) -> dict:

@@ -21,9 +21,9 @@ ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if 
 
 
 def bins(feature, counts, shares=None, version=VERSION, **options):
-    """Counted in the first minute, and published for two hours more."""
-    inputs = counted(feature, counts, shares or [1 / len(counts)] * len(counts), version=version, **options)
-    return [each | {"values": re.sub(r"^0x59 (.*)", r"0 \1x240", each["values"]).replace("x60", "x240")} for each in inputs]
+    """Counted in the first minute, and published for four hours."""
+    shares = shares or [1 / len(counts)] * len(counts)
+    return counted(feature, counts, shares, version=version, counting="0 {}x240", length=240, **options)
 
 
 def once(name, value, **labels):
@@ -74,16 +74,7 @@ def predicted_and_confirmed(films, confirmed):
 
 def steadily(feature, counts):
     """So many films in each bin every five minutes, for eight days."""
-    published = [
-        each | {"values": each["values"].replace("x60", "x2400")}
-        for each in counted(feature, counts, TENTHS)
-        if "cxr_drift_bin_total" not in each["series"]
-    ]
-    bins_of = [
-        series("cxr_drift_bin_total", f"0+{count}x2400", version=VERSION, feature=feature, bin=str(index))
-        for index, count in enumerate(counts)
-    ]
-    return [*published, *bins_of]
+    return counted(feature, counts, TENTHS, counting="0+{}x2400", length=2400)
 
 
 def latency(below_half_a_second):

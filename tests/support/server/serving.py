@@ -3,21 +3,19 @@
 import os
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import httpx
 import psutil
+
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,8 +44,7 @@ class ServerProcess:
 
     def metric(self, pattern: str) -> float:
         """Sum of the series whose names and labels begin with this regular expression."""
-        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+        lines = httpx.get(f"{self.address}/metrics", timeout=60).text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if re.match(pattern, line))
 
 
@@ -105,18 +102,19 @@ def _start(
     )
 
 
+def answers(url: str) -> bool:
+    """Whether a server answers 200."""
+    try:
+        # A test's own certificate is not what is being waited for.
+        return httpx.get(url, timeout=5, verify=False).is_success
+    except httpx.TransportError:
+        return False
+
+
 def _wait(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
-    deadline = time.monotonic() + START_LIMIT_SECONDS
-    between_attempts = threading.Event()
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            # A test's own certificate is not what is being waited for.
-            with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()):
-                return
-        except (urllib.error.URLError, OSError):
-            between_attempts.wait(0.1)
+    eventually(lambda: answers(url) or server.poll() is not None, patience_seconds=START_LIMIT_SECONDS)
     log.seek(0)
-    raise AssertionError(f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}")
+    assert answers(url), f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}"
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
