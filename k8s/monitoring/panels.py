@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -60,11 +61,13 @@ class Dashboard:
 
 def read_dashboards() -> list[Dashboard]:
     """The dashboards of NAMES."""
-    described = [yaml.safe_load((FOLDER / "dashboards" / f"{name}.yaml").read_text("utf-8")) for name in NAMES]
-    return [
-        Dashboard(**each | {"rows": {title: [Panel(**panel) for panel in panels] for title, panels in each["rows"].items()}})
-        for each in described
-    ]
+    return [_read(FOLDER / "dashboards" / f"{name}.yaml") for name in NAMES]
+
+
+def _read(path: Path) -> Dashboard:
+    described = yaml.safe_load(path.read_text("utf-8"))
+    rows = {title: [Panel(**panel) for panel in panels] for title, panels in described.pop("rows").items()}
+    return Dashboard(rows=rows, **described)
 
 
 def model_of(described: Dashboard) -> dict[str, Any]:

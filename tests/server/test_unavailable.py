@@ -1,9 +1,7 @@
 """A service without a model that can be trusted, without room, or out of time."""
 
 import shutil
-import socket
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -14,6 +12,7 @@ from service.model.manifest import GOLDEN_NAME
 from tests.support.encoded_films import encode
 from tests.support.server.problems import PNG, assert_problem
 from tests.support.server.serving import served
+from tests.support.server.sockets import exchange, head
 
 pytestmark = pytest.mark.slow
 
@@ -60,11 +59,8 @@ def test_what_does_not_fit_in_the_queue_is_told_to_come_back(narrow_address):
         assert response.headers["Retry-After"] == "1"
 
 
-@pytest.mark.parametrize("path", ["/predict", "/feedback", "/incidents"])
+@pytest.mark.parametrize("path", [b"/predict", b"/feedback", b"/incidents"])
 def test_a_body_that_never_comes_is_out_of_time(narrow_address, path):
-    parts = urlsplit(narrow_address)
-    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
-        connection.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        answer = connection.recv(65536)
-    assert b" 504 " in answer.split(b"\r\n")[0]
+    answer = exchange(narrow_address, head(b"Content-Length: 1000", start=b"POST " + path + b" HTTP/1.1"))
+    assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"application/problem+json" in answer
