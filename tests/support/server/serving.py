@@ -113,8 +113,9 @@ def answers(url: str) -> bool:
 
 def _wait(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
     eventually(lambda: answers(url) or server.poll() is not None, patience_seconds=START_LIMIT_SECONDS)
-    log.seek(0)
-    assert answers(url), f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}"
+    if not answers(url):
+        log.seek(0)
+        raise AssertionError(f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}")
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
