@@ -14,7 +14,7 @@ from service.records.values import AuditFilter
 from service.records.verification import verify_chain
 from tests.support.encoded_films import encode, film
 from tests.support.server.recorded import MOMENT, entry, prediction
-from tests.support.server.serving import environment_without_settings, serving
+from tests.support.server.serving import served
 from tests.support.waiting import eventually
 
 # A service is not ready, and answers 503, that long after its records went away at the latest.
@@ -156,9 +156,9 @@ def rows_of(path):
 def test_a_service_whose_records_go_away_says_so_within_seconds_and_goes_on_when_they_are_back(bundle_path, tmp_path):
     folder = tmp_path / "records"
     path = folder / "records.db"
-    clean = environment_without_settings()
     png = encode(film(256), "PNG")
-    with serving(clean | {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": f"sqlite:///{path}"}) as address:
+    with served({"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": f"sqlite:///{path}"}) as server:
+        address = server.address
 
         def statuses():
             return httpx.get(f"{address}/readyz").status_code, httpx.post(f"{address}/predict", content=png).status_code
