@@ -45,3 +45,8 @@ class ImageTooLarge(InputError):
 
 class AspectRatioTooExtreme(InputError):
     """Longer than the aspect-ratio limit: squeezing it to the model's square would distort anatomy."""
+
+
+def damaged(format_name: str) -> UnreadableImage:
+    """The refusal of a file that its format's decoder cannot read."""
+    return UnreadableImage(f"The {format_name} file is damaged or truncated; export the film again.")

@@ -11,13 +11,13 @@ from typing import Literal
 from PIL.Image import DecompressionBombError
 
 from service.film import grey, transfer_damage
+from service.film.arrays import GreyPixels
 from service.film.dicom import reader as dicom
-from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
+from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat, damaged
 from service.film.file_format import sniff_format
 from service.film.formats import bmp, png, webp
 from service.film.formats.jpeg import reader as jpeg
 from service.film.formats.tiff import reader as tiff
-from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
 from service.film.opened_file import DecodedFile, OpenedFile
 from service.film.picture import DAMAGED
@@ -78,11 +78,10 @@ class OpenedFilm:
     format: str  # see `Radiograph`
     is_costly: bool  # see `OpenedFile`
     _file: OpenedFile = field(repr=False)
-    _data: bytes = field(repr=False)
 
     def decode(self, decode_side_px: int | None) -> Radiograph:
         """Decode the pixels; see `Radiograph.from_bytes`."""
-        with _damage_reported(self._data, self.format):
+        with _damage_reported(self.format):
             return _upright(self._file.decode(decode_side_px), self.format)
 
 
@@ -97,24 +96,20 @@ def open_film(data: bytes, limits: DecodeLimits) -> OpenedFilm:
         raise UnreadableImage(explained) from unsupported
     if unsupported:
         raise unsupported
-    with _damage_reported(data, format_name):
+    with _damage_reported(format_name):
         file = _OPENERS[format_name](data, limits)
-    return OpenedFilm(format_name, file.is_costly, file, data)
+    return OpenedFilm(format_name, file.is_costly, file)
 
 
 @contextmanager
-def _damage_reported(data: bytes, format_name: str) -> Iterator[None]:
+def _damage_reported(format_name: str) -> Iterator[None]:
     """Raise UnreadableImage for what libraries raise on damage; their own messages may quote the file."""
     try:
         yield
     except DecompressionBombError as fault:  # of Pillow, which checks the sizes of WebP files and TIFF tiles itself
         raise ImageTooLarge("The image has more pixels than can be decoded; send a smaller copy.") from fault
-    except (UnreadableImage, *DAMAGED) as fault:
-        if explained := transfer_damage.explain_damage(data, format_name):
-            raise UnreadableImage(explained) from fault
-        if isinstance(fault, UnreadableImage):
-            raise
-        raise UnreadableImage(f"The {format_name.upper()} file is damaged or truncated; export the film again.") from fault
+    except DAMAGED as fault:
+        raise damaged(format_name.upper()) from fault
 
 
 def _upright(file: DecodedFile, format_name: str) -> Radiograph:

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from service.film.arrays import GreyPixels, Words
 from service.film.errors import UnsupportedImage
-
-GreyPixels = npt.NDArray[np.uint8]
 
 # Small beside a film, and large enough that the loop costs nothing measurable.
 _BAND_PIXELS = 1 << 20
@@ -41,11 +39,6 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode == "I" or image.mode.startswith("I;16")
 
 
-def scale_to_8_bit(values: npt.NDArray[np.uint16]) -> GreyPixels:
-    """Grey values of unknown depth, uint16 [H, W] -> uint8 [H, W], as `scale_table` says."""
-    return look_up(scale_table(int(values.max())), values)
-
-
 def scale_table(largest: int) -> GreyPixels:
     """uint8 [65536] that scales grey values to 8 bit. largest: the film's largest value, 0 to 65535.
 
@@ -61,7 +54,7 @@ def table_of_depth(bits: int) -> GreyPixels:
     return np.minimum(scaled, 255.0).astype(np.uint8)
 
 
-def look_up(table: GreyPixels, values: npt.NDArray[np.uint8 | np.uint16]) -> GreyPixels:
+def look_up(table: GreyPixels, values: Words) -> GreyPixels:
     """table[values] without NumPy's copy of 8 bytes an index.
 
     table: uint8 [256] for uint8 values, uint8 [65536] for uint16 values; values: [H, W], of either byte order.

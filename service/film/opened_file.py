@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.film.grey import GreyPixels
+from service.film.arrays import GreyPixels
 
 # Decoding more pixels takes longer than some tenths of a second.
 COSTLY_PIXELS = 20_000_000

@@ -9,8 +9,8 @@ import numpy as np
 from PIL.Image import Image, Resampling
 
 from service.film import grey
+from service.film.arrays import GreyPixels
 from service.film.errors import UnreadableImage, UnsupportedImage
-from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
 from service.film.opened_file import COSTLY_PIXELS, DecodedFile, OpenedFile
 

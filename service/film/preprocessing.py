@@ -4,9 +4,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.film.arrays import GreyPixels
 from service.film.film import Radiograph
 from service.film.limits import DecodeLimits
 
@@ -39,12 +39,12 @@ def decode(data: bytes, spec: PreprocessSpec, limits: DecodeLimits | None = None
     return Radiograph.from_bytes(data, decode_side_px=spec.decode_side_px, limits=limits)
 
 
-def to_model_input(radiograph: Radiograph, spec: PreprocessSpec) -> npt.NDArray[np.uint8]:
+def to_model_input(radiograph: Radiograph, spec: PreprocessSpec) -> GreyPixels:
     """uint8 [H, W] -> uint8 [image_size_px, image_size_px]. Scaling and normalisation happen inside the graph."""
     return resize_stretched(radiograph.pixels, spec.image_size_px)
 
 
-def resize_stretched(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
+def resize_stretched(pixels: GreyPixels, size_px: int) -> GreyPixels:
     """Stretch uint8 [H, W] to uint8 [size_px, size_px]: area-averaged when shrinking (no aliasing), else bilinear."""
     height, width = pixels.shape
     if (height, width) == (size_px, size_px):

@@ -41,7 +41,6 @@ _LEAST_BYTES = 8192
 _LEAST_BYTES_WITH_ZERO = 2048
 _LEAST_BYTES_FOR_PAIRS = 2_000_000  # which hold CR LF some thirty times, by chance
 _LEAST_SHARE_OF_LETTERS = 1 / 16  # more than names and comments beside a dark film have
-_LEAST_DISTINCT_IN_ASCII = 120
 _LEAST_DISTINCT_STRIPPED = 200  # more than texts have
 _EVERY_OTHER_BYTE = frozenset(range(256)) - {*b"\0\r\n"}
 # Bounds the time for long films; enough for a decision.
@@ -67,17 +66,6 @@ def explain(data: bytes, format_name: str) -> str:
     if format_name in _CODED and _lacks_line_ends(data):
         return _LINE_ENDS
     return _RECODED if _is_text(data, format_name) else ""
-
-
-def explain_damage(data: bytes, format_name: str) -> str:
-    """As `explain`, for a film that could not be decoded: here a likely cause is enough."""
-    explained = explain(data, format_name)
-    if explained:
-        return explained
-    if data.isascii() and len(data) >= _LEAST_BYTES and len(set(data[:_LOOKED_AT_BYTES])) >= _LEAST_DISTINCT_IN_ASCII:
-        return _RECODED
-    lacks_both = b"\r" not in data and b"\n" not in data  # a film may well lack one grey level
-    return _LINE_ENDS if lacks_both and _lacks_line_ends(data) else ""
 
 
 def _explain_head(data: bytes) -> str:

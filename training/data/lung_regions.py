@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.film.grey import GreyPixels
+from service.film.arrays import GreyPixels
 
 Lungs = npt.NDArray[np.bool_]
 

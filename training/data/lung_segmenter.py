@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from service.film.grey import GreyPixels
+from service.film.arrays import GreyPixels
 from service.film.preprocessing import resize_stretched
 from service.model.errors import BundleNotFound, ManifestInvalid
 

@@ -9,15 +9,15 @@ from math import isfinite
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from service.film.dicom.lookup_table import Values, read_table
-from service.film.dicom.samples import SampleLayout, Samples
+from service.film.arrays import GreyPixels, Mask, Samples, Values, Words
+from service.film.dicom.lookup_table import read_table
+from service.film.dicom.samples import SampleLayout
 from service.film.dicom.values import decimal, integer, text
 from service.film.dicom.voi import Voi, read_voi
 from service.film.errors import UnreadableImage
-from service.film.grey import GreyPixels, look_up, row_bands
+from service.film.grey import look_up, row_bands
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Display:
     def _by_table(self, stored: Samples) -> GreyPixels:
         """Samples of one or two bytes: each value that occurs is computed once."""
         native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-        words: npt.NDArray[np.uint8 | np.uint16] = native.view(np.uint8 if native.itemsize == 1 else np.uint16)
+        words: Words = native.view(np.uint8 if native.itemsize == 1 else np.uint16)
         every_word = np.arange(1 << 8 * words.itemsize, dtype=words.dtype)
         occurs = cv2.calcHist([words], [0], None, [len(every_word)], [0, len(every_word)]).ravel() > 0
         values = every_word.view(native.dtype)
@@ -82,12 +82,12 @@ class Display:
             pixels[rows][inside] = _to_8_bit(self._shown(stored[rows][inside]), darkest, brightest)
         return pixels
 
-    def _is_picture(self, values: Samples) -> npt.NDArray[np.bool_]:
+    def _is_picture(self, values: Samples) -> Mask:
         if self.padding is None:
             return np.ones(values.shape, dtype=np.bool_)
         return (values < self.padding[0]) | (values > self.padding[1])
 
-    def _shown(self, stored: Samples) -> npt.NDArray[np.float64]:
+    def _shown(self, stored: Samples) -> Values:
         """0 to 1 with a VOI LUT or window, else in units of the modality LUT."""
         values = self.modality.transform(stored.astype(np.float64))
         return self.voi(values) if self.voi else values
@@ -122,7 +122,7 @@ def _padding(dataset: Dataset, layout: SampleLayout) -> tuple[int, int] | None:
     return ends[0], ends[1]
 
 
-def _to_8_bit(shown: npt.NDArray[np.float64], darkest: float, brightest: float) -> GreyPixels:
+def _to_8_bit(shown: Values, darkest: float, brightest: float) -> GreyPixels:
     span = brightest - darkest
     grey = (shown - darkest) * (255.0 / span) + 0.5 if span > 0 else np.zeros_like(shown)
     return grey.astype(np.uint8)

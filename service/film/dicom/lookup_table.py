@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.values import convert_SQ
 
+from service.film.arrays import Values, Words
 from service.film.dicom.samples import sign_extended
 from service.film.dicom.values import integers, raw
 from service.film.errors import UnsupportedDicom
-
-Values = npt.NDArray[np.float64]
 
 # Items of a sequence of tables (PS3.5 7.5), in either byte order. A film has a few; each takes pydicom tens of microseconds.
 MAX_ITEMS = 100
@@ -84,7 +82,7 @@ def _first(word: int, count: int, lowest: float, highest: float) -> int:
     return next((first for first in readings if first <= highest and first + count > lowest), readings[0])
 
 
-def _entries(data: RawDataElement, count: int, *, may_be_bytes: bool) -> npt.NDArray[np.uint8 | np.uint16]:
+def _entries(data: RawDataElement, count: int, *, may_be_bytes: bool) -> Words:
     """At most so many entries. Those of 8 bits lie in words or in bytes, which the length tells (C.11.1.1.1)."""
     value = data.value or b""
     if not data.is_little_endian and data.VR != "OB":

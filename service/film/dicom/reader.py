@@ -5,11 +5,12 @@ Source: DICOM PS3.3 C.11.2 (VOI LUT).
 
 import numpy as np
 
+from service.film.arrays import Samples
 from service.film.dicom.display import Display
 from service.film.dicom.file import inflated, is_deflated
 from service.film.dicom.frame import decode_frame
 from service.film.dicom.header import DicomHeader, read_header
-from service.film.dicom.samples import Samples, native_words, values_of
+from service.film.dicom.samples import native_words, values_of
 from service.film.errors import UnreadableImage, UnsupportedDicom
 from service.film.limits import DecodeLimits
 from service.film.opened_file import COSTLY_PIXELS, DecodedFile, OpenedFile

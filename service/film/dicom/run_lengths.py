@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from service.film.dicom.samples import SampleLayout, Samples
+from service.film.arrays import Samples, Words
+from service.film.dicom.samples import SampleLayout
 from service.film.errors import UnreadableImage
 
 _HEADER = struct.Struct("<16I")  # how many segments there are, and where each begins (G.5)
@@ -45,7 +45,7 @@ def decode_run_lengths(codec: Callable[..., Any], frame: bytes, layout: SampleLa
     return samples.view(f"<{'i' if layout.is_signed else 'u'}{planes}").reshape(shape)
 
 
-def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> npt.NDArray[np.uint8]:
+def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> Words:
     # Of the declared size: runs that go beyond it are an error, not an allocation.
     plane = np.empty(size, np.uint8)
     try:

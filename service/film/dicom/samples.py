@@ -5,14 +5,11 @@ endian).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import Samples
 from service.film.errors import UnreadableImage, UnsupportedDicom
-
-Samples = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from math import isfinite
 import numpy as np
 from pydicom.dataset import Dataset
 
-from service.film.dicom.lookup_table import LookupTable, Values, read_table
+from service.film.arrays import Values
+from service.film.dicom.lookup_table import LookupTable, read_table
 from service.film.dicom.values import decimal, text, texts
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")

@@ -12,11 +12,11 @@ from typing import cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import PngImagePlugin
 
 from service.film import grey
-from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.arrays import DeepPixels, GreyPixels
+from service.film.errors import UnreadableImage, UnsupportedImage, damaged
 from service.film.limits import DecodeLimits
 from service.film.opened_file import OpenedFile
 from service.film.picture import open_picture
@@ -24,8 +24,8 @@ from service.film.picture import open_picture
 # A film of 40 MiB in chunks of 8 KiB, libpng's habit, has about 5000. Each costs Pillow microseconds, however empty.
 MAX_CHUNKS = 50_000
 
-# Pillow inflates no text beyond this.
-MAX_TEXT_BYTES = PngImagePlugin.MAX_TEXT_CHUNK
+# A film has one. Pillow inflates each text to a megabyte at most.
+MAX_ORIENTATIONS = 4
 
 _SIGNATURE_BYTES = 8
 _AROUND_DATA_BYTES = 12  # length and name before, CRC after
@@ -40,12 +40,6 @@ _ORIENTATION_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 
 _MOST_FRAMES = 0x80000000
 
-_SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-# Of Adam7's passes: first column, first row, and the steps between columns and rows.
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
-_INFLATED_AT_ONCE_BYTES = 1 << 20
-
 
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises as `film_only`."""
@@ -56,10 +50,11 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
         return open_picture(image, limits)
 
     # Of 16-bit samples with colour or alpha Pillow keeps the high byte only.
-    def to_grey(image: PngFile) -> grey.GreyPixels:
+    def to_grey(image: PngFile) -> GreyPixels:
         size = image.size
         image.close()  # frees its pixels before the deeper ones are decoded
-        return grey.scale_to_8_bit(decode_deep_colour(film, *size))
+        deep = decode_deep_colour(film, *size)
+        return grey.look_up(grey.scale_table(int(deep.max())), deep)
 
     return open_picture(image, limits, to_grey=to_grey)
 
@@ -73,7 +68,7 @@ def film_only(data: bytes) -> bytes:
     chunk of the pixels is cut off or does not match its checksum.
     """
     pieces = [data[:_SIGNATURE_BYTES]]
-    frames = text_bytes = 0
+    frames = orientations = 0
     seen = set()
     for count, (name, chunk) in enumerate(_chunks(data), start=1):
         if count > MAX_CHUNKS:
@@ -93,12 +88,14 @@ def film_only(data: bytes) -> bytes:
         seen.add(name)
         if name in _PIXEL_CHUNKS:
             if chunk.stop > len(data) or not _is_sound(data, chunk):
-                raise _damaged()
+                raise damaged("PNG")
             pieces.append(data[chunk])
         elif chunk.stop <= len(data) and _may_hold_orientation(name, data, chunk) and _is_sound(data, chunk):
-            text_bytes += _inflated_bytes(name, data[chunk.start + 8 : chunk.stop - 4], MAX_TEXT_BYTES - text_bytes)
-            if text_bytes > MAX_TEXT_BYTES:
-                raise UnsupportedImage(f"The PNG file holds over {MAX_TEXT_BYTES} bytes of metadata; save it without them.")
+            orientations += 1
+            if orientations > MAX_ORIENTATIONS:
+                raise UnsupportedImage(
+                    f"The PNG file says its orientation over {MAX_ORIENTATIONS} times; save it without metadata."
+                )
             pieces.append(data[chunk])
     return b"".join(pieces)
 
@@ -113,73 +110,41 @@ def _may_hold_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
     return is_text or name == b"eXIf"
 
 
-def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
-    """Length of a compressed text, at most `most` + 1; 0 for anything else."""
-    rest = body.partition(b"\0")[2]
-    compressed = b""
-    if name == b"zTXt":
-        compressed = rest[1:]
-    elif name == b"iTXt" and rest[:1] == b"\1":
-        compressed = rest[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
-    try:
-        return len(zlib.decompressobj().decompress(compressed, most + 1))
-    except zlib.error:
-        return 0
-
-
 class PngFile(PngImagePlugin.PngImageFile):
     """Pillow's reader, which leaves the rest black if pixel data end behind any row.
 
-    Raises UnreadableImage on loading such a film.
+    Raises UnreadableImage on loading such a film. It marks the pixel that is decoded last: a mark that is still there was not
+    overwritten, unless the film ends with that value. Then it is decoded again with another mark.
     """
 
-    # A grey value that few films end with.
-    _MARK = 90
+    mark = 90  # a grey value that few films end with
 
     def load_prepare(self) -> None:
-        """Mark the last pixel. If it is overwritten, all rows were there, and need not be inflated again to count them."""
+        """Mark the last pixel."""
         super().load_prepare()
-        bands = len(self.getbands())
-        self.im.putpixel(self._last, self._MARK if bands == 1 else (self._MARK,) * bands)
+        self.im.putpixel(self._last, self._marks if len(self._marks) > 1 else self.mark)
 
     def load_end(self) -> None:
         """Raises UnreadableImage if rows are missing."""
-        marks = self.im.getpixel(self._last)
-        # Of an interlaced film the last pixel comes before the last pass.
-        is_doubtful = set(marks if isinstance(marks, tuple) else (marks,)) == {self._MARK} or self.info.get("interlace")
-        if is_doubtful:
-            check_rows(cast(io.BytesIO, self._fp).getvalue())
+        if self.im.getpixel(self._last) in (self.mark, self._marks):
+            if self.mark != PngFile.mark:
+                raise UnreadableImage("The PNG file's pixel data end before its last row; export the film again.")
+            again = PngFile(io.BytesIO(cast(io.BytesIO, self._fp).getvalue()))
+            again.mark = PngFile.mark + 1
+            again.load()
         super().load_end()
 
     @property
+    def _marks(self) -> tuple[int, ...]:
+        return (self.mark,) * len(self.getbands())
+
+    @property
     def _last(self) -> tuple[int, int]:
-        return self.width - 1, self.height - 1
+        """Column and row: the last pass of an interlaced film has the odd rows (8.2)."""
+        return self.width - 1, self.height // 2 * 2 - 1 if self.info.get("interlace") else self.height - 1
 
 
-def check_rows(data: bytes) -> None:
-    """Raise UnreadableImage unless the pixel data, inflated piece by piece, hold all rows of all passes."""
-    width, height, depth, colour_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", data, _SIGNATURE_BYTES + 8)
-    bits = depth * _SAMPLES_PER_PIXEL[colour_type]
-    missing = 0
-    for left, top, across, down in _PASSES if is_interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0:
-            missing += max(0, rows) * (1 + -(-columns * bits // 8))  # a filter byte before each row
-    inflater = zlib.decompressobj()
-    try:
-        for name, chunk in _chunks(data):
-            coded = data[chunk.start + 8 : chunk.stop - 4] if name == b"IDAT" else b""
-            while coded and missing > 0:
-                missing -= len(inflater.decompress(coded, _INFLATED_AT_ONCE_BYTES))
-                coded = inflater.unconsumed_tail
-        missing -= len(inflater.flush()) if missing > 0 else 0
-    except zlib.error as fault:
-        raise _damaged() from fault
-    if missing > 0:
-        raise UnreadableImage("The PNG file's pixel data end before its last row; export the film again.")
-
-
-def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArray[np.uint16]:
+def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> DeepPixels:
     """16-bit samples -> grey, uint16 [height_px, width_px]. Colour is weighted by ITU-R BT.601, alpha is dropped.
 
     data: as `film_only` gives it. width_px, height_px: the size that was checked against the limits. Raises UnreadableImage.
@@ -193,10 +158,6 @@ def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> npt.NDArra
     if grey is None or grey.dtype != np.uint16 or grey.shape != (height_px, width_px):
         raise UnreadableImage("The PNG file's 16-bit colour samples cannot be decoded; export the film in 16 bit grey.")
     return np.asarray(grey, dtype=np.uint16)
-
-
-def _damaged() -> UnreadableImage:
-    return UnreadableImage("The PNG file is damaged or truncated; export the film again.")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:

@@ -1,22 +1,18 @@
-import re
 import struct
 
+import cv2
 import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom import uid
 
-from service.film.errors import (
-    InputError,
-    UnreadableImage,
-    UnsupportedImage,
-)
+from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.film import Radiograph, open_film
 from service.film.limits import DecodeLimits
 from service.film.picture import MAX_EXIF_BYTES
 from tests.support.compressed_dicom import compressed_dicom
-from tests.support.encoded_films import assert_refused, dicom_file, encode, film, peak_bytes, pixels_of, png_16_bit, tiff_file
+from tests.support.encoded_films import assert_refused, dicom_file, encode, film, lying_as, peak_bytes, pixels_of, png_16_bit
 
 FILM = film()
 
@@ -26,7 +22,7 @@ FILES = {
     "tiff": encode(FILM, "TIFF"),
     "bmp": encode(FILM, "BMP"),
     "webp": encode(FILM, "WEBP", lossless=True),
-    "dicom": dicom_file(FILM),
+    "dicom": dicom_file(FILM, WindowCenter=128, WindowWidth=256),  # which shows it as it is
 }
 
 
@@ -35,13 +31,7 @@ def test_every_format_gives_the_same_film(format_name):
     radiograph = Radiograph.from_bytes(FILES[format_name])
     assert (radiograph.format, radiograph.width_px, radiograph.height_px) == (format_name, 256, 256)
     assert radiograph.pixels.dtype == np.uint8
-    tolerance = {"jpeg": 12, "webp": 1, "dicom": 1}.get(format_name, 0)
-    if format_name == "dicom":  # the range of values present is shown in full
-        darkest, brightest = int(FILM.min()), int(FILM.max())
-        expected = ((FILM.astype(float) - darkest) * 255 / (brightest - darkest) + 0.5).astype(np.uint8)
-    else:
-        expected = FILM
-    assert np.abs(radiograph.pixels.astype(int) - expected).max() <= tolerance
+    assert np.abs(radiograph.pixels.astype(int) - FILM).max() <= {"jpeg": 12, "webp": 1}.get(format_name, 0)
 
 
 @pytest.mark.parametrize("format_name", FILES)
@@ -52,32 +42,6 @@ def test_a_truncated_file_is_unreadable_in_every_format(format_name, kept):
 
 
 DEEP = FILM.astype(np.uint16) * 257
-DEEP_FILES = {
-    "colour png": png_16_bit(np.dstack([DEEP] * 3)),
-    "grey tiff": tiff_file(DEEP, 0, ">"),
-    "deflated tiff": tiff_file(DEEP, deflated=True),
-    "signed dicom": dicom_file(DEEP.astype(np.int16), RescaleSlope=2, RescaleIntercept=-3, WindowCenter=9, WindowWidth=99),
-}
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("clean", [pytest.param(data, id=name) for name, data in (FILES | DEEP_FILES).items()])
-def test_noise_in_a_file_gives_a_film_or_an_input_error_in_our_own_words(clean):
-    rng = np.random.default_rng(9)
-    said = set()
-    for number in range(200):
-        data = bytearray(clean)
-        for offset in rng.integers(2, min(len(data), 900), size=6):
-            data[offset] = rng.integers(256)
-        end = rng.integers(160, len(data)) if number % 2 else len(data)
-        try:
-            Radiograph.from_bytes(bytes(data[:end]), limits=DecodeLimits(max_pixels=1_000_000))
-        except InputError as refused:
-            said.add(str(refused))
-    assert said
-    assert not [
-        words for words in said if re.search(r"Error|Exception|decoder|chunk b|driver|errno|unpack|not processed|0x", words)
-    ]
 
 
 def test_pixels_are_read_only():
@@ -90,16 +54,6 @@ def test_a_deep_film_is_not_widened_to_be_scaled():
     data = png_16_bit(np.full((side_px, side_px), 4000, np.uint16))
     assert pixels_of(data).max() == 249
     assert peak_bytes(data) < 4 * side_px * side_px
-
-
-@pytest.mark.parametrize("bits", [10, 12, 14, 16])
-@pytest.mark.parametrize("format_name", ["PNG", "TIFF"])
-def test_deep_grey_is_scaled_by_its_own_depth(bits, format_name):
-    deep = (FILM.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
-    deep[0, 0] = (1 << bits) - 1
-    pixels = pixels_of(encode(deep, format_name))
-    assert np.abs(pixels[1:].astype(int) - FILM[1:]).max() <= 1
-    assert pixels[0, 0] == 255
 
 
 def test_alpha_is_dropped_not_blended():
@@ -122,13 +76,9 @@ def test_colour_is_weighted_by_bt_601():
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
-def test_exif_data_beyond_what_a_jpeg_can_hold_is_refused(format_name):
+def test_exif_data_that_are_damaged_or_beyond_what_a_jpeg_can_hold_are_refused(format_name):
     orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 5, MAX_EXIF_BYTES // 8, 26, 0) + bytes(MAX_EXIF_BYTES)
-    assert_refused(encode(film(200), format_name, exif=b"Exif\0\0" + orientation), UnsupportedImage, "EXIF")
-
-
-@pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
-def test_damaged_exif_data_are_named(format_name):
+    assert_refused(encode(FILM, format_name, exif=b"Exif\0\0" + orientation), UnsupportedImage, "EXIF")
     assert_refused(encode(FILM, format_name, exif=b"Exif\0\0MM\0*"), UnreadableImage, "EXIF data are damaged")
 
 
@@ -138,6 +88,7 @@ def with_exif_text(jpeg: bytes, exif: Image.Exif) -> bytes:
 
 
 ENCODERS = {
+    "JPEG": lambda pixels, exif: encode(pixels, "JPEG", exif=exif, quality=95),
     "PNG": lambda pixels, exif: encode(pixels, "PNG", exif=exif),
     "PNG of 16-bit colour": lambda pixels, exif: png_16_bit(
         np.dstack([pixels.astype(np.uint16) * 257] * 3), (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
@@ -150,32 +101,24 @@ ENCODERS = {
 }
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+# Where rows and columns run to, by EXIF orientation.
+DIRECTIONS = {1: "LF", 2: "RF", 3: "RH", 4: "LH", 5: "FL", 6: "FR", 7: "HR", 8: "HL"}
+
+
+@pytest.mark.parametrize("orientation", DIRECTIONS)
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_orientation_is_undone(name, orientation):
+def test_every_orientation_is_undone_at_any_scale(name, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    upright = FILM[:, :150]
-    as_stored = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.T, 6: np.rot90(upright), 7: upright[::-1, ::-1].T, 8: np.rot90(upright, -1),
-    }[orientation]  # fmt: skip
-    radiograph = Radiograph.from_bytes(ENCODERS[name](np.ascontiguousarray(as_stored), exif))
-    assert np.abs(radiograph.pixels.astype(int) - upright).max() <= 1
-    assert (radiograph.width_px, radiograph.height_px) == (150, 256)
-
-
-@pytest.mark.parametrize("decode_side_px", [None, 100])
-def test_the_orientation_of_a_jpeg_is_undone_at_any_scale(decode_side_px):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown after a quarter turn clockwise
-    data = encode(np.rot90(film(512)[:, :300]), "JPEG", quality=95, exif=exif)
-    radiograph = Radiograph.from_bytes(data, decode_side_px=decode_side_px)
-    assert (radiograph.width_px, radiograph.height_px) == (300, 512)
-    height, width = radiograph.pixels.shape
-    assert height > width
-    assert radiograph.pixels[: height // 20, : width // 20].mean() > 200  # the bright corner is top left again
-    assert radiograph.pixels[-height // 20 :, : width // 20].mean() < 150
+    upright = FILM[:, :150].copy()
+    data = ENCODERS[name](lying_as(DIRECTIONS[orientation], upright), exif)
+    for side_px in (None, 75):
+        radiograph = Radiograph.from_bytes(data, decode_side_px=side_px)
+        assert (radiograph.width_px, radiograph.height_px) == (150, 256)
+        assert radiograph.pixels.shape == ((128, 75) if name == "JPEG" and side_px else (256, 150))
+        expected = cv2.resize(upright, radiograph.pixels.shape[::-1], interpolation=cv2.INTER_AREA)
+        difference = np.abs(radiograph.pixels.astype(int) - expected)
+        assert difference.mean() < 2 if name == "JPEG" else difference.max() <= 1
 
 
 def test_a_jpeg_is_reduced_while_decoding_but_never_below_the_side_asked_for():
@@ -194,10 +137,6 @@ def test_several_frames_or_pages_are_refused(format_name):
     assert_refused(data, UnsupportedImage, "more than one frame or page")
 
 
-def jpeg_of_12_bits(**options: object) -> bytes:
-    return imagecodecs.jpeg8_encode(DEEP >> 4, bitspersample=12, **options)
-
-
 CHEAP = {
     **FILES,
     "16-bit PNG": png_16_bit(DEEP),
@@ -211,8 +150,8 @@ COSTLY = {
     "PNG of 25 million pixels": encode(np.zeros((5000, 5000), np.uint8), "PNG"),
     "progressive JPEG of 25 million pixels": encode(np.zeros((5000, 5000), np.uint8), "JPEG", progressive=True),
     "lossless JPEG": imagecodecs.jpeg8_encode(FILM, lossless=True),
-    "lossless JPEG of 12 bits": jpeg_of_12_bits(lossless=True),
-    "JPEG of 12 bits": jpeg_of_12_bits(level=97),
+    "lossless JPEG of 12 bits": imagecodecs.jpeg8_encode(DEEP >> 4, lossless=True, bitspersample=12),
+    "JPEG of 12 bits": imagecodecs.jpeg8_encode(DEEP >> 4, level=97, bitspersample=12),
 }
 
 

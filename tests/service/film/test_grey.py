@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.film.grey import look_up, scale_table, scale_to_8_bit
+from service.film.grey import look_up, scale_table
 
 
 def scaled_in_floating_point(values: np.ndarray) -> np.ndarray:
@@ -13,7 +13,7 @@ def scaled_in_floating_point(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("largest", [0, 1, 255, 256, 1023, 1024, 4095, 4096, 16_383, 16_384, 65_535])
 def test_every_value_is_scaled_by_the_smallest_depth_that_holds_the_largest(largest):
     values = np.arange(largest + 1, dtype=np.uint16).reshape(1, -1)
-    assert np.array_equal(scale_to_8_bit(values), scaled_in_floating_point(values))
+    assert np.array_equal(look_up(scale_table(largest), values), scaled_in_floating_point(values))
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

@@ -32,14 +32,11 @@ def test_a_grey_film_has_no_chroma_however_it_is_stored(data):
 @pytest.mark.parametrize(
     "data",
     [
-        encode(TINTED, "PNG"),
-        encode(TINTED, "BMP"),
-        encode(TINTED, "TIFF"),
+        *(encode(TINTED, name) for name in ("PNG", "BMP", "TIFF")),
         encode(TINTED, "WEBP", lossless=True),
         encode(np.dstack([TINTED, FILM * 0]), "PNG"),
         png_16_bit(TINTED.astype(np.uint16) * 257),
-        encode(TINTED, "JPEG", quality=95),
-        encode(TINTED, "JPEG", quality=95, keep_rgb=True),
+        *(encode(TINTED, "JPEG", quality=95, keep_rgb=kept) for kept in (False, True)),
         encode(Image.fromarray(TINTED).convert("CMYK"), "JPEG", quality=95),
         encode(Image.fromarray(TINTED).quantize(256), "PNG"),
     ],

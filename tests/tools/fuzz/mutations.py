@@ -8,19 +8,8 @@ import numpy as np
 from PIL import Image
 from pydicom import uid
 
-from tests.support.compressed_dicom import SYNTAXES, compressed_dicom, with_frame
-from tests.support.encoded_films import (
-    dicom_dataset,
-    dicom_file,
-    encode,
-    film,
-    lut_sequence,
-    png_16_bit,
-    png_claiming,
-    png_file,
-    png_rows,
-    tiff_file,
-)
+from tests.support.compressed_dicom import SYNTAXES, compressed_dicom
+from tests.support.encoded_films import dicom_file, encode, film, lut_sequence, png_16_bit, png_file, png_rows, tiff_file
 
 FILM = film(160)
 DEEP = FILM.astype(np.uint16) * 16
@@ -43,6 +32,7 @@ def seeds() -> dict[str, bytes]:
         "tiff": encode(FILM, "TIFF"),
         "tiff lzw": encode(rgb, "TIFF", compression="tiff_lzw"),
         "tiff 16": tiff_file(DEEP, deflated=True),
+        "tiff 16 of white zeros": tiff_file(DEEP, 0, ">"),
         "tiff with a copy": encode(
             Image.fromarray(FILM), "TIFF", save_all=True, append_images=[Image.fromarray(FILM[::2, ::2])]
         ),
@@ -65,45 +55,25 @@ def seeds() -> dict[str, bytes]:
 
 
 def bombs() -> dict[str, bytes]:
-    """Files made to cost more than they hold."""
+    """Files made to cost more than they hold, beside those that the tests of each format refuse by a limit."""
     row = zlib.compress(bytes(200_000_000), 9)
     coded = zlib.compress(bytes(100 * 101))
     text = b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 20))
+    plain_tiff = tiff_file(FILM, tag_259=8)
     lying = bytearray(dicom_file(FILM))
     offset = lying.rindex(b"\xe0\x7f\x10\x00")
     lying[offset + 8 : offset + 12] = struct.pack("<I", 0xFFFFFFF0)
     nested = struct.pack("<HHI", 0x0028, 0x3010, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     flat = dicom_file(FILM, uid.ImplicitVRLittleEndian)
     cut = flat.index(struct.pack("<HH", 0x7FE0, 0x0010))
-    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
-    plain_tiff = tiff_file(FILM, tag_259=8)
-    sizes = struct.pack(">8I", 60_000, 60_000, 0, 0, 60_000, 60_000, 0, 0)
-    claim = dicom_dataset(DEEP, Rows=8000, Columns=8000)
-    huge = b"\xff\x4f\xff\x51\x00\x29\x00\x00" + sizes + b"\x00\x01\x0f\x01\x01"
-    progressive = encode(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
-    values = b"1\\" * 5_000_000
-    orientation = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 5, 125_000, 26, 0) + bytes(1_000_000)
-
-    def with_values(group: int, element: int, before: bytes) -> bytes:
-        offset = flat.index(before)
-        return flat[:offset] + struct.pack("<HHI", group, element, len(values)) + values + flat[offset:]
-
     return {
-        "a png of 50,000 x 50,000 px": png_claiming(50_000, 50_000),
         "a png whose pixels inflate to 200 MB": png_file(160, 160, 8, 0, row),
         "a png of a hundred thousand chunks": png_file(100, 100, 8, 0, coded, *[(b"IDAT", b"")] * 100_000),
         "a png of ten thousand texts of a megabyte": png_file(100, 100, 8, 0, coded, *[(b"zTXt", text)] * 10_000),
-        "a tiff of 60,000 x 60,000 px": tiff_file(FILM, tag_256=60_000, tag_257=60_000),
         "a tiff whose strip inflates to 200 MB": plain_tiff[:8] + row + plain_tiff[8 + FILM.size :],
         "a deflated dicom of 100 MB": dicom_file(np.zeros((7000, 7000), np.uint16), uid.DeflatedExplicitVRLittleEndian),
         "a dicom with a lying length": bytes(lying),
-        "a dicom of 60,000 x 60,000 px": dicom_file(FILM, Rows=60_000, Columns=60_000),
         "a dicom of nested sequences": flat[:cut] + nested * 20_000 + flat[cut:],
-        "a dicom of five million windows": with_values(0x0028, 0x1050, struct.pack("<HH", 0x7FE0, 0x0010)),
-        "a dicom of five million character sets": with_values(0x0008, 0x0005, struct.pack("<HH", 0x0008, 0x0016)),
-        "a png of a megabyte of EXIF data": encode(FILM, "PNG", exif=b"Exif\0\0" + orientation),
-        "a jpeg of many scans": progressive[:-2] + scan * 45 + progressive[-2:],
-        "a jpeg 2000 of 60,000 x 60,000 px": with_frame(claim, uid.JPEG2000Lossless, huge),
     }
 
 

@@ -6,14 +6,14 @@ Sources: ITU-T T.81, F.2 and H.2 (decoding); T.871 (JFIF); T.872 (Adobe marker).
 """
 
 import io
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
 from service.film import grey
-from service.film.errors import UnreadableImage, UnsupportedImage
+from service.film.arrays import Samples, Words
+from service.film.errors import UnreadableImage, UnsupportedImage, damaged
 from service.film.formats.jpeg.structure import Frame, Structure, read_structure, with_further_data
 from service.film.limits import DecodeLimits
 from service.film.opened_file import DecodedFile, OpenedFile
@@ -59,7 +59,7 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
 def _checked_frame(frame: Frame | None) -> Frame:
     """Raise UnsupportedImage for an intact film that is not read, UnreadableImage for a file without a frame header."""
     if frame is None:
-        raise UnreadableImage("The JPEG file is damaged or truncated; export the film again.")
+        raise damaged("JPEG")
     if frame.process in _UNREAD_PROCESSES:
         raise UnsupportedImage(
             f"The JPEG file is {_UNREAD_PROCESSES[frame.process]}, which is not read; save it as a baseline JPEG or as a PNG."
@@ -137,7 +137,7 @@ def _decode_deep(data: bytes, structure: Structure, frame: Frame) -> Image.Image
     return image
 
 
-def lacks_data(data: bytes, structure: Structure, samples: npt.NDArray[np.integer[Any]]) -> bool:
+def lacks_data(data: bytes, structure: Structure, samples: Samples) -> bool:
     """Whether the coded data end before the last pixel. Not for arithmetic coding.
 
     structure, samples: those of the data.
@@ -145,15 +145,15 @@ def lacks_data(data: bytes, structure: Structure, samples: npt.NDArray[np.intege
     return not np.array_equal(samples, samples_of(with_further_data(data, structure)))
 
 
-def samples_of(data: bytes) -> npt.NDArray[np.uint8 | np.uint16]:
+def samples_of(data: bytes) -> Words:
     """The decoded samples, [H, W] or [H, W, components]. Raises UnreadableImage."""
     # Not at import: most films need no codec.
     import imagecodecs
 
     try:
-        return cast(npt.NDArray[np.uint8 | np.uint16], imagecodecs.jpeg8_decode(data))
+        return cast(Words, imagecodecs.jpeg8_decode(data))
     except imagecodecs.Jpeg8Error as fault:
-        raise UnreadableImage("The JPEG file is damaged or truncated; export the film again.") from fault
+        raise damaged("JPEG") from fault
 
 
 def _ends_early() -> UnreadableImage:

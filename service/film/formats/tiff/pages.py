@@ -8,10 +8,9 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PIL import TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
-from service.film.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
+from service.film.errors import ImageTooLarge, UnsupportedImage, damaged
 
 # A film of one row a strip has some 10000 strips, each with an offset and a length. Each value costs Pillow microseconds.
 MAX_VALUES = 100_000
@@ -24,8 +23,10 @@ SAVE_PLAIN = "save it as an uncompressed TIFF with 8 or 16 bit grey values, or a
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, YCBCR = 0, 1, 6  # PhotometricInterpretation
 UNCOMPRESSED, JPEG, _PACKBITS = 1, 7, 32773  # Compression
-_LOWEST_BIT_FIRST = 2  # FillOrder
+_WEBP = 50001  # for which Pillow's libtiff has no decoder
+_CIE_LAB = 8  # PhotometricInterpretation
 _FLOATING = 3  # SampleFormat
+_LOWEST_BIT_FIRST = 2  # FillOrder
 # Bits of NewSubfileType, and the value of the older SubfileType that means the same as the first.
 _REDUCED, _MASK = 1, 4
 _OLD_REDUCED = 2
@@ -42,18 +43,6 @@ _ENTRY_BYTES = 12
 _KINDS_KEPT_AS_BYTES = (1, 2, 7)  # BYTE, ASCII, UNDEFINED: profiles and texts, which Pillow does not parse
 # BYTE, SHORT, LONG, their signed kinds, IFD, and BigTIFF's: libtiff takes a number of any of them.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
-
-_READ_COMPRESSIONS = frozenset(TiffImagePlugin.COMPRESSION_INFO) - {50001}  # WebP: Pillow's libtiff comes without it
-_COMPRESSIONS = {
-    32766: "NeXT run lengths", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34887: "LERC",
-    34892: "lossy JPEG of DNG", 34933: "PNG", 34934: "JPEG XR", 22610: "JPEG XR", 50001: "WebP", 50002: "JPEG XL",
-    52546: "JPEG XL", 34713: "Nikon NEF", 32767: "Sony ARW", 65000: "Kodak DCR", 65535: "Pentax PEF",
-}  # fmt: skip
-_PHOTOMETRICS = {
-    4: "a transparency mask", 8: "CIE Lab colour", 9: "ICC Lab colour", 10: "ITU Lab colour", 32803: "raw data of a camera",
-    32844: "CIE Log luminance", 32845: "CIE Log colour", 34892: "raw data of a camera",
-}  # fmt: skip
-_SAMPLE_FORMATS = {4: "of undefined format", 5: "of complex integers", 6: "of complex numbers"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +119,7 @@ def _numbers(data: bytes, kinds: str, offset: int) -> tuple[int, ...]:
         (offset,) = struct.unpack_from(kinds[0] + "I", data, offset)
     numbers = struct.unpack_from(kinds, data, offset)
     if min(numbers) < 0:
-        raise _damaged()
+        raise damaged("TIFF")
     return numbers
 
 
@@ -163,48 +152,38 @@ def several_films() -> UnsupportedImage:
     return UnsupportedImage("The TIFF file holds more than one frame or page; send one film per file.")
 
 
-def _damaged() -> UnreadableImage:
-    return UnreadableImage("The TIFF file is damaged or truncated; export the film again.")
-
-
 def _check_layout(page: Page, max_pixels: int) -> None:
     if not page.area:
-        raise _damaged()
-    if unread := _unread_layout(page):
-        raise UnsupportedImage(f"The TIFF image {unread}")
+        raise damaged("TIFF")
+    if _is_read_wrongly(page):
+        raise unread(page)
     _check_tiles(page, max_pixels)
 
 
-def _unread_layout(page: Page) -> str:
-    """What is not read of an intact page, and the remedy; "" if all of it is read."""
+def unread(page: Page) -> UnsupportedImage:
+    """The refusal of an intact page whose layout is not read."""
+    return UnsupportedImage(
+        f"The TIFF image is of a kind that is not read (compression {page.first(Tag.Compression)}, photometric "
+        f"interpretation {page.first(Tag.PhotometricInterpretation)}, samples of {page.first(Tag.BitsPerSample)} bits and "
+        f"format {page.first(Tag.SampleFormat)}); {SAVE_PLAIN}"
+    )
+
+
+def _is_read_wrongly(page: Page) -> bool:
+    """Whether Pillow and libtiff give other pixels than this layout has. What they do not read at all, Pillow does not open."""
     compression, photometric = page.first(Tag.Compression), page.first(Tag.PhotometricInterpretation)
-    bits, sample_format = page.first(Tag.BitsPerSample), page.first(Tag.SampleFormat)
-    is_grey = photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
-    has_differences = page.first(Tag.Predictor) != 1 and compression != UNCOMPRESSED
-    is_reversed = page.first(Tag.FillOrder) == _LOWEST_BIT_FIRST and compression == UNCOMPRESSED
-    is_subsampled = photometric == YCBCR and page.values(Tag.YCbCrSubSampling) != (1, 1)
-    fault = ""
-    if compression not in _READ_COMPRESSIONS:
-        fault = f"is compressed as {_COMPRESSIONS.get(compression, f'kind {compression}')}, which is not read"
-    elif photometric in _PHOTOMETRICS:
-        fault = f"is {_PHOTOMETRICS[photometric]}, which is not read"
-    elif sample_format == _FLOATING:
-        return f"has {bits}-bit floating-point pixels; export it with 8 or 16 bit grey values."
-    elif sample_format in _SAMPLE_FORMATS:
-        fault = f"has samples {_SAMPLE_FORMATS[sample_format]}, which are not read"
-    elif is_grey and bits not in (1, 2, 4, 8, 12, 16, 32):
-        fault = f"has grey values of {bits} bits, which are not read"
-    elif not is_grey and bits > 8:
-        return "has 16-bit colour; save it as a 16-bit grey TIFF or as a 16-bit PNG."
-    elif has_differences and bits not in (8, 16, 32):  # nor does libtiff read them
-        fault = f"has differences of neighbours in place of {bits}-bit values"
-    elif has_differences and compression == _PACKBITS:  # libtiff ignores the predictor here, other programs do not (section 14)
-        fault = "may or may not have differences of neighbours in place of values"
-    elif is_reversed and photometric == WHITE_IS_ZERO and bits == 8:  # Pillow inverts or reverses, but not both
-        fault = "has its bits in reverse order, which is not read"
-    elif is_subsampled and compression == UNCOMPRESSED:  # Pillow takes the samples for whole ones
-        fault = "has subsampled colour without compression, which is not read"
-    return f"{fault}; {SAVE_PLAIN}" if fault else ""
+    bits, is_grey = page.first(Tag.BitsPerSample), photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
+    if compression == _WEBP or photometric == _CIE_LAB or page.first(Tag.SampleFormat) == _FLOATING:
+        return True
+    if bits > 8 and not is_grey:
+        return True
+    if compression != UNCOMPRESSED:
+        # With PackBits libtiff ignores differences of neighbours, and other programs do not (section 14).
+        return page.first(Tag.Predictor) != 1 and (bits not in (8, 16, 32) or compression == _PACKBITS)
+    # Pillow inverts or reverses, but not both.
+    is_reversed = page.first(Tag.FillOrder) == _LOWEST_BIT_FIRST and photometric == WHITE_IS_ZERO and bits == 8
+    # Pillow takes subsampled colours for whole ones.
+    return is_reversed or (photometric == YCBCR and page.values(Tag.YCbCrSubSampling) != (1, 1))
 
 
 def _check_tiles(page: Page, max_pixels: int) -> None:

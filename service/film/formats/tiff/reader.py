@@ -13,12 +13,12 @@ from PIL import ExifTags, ImagePalette, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 from service.film import grey
+from service.film.arrays import GreyPixels
 from service.film.errors import UnreadableImage, UnsupportedImage
 from service.film.formats.jpeg.reader import lacks_data, samples_of
 from service.film.formats.jpeg.structure import read_structure
 from service.film.formats.tiff import pages
 from service.film.formats.tiff.pages import Page
-from service.film.grey import GreyPixels
 from service.film.limits import DecodeLimits
 from service.film.opened_file import OpenedFile
 from service.film.picture import open_picture
@@ -99,10 +99,7 @@ def _open_page(data: bytes, page: Page) -> TiffFile:
     try:
         image = TiffFile(io.BytesIO(data if data[4:8] == offset else data[:4] + offset + data[8:]))
     except (SyntaxError, KeyError) as fault:
-        bits = ", ".join(map(str, page.values(Tag.BitsPerSample)))
-        raise UnsupportedImage(
-            f"The TIFF image has samples of {bits} bits in a layout that is not read; {pages.SAVE_PLAIN}"
-        ) from fault
+        raise pages.unread(page) from fault
     image.file, image.page = data, page
     exif = image.getexif()
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):

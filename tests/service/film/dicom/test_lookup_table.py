@@ -17,62 +17,51 @@ SHOWN = (DEEP * (255 / 4095) + 0.5).astype(np.uint8)
 TWELVE = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
 
 
+def word(syntax: uid.UID) -> str:
+    return "<u2" if syntax.is_little_endian else ">u2"
+
+
 def ramp(syntax: uid.UID, count: int = 4096) -> np.ndarray:
-    return np.arange(count).astype("<u2" if syntax.is_little_endian else ">u2")
+    return np.arange(count).astype(word(syntax))
+
+
+RESCALED_BELOW_ZERO = {"RescaleSlope": 1, "RescaleIntercept": -2048} | TWELVE
+RESCALED_ABOVE_ZERO = {"RescaleSlope": 1, "RescaleIntercept": 32768}
 
 
 # PS3.3 C.11.2.1.1: the second value is signed if the table's input may be: the output of the rescaling if that may be
 # negative, without a rescaling the stored values. Its VR is US as often as SS; in implicit VR it is not written at all.
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
-@pytest.mark.parametrize(("vr", "first"), [("SS", -2048), ("US", 63488)])
-@pytest.mark.parametrize("source", ["rescaled below zero", "signed pixels"])
-def test_a_voi_lut_of_signed_input_begins_below_zero_whatever_its_vr(syntax, vr, first, source):
-    is_rescaled = source == "rescaled below zero"
-    stored = DEEP if is_rescaled else DEEP.astype(np.int16) - 2048
-    rescale = {"RescaleSlope": 1, "RescaleIntercept": -2048} if is_rescaled else {}
-    voi = lut_sequence([4096, first, 12], ramp(syntax), vr=vr)
-    assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **TWELVE, **rescale)), SHOWN)
+@pytest.mark.parametrize("syntax", [*SYNTAXES, uid.JPEG2000Lossless], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("vr", ["SS", "US"])
+@pytest.mark.parametrize(
+    "source", ["rescaled below zero", "signed pixels", "unsigned pixels", "rescaled above zero", "modality LUT"]
+)
+def test_a_voi_lut_begins_with_the_sign_of_its_input_whatever_its_vr(syntax, vr, source):
+    signed = DEEP.astype(np.int16) - 2048
+    modality = lut_sequence([4096, -2048, 16], ramp(syntax, 44096)[40000:], vr="SS")  # whose output has no sign (C.11.1.1.1)
+    stored, attributes, first = {
+        "rescaled below zero": (DEEP, RESCALED_BELOW_ZERO, -2048),
+        "signed pixels": (signed, TWELVE, -2048),
+        "unsigned pixels": (DEEP + np.uint16(40000), {}, 40000),
+        "rescaled above zero": ((DEEP.astype(int) + 7232).astype(np.int16), RESCALED_ABOVE_ZERO, 40000),
+        "modality LUT": (signed, TWELVE | {"ModalityLUTSequence": modality}, 40000),
+    }[source]
+    written = int(np.array(first).astype(np.int16 if vr == "SS" else np.uint16))
+    voi = lut_sequence([4096, written, 12], ramp(syntax), vr=vr)
+    assert np.array_equal(pixels_of(compressed_dicom(stored, syntax, VOILUTSequence=voi, **attributes)), SHOWN)
 
 
-def test_a_voi_lut_of_a_compressed_film_is_read_by_its_inputs_sign():
-    voi = lut_sequence([4096, 63488, 12], ramp(uid.ExplicitVRLittleEndian))
-    attributes = TWELVE | {"RescaleSlope": 1, "RescaleIntercept": -2048}
-    assert np.array_equal(pixels_of(compressed_dicom(DEEP, uid.JPEG2000Lossless, VOILUTSequence=voi, **attributes)), SHOWN)
-
-
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
-@pytest.mark.parametrize(("vr", "first"), [("SS", -25536), ("US", 40000)])
-@pytest.mark.parametrize("source", ["unsigned pixels", "rescaled above zero", "modality LUT"])
-def test_a_voi_lut_of_unsigned_input_begins_above_zero_whatever_its_vr(syntax, vr, first, source):
-    attributes: dict[str, object] = {}
-    stored = DEEP + np.uint16(40000)
-    if source == "rescaled above zero":
-        stored = (DEEP.astype(int) + 7232).astype(np.int16)
-        attributes = {"RescaleSlope": 1, "RescaleIntercept": 32768}
-    elif source == "modality LUT":  # whose output has no sign (C.11.1.1.1)
-        stored = DEEP.astype(np.int16) - 2048
-        attributes = {"ModalityLUTSequence": lut_sequence([4096, -2048, 16], ramp(syntax, 44096)[40000:], vr="SS"), **TWELVE}
-    voi = lut_sequence([4096, first, 12], ramp(syntax), vr=vr)
-    assert np.array_equal(pixels_of(dicom_file(stored, syntax, VOILUTSequence=voi, **attributes)), SHOWN)
-
-
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize(("vr", "first"), [("SS", -2048), ("US", 63488)])
 @pytest.mark.parametrize("bits", [10, 11, 12, 13, 14, 15, 16])
 def test_a_modality_lut_of_signed_pixels_is_read_at_any_depth_whatever_its_vr(syntax, vr, first, bits):
     scale = 2.0 ** (bits - 12)
-    entries = (np.arange(4096) * scale).astype("<u2" if syntax.is_little_endian else ">u2")
+    entries = (np.arange(4096) * scale).astype(word(syntax))
     modality = lut_sequence([4096, first, bits], entries, vr=vr)
     data = dicom_file(
         DEEP.astype(np.int16) - 2048, syntax, ModalityLUTSequence=modality,
         WindowCenter=2048 * scale, WindowWidth=4096 * scale, VOILUTFunction="LINEAR_EXACT", **TWELVE,
     )  # fmt: skip
     assert np.abs(pixels_of(data).astype(int) - DEEP // 4 * 4 * (255 / 4096)).max() <= 1.5
-
-
-def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sign():
-    voi = lut_sequence([4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS")
-    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)), SHOWN)
 
 
 # Most image objects must say 8 or 16 (C.11.2.1.1), which is then the size of an entry and not its depth.
@@ -87,20 +76,22 @@ def test_a_table_that_would_begin_where_no_input_can_be_is_read_by_the_other_sig
 )  # fmt: skip
 def test_a_voi_lut_has_the_depth_of_its_entries_where_its_descriptor_names_their_size(declared, largest, depth):
     entries = np.arange(4096) * (largest / 4095)
-    data = dicom_file(DEEP, VOILUTSequence=lut_sequence([4096, 0, declared], entries.astype("<u2")), BitsStored=12, HighBit=11)
+    data = dicom_file(DEEP, VOILUTSequence=lut_sequence([4096, 0, declared], entries.astype("<u2")), **TWELVE)
     expected = np.minimum(np.floor(entries.astype("<u2")[DEEP] * (255 / ((1 << depth) - 1)) + 0.5), 255)
     assert np.abs(pixels_of(data) - expected).max() <= 1
 
 
 EIGHT = (np.arange(4096) >> 4).astype(np.uint8)
 
-
-def packed(syntax: uid.UID) -> np.ndarray:
-    """Two entries of 8 bits in a word, the first in its low byte; big endian writes the high byte first (PS3.5 7.3)."""
-    return EIGHT.view("<u2") if syntax.is_little_endian else EIGHT.view("<u2").astype(">u2")
-
-
-FORMS = ("OW words", "OW packed", "US words", "US packed", "SS words", "OB")
+# Packed: two entries of 8 bits in a word, the first in its low byte; big endian writes the high byte first (PS3.5 7.3).
+FORMS = {
+    "OW words": EIGHT.astype,
+    "OW packed": lambda kind: EIGHT.view("<u2").astype(kind),
+    "US words": lambda _: EIGHT,
+    "US packed": lambda _: EIGHT.view("<u2"),
+    "SS words": lambda _: EIGHT,
+    "OB": lambda _: EIGHT,
+}
 
 
 # Implicit VR has OW only (PS3.5 A.1).
@@ -108,17 +99,10 @@ FORMS = ("OW words", "OW packed", "US words", "US packed", "SS words", "OB")
     ("syntax", "form"), [(syntax, form) for syntax in SYNTAXES for form in FORMS if form != "OB" or not syntax.is_implicit_VR]
 )
 def test_entries_of_eight_bits_are_read_from_words_and_from_bytes(syntax, form):
-    vr, _, layout = form.partition(" ")
-    entries = EIGHT.view("<u2") if layout == "packed" else EIGHT.astype("<u2")
-    if vr == "OW":
-        entries = packed(syntax) if layout == "packed" else EIGHT.astype("<u2" if syntax.is_little_endian else ">u2")
-    elif vr == "OB":
-        entries = EIGHT
-    voi = lut_sequence([4096, 0, 8], entries.astype(np.int16) if vr == "SS" else entries, data_vr=vr)
+    voi = lut_sequence([4096, 0, 8], FORMS[form](word(syntax)), data_vr=form[:2])
     assert np.array_equal(pixels_of(dicom_file(DEEP, syntax, VOILUTSequence=voi, **TWELVE)), EIGHT[DEEP])
 
 
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_count_of_zero_means_65536_entries(syntax):
     stored = DEEP.astype(np.uint16) * 16 + 15
     shown = pixels_of(dicom_file(stored, syntax, VOILUTSequence=lut_sequence([0, 0, 16], ramp(syntax, 1 << 16))))
@@ -142,15 +126,22 @@ def without(*keywords: str) -> list[Dataset]:
     ],
     ids=["no item", "an empty item", "two empty items", "no descriptor", "no data", "neither"],
 )  # fmt: skip
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_a_table_that_is_empty_is_none(sequence, items, syntax):
     shown = pixels_of(dicom_file(DEEP, syntax, **{sequence: items}, WindowCenter=2048, WindowWidth=4096, **TWELVE))
     assert np.array_equal(shown, SHOWN)
 
 
-def test_the_first_table_that_is_one_is_taken():
-    voi = [Dataset(), *without("LUTData"), *lut_sequence([4096, 0, 12], np.arange(4096).astype("<u2"))]
-    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=voi, BitsStored=12, HighBit=11)), SHOWN)
+READ = {
+    "the first that is one": [Dataset(), *without("LUTData"), *lut_sequence([4096, 0, 12], np.arange(4096).astype("<u2"))],
+    "by the other sign, where no input could be": lut_sequence(
+        [4352, -256, 12], np.maximum(np.arange(4352) - 256, 0).astype("<u2"), vr="SS"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_table_is_read_as_it_was_meant(name):
+    assert np.array_equal(pixels_of(dicom_file(DEEP, VOILUTSequence=READ[name], **TWELVE)), SHOWN)
 
 
 @pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
@@ -164,7 +155,7 @@ def test_the_first_table_that_is_one_is_taken():
 )
 def test_a_table_that_is_damaged_is_refused_by_what_it_lacks(sequence, descriptor, message):
     items = lut_sequence(descriptor, np.arange(4000).astype("<u2"))
-    assert_refused(dicom_file(DEEP, **{sequence: items}, BitsStored=12, HighBit=11), UnsupportedDicom, message)
+    assert_refused(dicom_file(DEEP, **{sequence: items}, **TWELVE), UnsupportedDicom, message)
 
 
 def test_values_beyond_a_table_take_the_entry_at_its_end_and_values_between_entries_the_nearest():

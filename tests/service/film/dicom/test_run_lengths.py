@@ -20,10 +20,6 @@ def of_frame(frame: bytes, **attributes: object) -> bytes:
     return with_frame(dicom_dataset(DEEP, **TWELVE, **attributes), RLELossless, frame)
 
 
-def test_runs_beyond_the_declared_size_are_unreadable():
-    assert_refused(of_frame(FRAME, Rows=128), UnreadableImage)
-
-
 def run_length_segments(frame: bytes) -> list[bytes]:
     count, *starts = struct.unpack("<16I", frame[:64])
     return [frame[start:end] for start, end in zip(starts[:count], [*starts[1:count], len(frame)], strict=True)]
@@ -41,29 +37,24 @@ def test_padding_behind_every_run_length_segment_is_no_damage(filler):
     assert np.array_equal(pixels_of(data), PLAIN)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda segments: [segments[0], segments[1] + b"\x05abcdef"],
-        lambda segments: [segments[0], segments[1][:-40]],
-        lambda segments: [segments[0][: len(segments[0]) // 2], segments[1]],
-        lambda segments: segments[:1],
-        lambda segments: [*segments, segments[1]],
-        lambda segments: [b"", segments[1]],
-    ],
-    ids=["more runs", "the end cut off", "half a segment", "a segment missing", "a segment too many", "an empty segment"],
-)
-def test_run_lengths_that_are_no_film_of_this_size_are_unreadable(spoil):
-    segments = run_length_segments(FRAME)
-    data = of_frame(run_length_frame(spoil(segments)))
-    assert_refused(data, UnreadableImage, "run lengths")
+HIGH, LOW = run_length_segments(FRAME)
+DAMAGED = {
+    "beyond the declared size": of_frame(FRAME, Rows=128),
+    "more runs": of_frame(run_length_frame([HIGH, LOW + b"\x05abcdef"])),
+    "the end cut off": of_frame(run_length_frame([HIGH, LOW[:-40]])),
+    "half a segment": of_frame(run_length_frame([HIGH[: len(HIGH) // 2], LOW])),
+    "a segment missing": of_frame(run_length_frame([HIGH])),
+    "a segment too many": of_frame(run_length_frame([HIGH, LOW, LOW])),
+    "an empty segment": of_frame(run_length_frame([b"", LOW])),
+    "a segment before the others": of_frame(FRAME[:8] + struct.pack("<I", 0) + FRAME[12:]),
+    "a segment in the header": of_frame(FRAME[:8] + struct.pack("<I", 63) + FRAME[12:]),
+    "a segment behind the frame": of_frame(FRAME[:8] + struct.pack("<I", 1 << 31) + FRAME[12:]),
+}
 
 
-@pytest.mark.parametrize("start", [0, 63, 1 << 31])
-def test_run_lengths_that_begin_elsewhere_are_unreadable(start):
-    frame = bytearray(FRAME)
-    frame[8:12] = struct.pack("<I", start)
-    assert_refused(of_frame(bytes(frame)), UnreadableImage, "run lengths")
+@pytest.mark.parametrize("name", DAMAGED)
+def test_run_lengths_that_are_no_film_of_this_size_are_unreadable(name):
+    assert_refused(DAMAGED[name], UnreadableImage, "run lengths")
 
 
 def test_run_lengths_keep_the_bits_of_native_samples():

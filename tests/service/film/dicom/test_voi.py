@@ -46,16 +46,14 @@ def test_a_sigmoid_does_not_overflow_far_from_its_centre():
         assert Window(0, 1, "SIGMOID")(np.array([-1e6, 1e6])).tolist() == [0, 1]
 
 
-def test_a_sigmoid_of_width_0_is_none_too():
-    voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=0, VOILUTFunction="SIGMOID"))
-    assert voi is None and fault
+NO_WINDOW = "it has no window of a centre and a width of at least 1"
+NO_FUNCTION = "its VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID"
 
 
-def test_a_window_of_a_function_that_the_standard_does_not_know_is_none_and_said_to_be():
-    voi, fault = read(dataset_with(WindowCenter=1, WindowWidth=9, VOILUTFunction="CUBIC"))
-    assert voi is None
-    assert fault == "its VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID"
-
-
-def test_a_window_narrower_than_1_is_valid_if_exact():
-    assert read(dataset_with(WindowCenter=1, WindowWidth=0.5, VOILUTFunction="LINEAR_EXACT"))[0] is not None
+@pytest.mark.parametrize(
+    ("width", "function", "fault"), [(0, "SIGMOID", NO_WINDOW), (9, "CUBIC", NO_FUNCTION), (0.5, "LINEAR_EXACT", "")]
+)
+def test_a_window_that_is_none_is_said_to_be(width, function, fault):
+    voi, said = read(dataset_with(WindowCenter=1, WindowWidth=width, VOILUTFunction=function))
+    assert said == fault
+    assert (voi is None) == bool(fault)

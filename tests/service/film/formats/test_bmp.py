@@ -14,9 +14,9 @@ FILM = film()
 GREYS = b"".join(bytes((grey, grey, grey, 0)) for grey in range(256))
 
 
-def bmp(data: bytes, bits: int, compression: int = 0, between: bytes = b"", header_bytes: int = 40, colours: int = 0) -> bytes:
+def bmp(data: bytes, bits: int, compression: int = 0, between: bytes = b"", header_bytes: int = 40) -> bytes:
     """A BMP of FILM's size. between: masks or a palette."""
-    header = struct.pack("<iiHHIIiiII", 256, 256, 1, bits, compression, len(data), 0, 0, colours, 0)
+    header = struct.pack("<iiHHIIiiII", 256, 256, 1, bits, compression, len(data), 0, 0, 0, 0)
     header = struct.pack("<I", header_bytes) + header.ljust(header_bytes - 4, b"\0")[: header_bytes - 4]
     start = 14 + len(header) + len(between)
     return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + header + between + data
@@ -47,22 +47,20 @@ def test_the_usual_bit_fields_are_read(bits, masks):
 
 
 UNREAD = {
-    "bit fields": bmp(bytes(2 * FILM.size), 16, 3, struct.pack("<III", 0xF00, 0xF0, 0xF)),
-    "as JPEG": bmp(encode(FILM, "JPEG"), 0, 4),
-    "as PNG": bmp(encode(FILM, "PNG"), 0, 5),
+    "bit fields of an unusual order": bmp(bytes(2 * FILM.size), 16, 3, struct.pack("<III", 0xF00, 0xF0, 0xF)),
+    "JPEG": bmp(encode(FILM, "JPEG"), 0, 4),
+    "PNG": bmp(encode(FILM, "PNG"), 0, 5),
     "bit fields with alpha": bmp(bytes(4 * FILM.size), 32, 6, struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
-    "2 bits per pixel": bmp(bytes(FILM.size // 4), 2, 0, GREYS[:16]),
-    "64 bits per pixel": bmp(bytes(8 * FILM.size), 64),
-    "palette of 300 colours": bmp(FILM.tobytes(), 8, 0, GREYS + bytes(176), colours=300),
-    "OS/2 header of 16 bytes": bmp(FILM.tobytes(), 8, 0, GREYS, header_bytes=16),
-    "Huffman": bmp(bytes(1000), 1, 3, GREYS[:8], header_bytes=64),
-    "24-bit run lengths": bmp(bytes(1000), 24, 4, header_bytes=64),
+    "2 bits": bmp(bytes(FILM.size // 4), 2, 0, GREYS[:16]),
+    "64 bits": bmp(bytes(8 * FILM.size), 64),
+    "OS/2: Huffman codes": bmp(bytes(1000), 1, 3, GREYS[:8], header_bytes=64),
+    "OS/2: 24-bit run lengths": bmp(bytes(1000), 24, 4, header_bytes=64),
 }
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_an_intact_film_that_is_not_read_is_named_and_not_called_damaged(name):
-    assert_refused(UNREAD[name], UnsupportedImage, name)
+def test_an_intact_film_that_is_not_read_is_not_called_damaged(name):
+    assert_refused(UNREAD[name], UnsupportedImage, "kind that is not read")
 
 
 def test_text_that_begins_as_a_bmp_does_is_no_film():

@@ -31,59 +31,56 @@ def test_coded_data_are_not_bytes_between_segments():
     jpeg.read_structure(data)
 
 
-def test_scans_up_to_the_limit_pass_and_no_more():
-    jpeg.read_structure(b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9")
-    with pytest.raises(UnsupportedImage, match="50 scans"):
-        jpeg.read_structure(b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9")
-    progressive = encode(FILM, "JPEG", progressive=True)
-    assert_refused(progressive[:-2] + SCAN * 100 + progressive[-2:], UnsupportedImage, "scans")
+WITHOUT_EFFECT = {
+    "broken profile": segment(0xE2, b"ICC_PROFILE\0"),
+    "broken blocks of Photoshop": segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\x04"),
+    "several pictures": segment(0xE2, b"MPF\0"),
+    "empty comment": segment(0xFE, b""),
+    "scans of a thumbnail": segment(0xEC, SCAN * 100),
+    "fill bytes": b"\xff" * 100,
+}
 
 
-def test_scans_inside_a_segment_are_not_scans_of_the_film():
-    thumbnail = segment(0xEC, SCAN * 100)
-    assert pixels_of(with_segments(thumbnail)).shape == FILM.shape
+@pytest.mark.parametrize("name", WITHOUT_EFFECT)
+def test_metadata_change_nothing_even_if_they_are_broken(name):
+    assert np.array_equal(pixels_of(with_segments(WITHOUT_EFFECT[name])), pixels_of(BASELINE))
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        segment(0xE2, b"ICC_PROFILE\0"),
-        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\x04"),
-        segment(0xE2, b"MPF\0"),
-        segment(0xFE, b""),
+COMMENT = segment(0xFE, b"")
+EXIF = segment(0xE1, Image.Exif().tobytes() + bytes(60_000))
+OWN_SEGMENTS = 8  # of the baseline film: start, JFIF, two tables, frame, two codes, scan
+
+WITHIN_LIMITS = {
+    "scans": b"\xff\xd8" + SCAN * jpeg.MAX_SCANS + b"\xff\xd9",
+    "segments": with_segments(COMMENT * (jpeg.MAX_SEGMENTS - OWN_SEGMENTS - 5)),
+    "EXIF": with_segments(EXIF * jpeg.MAX_EXIF_SEGMENTS),
+}
+BEYOND_LIMITS = [
+    ("50 scans", b"\xff\xd8" + SCAN * (jpeg.MAX_SCANS + 1) + b"\xff\xd9"),
+    ("1000 segments", with_segments(COMMENT * (jpeg.MAX_SEGMENTS - OWN_SEGMENTS + 5))),
+    ("8 segments of EXIF", with_segments(EXIF * (jpeg.MAX_EXIF_SEGMENTS + 1))),
+    # Zeros, fill bytes, restarts and escapes between segments.
+    *[
+        ("bytes between segments", with_segments(stray * jpeg.MAX_STRAY_BYTES + b"\0"))
+        for stray in (b"\0", b"\xff", b"\xff\xd0", b"\xff\0")
     ],
-    ids=["profile", "Photoshop's blocks", "several pictures", "comment"],
-)
-def test_broken_metadata_are_no_damage_to_the_film(broken):
-    assert np.array_equal(pixels_of(with_segments(broken)), pixels_of(BASELINE))
+    # Markers that Pillow reads without a length hide nothing.
+    *[
+        ("1000 segments", with_segments(bytes((0xFF, marker, 0xFF, 0xFD)) + COMMENT * (jpeg.MAX_SEGMENTS + 1)))
+        for marker in (0x01, 0xC8, 0xD8, 0xD9, 0xF0, 0xFD)
+    ],
+]
 
 
-def test_segments_up_to_the_limit_pass_and_no_more():
-    comment = segment(0xFE, b"")
-    own = 8  # start, JFIF, two tables, frame, two codes, scan
-    fitting = jpeg.MAX_SEGMENTS - own
-    assert pixels_of(with_segments(*[comment] * (fitting - 5))).shape == FILM.shape
-    assert_refused(with_segments(*[comment] * (fitting + 5)), UnsupportedImage, "1000 segments")
+@pytest.mark.parametrize("name", WITHIN_LIMITS)
+def test_what_is_within_the_limits_passes(name):
+    jpeg.read_structure(WITHIN_LIMITS[name])
 
 
-def test_exif_in_many_segments_is_refused():
-    exif = Image.Exif().tobytes() + bytes(60_000)
-    assert pixels_of(with_segments(*[segment(0xE1, exif)] * jpeg.MAX_EXIF_SEGMENTS)).shape == FILM.shape
-    assert_refused(with_segments(*[segment(0xE1, exif)] * (jpeg.MAX_EXIF_SEGMENTS + 1)), UnsupportedImage, "8 segments of EXIF")
-
-
-@pytest.mark.parametrize("stray", [b"\x00", b"\xff", b"\xff\xd0", b"\xff\x00"], ids=["zeros", "fill", "restarts", "escapes"])
-def test_bytes_between_segments_are_refused_by_the_tens_of_thousands(stray):
-    with pytest.raises(UnsupportedImage, match="bytes between segments"):
-        jpeg.read_structure(with_segments(stray * jpeg.MAX_STRAY_BYTES, b"\x00"))
-    assert pixels_of(with_segments(b"\xff" * 100)).shape == FILM.shape
-
-
-@pytest.mark.parametrize("marker", [0x01, 0xC8, 0xD8, 0xD9, 0xF0, 0xFD])
-def test_markers_that_pillow_reads_without_a_length_hide_nothing(marker):
-    hidden = bytes((0xFF, marker, 0xFF, 0xFD)) + segment(0xFE, b"") * (jpeg.MAX_SEGMENTS + 1)
-    with pytest.raises(UnsupportedImage, match="1000 segments"):
-        jpeg.read_structure(with_segments(hidden))
+@pytest.mark.parametrize(("words", "data"), BEYOND_LIMITS, ids=range(len(BEYOND_LIMITS)))
+def test_what_would_take_long_to_decode_is_refused(words, data):
+    with pytest.raises(UnsupportedImage, match=words):
+        jpeg.read_structure(data)
 
 
 def test_a_file_without_a_scan_is_unreadable():

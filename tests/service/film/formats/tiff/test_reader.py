@@ -16,8 +16,7 @@ from service.film.limits import DecodeLimits
 from tests.support.encoded_films import assert_refused, encode, film, pixels_of, tiff_file, tiff_of
 
 FILM = film()
-
-
+DEEP = FILM.astype(np.uint16) * 257
 COPY = Image.fromarray(FILM).resize((64, 64))
 REDUCED, MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0, section 8)
 
@@ -33,24 +32,24 @@ def pages_of(*pages: tuple[Image.Image, dict[int, int]]) -> bytes:
 
 
 WHOLE = (Image.fromarray(FILM), {})
+SMALLER_COPY = COPY.resize((32, 32))
+WITH_COPIES = {
+    "copy": (WHOLE, (COPY, {254: REDUCED})),
+    "two copies": (WHOLE, (COPY, {254: REDUCED}), (SMALLER_COPY, {254: REDUCED})),
+    "copy first": ((COPY, {254: REDUCED}), WHOLE),
+    "old tag": (WHOLE, (COPY, {255: 2})),
+    "unmarked": (WHOLE, (COPY, {})),
+    "two unmarked": (WHOLE, (COPY, {}), (SMALLER_COPY, {})),
+    "mask": (WHOLE, (Image.fromarray(FILM).convert("1"), {254: MASK})),
+    "nothing but a copy": ((Image.fromarray(FILM), {254: REDUCED}),),
+    "copy of a deep film": ((COPY, {254: REDUCED}), (Image.fromarray(DEEP), {})),
+    "copy that lies otherwise": ((COPY, {254: REDUCED, 274: 1}), (Image.fromarray(FILM[::-1, ::-1]), {274: 3})),
+}
 
 
-@pytest.mark.parametrize(
-    "pages",
-    [
-        (WHOLE, (COPY, {254: REDUCED})),
-        (WHOLE, (COPY, {254: REDUCED}), (COPY.resize((32, 32)), {254: REDUCED})),
-        ((COPY, {254: REDUCED}), WHOLE),
-        (WHOLE, (COPY, {255: 2})),
-        (WHOLE, (COPY, {})),
-        (WHOLE, (COPY, {}), (COPY.resize((32, 32)), {})),
-        (WHOLE, (Image.fromarray(FILM).convert("1"), {254: MASK})),
-        ((Image.fromarray(FILM), {254: REDUCED}),),
-    ],
-    ids=["copy", "two copies", "copy first", "old tag", "unmarked", "two unmarked", "mask", "nothing but a copy"],
-)
-def test_a_film_with_reduced_copies_of_itself_is_one_film(pages):
-    radiograph = Radiograph.from_bytes(pages_of(*pages))
+@pytest.mark.parametrize("name", WITH_COPIES)
+def test_a_film_with_reduced_copies_of_itself_is_one_film(name):
+    radiograph = Radiograph.from_bytes(pages_of(*WITH_COPIES[name]))
     assert np.array_equal(radiograph.pixels, FILM)
     assert (radiograph.width_px, radiograph.height_px) == (256, 256)
 
@@ -60,33 +59,18 @@ def test_a_film_that_is_decoded_with_its_copies_is_kept_out_of_the_servers_own_p
     assert not open_film(pages_of(WHOLE, (COPY, {254: REDUCED})), DecodeLimits()).is_costly
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        Image.fromarray(255 - FILM).resize((64, 64)),
-        Image.fromarray(FILM[::-1]).resize((64, 64)),
-        Image.fromarray(FILM).resize((64, 80)),
-        Image.fromarray(FILM).resize((200, 200)),
-        Image.fromarray(FILM),
-    ],
-    ids=["negative", "upside down", "of another shape", "hardly smaller", "as large"],
-)
-def test_a_further_page_that_is_no_reduced_copy_is_a_second_film(other):
-    assert_refused(pages_of(WHOLE, (other, {})), UnsupportedImage, "more than one frame or page")
+NO_COPIES = {
+    "negative": Image.fromarray(255 - FILM).resize((64, 64)),
+    "upside down": Image.fromarray(FILM[::-1]).resize((64, 64)),
+    "of another shape": Image.fromarray(FILM).resize((64, 80)),
+    "hardly smaller": Image.fromarray(FILM).resize((200, 200)),
+    "as large": Image.fromarray(FILM),
+}
 
 
-def test_a_deep_film_with_a_marked_copy_is_read_in_full_depth():
-    deep = FILM.astype(np.uint16) * 257
-    data = pages_of((COPY, {254: REDUCED}), (Image.fromarray(deep), {}))
-    assert np.array_equal(pixels_of(data), FILM)
-
-
-def test_the_films_own_orientation_is_undone_whatever_its_copies_say():
-    data = pages_of((COPY, {254: REDUCED, 274: 1}), (Image.fromarray(FILM[::-1, ::-1]), {274: 3}))
-    assert np.array_equal(pixels_of(data), FILM)
-
-
-DEEP = FILM.astype(np.uint16) * 257
+@pytest.mark.parametrize("name", NO_COPIES)
+def test_a_further_page_that_is_no_reduced_copy_is_a_second_film(name):
+    assert_refused(pages_of(WHOLE, (NO_COPIES[name], {})), UnsupportedImage, "more than one frame or page")
 
 
 # TIFF 6.0, section 5: colours have 16 bits. Programs of its first years wrote 8, which libtiff still reads.
