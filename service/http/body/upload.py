@@ -95,7 +95,7 @@ def _is_multipart(request: Request, body: bytes) -> bool:
 
 def _read_form(request: Request, body: bytes, film_field: str) -> tuple[tuple[bytes, ...], dict[str, str]]:
     """The films, at least one, and the options."""
-    parts, charset = read_parts(request.headers["content-type"], body)
+    parts = read_parts(request.headers["content-type"], body)
     films = [part for part in parts if part.name == film_field]
     if not films:
         raise MalformedRequest(_field_missing(film_field, [part.name for part in parts]))
@@ -103,7 +103,7 @@ def _read_form(request: Request, body: bytes, film_field: str) -> tuple[tuple[by
         raise MalformedRequest(
             f"The field {film_field!r} holds text; send the film's bytes as a file. Addresses are never fetched."
         )
-    fields = [(part.name, part.content.decode(charset, "replace")) for part in parts if part.name in OPTIONS]
+    fields = [(part.name, part.content.decode("utf-8", "replace")) for part in parts if part.name in OPTIONS]
     return tuple(film.content for film in films), read_options(request.query_params.multi_items(), fields)
 
 
