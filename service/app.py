@@ -29,7 +29,7 @@ from service.http.endpoints.routes import build_routes
 from service.http.middleware.stack import MiddlewareStack
 from service.http.openapi import openapi_document
 from service.http.problems import STATUS_OF
-from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS
+from service.metrics import REJECTIONS
 from service.model.errors import BundleError
 from service.pipeline import silence_decoding_libraries
 from service.process.listening import check_options
@@ -59,8 +59,7 @@ class ChestXray:
         silence_decoding_libraries()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
-        context.capacity = Capacity(settings.threads, settings.queue_limit, settings.max_held_bytes, QUEUE_DEPTH.set)
-        QUEUE_LIMIT.set(settings.queue_limit)
+        context.capacity = Capacity(settings.threads, settings.queue_limit, settings.max_held_bytes)
         for kind in STATUS_OF:
             REJECTIONS.labels(kebab_case(kind.__name__))  # create each series at zero, so that the first refusal is an increase
         # Not imported above: BentoML's supervisor imports this module too, and needs no database.

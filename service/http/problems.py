@@ -110,18 +110,14 @@ class Problem:
 def problem_of(error: ChestXrayError) -> Problem:
     """The problem for an error of a class in STATUS_OF. Raises KeyError for others, which are internal errors."""
     kind = type(error)
+    name = kebab_case(kind.__name__)
     retry_after_seconds = error.retry_after_seconds if isinstance(error, RateLimited) else RETRY_AFTER_SECONDS.get(kind)
     # RFC 9110, 11.6.1: a 401 names the way to authenticate.
     challenge = {"WWW-Authenticate": "Bearer"} if kind is NotAuthenticated else {}
     return Problem(
         status=STATUS_OF[kind],
         detail=str(error),
-        type=f"{_URN}{kebab_case(kind.__name__)}",
-        title=sentence_case(kind.__name__),
+        type=f"{_URN}{name}",
+        title=name.replace("-", " ").capitalize(),
         headers=challenge | ({} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}),
     )
-
-
-def sentence_case(class_name: str) -> str:
-    """ImageTooSmall -> Image too small."""
-    return kebab_case(class_name).replace("-", " ").capitalize()

@@ -28,9 +28,13 @@ def test_variables_with_the_prefix_are_read(environment):
     assert (settings.threads, settings.bundle, settings.explain_preload) == (3, "chest-xray:1.0.0", True)
 
 
-def test_an_unknown_variable_raises_and_names_the_known_ones(environment):
-    with pytest.raises(SettingsError, match=r"CXR_THREAD;.*CXR_THREADS"):
-        read_settings(environment(CXR_THREAD="3"))
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("CXR_THREAD", r"did you mean CXR_THREADS\?"), ("CXR_WEATHER", "the settings are CXR_ALLOWED_NETWORKS, ")],
+)
+def test_an_unknown_variable_raises_and_names_the_nearest_one_or_all(environment, name, hint):
+    with pytest.raises(SettingsError, match=f"Unknown setting {name}; {hint}"):
+        read_settings(environment(**{name: "3"}))
 
 
 def test_what_is_meant_for_the_tests_is_no_setting(environment):
@@ -60,7 +64,7 @@ ORIGIN = "must be an origin such as https://viewer.example, in lower case and wi
 def test_an_impossible_value_raises_and_is_told_what_is_possible(environment, name, value, words):
     with pytest.raises(SettingsError) as refused:
         read_settings(environment(**{name: value}))
-    assert str(refused.value) == f"A setting is out of range. {name} is {value!r}: {words}."
+    assert str(refused.value) == f"Wrong setting: {name} is {value!r}, but {words}."
 
 
 def test_origins_are_taken_as_browsers_send_them(environment):

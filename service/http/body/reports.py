@@ -102,7 +102,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError as fault:
-        raise ValueError("not a moment between the years 1 and 9999 in UTC") from fault
+        raise ValueError("must be a moment between the years 1 and 9999 in UTC") from fault
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]

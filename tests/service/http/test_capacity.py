@@ -5,26 +5,18 @@ import functools
 import gc
 import threading
 import weakref
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from service.errors import Overloaded
 from service.http import capacity
 from service.http.capacity import MAX_DELAYED_REFUSALS, REFUSAL_DELAY_SECONDS, REFUSALS_PER_SECOND, Capacity
 
 
-@pytest.fixture
-def new_capacity():
-    """Factory: new_capacity(threads=…, queue_limit=…, max_held_bytes=…, report_waiting=…)."""
-    made = []
-
-    def make(threads=2, queue_limit=1, max_held_bytes=100, **options):
-        made.append(Capacity(threads, queue_limit, max_held_bytes, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+def new_capacity(threads=2, queue_limit=1, max_held_bytes=100):
+    return Capacity(threads, queue_limit, max_held_bytes)
 
 
 def run(held, calls):
@@ -39,7 +31,7 @@ def run(held, calls):
 # Threads and queue
 
 
-def test_results_and_errors_come_in_the_order_of_the_calls(new_capacity):
+def test_results_and_errors_come_in_the_order_of_the_calls():
     def fails():
         raise ValueError("one")
 
@@ -48,19 +40,19 @@ def test_results_and_errors_come_in_the_order_of_the_calls(new_capacity):
     assert isinstance(second, ValueError)
 
 
-def test_what_does_not_fit_is_refused_whole(new_capacity):
+def test_what_does_not_fit_is_refused_whole():
     ran = []
-    with pytest.raises(Overloaded, match="4 more do not fit"):
+    with pytest.raises(Overloaded, match="no room for 4 more"):
         run(new_capacity(), [lambda: ran.append(1)] * 4)
     assert ran == []
 
 
-def test_calls_run_at_once(new_capacity):
+def test_calls_run_at_once():
     meeting = threading.Barrier(2, timeout=10)
     assert len(run(new_capacity(), [meeting.wait, meeting.wait])) == 2
 
 
-def test_a_call_whose_caller_gave_up_keeps_its_slot_until_it_ends(new_capacity):
+def test_a_call_whose_caller_gave_up_keeps_its_slot_until_it_ends():
     release, waiting = threading.Event(), []
 
     def waits():
@@ -85,7 +77,7 @@ def test_a_call_whose_caller_gave_up_keeps_its_slot_until_it_ends(new_capacity):
     assert waiting == []
 
 
-def test_a_cancelled_call_lets_go_of_its_film_though_all_threads_are_stuck(new_capacity):
+def test_a_cancelled_call_lets_go_of_its_film_though_all_threads_are_stuck():
     class Film:
         pass
 
@@ -110,7 +102,7 @@ def test_a_cancelled_call_lets_go_of_its_film_though_all_threads_are_stuck(new_c
     asyncio.run(scenario())
 
 
-def test_a_slot_is_kept_until_it_is_given_up_and_only_once(new_capacity):
+def test_a_slot_is_kept_until_it_is_given_up_and_only_once():
     async def scenario():
         held = new_capacity(threads=1)
         one, two = await held.reserve(), await held.reserve()
@@ -126,7 +118,7 @@ def test_a_slot_is_kept_until_it_is_given_up_and_only_once(new_capacity):
     assert asyncio.run(scenario()) == "done"
 
 
-def test_who_sends_slowly_gives_the_slot_up(new_capacity, monkeypatch):
+def test_who_sends_slowly_gives_the_slot_up(monkeypatch):
     monkeypatch.setattr(capacity, "SENDING_SECONDS", 0.0)
 
     async def scenario():
@@ -138,25 +130,28 @@ def test_who_sends_slowly_gives_the_slot_up(new_capacity, monkeypatch):
     asyncio.run(scenario())
 
 
-def test_how_many_calls_wait_is_reported_whenever_it_changes(new_capacity):
+def test_how_many_films_may_wait_and_do_is_shown_whenever_it_changes(monkeypatch):
     reported = []
+    monkeypatch.setattr(capacity, "QUEUE_DEPTH", SimpleNamespace(set=reported.append))
     release = threading.Event()
 
     async def scenario():
-        held = new_capacity(threads=1, queue_limit=3, report_waiting=reported.append)
+        held = new_capacity(threads=1, queue_limit=3)
         calls = asyncio.ensure_future((await held.reserve()).run_all([release.wait] * 3))
         await asyncio.sleep(0)
+        assert reported[-1] == 2
         release.set()
         await calls
 
     asyncio.run(scenario())
-    assert reported[:2] == [1, 2] and reported[-1] == 0
+    assert reported[-1] == 0
+    assert REGISTRY.get_sample_value("cxr_queue_limit") == 3
 
 
 # Bytes of bodies
 
 
-def test_bodies_are_held_up_to_the_limit_together_and_free_it_at_their_end(new_capacity):
+def test_bodies_are_held_up_to_the_limit_together_and_free_it_at_their_end():
     async def scenario():
         held = new_capacity(max_held_bytes=100)
         one, other = await held.reserve(), await held.reserve()
@@ -176,8 +171,8 @@ def test_bodies_are_held_up_to_the_limit_together_and_free_it_at_their_end(new_c
 # Refusals
 
 
-def delays_of(count, full, monkeypatch):
-    """The delays in seconds of so many refusals at one moment."""
+@pytest.mark.parametrize(("beyond", "delayed"), [(0, 0), (70, 70), (MAX_DELAYED_REFUSALS + 30, MAX_DELAYED_REFUSALS)])
+def test_a_few_refusals_go_out_at_once_and_of_a_flood_no_more_wait_than_there_is_memory_for(monkeypatch, beyond, delayed):
     delays = []
     release = asyncio.Event()
 
@@ -186,24 +181,17 @@ def delays_of(count, full, monkeypatch):
         await release.wait()
 
     async def scenario():
+        full = new_capacity(threads=1, queue_limit=0)
         await full.reserve()
         monkeypatch.setattr(capacity.asyncio, "sleep", sleep)
-        refusals = [asyncio.create_task(full.reserve()) for _ in range(count)]
-        while len(delays) < min(max(0, count - int(REFUSALS_PER_SECOND)), MAX_DELAYED_REFUSALS):
+        refusals = [asyncio.create_task(full.reserve()) for _ in range(int(REFUSALS_PER_SECOND) + beyond)]
+        while len(delays) < delayed:
             await asyncio.wait(refusals, timeout=0.01)
         release.set()
         outcomes = await asyncio.gather(*refusals, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Overloaded}
 
-    asyncio.run(scenario())
-    return delays
-
-
-@pytest.mark.parametrize(("beyond", "delayed"), [(0, 0), (70, 70), (MAX_DELAYED_REFUSALS + 30, MAX_DELAYED_REFUSALS)])
-def test_a_few_refusals_go_out_at_once_and_of_a_flood_no_more_wait_than_there_is_memory_for(
-    new_capacity, monkeypatch, beyond, delayed
-):
     monkeypatch.setattr(capacity, "monotonic", lambda: 100.0)
     monkeypatch.setattr(capacity, "SENDING_SECONDS", 60.0)
-    full = new_capacity(threads=1, queue_limit=0)
-    assert delays_of(int(REFUSALS_PER_SECOND) + beyond, full, monkeypatch) == [REFUSAL_DELAY_SECONDS] * delayed
+    asyncio.run(scenario())
+    assert delays == [REFUSAL_DELAY_SECONDS] * delayed

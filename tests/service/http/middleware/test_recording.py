@@ -9,7 +9,6 @@ from service.errors import RecordsUnavailable
 from service.http.call import current_call
 from service.http.middleware.recording import RecordingMiddleware, record_with
 from service.http.middleware.request_id import RequestIdMiddleware
-from service.http.middleware.stack import MiddlewareStack
 from service.records.values import NewReport
 from tests.support.server.recorded import prediction
 
@@ -130,20 +129,3 @@ def test_an_answer_that_cannot_be_put_on_record_is_withheld():
     assert (REGISTRY.get_sample_value(*WITHHELD), REGISTRY.get_sample_value(*TIMED)) == (before[0] + 1, before[1] + 1)
     assert start["status"] == 503
     assert b"records-unavailable" in body["body"]
-
-
-def test_a_web_socket_is_closed_before_anything_sees_it(records):
-    seen, sent = [], []
-
-    async def app(scope, receive, send):
-        seen.append(scope)
-
-    async def send(message):
-        sent.append(message)
-
-    asyncio.run(
-        MiddlewareStack(app, SimpleNamespace(records=records))(
-            {"type": "websocket", "path": "/ui/x", "headers": []}, None, send
-        )
-    )
-    assert (seen, records.rows, sent) == ([], [], [{"type": "websocket.close"}])
