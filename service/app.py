@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.responses import Response
 
 from service.access.policy import AccessPolicy
-from service.errors import ServiceError, SettingsError
+from service.errors import ModelUnavailable, ServiceError, SettingsError
 from service.film.errors import kebab_case
 from service.hosting import ModelHost
 from service.http.answers import BatchAnswer, ExplainAnswer, PredictionAnswer
@@ -96,8 +97,9 @@ class ChestXray:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
         """Begin loading PyTorch, if the settings ask for it; readiness does not wait for it."""
-        if context.settings.explain_preload and context.host.pipeline is not None:
-            self._predictions.load_grad_cam(context.host.pipeline)
+        if context.settings.explain_preload:
+            with suppress(ModelUnavailable):
+                self._predictions.load_grad_cam(context.host.pipeline)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
