@@ -56,7 +56,10 @@ class KeySet:
             try:
                 self._refresh()
             except (OSError, ValueError) as fault:
-                raise SettingsError(f"CXR_JWKS is {source}, {_why_unreadable(fault)}.") from fault
+                why = fault.strerror if isinstance(fault, OSError) else fault
+                raise SettingsError(
+                    f"CXR_JWKS is {source}, which is not a JSON Web Key Set, or cannot be read: {why}."
+                ) from fault
 
     def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
         """The keys that may have signed a token with this key identifier, at most MAX_CANDIDATES.
@@ -104,7 +107,7 @@ class KeySet:
 
     def _refresh(self) -> None:
         try:
-            text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()[:MAX_KEY_SET_BYTES]
+            text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()
             self._keys = _public_keys(text)
         finally:
             self._tried_at = monotonic()  # at the end, so that threads that waited for a failed attempt do not start another
@@ -144,12 +147,6 @@ def _public_key(entry: Any) -> jwt.PyJWK | None:
     except Exception:  # foreign data, for which the library raises errors of many kinds
         return None
     return key if key.algorithm_name in ALGORITHMS else None
-
-
-def _why_unreadable(fault: Exception) -> str:
-    if isinstance(fault, OSError):
-        return f"which cannot be read: {fault.strerror}"
-    return f"which is not a JSON Web Key Set: {fault}"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -65,11 +65,11 @@ class AccessPolicy:
         keys: Verifier | None = None
         tokens: Verifier | None = None
         if settings.accepts_tokens:
-            from service.access.tokens import Issuer, TokenVerifier
+            from service.access.tokens import TokenVerifier
 
             # Settings makes sure that all three are set.
             source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
-            tokens = TokenVerifier(Issuer(source, name, audience, settings.token_roles_claim))
+            tokens = TokenVerifier(source, name, audience, settings.token_roles_claim)
         if settings.accepts_keys:
             from service.access.keys import KeyStore, KeyVerifier
 

@@ -7,9 +7,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from service.access import key_set
-from service.access.tokens import Issuer, TokenVerifier
+from service.access.tokens import TokenVerifier
 from service.errors import IssuerUnavailable, NotAuthenticated, SettingsError
 from tests.support.server.tokens import AUDIENCE, EC, ISSUER, KEY_SET, OTHERS, RSA, STRANGERS, public, token
+
+
+def verifier_of(source):
+    return TokenVerifier(str(source), ISSUER, AUDIENCE, "roles")
+
+
+def verifier_with(keys, folder):
+    """Reads the keys from a file in the folder."""
+    path = folder / "jwks.json"
+    path.write_text(json.dumps({"keys": keys}))
+    return verifier_of(path)
 
 
 def without(member, key):
@@ -30,9 +41,7 @@ def without(member, key):
 )
 def test_every_key_that_may_have_signed_a_token_is_tried(tmp_path, published, kid):
     """An identifier is optional in token and key, and need not be unique (RFC 7515, 4.1.4; RFC 7517, 4.5)."""
-    path = tmp_path / "jwks.json"
-    path.write_text(json.dumps({"keys": published}))
-    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_with(published, tmp_path)
     assert verifier.verify(token(kid=kid)).user_id == "dr_who"
     with pytest.raises(NotAuthenticated):
         verifier.verify(token(STRANGERS, kid))
@@ -41,19 +50,15 @@ def test_every_key_that_may_have_signed_a_token_is_tried(tmp_path, published, ki
 
 
 def test_no_more_keys_are_tried_than_an_issuer_has(tmp_path):
-    path = tmp_path / "jwks.json"
-    path.write_text(json.dumps({"keys": [public(OTHERS[0], "same", "RS256")] * 1000 + [public(RSA, "same", "RS256")]}))
-    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_with([public(OTHERS[0], "same", "RS256")] * 1000 + [public(RSA, "same", "RS256")], tmp_path)
     assert len(verifier._keys.candidates("same")) == key_set.MAX_CANDIDATES
     with pytest.raises(NotAuthenticated):
         verifier.verify(token(kid="same"))
 
 
 def test_a_key_set_with_a_secret_in_it_offers_only_the_rest(tmp_path):
-    path = tmp_path / "jwks.json"
     secret = {"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kid": "s1", "alg": "HS256"}
-    path.write_text(json.dumps({"keys": [secret, *KEY_SET["keys"]]}))
-    verifier = TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_with([secret, *KEY_SET["keys"]], tmp_path)
     assert verifier.verify(token()).user_id == "dr_who"
     with pytest.raises(NotAuthenticated):
         verifier.verify(token(b"\0" * 32, "s1", "HS256"))
@@ -93,7 +98,7 @@ def clock(monkeypatch):
 
 def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stranger(issuer_server, clock):
     published, url = issuer_server
-    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_of(url)
     assert verifier.verify(token()).user_id == "dr_who"
     rotated = OTHERS[0]
     published.published = {"keys": [public(rotated, "r2", "RS256")]}
@@ -119,7 +124,7 @@ def test_rotated_keys_are_fetched_when_a_token_names_them_and_not_for_every_stra
 
 def test_a_key_that_is_changed_under_its_identifier_is_fetched(issuer_server, clock):
     published, url = issuer_server
-    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_of(url)
     assert verifier.verify(token()).user_id == "dr_who"
     rotated = OTHERS[0]
     published.published = {"keys": [public(rotated, "r1", "RS256")]}
@@ -132,7 +137,7 @@ def test_a_key_that_is_changed_under_its_identifier_is_fetched(issuer_server, cl
 def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(issuer_server, clock):
     published, url = issuer_server
     keys_then, published.published = published.published, None
-    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_of(url)
     for _ in range(3):
         with pytest.raises(IssuerUnavailable):
             verifier.verify(token())
@@ -142,16 +147,15 @@ def test_a_key_set_that_was_never_read_is_our_fault_and_soon_asked_for_again(iss
     assert verifier.verify(token()).user_id == "dr_who"
 
 
-@pytest.mark.parametrize("content", ["<html>", "[" * 100_000, '{"keys": []}'])
-def test_a_key_set_that_makes_no_sense_is_as_good_as_none(monkeypatch, content):
-    monkeypatch.setattr(key_set, "_fetch", lambda _: content.encode())
+def test_a_key_set_that_makes_no_sense_is_as_good_as_none(monkeypatch):
+    monkeypatch.setattr(key_set, "_fetch", lambda _: b"<html>")
     with pytest.raises(IssuerUnavailable):
-        TokenVerifier(Issuer("https://login.hospital.example/jwks", ISSUER, AUDIENCE, "roles")).verify(token())
+        verifier_of("https://login.hospital.example/jwks").verify(token())
 
 
 def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(issuer_server, clock, monkeypatch):
     _, url = issuer_server
-    verifier = TokenVerifier(Issuer(url, ISSUER, AUDIENCE, "roles"))
+    verifier = verifier_of(url)
     verifier.verify(token())
     clock[0] += key_set.REFRESH_SECONDS
     asked, answers = threading.Event(), threading.Event()
@@ -171,17 +175,17 @@ def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(issuer_server, 
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", '{"keys": []}', "[1]", '{"keys": 7}', '{"keys": ["x", 7]}', '{"keys": [{"kty": "oct", "k": "AA"}]}']
+    "content", ["", "[" * 100_000, '{"keys": []}', "[1]", '{"keys": 7}', '{"keys": ["x", 7, {"kty": "oct", "k": "AA"}]}']
 )
 def test_a_file_without_public_keys_is_noticed_at_the_start(tmp_path, content):
     path = tmp_path / "jwks.json"
     path.write_text(content)
     with pytest.raises(SettingsError, match="CXR_JWKS"):
-        TokenVerifier(Issuer(str(path), ISSUER, AUDIENCE, "roles"))
+        verifier_of(path)
 
 
 def test_keys_are_fetched_under_tls_only(tmp_path):
     nowhere = ("https://", "https:///jwks", "https://login.hospital.example:99999/jwks")
-    for source in ("http://login.hospital.example/jwks", "ftp://x/y", *nowhere, str(tmp_path / "absent.json")):
+    for source in ("http://login.hospital.example/jwks", "ftp://x/y", *nowhere, tmp_path / "absent.json"):
         with pytest.raises(SettingsError, match="CXR_JWKS"):
-            TokenVerifier(Issuer(source, ISSUER, AUDIENCE, "roles"))
+            verifier_of(source)
