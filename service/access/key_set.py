@@ -30,9 +30,6 @@ FIRST_RETRY_SECONDS = 2.0
 USABLE_SECONDS = 24 * 3600.0
 _FETCH_SECONDS = 5.0
 
-# Issuers publish fewer keys at once. Trying one takes a tenth of a millisecond, and everybody may send tokens.
-MAX_CANDIDATES = 16
-
 _ISSUER_AWAY = "The keys of the token issuer cannot be read now, so new tokens cannot be verified; try again."
 
 
@@ -62,7 +59,7 @@ class KeySet:
                 ) from fault
 
     def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
-        """The keys that may have signed a token with this key identifier, at most MAX_CANDIDATES.
+        """The keys that may have signed a token with this key identifier, the likeliest first.
 
         Raises IssuerUnavailable if no key set was read within USABLE_SECONDS.
         """
@@ -71,9 +68,8 @@ class KeySet:
         if not self._is_usable():
             raise IssuerUnavailable(_ISSUER_AWAY)
         # Identifiers are optional in tokens and keys (RFC 7515, 4.1.4; RFC 7517, 4.5), and need not be unique.
-        found = [key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id)]
-        found.sort(key=lambda key: key.key_id != key_id)
-        return tuple(found[:MAX_CANDIDATES])
+        found = (key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id))
+        return tuple(sorted(found, key=lambda key: key.key_id != key_id))
 
     def newer_candidates(self, key_id: str | None, tried: tuple[jwt.PyJWK, ...]) -> tuple[jwt.PyJWK, ...]:
         """The candidates after another look at the key set, which may have changed; none if they equal `tried`.

@@ -16,7 +16,6 @@ from service.errors import AccessDenied, NotAuthenticated
 
 # For clocks that differ.
 LEEWAY_SECONDS = 30
-MAX_TOKEN_BYTES = 16 * 1024
 
 # Checking a signature takes a tenth of a millisecond, so valid tokens are cached.
 _CACHE_SECONDS = 60.0
@@ -123,8 +122,6 @@ def _digest(token: str) -> bytes:
 
 def _key_id(token: str) -> str | None:
     """The key identifier in the header, which is not verified yet. Raises NotAuthenticated if the token has no header."""
-    if len(token) > MAX_TOKEN_BYTES:
-        raise NotAuthenticated(f"The token is longer than {MAX_TOKEN_BYTES} bytes.")
     try:
         header = jwt.get_unverified_header(token)
     except jwt.PyJWTError as fault:

@@ -15,7 +15,7 @@ from service.http.context import ServiceContext
 from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import MEDIA_TYPE, Problem
 
-# Tokens have 16 KiB at most. The parser itself has no limit.
+# More than any token takes. The parser itself has no limit.
 MAX_HEAD_BYTES = 64 * 1024
 
 

@@ -9,10 +9,9 @@ from service.errors import ModelUnavailable, ReloadInProgress
 from service.hosting import ModelHost
 from service.model.errors import GoldenMismatch
 from service.model.manifest import HEAD_NAME
-from service.model.releases import candidates
 from service.settings import Settings
 from tests.support.encoded_films import encode, film
-from tests.support.manifests import choose, copy_bundle
+from tests.support.manifests import copy_bundle
 
 PNG = encode(film(256), "PNG")
 
@@ -152,31 +151,3 @@ def test_a_model_that_stops_to_infer_rightly_is_no_longer_proven(models, monkeyp
     hosted._proven_at = float("-inf")
     with pytest.raises(GoldenMismatch):
         hosted.prove_inference()
-
-
-@pytest.fixture
-def chosen(models, bundle_path, monkeypatch):
-    """A host that serves 1.1.0, the registry's choice, with 1.0.0 before it; and a way to choose again."""
-    copy_bundle(bundle_path, models, "1.2.0")
-    monkeypatch.setattr("service.hosting.candidates", lambda setting: candidates(setting, models))
-    choose(models, "chest-xray-1.1.0", "chest-xray-1.0.0")
-    return ModelHost(Settings())
-
-
-def test_a_start_falls_back_to_the_version_that_served_before_the_chosen_one(chosen, models):
-    choose(models, "chest-xray-1.2.0", "chest-xray-1.0.0", "chest-xray-1.1.0")
-    spoil(models / "chest-xray-1.2.0")
-    started = ModelHost(Settings())
-    assert (started.health()["model_version"], started.health()["fallback_in_use"]) == ("1.0.0", True)
-
-
-@pytest.mark.parametrize("previous", [("chest-xray-1.1.0",), ("chest-xray-1.0.0",)])
-def test_a_reload_whose_choice_is_damaged_goes_to_no_model_that_nobody_chose(chosen, models, previous):
-    """What serves is in memory and proven: it goes on, whichever served before the chosen one."""
-    choose(models, "chest-xray-1.2.0", *previous)
-    spoil(models / "chest-xray-1.2.0")
-    outcome = chosen.reload()
-    assert (outcome.outcome, outcome.previous_version, outcome.model_version) == ("fallback", "1.1.0", "1.1.0")
-    assert chosen.health() | {"detail": ""} == {
-        "status": "ok", "model_version": "1.1.0", "fallback_in_use": True, "reason": "hash-mismatch", "detail": "",
-    }  # fmt: skip
