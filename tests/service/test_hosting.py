@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.errors import ModelUnavailable, ReloadInProgress
-from service.hosting import ModelHost
+from service.hosting import ModelHost, ReloadOutcome
 from service.model.errors import GoldenMismatch
 from service.model.manifest import HEAD_NAME
 from service.settings import Settings
@@ -81,7 +81,7 @@ def test_a_reload_that_fails_leaves_the_serving_model_and_says_so(models):
     serving = hosted.pipeline
     spoil(models / "chest-xray-1.1.0")
     outcome = hosted.reload()
-    assert (outcome.outcome, outcome.model_version, outcome.fallback_in_use) == ("fallback", "1.1.0", True)
+    assert outcome == ReloadOutcome("fallback", "1.1.0", "1.1.0", fallback_in_use=True)
     assert hosted.pipeline is serving
     assert hosted.health()["fallback_in_use"]
 
