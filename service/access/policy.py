@@ -103,11 +103,12 @@ class AccessPolicy:
             caller = await self._identify(headers)
         except ChestXrayError as refusal:
             return await self._refused(address, refusal)
-        if caller.role not in roles:
+        limited = await self._limited(caller.credential)
+        if limited is None and caller.role not in roles:
             needed = " or ".join(sorted(roles))
             denied = AccessDenied(f"The role {caller.role} may not call {endpoint_of(path)}; this needs the role {needed}.")
-            return Admission(caller, shown, await self._limited(caller.credential) or denied)
-        return Admission(caller, shown, await self._limited(caller.credential))
+            return Admission(caller, shown, denied)
+        return Admission(caller, shown, limited)
 
     async def _refused(self, address: Address | None, refusal: ChestXrayError) -> Admission:
         """Refuse an unknown caller. Refusals are counted by address."""

@@ -160,7 +160,7 @@ def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> P
         request_id=call.request_id,
         index=index,
         endpoint=call.endpoint,
-        user_id=call.caller.user_id if call.caller else None,
+        user_id=call.user_id,
         model_version=prediction.model_version,
         image_sha256=prediction.image_sha256,
         image_format=prediction.format,

@@ -29,6 +29,11 @@ class Call:
     # client will send the film again.
     counts: list[Callable[[], None]] = field(default_factory=list)
 
+    @property
+    def user_id(self) -> str | None:
+        """Who called; None if unknown."""
+        return self.caller.user_id if self.caller else None
+
 
 _current: ContextVar[Call] = ContextVar("call")
 

@@ -105,7 +105,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
         endpoint=call.endpoint,
         status=status,
         outcome=_outcome(call, status),
-        user_id=call.caller.user_id if call.caller else None,
+        user_id=call.user_id,
         role=call.caller.role if call.caller else None,
         address=call.address,
         prediction=_of_films(call, {film.index: film.prediction for film in predictions}),
