@@ -37,7 +37,7 @@ def chain_cpu_ms(requests: int, at_once: int) -> float:
         records = context.records = RecordStore(database)
         records.open()
         key, _ = KeyStore(records.database).create("benchmark", Role.CLINICIAN)
-        context.access = AccessPolicy.from_settings(settings, records.database)
+        context.access = AccessPolicy(settings, records.database)
         context.capacity = Capacity(2, settings.queue_limit, settings.max_held_bytes)
         try:
             chain = MiddlewareStack(_judged, context)

@@ -68,7 +68,7 @@ class ChestXray:
 
         context.records = build_records(settings)
         open_patiently(context.records)
-        context.access = AccessPolicy.from_settings(settings, context.records.database)
+        context.access = AccessPolicy(settings, context.records.database)
         if context.access.is_open:
             logger.warning(NO_ACCESS_CONTROL)
         # Without a model the process stays, so that /health can say why; /readyz keeps traffic away from it.

@@ -43,38 +43,30 @@ class Verifier(Protocol):
 
 
 class AccessPolicy:
-    """Admits or refuses requests.
+    """Admits or refuses requests. Raises SettingsError.
 
-    keys: verifies API keys; None if they are not accepted.
-    tokens: verifies bearer tokens; None if they are not accepted. Without keys and tokens, everybody is admitted.
-    limiter: counts the requests of callers, and the refusals of addresses.
+    database: holds the API keys.
     """
 
-    def __init__(self, settings: Settings, keys: Verifier | None, tokens: Verifier | None, limiter: RateLimiter) -> None:
+    def __init__(self, settings: Settings, database: "Database") -> None:
         self._settings = settings
-        self._keys = keys
-        self._tokens = tokens
-        self._limiter = limiter
-        # Separate threads: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
-        self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in (keys, tokens) if verifier}
-
-    @classmethod
-    def from_settings(cls, settings: Settings, database: "Database") -> "AccessPolicy":
-        """database: holds the API keys. Raises SettingsError."""
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage)
         # Not imported above: unused, these modules take memory, also in BentoML's supervisor.
-        keys: Verifier | None = None
-        tokens: Verifier | None = None
+        self._keys: Verifier | None = None
+        self._tokens: Verifier | None = None
         if settings.accepts_tokens:
             from service.access.tokens import TokenVerifier
 
             # Settings makes sure that all three are set.
             source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
-            tokens = TokenVerifier(source, name, audience, settings.token_roles_claim)
+            self._tokens = TokenVerifier(source, name, audience, settings.token_roles_claim)
         if settings.accepts_keys:
             from service.access.keys import KeyStore, KeyVerifier
 
-            keys = KeyVerifier(KeyStore(database))
-        return cls(settings, keys, tokens, RateLimiter(settings.rate_limit, settings.rate_limit_storage))
+            self._keys = KeyVerifier(KeyStore(database))
+        # Separate threads: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
+        verifiers: tuple[Verifier | None, ...] = (self._keys, self._tokens)
+        self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in verifiers if verifier}
 
     @property
     def is_open(self) -> bool:

@@ -64,8 +64,7 @@ def openapi_document(service: Any) -> dict[str, Any]:
         if form.takes_raw_body:
             body["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         operation["parameters"] = [_query_parameter(name, OPTIONS[name]) for name in form.options]
-        answered = operation["responses"].get("200") or operation["responses"][200]
-        operation["responses"] = {"200": answered} | _problems(_OF_FILMS)
+        operation["responses"] = {"200": operation["responses"][200]} | _problems(_OF_FILMS)
         operation["security"] = _SECURED
     for path in ("/predict", "/predict/explain"):
         document["paths"][path]["post"]["responses"]["200"]["headers"] = {

@@ -25,7 +25,7 @@ def guarded(database, key_set):
         auth="keys_and_tokens", jwks=str(key_set), token_issuer=ISSUER, token_audience=AUDIENCE, rate_limit="5/minute"
     )
     store = KeyStore(database)
-    return AccessPolicy.from_settings(settings, database), {role: store.create(f"{role}_1", role)[0] for role in Role}
+    return AccessPolicy(settings, database), {role: store.create(f"{role}_1", role)[0] for role in Role}
 
 
 def test_keys_and_tokens_come_in_either_header(guarded):
@@ -62,7 +62,7 @@ def test_blanks_around_a_credential_are_no_part_of_it(guarded):
 )
 def test_who_says_nothing_is_told_what_to_do_at_the_page_and_in_a_program(database, key_set, auth, words):
     settings = Settings(auth=auth, jwks=str(key_set), token_issuer=ISSUER, token_audience=AUDIENCE)
-    refusal = admit(AccessPolicy.from_settings(settings, database)).refusal
+    refusal = admit(AccessPolicy(settings, database)).refusal
     assert isinstance(refusal, NotAuthenticated)
     assert str(refusal).startswith(words)
 
@@ -75,7 +75,7 @@ def test_calls_that_a_role_does_not_allow_are_limited_like_others_with_or_withou
 
 
 def test_a_credential_of_a_kind_that_is_off_is_refused(database):
-    policy = AccessPolicy.from_settings(Settings(auth="keys"), database)
+    policy = AccessPolicy(Settings(auth="keys"), database)
     refusal = admit(policy, authorization=f"Bearer {token()}").refusal
     assert isinstance(refusal, NotAuthenticated)
     assert str(refusal).startswith("Access tokens are not accepted here: send an API key in the X-API-Key header")
@@ -100,14 +100,14 @@ def test_strangers_who_are_refused_too_often_leave_no_more_rows(guarded):
 
 
 def test_addresses_off_the_list_that_come_too_often_leave_no_more_rows(database):
-    policy = AccessPolicy.from_settings(Settings(allowed_networks="10.0.0.0/8", rate_limit="5/minute"), database)
+    policy = AccessPolicy(Settings(allowed_networks="10.0.0.0/8", rate_limit="5/minute"), database)
     outcomes = [admit(policy, peer="203.0.113.1") for _ in range(7)]
     assert [outcome.is_recorded for outcome in outcomes] == [True] * 5 + [False] * 2
     assert [type(outcome.refusal) for outcome in outcomes] == [AccessDenied] * 5 + [RateLimited] * 2
 
 
 def test_addresses_off_the_list_are_refused_but_for_probes(database):
-    policy = AccessPolicy.from_settings(Settings(allowed_networks="10.0.0.0/8,2001:db8::/32"), database)
+    policy = AccessPolicy(Settings(allowed_networks="10.0.0.0/8,2001:db8::/32"), database)
     assert admit(policy).refusal is None
     assert admit(policy, peer="2001:db8::1").refusal is None
     for path in ("/predict", "/", "/metrics", "/nowhere"):
@@ -119,6 +119,6 @@ def test_addresses_off_the_list_are_refused_but_for_probes(database):
 
 
 def test_without_access_control_everybody_comes_in(database):
-    policy = AccessPolicy.from_settings(Settings(), database)
+    policy = AccessPolicy(Settings(), database)
     assert policy.is_open
     assert [admit(policy).refusal for _ in range(300)] == [None] * 300
