@@ -7,11 +7,10 @@ from service.http.middleware.admission import AdmissionMiddleware
 from service.http.middleware.headers import HeadersMiddleware
 from service.http.middleware.problems import ProblemMiddleware
 from service.http.middleware.recording import RecordingMiddleware
-from service.http.middleware.request_id import RequestIdMiddleware
 
 
 class MiddlewareStack:
-    """Request id, headers, problems, recording, admission, application. Messages of the server's life cycle pass by.
+    """Headers, problems, recording, admission, application. Messages of the server's life cycle pass by.
 
     Web sockets never come here: `connections.Connection` ignores the offer of one.
     """
@@ -20,7 +19,7 @@ class MiddlewareStack:
         self._app = app
         admission = AdmissionMiddleware(app, context)
         recording = RecordingMiddleware(admission, context)
-        self._http = RequestIdMiddleware(HeadersMiddleware(ProblemMiddleware(recording), context))
+        self._http = HeadersMiddleware(ProblemMiddleware(recording), context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""

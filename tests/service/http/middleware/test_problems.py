@@ -1,5 +1,7 @@
 """Problem details and request identifiers of every answer, around an application of Starlette's."""
 
+from types import SimpleNamespace
+
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -8,8 +10,9 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from service.http.middleware.headers import HeadersMiddleware
 from service.http.middleware.problems import ProblemMiddleware
-from service.http.middleware.request_id import RequestIdMiddleware
+from service.settings import Settings
 from tests.support.server.problems import assert_problem
 
 
@@ -24,6 +27,7 @@ def client():
     async def raises(request):
         raise HTTPException(401, "a secret reason", headers={"WWW-Authenticate": "Bearer"})
 
+    context = SimpleNamespace(settings=Settings())
     app = Starlette(
         routes=[
             Route("/refuses/{status}", refuses),
@@ -31,7 +35,7 @@ def client():
             Route("/raises", raises),
             Route("/works", lambda request: PlainTextResponse("fine")),
         ],
-        middleware=[Middleware(RequestIdMiddleware), Middleware(ProblemMiddleware)],
+        middleware=[Middleware(HeadersMiddleware, context=context), Middleware(ProblemMiddleware)],
     )
     return TestClient(app, raise_server_exceptions=False)
 

@@ -6,9 +6,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.errors import RecordsUnavailable
-from service.http.call import current_call
+from service.http.call import begin_call, current_call
 from service.http.middleware.recording import RecordingMiddleware, record_with
-from service.http.middleware.request_id import RequestIdMiddleware
 from service.records.values import NewReport
 from tests.support.server.recorded import prediction
 
@@ -49,7 +48,8 @@ def call(app, records, path="/audit"):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": []}
-    asyncio.run(RequestIdMiddleware(RecordingMiddleware(app, SimpleNamespace(records=records)))(scope, None, send))
+    begin_call(scope)
+    asyncio.run(RecordingMiddleware(app, SimpleNamespace(records=records))(scope, None, send))
     return sent
 
 
