@@ -23,9 +23,8 @@ MAX_KEY_SET_BYTES = 1024 * 1024
 
 # The key set is read again after this time, or when a token names an unknown key.
 REFRESH_SECONDS = 3600.0
-# Shortest time between two attempts; shorter while there are no keys at all, and so no caller can be authenticated.
+# Shortest time between two attempts.
 RETRY_SECONDS = 10.0
-FIRST_RETRY_SECONDS = 2.0
 # While the issuer cannot be reached, the known keys stay valid for this long.
 USABLE_SECONDS = 24 * 3600.0
 _FETCH_SECONDS = 5.0
@@ -93,7 +92,7 @@ class KeySet:
         if not self._reading.acquire(blocking=waiting):
             return
         try:
-            if monotonic() - self._tried_at >= (RETRY_SECONDS if self._keys else FIRST_RETRY_SECONDS):
+            if monotonic() - self._tried_at >= RETRY_SECONDS:
                 self._refresh()
         except (OSError, ValueError, HTTPException) as fault:
             self._is_away = True

@@ -18,8 +18,6 @@ MEDIA_TYPE = "application/problem+json"
 # /health reports a fault, which is not an error of the request.
 HEALTH_MEDIA_TYPE = "application/health+json"
 
-_URN = "urn:chest-xray:problem:"
-
 STATUS_OF: dict[type[ChestXrayError], HTTPStatus] = {
     errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
     film_errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
@@ -62,15 +60,14 @@ class Problem:
 
     status: HTTPStatus  # of the answer
     detail: str  # what is wrong, and the remedy
-    type: str = "about:blank"  # a URN of this service, or about:blank if the status says it all
-    title: str = ""  # by default the status's own phrase
+    kind: str | None = None  # such as image-too-small; None if the status says it all
     headers: dict[str, str] = field(default_factory=dict)  # further headers of the answer
 
     def members(self, request_id: str | None = None) -> dict[str, Any]:
         """The JSON object. request_id: by default that of the request being answered."""
         return {
-            "type": self.type,
-            "title": self.title or self.status.phrase,
+            "type": f"urn:chest-xray:problem:{self.kind}" if self.kind else "about:blank",
+            "title": self.kind.replace("-", " ").capitalize() if self.kind else self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
             "request_id": request_id or current_call().request_id,
@@ -78,8 +75,8 @@ class Problem:
 
     def response(self) -> Response:
         """The answer. Notes the kind of problem for the audit row."""
-        if self.type.startswith(_URN):
-            current_call().problem = self.type.removeprefix(_URN)
+        if self.kind:
+            current_call().problem = self.kind
         content = json.dumps(self.members(), ensure_ascii=False)
         return Response(content, status_code=self.status.value, media_type=MEDIA_TYPE, headers=self.headers)
 
@@ -87,14 +84,12 @@ class Problem:
 def problem_of(error: ChestXrayError) -> Problem:
     """The problem for an error of a class in STATUS_OF. Raises KeyError for others, which are internal errors."""
     kind = type(error)
-    name = kebab_case(kind.__name__)
     retry_after_seconds = error.retry_after_seconds if isinstance(error, errors.RateLimited) else RETRY_AFTER_SECONDS.get(kind)
     # RFC 9110, 11.6.1: a 401 names the way to authenticate.
     challenge = {"WWW-Authenticate": "Bearer"} if kind is errors.NotAuthenticated else {}
     return Problem(
         status=STATUS_OF[kind],
         detail=str(error),
-        type=f"{_URN}{name}",
-        title=name.replace("-", " ").capitalize(),
+        kind=kebab_case(kind.__name__),
         headers=challenge | ({} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}),
     )

@@ -42,8 +42,8 @@ class Predictions:
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        # The pipeline whose head Grad-CAM holds, and its loading.
-        self._grad_cam: tuple[Pipeline | None, asyncio.Future[GradCam] | None] = (None, None)
+        # The loading of Grad-CAM, for the pipeline that was asked for last.
+        self._grad_cam: dict[Pipeline, asyncio.Future[GradCam]] = {}
 
     async def predict(self, request: Request) -> Response:
         """Answer of /predict."""
@@ -59,10 +59,10 @@ class Predictions:
 
     def load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
         """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
-        owner, loading = self._grad_cam
-        if owner is not pipeline or loading is None or (loading.done() and loading.exception() is not None):
+        loading = self._grad_cam.get(pipeline)
+        if loading is None or (loading.done() and loading.exception() is not None):
             loading = asyncio.get_running_loop().run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
-            self._grad_cam = pipeline, loading
+            self._grad_cam = {pipeline: loading}
         return loading
 
     async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:

@@ -6,7 +6,7 @@ import json
 import pytest
 from starlette.requests import Request
 
-from service.errors import MalformedRequest, OutOfTime, UploadTooLarge
+from service.errors import MalformedRequest
 from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, read_query, read_report
 
 FEEDBACK = {"request_id": "a", "label": "Normal"}
@@ -20,16 +20,10 @@ LINE = "must be one line of plain text, without control characters."
 
 
 def report(model, content):
-    """The report of a body that comes at once; None: that never comes."""
-
     async def receive():
-        if content is None:
-            await asyncio.sleep(60)
         return {"type": "http.request", "body": content, "more_body": False}
 
-    return asyncio.run(
-        read_report(Request({"type": "http", "headers": []}, receive), model, 5 if content is not None else 0.01)
-    )
+    return asyncio.run(read_report(Request({"type": "http", "headers": []}, receive), model, 5))
 
 
 def query(text):
@@ -80,13 +74,6 @@ def test_what_is_given_twice_is_refused_and_named(label):
         report(FeedbackBody, f'{{"request_id": "a", "label": "Normal", "label": "{label}"}}'.encode())
     with pytest.raises(MalformedRequest, match="'limit' is given more than once"):
         query("limit=1&limit=1")
-
-
-def test_a_report_longer_than_any_note_is_too_large_and_one_that_never_comes_is_out_of_time():
-    with pytest.raises(UploadTooLarge):
-        report(FeedbackBody, b" " * 40_000)
-    with pytest.raises(OutOfTime):
-        report(FeedbackBody, None)
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,6 @@ def answering(status=200, prepare=lambda call: None):
     return answers
 
 
-def test_a_call_is_one_row_with_its_status(records):
-    assert [message["type"] for message in call(answering(), records)] == [START["type"], BODY["type"]]
-    assert [(row.endpoint, row.status, row.outcome) for row in records.rows] == [("/audit", 200, "ok")]
-
-
 @pytest.mark.parametrize(
     ("fault", "begins", "expected"),
     [
