@@ -46,12 +46,12 @@ _WORDS: Mapping[str, str] = {
 _ELSE = "cannot be read"
 
 
-def wanted(error: ErrorDetails, patterns: Mapping[str, str] | None = None) -> str:
+def wanted(error: ErrorDetails, patterns: Mapping[str, str]) -> str:
     """The words that follow a value's name and a colon, as in "film: must be true or false".
 
     patterns: regular expression of a field -> the words for it.
     """
     context = error.get("ctx", {})
     if error["type"] == "string_pattern_mismatch":
-        return (patterns or {}).get(context["pattern"], _ELSE)
+        return patterns.get(context["pattern"], _ELSE)
     return _WORDS.get(error["type"], _ELSE).format_map(context)

@@ -85,11 +85,11 @@ def left_by(home: Path, *arguments: str) -> set[str]:
 SERVE = """
 import os
 import httpx
-from tests.support.server.serving import ROOT, serving
+from tests.support.server.serving import ROOT, served
 
-with serving(os.environ) as address:
+with served(os.environ) as server:
     film = (ROOT / "tests/films/phantom.png").read_bytes()
-    httpx.post(f"{address}/predict", content=film).raise_for_status()
+    httpx.post(f"{server.address}/predict", content=film).raise_for_status()
 """
 
 

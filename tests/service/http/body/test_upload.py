@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from service.errors import MalformedRequest
+from service.errors import MalformedRequest, UploadTooLarge
 from service.http.body.upload import read_films
 
 FORM = "multipart/form-data; boundary=b"
@@ -154,3 +154,9 @@ def test_a_field_with_two_dispositions_is_refused(second):
     twice = f'name="operating_point"\r\nContent-Disposition: form-data; name="{second}"'
     with pytest.raises(MalformedRequest, match="two Content-Disposition"):
         read(form((twice, b"tb_screening"), FILM))
+
+
+def test_a_body_is_refused_by_its_declared_length_before_it_is_read():
+    headers = [(b"content-type", b"image/png"), (b"content-length", b"2000001")]
+    with pytest.raises(UploadTooLarge):  # and not a RuntimeError: this request has nothing to receive
+        asyncio.run(read_films(Request({"type": "http", "headers": headers}), 2_000_000))
