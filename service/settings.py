@@ -178,13 +178,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _largest_body_can_be_held(self) -> Self:
-        limits = {name: getattr(self, name) for name in ("max_upload_bytes", "max_batch_bytes")}
-        largest = max(limits, key=limits.__getitem__)
-        if self.max_held_bytes < limits[largest]:
-            raise ValueError(
-                f"CXR_MAX_HELD_BYTES is {self.max_held_bytes}, below {PREFIX}{largest.upper()}, which is {limits[largest]}: "
-                "a body of that size could never be received; raise the first or lower the second"
-            )
+        for name, limit in (("CXR_MAX_BATCH_BYTES", self.max_batch_bytes), ("CXR_MAX_UPLOAD_BYTES", self.max_upload_bytes)):
+            if self.max_held_bytes < limit:
+                raise ValueError(
+                    f"CXR_MAX_HELD_BYTES is {self.max_held_bytes}, below {name}, which is {limit}: "
+                    "a body of that size could never be received; raise the first or lower the second"
+                )
         return self
 
     @property

@@ -43,15 +43,13 @@ class RateLimiter:
         if self._shared is not None and monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(_LIMIT_SECONDS):
-                    await self._hit(self._shared, identity)
+                    return await self._hit(self._shared, identity)
             except RateLimited:
                 raise
             except Exception as fault:  # the errors depend on the client library
                 logger.warning("Redis is away, so each process counts requests alone: %s", type(fault).__name__)
                 self._away_until = monotonic() + _OUTAGE_SECONDS
-            else:
-                return
-        await self._hit(self._own, identity)
+        return await self._hit(self._own, identity)
 
     async def _hit(self, limiter: SlidingWindowCounterRateLimiter, identity: str) -> None:
         if await limiter.hit(self._rate, _PREFIX, identity):

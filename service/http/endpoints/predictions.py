@@ -34,8 +34,6 @@ from service.pipeline import Pipeline, ServedPrediction
 # Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
 _BATCH_RESERVE = 0.05
 
-Judge = Callable[["_Job"], Awaitable[Response]]
-
 
 class Predictions:
     """Answers the requests that bring films. Belongs to the event loop; films are judged on the threads of the capacity."""
@@ -65,7 +63,9 @@ class Predictions:
             self._grad_cam = {pipeline: loading}
         return loading
 
-    async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:
+    async def _answer(
+        self, request: Request, judge: Callable[["_Job"], Awaitable[Response]], *, batch: bool = False
+    ) -> Response:
         """Read the films and judge them in time; problems become answers. ProblemMiddleware logs unexpected errors."""
         call, settings = current_call(), self._context.settings
         if (reservation := call.reservation) is None:
@@ -112,18 +112,12 @@ class Predictions:
         return _json(batch_answer(items, job.pipeline.manifest.version))
 
     async def _explain(self, job: "_Job") -> Response:
-        options = job.upload.options
+        film, options = job.upload.films[0], job.upload.options
         target = find_finding(options["target"]) if "target" in options else None
         with_film = read_flag(options, "film")
         grad_cam = await asyncio.shield(self.load_grad_cam(job.pipeline))
         explain = partial(
-            job.pipeline.explain,
-            job.upload.films[0],
-            job.operating_point,
-            target,
-            grad_cam,
-            with_film=with_film,
-            deadline=job.call.deadline,
+            job.pipeline.explain, film, job.operating_point, target, grad_cam, with_film=with_film, deadline=job.call.deadline
         )
         prediction, explanation = await job.reservation.run(explain)
         job.note(prediction)
