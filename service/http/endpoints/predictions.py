@@ -34,6 +34,8 @@ from service.pipeline import Pipeline, ServedPrediction
 # Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
 _BATCH_RESERVE = 0.05
 
+Judge = Callable[["_Job"], Awaitable[Response]]
+
 
 class Predictions:
     """Answers the requests that bring films. Belongs to the event loop; films are judged on the threads of the capacity."""
@@ -63,9 +65,7 @@ class Predictions:
             self._grad_cam = {pipeline: loading}
         return loading
 
-    async def _answer(
-        self, request: Request, judge: Callable[["_Job"], Awaitable[Response]], *, batch: bool = False
-    ) -> Response:
+    async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:
         """Read the films and judge them in time; problems become answers. ProblemMiddleware logs unexpected errors."""
         call, settings = current_call(), self._context.settings
         if (reservation := call.reservation) is None:
