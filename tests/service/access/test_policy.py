@@ -28,14 +28,11 @@ def guarded(database, key_set):
     return AccessPolicy(settings, database), {role: store.create(f"{role}_1", role)[0] for role in Role}
 
 
-def test_keys_and_tokens_come_in_either_header(guarded):
+def test_one_credential_of_a_known_kind_is_taken(guarded):
     policy, by_role = guarded
-    for headers in ({"x_api_key": by_role[Role.CLINICIAN]}, {"authorization": f"Bearer {by_role[Role.CLINICIAN]}"}):
-        assert admit(policy, **headers).caller.user_id == "clinician_1"
-    assert admit(policy, authorization=f"bearer {token()}").caller.user_id == "dr_who"
     both = admit(policy, x_api_key=by_role[Role.ADMIN], authorization=f"Bearer {token()}")
-    assert isinstance(both.refusal, NotAuthenticated)
-    assert isinstance(admit(policy, authorization="Basic abc").refusal, NotAuthenticated)
+    for refused in (both, admit(policy, authorization="Basic abc")):
+        assert isinstance(refused.refusal, NotAuthenticated)
 
 
 def test_blanks_around_a_credential_are_no_part_of_it(guarded):
@@ -43,7 +40,7 @@ def test_blanks_around_a_credential_are_no_part_of_it(guarded):
     policy, by_role = guarded
     policy._limiter = RateLimiter("1000/minute")
     key = by_role[Role.CLINICIAN]
-    for sent in (f" {key}", f"{key} ", f"\t{key} \t"):
+    for sent in (key, f" {key}", f"{key} ", f"\t{key} \t"):
         assert admit(policy, x_api_key=sent).caller.user_id == "clinician_1"
     for scheme in ("Bearer", "bearer", "BEARER", " Bearer", "Bearer  "):
         for credential, user in ((key, "clinician_1"), (token(), "dr_who")):
