@@ -164,7 +164,7 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self._is_in_head:
-            detail = f"The request's head did not arrive within {self._head_seconds} seconds; send it again."
+            detail = f"The request's head did not arrive within {self._head_seconds} s; send it again."
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
         else:  # no request: a connection opened in advance, as browsers do, or the rest of a refused body
             self.transport.close()

@@ -83,7 +83,7 @@ class Predictions:
                 find_operating_point(pipeline.manifest, operating_point)
                 return await judge(_Job(request, pipeline, upload, operating_point, reservation, call))
         except TimeoutError:
-            late = OutOfTime(f"The answer was not ready within {settings.timeout_seconds:g} seconds; try again.")
+            late = OutOfTime(f"The answer was not ready within {settings.timeout_seconds:g} s; try again.")
             return problem_of(late).response()
         except (InputError, ServiceError) as error:
             return problem_of(error).response()
