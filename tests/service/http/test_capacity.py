@@ -31,9 +31,6 @@ async def run(held, calls):
     return await (await held.reserve()).run_all(calls)
 
 
-# Threads and queue
-
-
 async def test_results_and_errors_come_in_the_order_of_the_calls():
     def fails():
         raise ValueError("one")
@@ -134,9 +131,6 @@ async def test_how_many_films_may_wait_and_do_is_shown_whenever_it_changes(monke
     assert REGISTRY.get_sample_value("cxr_queue_limit") == 3
 
 
-# Bytes of bodies
-
-
 async def test_bodies_are_held_up_to_the_limit_together_and_free_it_at_their_end():
     held = new_capacity(max_held_bytes=100)
     one, other = await held.reserve(), await held.reserve()
@@ -149,9 +143,6 @@ async def test_bodies_are_held_up_to_the_limit_together_and_free_it_at_their_end
     other.hold(60)
     with pytest.raises(Overloaded):
         other.hold(1)
-
-
-# Refusals
 
 
 @pytest.mark.parametrize(("beyond", "delayed"), [(0, 0), (70, 70), (MAX_DELAYED_REFUSALS + 30, MAX_DELAYED_REFUSALS)])
