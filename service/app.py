@@ -17,7 +17,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.responses import Response
 
 from service.access.policy import AccessPolicy
-from service.errors import ModelUnavailable, ServiceError, SettingsError
+from service.errors import ServiceError, SettingsError
 from service.film.errors import kebab_case
 from service.hosting import ModelHost
 from service.http.answers import BatchAnswer, ExplainAnswer, PredictionAnswer
@@ -98,7 +98,7 @@ class ChestXray:
     async def preload(self) -> None:
         """Begin loading PyTorch, if the settings ask for it; readiness does not wait for it."""
         if context.settings.explain_preload:
-            with suppress(ModelUnavailable):
+            with suppress(ServiceError):  # no model that can be trusted
                 self._predictions.load_grad_cam(context.host.pipeline)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
