@@ -58,7 +58,7 @@ class KeySet:
                 ) from fault
 
     def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
-        """The keys that may have signed a token with this key identifier, the likeliest first.
+        """The keys that may have signed a token with this key identifier.
 
         Raises IssuerUnavailable if no key set was read within USABLE_SECONDS.
         """
@@ -67,11 +67,10 @@ class KeySet:
         if not self._is_usable():
             raise IssuerUnavailable(_ISSUER_AWAY)
         # Identifiers are optional in tokens and keys (RFC 7515, 4.1.4; RFC 7517, 4.5), and need not be unique.
-        found = (key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id))
-        return tuple(sorted(found, key=lambda key: key.key_id != key_id))
+        return tuple(key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id))
 
     def newer_candidates(self, key_id: str | None, tried: tuple[jwt.PyJWK, ...]) -> tuple[jwt.PyJWK, ...]:
-        """The candidates after another look at the key set, which may have changed; none if they equal `tried`.
+        """The candidates after another look at the key set, which may have changed; none if they are those that were tried.
 
         Raises IssuerUnavailable if no key with this identifier is known, and the issuer cannot be reached.
         """
