@@ -1,5 +1,6 @@
 """Problem details and request identifiers of every answer, around an application of Starlette's."""
 
+import uuid
 from types import SimpleNamespace
 
 import pytest
@@ -94,11 +95,7 @@ def test_a_valid_request_id_is_kept(client, sent):
 
 
 @pytest.mark.parametrize("sent", ["", "x" * 129, "a b", "a;b", "<script>", "a/b"])
-def test_an_invalid_request_id_is_replaced_by_a_uuid(client, sent):
-    answered = client.get("/works", headers={"X-Request-ID": sent}).headers["X-Request-ID"]
-    assert len(answered) == 36
-    assert answered[14] == "4"
-
-
-def test_two_requests_have_two_ids(client):
-    assert client.get("/works").headers["X-Request-ID"] != client.get("/works").headers["X-Request-ID"]
+def test_an_invalid_request_id_is_replaced_by_a_new_uuid(client, sent):
+    answers = [client.get("/works", headers={"X-Request-ID": sent}) for _ in range(2)]
+    first, second = (uuid.UUID(answer.headers["X-Request-ID"]) for answer in answers)
+    assert first.version == 4 and first != second
