@@ -95,7 +95,7 @@ class AccessPolicy:
             caller = await self._identify(headers)
         except ChestXrayError as refusal:
             return await self._refused(address, refusal)
-        limited = await self._limited(caller.credential)
+        limited = await self._limiter.hit(caller.credential)
         if limited is None and caller.role not in roles:
             needed = " or ".join(sorted(roles))
             denied = AccessDenied(f"The role {caller.role} may not call {endpoint_of(path)}; this needs the role {needed}.")
@@ -104,7 +104,7 @@ class AccessPolicy:
 
     async def _refused(self, address: Address | None, refusal: ChestXrayError) -> Admission:
         """Refuse an unknown caller. Refusals are counted by address."""
-        limited = await self._limited(f"address:{neighbourhood(address)}")
+        limited = await self._limiter.hit(f"address:{neighbourhood(address)}")
         return Admission(None, anonymised(address), limited or refusal, is_recorded=limited is None)
 
     async def _identify(self, headers: Mapping[str, str]) -> Caller:
@@ -135,10 +135,3 @@ class AccessPolicy:
             self._tokens and "send a token in the Authorization header, as Bearer <token>",
         )
         return ", or ".join(remedy for remedy in remedies if remedy)
-
-    async def _limited(self, identity: str) -> ChestXrayError | None:
-        try:
-            await self._limiter.hit(identity)
-        except ChestXrayError as refusal:
-            return refusal
-        return None
