@@ -53,12 +53,11 @@ class RecordingMiddleware:
                 status = message["status"]
                 try:
                     await self._record_once(call, status)
+                    _name_prediction(call, message)
                 except RecordsUnavailable:
                     withheld = problem_of(RecordsUnavailable(_WITHHELD)).response()
                     status = withheld.status_code
             if withheld is None:
-                if message["type"] == "http.response.start":
-                    _name_prediction(call, message)
                 await send(message)
 
         IN_FLIGHT.inc()
