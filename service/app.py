@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from service.http.endpoints.routes import build_routes
 from service.http.middleware.stack import MiddlewareStack
 from service.http.openapi import openapi_document
 from service.http.problems import STATUS_OF
-from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS
+from service.metrics import REJECTIONS
 from service.model.errors import BundleError
 from service.pipeline import silence_decoding_libraries
 from service.process.listening import check_options
@@ -59,8 +60,7 @@ class ChestXray:
         silence_decoding_libraries()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
-        context.capacity = Capacity(settings.threads, settings.queue_limit, settings.max_held_bytes, QUEUE_DEPTH.set)
-        QUEUE_LIMIT.set(settings.queue_limit)
+        context.capacity = Capacity(settings.threads, settings.queue_limit, settings.max_held_bytes)
         for kind in STATUS_OF:
             REJECTIONS.labels(kebab_case(kind.__name__))  # create each series at zero, so that the first refusal is an increase
         # Not imported above: BentoML's supervisor imports this module too, and needs no database.
@@ -68,7 +68,7 @@ class ChestXray:
 
         context.records = build_records(settings)
         open_patiently(context.records)
-        context.access = AccessPolicy.from_settings(settings, context.records.database)
+        context.access = AccessPolicy(settings, context.records.database)
         if context.access.is_open:
             logger.warning(NO_ACCESS_CONTROL)
         # Without a model the process stays, so that /health can say why; /readyz keeps traffic away from it.
@@ -97,8 +97,9 @@ class ChestXray:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
         """Begin loading PyTorch, if the settings ask for it; readiness does not wait for it."""
-        if context.settings.explain_preload and context.host.pipeline is not None:
-            self._predictions.load_grad_cam(context.host.pipeline)
+        if context.settings.explain_preload:
+            with suppress(ServiceError):  # no model that can be trusted
+                self._predictions.load_grad_cam(context.host.pipeline)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:

@@ -35,7 +35,7 @@ def check() -> None:
             # The driver's own message, if there is one: SQLAlchemy's is longer.
             reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
-        AccessPolicy.from_settings(settings, records.database)
+        AccessPolicy(settings, records.database)
         print(f"access: {_access(settings, records.database)}")
 
 
