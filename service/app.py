@@ -33,7 +33,7 @@ from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS
 from service.model.errors import BundleError
 from service.pipeline import silence_decoding_libraries
 from service.process.listening import check_options
-from service.process.supervision import end_with_supervisor, make_metrics_folder
+from service.process.supervision import become_supervisor, end_with_supervisor
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 
 logger = logging.getLogger(__name__)
@@ -90,9 +90,9 @@ class ChestXray:
         try:
             check_options()
             _run_check()
-            make_metrics_folder()
         except (SettingsError, OSError) as fault:
             raise BentoMLConfigException(str(fault)) from fault  # BentoML's command line prints this one without a traceback
+        become_supervisor()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
