@@ -53,9 +53,9 @@ def copy_bundle(bundle_path: Path, models: Path, version: str) -> Path:
     return path
 
 
-def choose(models: Path, serving: str | None, *previous: str, name: str = STATE_NAME) -> None:
+def choose(models: Path, serving: str | None, *previous: str) -> None:
     """Write the registry's choice into a folder of releases."""
-    (models / name).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
+    (models / STATE_NAME).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
 
 
 def write_bundle(path: Path, **changes: Any) -> Path:
