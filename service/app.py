@@ -139,7 +139,7 @@ def _is_ready() -> bool:
 
 def _run_check() -> None:
     """In a process of its own: the supervisor would keep the memory that databases and cryptography take."""
-    command = [sys.executable, "-m", "service.commands.cxr", "check"]
+    command = [sys.executable, "-m", "service.commands.cxr", "check", "--at-start"]
     checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if checked.returncode != 0:
         raise SettingsError(checked.stderr.strip())
