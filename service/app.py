@@ -16,7 +16,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.responses import Response
 
 from service.access.policy import AccessPolicy
-from service.errors import ServiceError, SettingsError
+from service.errors import RecordsUnavailable, ServiceError, SettingsError
 from service.film.errors import kebab_case
 from service.hosting import ModelHost
 from service.http.answers import BatchAnswer, ExplainAnswer, PredictionAnswer
@@ -64,10 +64,13 @@ class ChestXray:
         for kind in STATUS_OF:
             REJECTIONS.labels(kebab_case(kind.__name__))  # create each series at zero, so that the first refusal is an increase
         # Not imported above: BentoML's supervisor imports this module too, and needs no database.
-        from service.records.opening import build_records, open_patiently
+        from service.records.store import RecordStore
 
-        context.records = build_records(settings)
-        open_patiently(context.records)
+        context.records = RecordStore.from_settings(settings)
+        try:
+            context.records.open()
+        except RecordsUnavailable as fault:  # not ready until the database can be reached
+            logger.warning("%s", fault)
         context.access = AccessPolicy.from_settings(settings, context.records.database)
         if context.access.is_open:
             logger.warning(NO_ACCESS_CONTROL)
