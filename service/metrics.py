@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, values
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    values,
+)
 
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
@@ -14,7 +24,10 @@ from service.model.model import Prediction
 # BentoML asks for values in files that the processes of all servers of a user share. One process serves, so they stay in its
 # memory. Set before the metrics below, which take their values from here.
 values.ValueClass = values.MutexValue
+# Only what is defined here is published, nothing of the interpreter.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
+    REGISTRY.unregister(collector)
 
 # A small film decodes in about 1 ms, a large one in 100 ms; the first explanation waits for PyTorch.
 STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -54,6 +54,8 @@ def test_metrics_show_stages_requests_and_the_model(client):
     assert 'cxr_model_info{version="1.0.0"} 1.0' in metrics
     assert "cxr_model_fallback_in_use 0.0" in metrics
     assert "cxr_requests_in_flight" in metrics
+    series = {line.split("{")[0].split()[0] for line in metrics.splitlines() if not line.startswith("#")}
+    assert all(name.startswith("cxr_") and not name.endswith("_created") for name in series)
 
 
 def value_of(client, series):
