@@ -17,6 +17,7 @@ from service.model import load_model
 from service.model.bundle import sha256_of
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import dicom_file, encode, film, png_claiming, tiff_file
+from tests.support.manifests import copy_bundle
 from tests.support.server.serving import ROOT
 from tests.support.waiting import eventually
 
@@ -237,12 +238,7 @@ def test_films_that_came_or_went_between_two_runs_are_neither_missed_nor_counted
 
 
 def test_what_cannot_run_is_refused_before_a_film_is_judged(archive, bundle_path, tmp_path, capsys):
-    spoilt = tmp_path / "chest-xray-1.0.0"
-    shutil.copytree(bundle_path, spoilt)
-    (spoilt / "golden.npz").write_bytes(b"no arrays")
-    manifest = json.loads((spoilt / "manifest.json").read_text())
-    manifest["files"]["golden.npz"] = sha256_of(spoilt / "golden.npz")
-    (spoilt / "manifest.json").write_text(json.dumps(manifest))
+    spoilt = copy_bundle(bundle_path, tmp_path, "1.0.0", golden=b"no arrays")
     (tmp_path / "mine.csv").write_text("mine")
     for films, out, options, complaint in (
         (archive, "x.csv", ["--operating-point", "x"], "operating point"),

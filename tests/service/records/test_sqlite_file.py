@@ -1,5 +1,6 @@
 """What becomes of SQLite's files under a running service: it notices, refuses, and goes on when the same file is back."""
 
+import os
 import shutil
 
 import httpx
@@ -85,6 +86,19 @@ def test_a_folder_that_was_moved_and_a_link_that_leads_elsewhere_are_missed_unti
     assert is_refused(store)
     link.unlink()
     link.symlink_to("folder")
+    assert goes_on(store)
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_file_that_was_cut_short_is_refused_until_its_content_is_back(store, path, share, caplog):
+    store.database.dispose()  # writes all of the log into the database file
+    assert goes_on(store)
+    content = path.read_bytes()
+    os.truncate(path, int(len(content) * share))
+    assert is_refused(store)
+    assert "cut short" in caplog.text
+    with path.open("r+b") as stream:
+        stream.write(content)
     assert goes_on(store)
 
 
