@@ -20,7 +20,6 @@ from service.model.errors import BundleError, BundleNotFound
 from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelManifest
 from service.model.predictor import load_predictor
 from service.model.releases import (
-    FORMER_STATE_NAME,
     STATE_NAME,
     LogEntry,
     RegistryState,
@@ -168,7 +167,6 @@ class Registry:
 
     def _write(self, choice: ServingChoice | None, entry: LogEntry) -> None:
         write_json(self._models / STATE_NAME, RegistryState(choice, (entry, *self.log())).members())
-        (self._models / FORMER_STATE_NAME).unlink(missing_ok=True)
 
     def _trusted(self, path: Path) -> ModelManifest:
         """The manifest of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""

@@ -16,7 +16,7 @@ class BundleError(ChestXrayError):
 
 
 class BundleNotFound(BundleError):
-    """No bundle at the given path or store tag."""
+    """No bundle at the given path."""
 
 
 class ManifestInvalid(BundleError):

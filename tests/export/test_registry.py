@@ -9,7 +9,7 @@ from export.registry import Registry
 from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME
-from service.model.releases import FORMER_STATE_NAME, STATE_NAME, LogEntry, candidates
+from service.model.releases import STATE_NAME, LogEntry, candidates
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0")
 CHANGELOG = "# Models\n\n## chest-xray 2.0.0\n\nThe last one.\n"
@@ -201,14 +201,6 @@ def test_the_list_says_that_no_release_can_be_loaded(models, capsys):
 def test_the_list_says_that_a_setting_decides_instead(models, capsys, monkeypatch):
     monkeypatch.setenv("CXR_BUNDLE", "/elsewhere/chest-xray-1.0.0")
     assert "CXR_BUNDLE is set here, to /elsewhere/chest-xray-1.0.0" in listed(models, capsys)[1]
-
-
-def test_a_choice_that_an_older_release_wrote_is_taken_over_at_the_next_decision(models, capsys):
-    former = models / FORMER_STATE_NAME
-    former.write_text(json.dumps({"serving": "chest-xray-1.1.0", "previous": ["chest-xray-1.0.0"]}))
-    assert listed(models, capsys)[0]["chest-xray-1.1.0"].endswith("chosen, loaded")
-    assert run(models, "promote", "1.2.0") == 0
-    assert serving(models) == ["1.2.0", "1.1.0", "1.0.0"] and not former.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"serving": "chest-xray-1.0.0", "previous": [], "log": [{"when": "today"}]}'])

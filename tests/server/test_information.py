@@ -56,6 +56,8 @@ def test_metrics_show_stages_requests_and_the_model(client):
     assert "cxr_requests_in_flight" in metrics
     assert "cxr_queue_depth 0.0" in metrics
     assert "cxr_queue_limit 64.0" in metrics
+    series = {line.split("{")[0].split()[0] for line in metrics.splitlines() if not line.startswith("#")}
+    assert all(name.startswith("cxr_") and not name.endswith("_created") for name in series)
 
 
 def value_of(client, series):

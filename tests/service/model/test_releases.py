@@ -1,14 +1,10 @@
 import json
 import os
-import shutil
 
-import bentoml
 import pytest
 
 from service.model.errors import BundleNotFound
-from service.model.manifest import MANIFEST_NAME
 from service.model.releases import (
-    FORMER_STATE_NAME,
     STATE_NAME,
     LogEntry,
     RegistryState,
@@ -62,20 +58,6 @@ def test_a_bundle_in_a_folder_that_may_not_be_entered_is_named(tmp_path):
         os.seteuid(0)
 
 
-def test_a_tag_is_looked_up_in_the_model_store(tmp_path):
-    source = write_bundle(tmp_path / "bundle")
-    tag = "chest-xray-loading-test:1.2.3"
-    with bentoml.models.create(tag) as model:
-        shutil.copytree(source, model.path, dirs_exist_ok=True)
-    try:
-        located = locate_bundle(tag)
-        assert (located / MANIFEST_NAME).read_bytes() == (source / MANIFEST_NAME).read_bytes()
-    finally:
-        bentoml.models.delete(tag)
-    with pytest.raises(BundleNotFound, match="model store"):
-        locate_bundle(tag)
-
-
 @pytest.fixture
 def models(tmp_path):
     for version in ("1.0.0", "1.1.0"):
@@ -94,13 +76,6 @@ def test_the_registrys_choice_counts_before_the_newest(models):
     assert names(models) == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
     choose(models, None)
     assert names(models) == ["chest-xray-1.1.0", "chest-xray-1.0.0"]
-
-
-def test_the_former_state_file_counts_while_there_is_no_other(models):
-    choose(models, "chest-xray-1.0.0", name=FORMER_STATE_NAME)
-    assert names(models) == ["chest-xray-1.0.0"]
-    choose(models, "chest-xray-1.1.0")
-    assert names(models) == ["chest-xray-1.1.0"]
 
 
 @pytest.mark.parametrize(
