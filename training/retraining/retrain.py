@@ -27,7 +27,6 @@ from training.retraining.films import assemble
 from training.retraining.triggers import ENOUGH_LABELS, ConfirmedLabel, Trigger, enough_labels, firing_alerts, read_labels
 
 CONFIG = Path(__file__).parents[1] / "configs" / "retrain.toml"
-PARTS = "comparison,calibration,operating_points,prediction_sets,outliers"
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,9 @@ class RetrainingJob:
     models: Path = MODELS_DIR  # folder of the releases
     runs: Path = Path("runs/retraining")  # folder of retrainings
     labels: int = ENOUGH_LABELS  # more new labels than this are a reason
-    force: str | None = None  # a reason to retrain without a trigger
+    force: str | None = None  # a reason of the caller's
     config: Path = CONFIG  # training configuration
     changes: tuple[str, ...] = ()  # to the configuration, each SECTION.KEY=VALUE
-    parts: str = PARTS  # of the evaluation, comma-separated
     mlflow: str | None = None  # experiment for run and decision
 
 
@@ -70,7 +68,7 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
         triggers = _triggers(job, len(labels))
         made = champion.manifest.created_at[:10]
         print(f"{champion.path.name} is released; {len(labels)} labels were confirmed since {made}.")
-        print("\n".join(f"Trigger: {trigger}" for trigger in triggers) or "No trigger: nothing to do.")
+        print("\n".join(f"Reason: {trigger}" for trigger in triggers) or "No reason: nothing to do.")
         if triggers and not dry_run:
             _challenge(job, champion, labels, triggers)
     finally:
@@ -94,7 +92,7 @@ def _challenge(
     challenger = Challenger.begin(folder, champion, data, job.models)
     challenger.train(config, job.mlflow)
     challenger.export()
-    verdict, comparison = challenger.evaluate(job.parts)
+    verdict, comparison = challenger.evaluate()
     if verdict.promote:
         challenger.attach()
     name = challenger.bundle.name

@@ -133,7 +133,7 @@ def test_without_a_trigger_nothing_happens(house, bundle, capsys):
     house.release(bundle)
     with alerting() as (address, _):
         assert house.retrain("--prometheus", address) == 0
-    assert "No trigger" in capsys.readouterr().out
+    assert "No reason" in capsys.readouterr().out
     assert house.log() == [] and house.releases() == {"chest-xray-1.0.0"}
     assert list(house.folder.glob("runs/retrain-*")) == []
 
@@ -144,7 +144,7 @@ def test_a_dry_run_shows_triggers_and_trains_nothing(house, bundle, capsys):
     with alerting(DRIFT) as (address, _):
         assert house.retrain("--prometheus", address, "--dry-run", "--labels", "0") == 0
     shown = capsys.readouterr().out
-    assert "Trigger: ChestXrayRetrainDrift (feature mean)" in shown and "Trigger: NewLabels (1 confirmed" in shown
+    assert "Reason: ChestXrayRetrainDrift (feature mean)" in shown and "Reason: NewLabels (1 confirmed" in shown
     assert list(house.folder.glob("runs/retrain-*")) == []
 
 
@@ -241,8 +241,7 @@ def test_a_killed_retraining_goes_on_by_the_same_command_wherever_it_was_killed(
     """Its steps end with it, so that two never write to one folder; a release is complete or absent."""
     house.release(weak)
     two_epochs = ("--set", "schedule.epochs=2", "--set", "schedule.cycle_epochs=1")
-    parts = ("--parts", "comparison,calibration,operating_points,prediction_sets")
-    command = ("--force", "a reason", "--mlflow", "retraining", *two_epochs, *parts)
+    command = ("--force", "a reason", "--mlflow", "retraining", *two_epochs)
     for moment, has_come in MOMENTS.items():
         process = house.start(*command)
         eventually(lambda: process.poll() is not None or has_come(house), patience_seconds=600)  # noqa: B023
