@@ -28,11 +28,6 @@ def test_report_config_file_equals_the_defaults():
     assert load_config(next(path for path in CONFIGS if path.name == "report.toml")) == TrainConfig()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_shipped_config_is_valid(path):
-    assert load_config(path).schedule.epochs >= 1
-
-
 def test_overrides_are_applied_after_the_file():
     config = load_config(CONFIGS[0], ("schedule.epochs=2", 'run.device="cuda:1"'))
     assert (config.schedule.epochs, config.run.device) == (2, "cuda:1")
@@ -78,11 +73,6 @@ def test_a_missing_file_and_broken_toml_are_named(tmp_path):
     broken.write_text("[data\n")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_config(broken)
-
-
-def test_config_survives_the_round_trip_through_a_checkpoint():
-    config = load_config(CONFIGS[0])
-    assert config_from_dict(config.as_dict()) == config
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

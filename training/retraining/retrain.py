@@ -9,7 +9,7 @@ killed retraining, and does not train twice on the same films.
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from training.errors import ConfigError
 from training.retraining.challenger import Challenger, changes_for
 from training.retraining.decision import carry_out, decided, settle, unfinished
 from training.retraining.films import assemble
-from training.retraining.triggers import ENOUGH_LABELS, ConfirmedLabel, Trigger, enough_labels, firing_alerts, read_labels
+from training.retraining.triggers import ENOUGH_LABELS, Trigger, enough_labels, firing_alerts, read_labels
 
 CONFIG = Path(__file__).parents[1] / "configs" / "retrain.toml"
 
@@ -75,9 +75,7 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
         os.close(held)
 
 
-def _challenge(
-    job: RetrainingJob, champion: ModelBundle, labels: Sequence[ConfirmedLabel], triggers: Sequence[Trigger]
-) -> None:
+def _challenge(job: RetrainingJob, champion: ModelBundle, labels: Mapping[str, str], triggers: Sequence[Trigger]) -> None:
     """Train a challenger, and let the better of the two models be released."""
     config = load_config(job.config, (*job.changes, *changes_for(champion)))
     data = job.runs / "data"

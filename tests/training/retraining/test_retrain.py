@@ -148,12 +148,6 @@ def test_a_dry_run_shows_triggers_and_trains_nothing(house, bundle, capsys):
     assert list(house.folder.glob("runs/retrain-*")) == []
 
 
-def test_a_prometheus_that_is_away_ends_with_a_message(house, bundle, capsys):
-    house.release(bundle)
-    assert house.retrain("--prometheus", "http://127.0.0.1:9") == 1
-    assert "Prometheus at http://127.0.0.1:9" in capsys.readouterr().err
-
-
 def test_a_second_retraining_at_the_same_time_is_refused(house, bundle, capsys):
     house.release(bundle)
     guard = house.folder / "runs" / ".retrain.lock"
@@ -165,19 +159,10 @@ def test_a_second_retraining_at_the_same_time_is_refused(house, bundle, capsys):
     assert "Another retraining is under way" in capsys.readouterr().err
 
 
-def test_a_step_that_fails_is_named_with_its_log(house, bundle, capsys):
-    house.release(bundle)
-    assert house.retrain("--force", "a reason", "--set", 'run.device="cuda:9"') == 1
-    assert "The step `train` ended with status 1" in capsys.readouterr().err
-    [log] = house.folder.glob("runs/retrain-*/retrain.log")
-    assert "cuda:9" in log.read_text()
-
-
 def test_a_better_challenger_is_trained_on_new_films_promoted_and_logged(house, weak):
     house.release(weak)
     for index, finding in enumerate([*Finding] * 2):
-        label = archived(house.folder / "archive", finding, 95_000 + index)
-        house.confirm(label.label, label.request_id, label.image_sha256)
+        house.confirm(finding, f"request-{index}", archived(house.folder / "archive", finding, 95_000 + index))
     assert house.retrain("--labels", "5", "--archive", str(house.folder / "archive"), "--mlflow", "retraining") == 0
     decision = house.decision()
     assert decision["promoted"] is True and decision["films"]["added"] == 6
