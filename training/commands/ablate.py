@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Changes, DataFolder, ResultsFolder, SearchConfig, ShortSide, TrainingFilms
+from training.commands.options import BaseConfig, Changes, DataFolder, ResultsFolder, ShortSide, TrainingFilms
 
 
 def ablate(
     data: DataFolder,
     out: ResultsFolder = Path("runs/ablation"),
-    config: SearchConfig = Path("training/configs/lite0.toml"),
+    config: BaseConfig = Path("training/configs/lite0.toml"),
     seeds: Annotated[int, typer.Option(min=1, help="Seeds per row; raise the number later to add more.")] = 3,
     films: TrainingFilms = 600,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the head's training.")] = 5,

@@ -11,7 +11,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; overr
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable.")
 ]
-SearchConfig = Annotated[Path, typer.Option(metavar="FILE", help="Settings in TOML that the search starts with.")]
+BaseConfig = Annotated[Path, typer.Option(metavar="FILE", help="Settings in TOML to start from.")]
 TrainingFilms = Annotated[int, typer.Option(min=1, help="Training films of a short run, at most.")]
 ShortSide = Annotated[int, typer.Option(metavar="PX", help="Side of the model input in short runs.")]
 Experiment = Annotated[

@@ -21,7 +21,7 @@ def retrain(
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder of retrainings.")] = Path("runs/retraining"),
     labels: Annotated[int, typer.Option(metavar="N", help="More new labels than this are a reason.")] = 1000,
-    force: Annotated[str | None, typer.Option(metavar="REASON", help="A reason of your own, if there is no other.")] = None,
+    force: Annotated[str | None, typer.Option(metavar="REASON", help="Retrain for a reason of your own.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the reasons, and train nothing.")] = False,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in TOML. Default: training/configs/retrain.toml.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Changes, DataFolder, ResultsFolder, SearchConfig, ShortSide, TrainingFilms
+from training.commands.options import BaseConfig, Changes, DataFolder, ResultsFolder, ShortSide, TrainingFilms
 
 
 def tune(
@@ -14,7 +14,7 @@ def tune(
     storage: Annotated[str, typer.Option(help="Database of Optuna, as a URL; created if missing.")] = "sqlite:///runs/tune.db",
     study: Annotated[str, typer.Option(help="Name within the storage; the same name continues.")] = "tune",
     trials: Annotated[int, typer.Option(min=1, help="Finished trials that the study shall have.")] = 30,
-    config: SearchConfig = Path("training/configs/lite0.toml"),
+    config: BaseConfig = Path("training/configs/lite0.toml"),
     changes: Changes = None,
     out: ResultsFolder = Path("runs/tune"),
     films: TrainingFilms = 600,

@@ -24,17 +24,15 @@ def open_study(storage: str, name: str, protocol: dict[str, Any]) -> optuna.Stud
     url = make_url(storage)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    known = {summary.study_name for summary in optuna.get_all_study_summaries(storage=storage)}
-    earlier = len(optuna.load_study(study_name=name, storage=storage).trials) if name in known else 0
     study = optuna.create_study(
         study_name=name,
         storage=storage,
         load_if_exists=True,
         direction="maximize",
-        # With a constant seed, a continued study would draw its first points again.
-        sampler=optuna.samplers.TPESampler(seed=protocol["run.seed"] + earlier),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_UNPRUNED_EPOCHS),
     )
+    # With a constant seed, a continued study would draw its first points again.
+    study.sampler = optuna.samplers.TPESampler(seed=protocol["run.seed"] + len(study.trials))
     kept = study.user_attrs.get("protocol")
     if kept is None:
         study.set_user_attr("protocol", protocol)
