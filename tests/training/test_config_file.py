@@ -40,6 +40,7 @@ def test_overrides_are_applied_after_the_file():
         ({"optimiser": {"lr": 1}}, "optimiser.lr"),
         ({"optimiser": {"learning_rate": "fast"}}, "optimiser.learning_rate"),
         ({"optimiser": {"batch_size": True}}, "optimiser.batch_size"),
+        ({"optimiser": {"batch_size": "8"}}, "optimiser.batch_size"),
         ({"optimiser": {"batch_size": 1}}, "batch_size"),
         ({"model": {"weights": "internet"}}, "hub"),
         ({"model": {"weights": "file"}}, "weights_file"),

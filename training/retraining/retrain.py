@@ -16,7 +16,7 @@ from pathlib import Path
 
 from service.files import lock
 from service.model.bundle import ModelBundle
-from service.model.releases import MODELS_DIR, locate_bundle
+from service.model.releases import locate_bundle
 from training.config_file import load_config
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
 from training.data.validation_report import ValidationLimits
@@ -24,7 +24,7 @@ from training.errors import ConfigError
 from training.retraining.challenger import Challenger, changes_for
 from training.retraining.decision import carry_out, decided, settle, unfinished
 from training.retraining.films import assemble
-from training.retraining.triggers import ENOUGH_LABELS, Trigger, enough_labels, firing_alerts, read_labels
+from training.retraining.triggers import Trigger, enough_labels, firing_alerts, read_labels
 
 CONFIG = Path(__file__).parents[1] / "configs" / "retrain.toml"
 
@@ -34,15 +34,15 @@ class RetrainingJob:
     """What to retrain with, and when."""
 
     data: Path  # folder with train/, val/ and test/
-    prometheus: str | None = None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
-    archive: Path | None = None  # folder with the films as they were sent, found by their SHA-256; None adds no films
-    models: Path = MODELS_DIR  # folder of the releases
-    runs: Path = Path("runs/retraining")  # folder of retrainings
-    labels: int = ENOUGH_LABELS  # more new labels than this are a reason
-    force: str | None = None  # a reason of the caller's
-    config: Path = CONFIG  # training configuration
-    changes: tuple[str, ...] = ()  # to the configuration, each SECTION.KEY=VALUE
-    mlflow: str | None = None  # experiment for run and decision
+    prometheus: str | None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
+    archive: Path | None  # folder with the films as they were sent, found by their SHA-256; None adds no films
+    models: Path  # folder of the releases
+    runs: Path  # folder of retrainings
+    labels: int  # more new labels than this are a reason
+    force: str | None  # a reason of the caller's
+    config: Path  # training configuration
+    changes: tuple[str, ...]  # to the configuration, each SECTION.KEY=VALUE
+    mlflow: str | None  # experiment for run and decision
 
 
 def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:

@@ -11,9 +11,6 @@ from pathlib import Path
 
 from training.errors import ConfigError
 
-# More new labels than this are a reason.
-ENOUGH_LABELS = 1000
-
 # The alerts of k8s/monitoring/rules.yaml that ask for retraining.
 QUERY = 'ALERTS{alertstate="firing", retraining="true"}'
 
