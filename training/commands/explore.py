@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import DataFolder, ResultsFolder
+
 
 def explore(
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Data folder: train|val|test/<class>/…, optionally with manifest.csv.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path("reports/exploration"),
+    data: DataFolder,
+    out: ResultsFolder = Path("reports/exploration"),
     threads: Annotated[int, typer.Option(help="Films read at the same time.")] = os.cpu_count() or 1,
 ) -> None:
     """Measure sizes, grey values, edges and texture of a data set, per class and source.
