@@ -15,7 +15,6 @@ from tqdm import tqdm
 from service.model.bundle import sha256_of
 from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, UNKNOWN_SOURCE, scan_folder
 from training.data.validation import validate_dataset
-from training.data.validation_report import ValidationLimits
 from training.errors import DatasetError
 from training.retraining.triggers import ConfirmedLabel
 
@@ -40,12 +39,12 @@ class NewFilms:
 
 
 def assemble(
-    base: Path, archive: Path | None, labels: Sequence[ConfirmedLabel], out: Path, limits: ValidationLimits
+    base: Path, archive: Path | None, labels: Sequence[ConfirmedLabel], out: Path, near_duplicate_bits: int
 ) -> NewFilms:
     """Replace `out` by the data folder to train on.
 
-    archive: folder of films as they were sent; None adds none. limits: of the training; they decide what is too close.
-    Raises DatasetError or DatasetNotFound for a bad `base`.
+    archive: folder of films as they were sent; None adds none. near_duplicate_bits: of the training's configuration; decides
+    what is too close. Raises DatasetError or DatasetNotFound for a bad `base`.
     """
     scan_folder(base, required=SPLITS)
     if archive is not None and not archive.is_dir():
@@ -66,13 +65,13 @@ def assemble(
                 _link(str(path), str(target))
                 added[digest] = target
     _extend_manifest(base, out, list(added.values()))
-    too_close = _without_leaks(out, limits) if added else 0
+    too_close = _without_leaks(out, near_duplicate_bits) if added else 0
     return NewFilms(len(added) - too_close, len(missing) - len(added), len(known), too_close)
 
 
-def _without_leaks(out: Path, limits: ValidationLimits) -> int:
+def _without_leaks(out: Path, near_duplicate_bits: int) -> int:
     """Take out new films that resemble one of another split; how many that were."""
-    report = validate_dataset(scan_folder(out, required=SPLITS), limits=limits)
+    report = validate_dataset(scan_folder(out, required=SPLITS), near_duplicate_bits=near_duplicate_bits)
     close = {film.path for pair in report.leaks for film in (pair.first, pair.second) if film.path.name.startswith(_PREFIX)}
     for path in close:
         path.unlink()

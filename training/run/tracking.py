@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.files import write_json
 from training.config_file import as_toml
-from training.data.validation_report import REPORT_JSON, REPORT_TABLE
+from training.data.validation_report import REPORT_NAME
 from training.errors import ConfigError
 from training.network.checkpoint import BEST_NAME, load_checkpoint
 from training.run.history import CURVES_NAME, HISTORY_NAME, EpochRecord, read_history
@@ -29,7 +29,7 @@ RUN_NAME = "mlflow_run.json"
 STORE_NAME = "mlflow.db"
 ARTEFACTS_FOLDER = "mlflow-artefacts"
 
-_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_JSON, REPORT_TABLE)
+_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_NAME)
 
 
 @contextmanager

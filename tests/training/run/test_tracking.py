@@ -108,7 +108,7 @@ def test_artefacts_hold_history_curves_a_config_that_loads_and_the_checkpoint_th
     client = client_of(out.parent)
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert names == {
-        "config.toml", "training_history.json", "training_curves.png", "validation_report.json", "validation_report.md",
+        "config.toml", "training_history.json", "training_curves.png", "validation_report.md",
         "best_model.pt",
     }  # fmt: skip
     folder = Path(client.download_artifacts(run.info.run_id, ""))
