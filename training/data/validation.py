@@ -110,7 +110,7 @@ def _copies_in_one_split(readable: Iterable[_Seen]) -> tuple[list[ExcludedFilm],
 
 def _near_pairs(kept: Iterable[_Seen], most_bits: int) -> Iterator[FilmPair]:
     comparable = [entry for entry in kept if entry.hash is not None]
-    hashes = np.array([entry.hash for entry in comparable], dtype=np.uint64).reshape(len(comparable), -1)
+    hashes = np.array([entry.hash for entry in comparable], dtype=np.uint64).reshape(-1, HASH_BITS // 64)
     for i, j, distance_bits in close_pairs(hashes, most_bits):
         if comparable[i].sha256 != comparable[j].sha256:
             yield FilmPair(Link.NEAR, comparable[i].film, comparable[j].film, distance_bits)
