@@ -14,7 +14,6 @@ from export.commands.export import summary
 from export.export import export_bundle
 from export.films import read_films
 from export.graph import ServingGraph
-from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.decision import FILM_REASONS
 from service.model.drift_reference import DriftReference
@@ -109,16 +108,18 @@ def test_the_manifest_says_where_the_bundle_came_from(bundle, export_data):
     assert manifest.test_metrics == {}
 
 
-def test_the_card_states_calibration_use_and_limits(bundle):
+def test_the_card_states_calibration_use_and_limits_and_the_summary_its_calibration_and_the_next_command(bundle):
     card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
-    for part in (
-        "For research use only",
-        f"| Temperature | {bundle.manifest.temperature:.4f}",
+    calibration = (
         "30 validation films",
+        f"| Temperature | {bundle.manifest.temperature:.4f}",
         f"share of the validation films | {bundle.manifest.outliers.flagged_share:.3f}",
-        "## Limits",
-    ):
+    )
+    for part in ("For research use only", *calibration, "## Limits"):
         assert part in card
+    said = summary(bundle, registered=True)
+    for part in (str(bundle.path), *calibration, "features ", "chest-xray:1.0.0", "Next: cxr evaluate"):
+        assert part in said
 
 
 def test_an_existing_version_is_refused_before_any_work(bundle_path, export_data):
@@ -141,26 +142,6 @@ def test_a_parity_failure_leaves_nothing_on_disk(tiny_checkpoint, export_data, t
     with pytest.raises(ParityFailed, match="logits of real images by"):
         export_bundle(tiny_checkpoint, export_data, version="1.0.0", out=tmp_path / "models")
     assert list((tmp_path / "models").iterdir()) == []
-
-
-def test_the_command_reports_a_fault_in_one_line(tmp_path, capsys):
-    options = ["--checkpoint", str(tmp_path / "none.pt"), "--data", str(tmp_path), "--version", "1.0.0", "--no-register"]
-    assert main(["export", *options, "--out", str(tmp_path / "models")]) == 1
-    fault = capsys.readouterr().err
-    assert fault.startswith("No checkpoint at") and "Traceback" not in fault
-
-
-def test_the_summary_names_the_bundle_and_the_next_command(bundle):
-    said = summary(bundle, registered=True)
-    for part in (
-        str(bundle.path),
-        f"{bundle.manifest.temperature:.4f}",
-        "features ",
-        "chest-xray:1.0.0",
-        "Flagged as unlike the training films",
-        "Next: cxr evaluate",
-    ):
-        assert part in said
 
 
 def test_a_mean_of_several_runs_is_exported_with_the_recipe_of_each(tiny_checkpoint, export_data, tmp_path):

@@ -43,10 +43,16 @@ def test_each_architecture_converts_and_agrees(architecture, settled_network, bu
 
 
 @pytest.fixture(scope="module")
-def converted(settled_network: SettledNetwork) -> tuple[ServingGraph, onnx.ModelProto]:
-    """A small graph that tests may copy, not change."""
+def small_graph(settled_network: SettledNetwork) -> tuple[ServingGraph, onnx.ModelProto]:
     graph = ServingGraph(settled_network("resnet18", side_px=SMALL_SIDE_PX))
     return graph, to_onnx(graph, SMALL_SIDE_PX)
+
+
+@pytest.fixture
+def converted(small_graph: tuple[ServingGraph, onnx.ModelProto]) -> tuple[ServingGraph, onnx.ModelProto]:
+    """A small graph that the test may change."""
+    graph, model = small_graph
+    return graph, onnx.ModelProto.FromString(model.SerializeToString())
 
 
 def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted):
@@ -62,7 +68,6 @@ def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted):
 
 def test_a_graph_without_its_temperature_is_refused(converted):
     graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
     kept = [initializer for initializer in model.graph.initializer if initializer.name != "temperature"]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
@@ -73,7 +78,6 @@ def test_a_graph_without_its_temperature_is_refused(converted):
 @pytest.mark.parametrize("output", ["logits", "features"])
 def test_a_graph_that_differs_from_its_network_fails_parity(output, converted, bundle, tmp_path):
     graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, 1.0)
     changed = {"logits": "network.head.classifier.bias", "features": "network.mean"}[output]
     for initializer in model.graph.initializer:
@@ -87,7 +91,6 @@ def test_a_graph_that_differs_from_its_network_fails_parity(output, converted, b
 
 def test_outputs_that_are_not_numbers_fail_parity(converted, bundle, tmp_path):
     graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, float("nan"))
     films, _ = phantom_inputs(range(3), SMALL_SIDE_PX)
     with pytest.raises(ParityFailed, match="probabilities of real images by nan"):

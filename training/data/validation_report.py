@@ -59,11 +59,6 @@ class FilmPair:
         """Whether the two are in different splits."""
         return self.first.split != self.second.split
 
-    @property
-    def crosses_findings(self) -> bool:
-        """Whether the two carry different labels."""
-        return self.first.finding is not self.second.finding
-
     def __str__(self) -> str:
         bits = f", {self.distance_bits} bits apart" if self.link is Link.NEAR else ""
         return f"{self.first.relative} and {self.second.relative} ({self.link}{bits})"
@@ -143,7 +138,7 @@ class ValidationReport:
             (
                 "... of these under two findings, pairs",
                 "Reported: check the labels",
-                sum(pair.crosses_findings for pair in near),
+                sum(pair.first.finding is not pair.second.finding for pair in near),
             ),
             ("Nearly constant pictures", "Reported, kept, not compared by picture", len(self.flat)),
             ("Not in the manifest", "Reported, kept, source unknown", len(self.not_in_manifest)),

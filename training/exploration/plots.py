@@ -11,7 +11,6 @@ from training.exploration.films import HISTOGRAM_BINS, Floats, MeasuredFilm
 from training.exploration.statistics import ALL, levels
 from training.plots import COLOURS, new_figure, save
 
-SIZES_NAME = "sizes.png"
 INTENSITY_NAME = "intensity.png"
 TEXTURE_NAME = "edges_and_texture.png"
 HISTOGRAMS_NAME = "grey_values.png"
@@ -26,7 +25,6 @@ _COLOURS = dict(zip(FINDINGS, COLOURS, strict=True))
 def draw_plots(films: Sequence[MeasuredFilm], mean_films: Mapping[tuple[str, str], Floats], out: Path) -> None:
     """Write all plots as PNG into `out`. mean_films: as `measure_films` returns them."""
     plots = {
-        SIZES_NAME: _sizes(films),
         INTENSITY_NAME: _boxes(films, {"mean_intensity": "mean grey value", "contrast": "standard deviation"}),
         TEXTURE_NAME: _boxes(films, {"edge_magnitude": "grey levels / px", "laplacian_variance": "Laplacian variance"}),
         HISTOGRAMS_NAME: _histograms(films),
@@ -38,23 +36,6 @@ def draw_plots(films: Sequence[MeasuredFilm], mean_films: Mapping[tuple[str, str
 
 def _cells(films: Sequence[MeasuredFilm]) -> list[tuple[str, str, list[MeasuredFilm]]]:
     return [level for level in levels(films) if ALL not in level[:2]]
-
-
-def _sizes(films: Sequence[MeasuredFilm]) -> Figure:
-    figure = new_figure(10, 4)
-    sides, ratios = figure.subplots(1, 2)
-    for finding in FINDINGS:
-        measures = [each.measures for each in films if each.film.finding is finding]
-        colour = _COLOURS[finding]
-        sides.scatter(
-            [m.width_px for m in measures], [m.height_px for m in measures], s=8, alpha=0.4, color=colour, label=finding.value
-        )
-        ratios.hist([m.aspect_ratio for m in measures], bins=40, alpha=0.5, color=colour, label=finding.value)
-    sides.set(title="Sizes of the files", xlabel="width (px)", ylabel="height (px)")
-    ratios.set(title="Aspect ratios", xlabel="width / height", ylabel="films")
-    for axes in (sides, ratios):
-        axes.legend()
-    return figure
 
 
 def _boxes(films: Sequence[MeasuredFilm], measures: dict[str, str]) -> Figure:

@@ -9,10 +9,9 @@ from scipy import stats
 from training.data.folder import SPLITS, UNKNOWN_SOURCE
 from training.data.validation_report import ValidationReport
 from training.exploration.films import Floats, MeasuredFilm
-from training.exploration.plots import HISTOGRAMS_NAME, INTENSITY_NAME, LOW_CONTRAST, MEAN_FILMS_NAME, SIZES_NAME, TEXTURE_NAME
+from training.exploration.plots import HISTOGRAMS_NAME, INTENSITY_NAME, LOW_CONTRAST, MEAN_FILMS_NAME, TEXTURE_NAME
 from training.exploration.statistics import (
     ALL,
-    class_source_association,
     imbalance,
     levels,
     mean_interval,
@@ -43,12 +42,10 @@ def render_report(films: Films, quality: ValidationReport, command: str) -> str:
         "## Classes, sources and splits",
         count_table(films),
         _imbalance_text(films),
-        _association_text(films),
         "## Sizes",
         "Smallest to largest; mean ± standard deviation; median.",
         size_table(films),
         resolution_table(films),
-        picture("Sizes and aspect ratios", SIZES_NAME),
         "## Quality",
         quality.table().strip(),
         "## Metadata",
@@ -157,16 +154,6 @@ def _imbalance_text(films: Films) -> str:
     ratios = {split: imbalance(of_split) for split, of_split in members.items() if of_split}
     told = ", ".join(f"{split} {UNDEFINED if ratio is None else f'{ratio:.2f}'}" for split, ratio in ratios.items())
     return f"Films of the largest class over films of the smallest: {told}."
-
-
-def _association_text(films: Films) -> str:
-    association = class_source_association(films)
-    if association is None:
-        return "One class or one source only: how they go together cannot be told."
-    return (
-        f"Class and source go together with Cramér's V = {association:.2f} (0: independent, 1: either gives the other away); "
-        "read every difference between classes next to the rows of its sources."
-    )
 
 
 def _size(values: Floats, form: str) -> str:

@@ -40,15 +40,6 @@ def imbalance(films: Sequence[MeasuredFilm]) -> float | None:
     return max(counts.values()) / smallest if smallest else None
 
 
-def class_source_association(films: Sequence[MeasuredFilm]) -> float | None:
-    """Cramér's V: 0 if class and source are independent, 1 if either gives the other away; None with fewer than two of either.
-
-    H. Cramér, Mathematical Methods of Statistics, 1946.
-    """
-    table = stats.contingency.crosstab([each.film.finding.value for each in films], [each.film.source for each in films]).count
-    return float(stats.contingency.association(table, method="cramer")) if min(table.shape) > 1 else None
-
-
 def variance_explained(films: Sequence[MeasuredFilm], measurement: str) -> tuple[float, float, float]:
     """Share of a measurement's variance that goes with the class, with the source, and with the class beyond the source.
 

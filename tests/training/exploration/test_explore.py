@@ -13,7 +13,6 @@ from training.data.folder import FilmFile, scan_folder
 from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, Measures, edge_magnitude, measure_films
 from training.exploration.report import appearance_table, count_table, low_contrast_table, resolution_table, size_table
 from training.exploration.statistics import (
-    class_source_association,
     eta_squared,
     imbalance,
     levels,
@@ -73,11 +72,10 @@ def test_a_difference_between_hospitals_is_not_ascribed_to_the_class():
 
 def test_classes_are_counted_by_split_and_the_imbalance_is_their_ratio():
     films = [film_of(Finding.NORMAL, "a")] * 6 + [film_of(Finding.NORMAL, "a", split="val")] * 2
-    assert imbalance(films) is None and class_source_association(films) is None
+    assert imbalance(films) is None
     films += [film_of(Finding.PNEUMONIA, "a")] * 2 + [film_of(Finding.TUBERCULOSIS, "b")] * 3
     assert cells_of(count_table(films), "Normal", "a") == ["6", "2", "0", "8", "61.5 %"]
     assert imbalance(films) == 4.0
-    assert class_source_association(films) == pytest.approx(1.0), "the source is known from the class"
 
 
 def test_films_below_40_count_as_low_in_contrast_per_class_and_source():
