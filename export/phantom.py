@@ -47,5 +47,5 @@ def _ellipse(
     x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], cx: float, cy: float, rx: float, ry: float
 ) -> npt.NDArray[np.float32]:
     """About 1 inside and 0 outside, with a soft edge."""
-    level = 1.0 - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2
+    level: npt.NDArray[np.float32] = 1.0 - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2
     return 1.0 / (1.0 + np.exp(-np.clip(level * 14.0, -30, 30)))
