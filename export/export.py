@@ -5,8 +5,6 @@ from pathlib import Path
 import onnx
 
 from export.bundle import (
-    is_registered,
-    register,
     seal,
     staged,
     write_golden,
@@ -38,7 +36,6 @@ from service.model.manifest import (
     ReviewSpec,
 )
 from service.model.predictor import Predictor
-from training.errors import ExportError
 from training.network.checkpoint import load_checkpoint
 
 # Three for each dimension of the usual embedding; decoding and running them takes less than a minute.
@@ -53,7 +50,6 @@ def export_bundle(
     out: Path,
     name: str = "chest-xray",
     replace: bool = False,
-    store: bool = False,
 ) -> ModelBundle:
     """Write the bundle `out`/`name`-`version` and return it, opened and verified. A failure leaves nothing on disk.
 
@@ -63,12 +59,9 @@ def export_bundle(
         the folder's fingerprint.
     version: semantic, as 1.0.0.
     replace: whether to replace a bundle of this version.
-    store: whether to copy the bundle into BentoML's model store, too.
 
     Raises ExportError (CheckpointInvalid and ParityFailed are ones), DatasetError or BundleError.
     """
-    if store and not replace and is_registered(tag := f"{name}:{version}"):  # before minutes of work, not after
-        raise ExportError(f"BentoML's model store holds {tag}; raise the version, or pass --replace or --no-register.")
     target = out / f"{name}-{version}"
     with staged(target, replace=replace) as folder:
         checkpoint = load_checkpoint(checkpoint_path)
@@ -105,10 +98,7 @@ def export_bundle(
         (folder / MODEL_CARD_NAME).write_text(render_card(manifest, calibration), encoding="utf-8")
         sealed = seal(folder, manifest)
         Predictor.from_bundle(sealed).replay_golden(sealed)
-    bundle = ModelBundle.open(target)
-    if store:
-        register(bundle, replace=replace)
-    return bundle
+    return ModelBundle.open(target)
 
 
 def _calibrated(manifest: ModelManifest, calibration: Calibration) -> ModelManifest:
