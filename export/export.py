@@ -4,13 +4,7 @@ from pathlib import Path
 
 import onnx
 
-from export.bundle import (
-    seal,
-    staged,
-    write_golden,
-    write_head,
-    write_outlier_statistics,
-)
+from export.bundle import seal, staged, write_golden, write_head, write_outlier_statistics
 from export.calibration import CONFORMAL_COVERAGE, TB_SCREENING, TB_SENSITIVITY, Calibration, calibrate
 from export.card import render_card
 from export.checkpoint import read_config, rebuild_network, uncalibrated_manifest

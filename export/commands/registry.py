@@ -100,9 +100,10 @@ def rollback(context: typer.Context, note: Note = None) -> None:
     Example: cxr registry rollback --note "More misses since Monday."
     """
     opened = _open(context)
-    if not opened.has_chosen():
-        print("No release was chosen before; the service loaded the newest.")
+    had_chosen = opened.has_chosen()
     _tell(opened.rollback(note))
+    if not had_chosen:
+        print("None was chosen before: the service loaded the newest.")
 
 
 @registry.command("note")
@@ -111,9 +112,8 @@ def write_note(context: typer.Context, note: Annotated[str, typer.Argument(help=
 
     Example: cxr registry note "1.2.0 was no better on our films."
     """
-    opened = _open(context)
-    opened.note(note)
-    print(f"Noted. {opened.loaded()} stays.")
+    _open(context).note(note)
+    print("Noted.")
 
 
 @registry.command()
