@@ -3,19 +3,18 @@
 Knows which files a bundle has, not how their contents are computed.
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save_file as save_arrays
 
 from export.phantom import phantom_film
-from service.files import sync
+from service.files import sync, write_json
 from service.film.preprocessing import resize_stretched
 from service.model.bundle import ModelBundle, sha256_of
 from service.model.findings import FINDINGS
@@ -98,41 +97,9 @@ def write_golden(path: Path, predictor: Predictor, image_size_px: int) -> None:
     np.savez_compressed(path, allow_pickle=False, images=images, **predictor.predict(images, GOLDEN_OUTPUTS))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON. Raises ValueError for not-a-number, which JSON lacks."""
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
 def seal(folder: Path, manifest: ModelManifest) -> ModelBundle:
     """Hash every file, write the manifest, and open the result as a server would."""
     files = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST_NAME}
     sealed = ModelManifest.model_validate({**manifest.model_dump(), "files": files})
     write_json(folder / MANIFEST_NAME, sealed.model_dump(mode="json"))
     return ModelBundle.open(folder)
-
-
-def is_registered(tag: str) -> bool:
-    """Whether BentoML's model store holds this tag, name:version."""
-    import bentoml  # takes two seconds, and configures logging
-
-    return any(str(model.tag) == tag for model in bentoml.models.list())
-
-
-def register(bundle: ModelBundle, *, replace: bool = False) -> str:
-    """Copy a bundle into BentoML's model store and return its tag, name:version.
-
-    Raises ExportError if the store holds that version and `replace` is not set.
-    """
-    import bentoml
-
-    manifest = bundle.manifest
-    tag = f"{manifest.name}:{manifest.version}"
-    if is_registered(tag):
-        if not replace:
-            raise ExportError(f"BentoML's model store holds {tag}; raise the version, or pass --replace to overwrite it.")
-        bentoml.models.delete(tag)
-    labels = {"architecture": manifest.architecture, "data-fingerprint": manifest.data_fingerprint[:16]}
-    with bentoml.models.create(tag, labels=labels) as model:
-        for name in (MANIFEST_NAME, *manifest.files):
-            shutil.copy2(bundle.file(name), Path(model.path) / name)
-    return tag

@@ -17,7 +17,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.responses import Response
 
 from service.access.policy import AccessPolicy
-from service.errors import ModelUnavailable, RecordsUnavailable, ServiceError, SettingsError
+from service.errors import RecordsUnavailable, ServiceError, SettingsError
 from service.film.errors import kebab_case
 from service.hosting import ModelHost
 from service.http.answers import BatchAnswer, ExplainAnswer, PredictionAnswer

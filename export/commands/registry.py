@@ -8,13 +8,11 @@ import typer
 
 if TYPE_CHECKING:
     from export.registry import Registry
-    from service.model.bundle import ModelBundle
     from service.model.releases import LogEntry
 
 registry = typer.Typer(help="List releases of the model, and choose which one the service loads.", no_args_is_help=True)
 
 Note = Annotated[str | None, typer.Option(help="A sentence for the log.")]
-NoRegister = Annotated[bool, typer.Option("--no-register", help="Leave BentoML's model store as it is.")]
 
 
 @registry.callback()
@@ -55,7 +53,9 @@ def _explain(chosen: str | None, loaded: str | None) -> str:
         return "The service can load none of these, and refuses all films."
     if chosen is None:
         return f"The service loads {loaded}: none is chosen, and this is the newest that passes its checks."
-    return f"The service loads {loaded}." if loaded == chosen else f"The service loads {loaded}, because {chosen} is damaged."
+    if chosen != loaded:
+        return f"The service loads {loaded}, because {chosen} cannot be loaded."
+    return f"The service loads {loaded}."
 
 
 @registry.command()
@@ -84,14 +84,13 @@ def add(context: typer.Context, bundle: Annotated[Path, typer.Argument(help="Fol
 def promote(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="For example 1.1.1, or the folder's name.")],
-    keep: Annotated[int, typer.Option(metavar="N", help="Previous releases that stay ready to go back to.")] = 3,
     note: Note = None,
 ) -> None:
     """Choose a release, once it has given its golden outputs on this machine.
 
     Example: cxr registry promote 1.1.1 --note "Fewer false alarms at night."
     """
-    _tell(_open(context).promote(version, note, keep))
+    _tell(_open(context).promote(version, note))
 
 
 @registry.command()
@@ -100,7 +99,11 @@ def rollback(context: typer.Context, note: Note = None) -> None:
 
     Example: cxr registry rollback --note "More misses since Monday."
     """
-    _tell(_open(context).rollback(note))
+    opened = _open(context)
+    had_chosen = opened.has_chosen()
+    _tell(opened.rollback(note))
+    if not had_chosen:
+        print("None was chosen before: the service loaded the newest.")
 
 
 @registry.command("note")
@@ -109,9 +112,8 @@ def write_note(context: typer.Context, note: Annotated[str, typer.Argument(help=
 
     Example: cxr registry note "1.2.0 was no better on our films."
     """
-    opened = _open(context)
-    opened.note(note)
-    print(f"Noted. {opened.loaded()} stays.")
+    _open(context).note(note)
+    print("Noted.")
 
 
 @registry.command()
@@ -119,7 +121,6 @@ def attach(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
     metrics: Annotated[Path, typer.Option(help="metrics.json that `cxr evaluate` wrote.")],
     card: Annotated[Path, typer.Option(help="MODEL_CARD.md that `cxr evaluate` wrote.")],
-    no_register: NoRegister = False,
 ) -> None:
     """Put an evaluation on the test split into its bundle: metrics and model card.
 
@@ -127,8 +128,7 @@ def attach(
     """
     from export.attach import attach as attach_files
 
-    attached = attach_files(bundle, metrics, card)
-    print(f"{attached.path}: metrics and model card attached{_register(attached, no_register, replace=True)}")
+    print(f"{attach_files(bundle, metrics, card).path}: metrics and model card attached")
 
 
 @registry.command()
@@ -136,7 +136,6 @@ def reissue(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
     data: Annotated[Path, typer.Option(help="Data folder that it was trained on.")],
     version: Annotated[str, typer.Option(help="The bundle's with a higher last number, for example 1.1.2.")],
-    no_register: NoRegister = False,
 ) -> None:
     """Release a model again with a new drift reference: same graph, same answers.
 
@@ -145,13 +144,7 @@ def reissue(
     from export.reissue import reissue as reissue_bundle
 
     new = reissue_bundle(bundle, data, version)
-    print(f"{new.path}: the model of {bundle.name} with a new drift reference{_register(new, no_register, replace=False)}")
-
-
-def _register(bundle: "ModelBundle", no_register: bool, replace: bool) -> str:
-    from export.bundle import register
-
-    return "" if no_register else f", registered as {register(bundle, replace=replace)}"
+    print(f"{new.path}: the model of {bundle.name} with a new drift reference")
 
 
 def _open(context: typer.Context) -> "Registry":

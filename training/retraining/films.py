@@ -15,7 +15,6 @@ from tqdm import tqdm
 from service.model.bundle import sha256_of
 from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, scan_folder
 from training.data.validation import validate_dataset
-from training.data.validation_report import ValidationLimits
 from training.errors import DatasetError
 
 SOURCE = "feedback"
@@ -38,11 +37,12 @@ class NewFilms:
         )
 
 
-def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: Path, limits: ValidationLimits) -> NewFilms:
+def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: Path, near_duplicate_bits: int) -> NewFilms:
     """Replace `out` by the data folder to train on.
 
-    archive: folder of films as they were sent; None adds none. labels: confirmed finding by the SHA-256 of a film. limits: of
-    the training; they decide what is too close. Raises DatasetError or DatasetNotFound for a bad `base`.
+    archive: folder of films as they were sent; None adds none. labels: confirmed finding by the SHA-256 of a film.
+    near_duplicate_bits: of the training's configuration; decides what is too close.
+    Raises DatasetError or DatasetNotFound for a bad `base`.
     """
     scan_folder(base, required=SPLITS)
     if archive is not None and not archive.is_dir():
@@ -60,7 +60,7 @@ def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: P
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(str(path), str(target))
                 added[digest] = target
-    too_close = _leaks(out, limits) if added else set()
+    too_close = _leaks(out, near_duplicate_bits) if added else set()
     for path in too_close:
         path.unlink()
     _extend_manifest(out, [path for path in added.values() if path not in too_close])
@@ -72,9 +72,9 @@ def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: P
     )
 
 
-def _leaks(out: Path, limits: ValidationLimits) -> set[Path]:
+def _leaks(out: Path, near_duplicate_bits: int) -> set[Path]:
     """New films that resemble one of another split."""
-    report = validate_dataset(scan_folder(out, required=SPLITS), limits=limits)
+    report = validate_dataset(scan_folder(out, required=SPLITS), near_duplicate_bits=near_duplicate_bits)
     return {film.path for pair in report.leaks for film in (pair.first, pair.second) if film.path.name.startswith(_PREFIX)}
 
 

@@ -19,7 +19,6 @@ from service.model.bundle import ModelBundle
 from service.model.releases import locate_bundle
 from training.config_file import load_config
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
-from training.data.validation_report import ValidationLimits
 from training.errors import ConfigError
 from training.retraining.challenger import Challenger, changes_for
 from training.retraining.decision import carry_out, decided, settle, unfinished
@@ -79,8 +78,7 @@ def _challenge(job: RetrainingJob, champion: ModelBundle, labels: Mapping[str, s
     """Train a challenger, and let the better of the two models be released."""
     config = load_config(job.config, (*job.changes, *changes_for(champion)))
     data = job.runs / "data"
-    limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
-    films = assemble(job.data, job.archive, labels, data, limits)
+    films = assemble(job.data, job.archive, labels, data, config.data.near_duplicate_bits)
     print(f"New films: {films}.")
     identity = folder_fingerprint(scan_folder(data, required=SPLITS), threads=os.cpu_count() or 1)
     folder = job.runs / f"retrain-{champion.manifest.version}-{identity[:12]}"

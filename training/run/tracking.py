@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from service.files import write_json
 from training.config_file import as_toml
-from training.data.validation_report import REPORT_JSON, REPORT_TABLE
+from training.data.validation_report import REPORT_NAME
 from training.errors import ConfigError
 from training.network.checkpoint import BEST_NAME, load_checkpoint
 from training.run.history import CURVES_NAME, HISTORY_NAME, read_history
@@ -30,7 +30,7 @@ STORE_NAME = "mlflow.db"
 ARTEFACTS_FOLDER = "mlflow-artefacts"
 
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
-_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_JSON, REPORT_TABLE)
+_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_NAME)
 
 
 @contextmanager

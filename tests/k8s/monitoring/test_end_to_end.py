@@ -8,11 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
-from export.bundle import seal, write_json
+from export.bundle import seal
 from export.drift_reference import build_reference
 from export.films import Films
 from export.phantom import phantom_film
 from k8s.monitoring.panels import all_expressions
+from service.files import write_json
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES

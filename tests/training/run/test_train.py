@@ -77,7 +77,6 @@ def test_a_run_leaves_what_the_report_lists(finished_run):
         LATEST_NAME,
         "training_history.json",
         "training_curves.png",
-        "validation_report.json",
         "validation_report.md",
     } <= names
     assert any(name.startswith("mobilenetv3_small_050_v1.2.3_") and name.endswith(".pt") for name in names)
