@@ -103,3 +103,30 @@ def seal(folder: Path, manifest: ModelManifest) -> ModelBundle:
     sealed = ModelManifest.model_validate({**manifest.model_dump(), "files": files})
     write_json(folder / MANIFEST_NAME, sealed.model_dump(mode="json"))
     return ModelBundle.open(folder)
+
+
+def is_registered(tag: str) -> bool:
+    """Whether BentoML's model store holds this tag, name:version."""
+    import bentoml  # takes two seconds, and configures logging
+
+    return any(str(model.tag) == tag for model in bentoml.models.list())
+
+
+def register(bundle: ModelBundle, *, replace: bool = False) -> str:
+    """Copy a bundle into BentoML's model store and return its tag, name:version.
+
+    Raises ExportError if the store holds that version and `replace` is not set.
+    """
+    import bentoml
+
+    manifest = bundle.manifest
+    tag = f"{manifest.name}:{manifest.version}"
+    if is_registered(tag):
+        if not replace:
+            raise ExportError(f"BentoML's model store holds {tag}; raise the version, or pass --replace to overwrite it.")
+        bentoml.models.delete(tag)
+    labels = {"architecture": manifest.architecture, "data-fingerprint": manifest.data_fingerprint[:16]}
+    with bentoml.models.create(tag, labels=labels) as model:
+        for name in (MANIFEST_NAME, *manifest.files):
+            shutil.copy2(bundle.file(name), Path(model.path) / name)
+    return tag

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnx
 
-from export.bundle import seal, staged, write_golden, write_head, write_outlier_statistics
+from export.bundle import is_registered, register, seal, staged, write_golden, write_head, write_outlier_statistics
 from export.calibration import CONFORMAL_COVERAGE, TB_SCREENING, TB_SENSITIVITY, Calibration, calibrate
 from export.card import render_card
 from export.checkpoint import read_config, rebuild_network, uncalibrated_manifest
@@ -30,6 +30,7 @@ from service.model.manifest import (
     ReviewSpec,
 )
 from service.model.predictor import Predictor
+from training.errors import ExportError
 from training.network.checkpoint import load_checkpoint
 
 # Three for each dimension of the usual embedding; decoding and running them takes less than a minute.
@@ -44,6 +45,7 @@ def export_bundle(
     out: Path,
     name: str = "chest-xray",
     replace: bool = False,
+    store: bool = False,
 ) -> ModelBundle:
     """Write the bundle `out`/`name`-`version` and return it, opened and verified. A failure leaves nothing on disk.
 
@@ -53,9 +55,12 @@ def export_bundle(
         the folder's fingerprint.
     version: semantic, as 1.0.0.
     replace: whether to replace a bundle of this version.
+    store: whether to copy the bundle into BentoML's model store, too.
 
     Raises ExportError (CheckpointInvalid and ParityFailed are ones), DatasetError or BundleError.
     """
+    if store and not replace and is_registered(tag := f"{name}:{version}"):  # before minutes of work, not after
+        raise ExportError(f"BentoML's model store holds {tag}; raise the version, or pass --replace or --no-register.")
     target = out / f"{name}-{version}"
     with staged(target, replace=replace) as folder:
         checkpoint = load_checkpoint(checkpoint_path)
@@ -92,7 +97,10 @@ def export_bundle(
         (folder / MODEL_CARD_NAME).write_text(render_card(manifest, calibration), encoding="utf-8")
         sealed = seal(folder, manifest)
         Predictor.from_bundle(sealed).replay_golden(sealed)
-    return ModelBundle.open(target)
+    bundle = ModelBundle.open(target)
+    if store:
+        register(bundle, replace=replace)
+    return bundle
 
 
 def _calibrated(manifest: ModelManifest, calibration: Calibration) -> ModelManifest:

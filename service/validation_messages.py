@@ -40,7 +40,7 @@ _WORDS: Mapping[str, str] = {
 _ELSE = "cannot be read"
 
 
-def wanted(error: ErrorDetails, patterns: Mapping[str, str]) -> str:
+def wanted(error: ErrorDetails, patterns: Mapping[str, str] = {}) -> str:
     """The words that follow a value's name and a colon, as in "film: must be true or false".
 
     patterns: regular expression of a field -> the words for it.

@@ -15,7 +15,8 @@ def export(
     version: Annotated[str, typer.Option(help="Semantic version of the bundle, for example 1.0.0.")],
     out: Annotated[Path, typer.Option(help="Folder for bundles.")] = Path("models"),
     name: Annotated[str, typer.Option(help="Name of the model.")] = "chest-xray",
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the bundle of this version.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the bundle and store entry of this version.")] = False,
+    no_register: Annotated[bool, typer.Option("--no-register", help="Do not copy it into BentoML's model store.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle: convert, calibrate, compare with PyTorch, and hash.
 
@@ -23,18 +24,21 @@ def export(
     """
     from export.export import export_bundle
 
-    print(summary(export_bundle(checkpoint, data, version=version, out=out, name=name, replace=replace)))
+    bundle = export_bundle(checkpoint, data, version=version, out=out, name=name, replace=replace, store=not no_register)
+    print(summary(bundle, registered=not no_register))
 
 
-def summary(bundle: "ModelBundle") -> str:
+def summary(bundle: "ModelBundle", registered: bool) -> str:
     """The calibration as in the model card, and the next command."""
     from export.card import CALIBRATION_HEADING
     from service.model.manifest import MODEL_CARD_NAME
 
     manifest = bundle.manifest
     card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
+    store = f"copied as {manifest.name}:{manifest.version}" if registered else "not changed"
     return (
         f"\n{manifest.name} {manifest.version} ({manifest.architecture}): {bundle.path}\n\n"
         f"Calibration{card.partition(CALIBRATION_HEADING)[2].partition('## ')[0]}"
+        f"BentoML's model store: {store}\n"
         f"Next: cxr evaluate {bundle.path} --data DATA --split test"
     )

@@ -8,11 +8,13 @@ import typer
 
 if TYPE_CHECKING:
     from export.registry import Registry
+    from service.model.bundle import ModelBundle
     from service.model.releases import LogEntry
 
 registry = typer.Typer(help="List releases of the model, and choose which one the service loads.", no_args_is_help=True)
 
 Note = Annotated[str | None, typer.Option(help="A sentence for the log.")]
+NoRegister = Annotated[bool, typer.Option("--no-register", help="Leave BentoML's model store as it is.")]
 
 
 @registry.callback()
@@ -121,6 +123,7 @@ def attach(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
     metrics: Annotated[Path, typer.Option(help="metrics.json that `cxr evaluate` wrote.")],
     card: Annotated[Path, typer.Option(help="MODEL_CARD.md that `cxr evaluate` wrote.")],
+    no_register: NoRegister = False,
 ) -> None:
     """Put an evaluation on the test split into its bundle: metrics and model card.
 
@@ -128,7 +131,8 @@ def attach(
     """
     from export.attach import attach as attach_files
 
-    print(f"{attach_files(bundle, metrics, card).path}: metrics and model card attached")
+    attached = attach_files(bundle, metrics, card)
+    print(f"{attached.path}: metrics and model card attached{_register(attached, no_register, replace=True)}")
 
 
 @registry.command()
@@ -136,6 +140,7 @@ def reissue(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
     data: Annotated[Path, typer.Option(help="Data folder that it was trained on.")],
     version: Annotated[str, typer.Option(help="The bundle's with a higher last number, for example 1.1.2.")],
+    no_register: NoRegister = False,
 ) -> None:
     """Release a model again with a new drift reference: same graph, same answers.
 
@@ -144,7 +149,13 @@ def reissue(
     from export.reissue import reissue as reissue_bundle
 
     new = reissue_bundle(bundle, data, version)
-    print(f"{new.path}: the model of {bundle.name} with a new drift reference")
+    print(f"{new.path}: the model of {bundle.name} with a new drift reference{_register(new, no_register, replace=False)}")
+
+
+def _register(bundle: "ModelBundle", no_register: bool, replace: bool) -> str:
+    from export.bundle import register
+
+    return "" if no_register else f", registered as {register(bundle, replace=replace)}"
 
 
 def _open(context: typer.Context) -> "Registry":

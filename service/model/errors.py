@@ -16,7 +16,7 @@ class BundleError(ChestXrayError):
 
 
 class BundleNotFound(BundleError):
-    """No bundle at the given path."""
+    """No bundle at the given path or store tag."""
 
 
 class ManifestInvalid(BundleError):

@@ -1,4 +1,4 @@
-"""Which bundle to serve: releases in a folder, and the registry's choice among them."""
+"""Which bundle to serve: releases in a folder, the registry's choice among them, entries of BentoML's model store."""
 
 import json
 import os
@@ -113,7 +113,8 @@ def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
 def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]:
     """Bundle folders to try in turn: the one to serve, then older ones to fall back to. At most MAX_CANDIDATES.
 
-    setting: a bundle folder. None: the registry's choice, or the highest version before the first choice.
+    setting: a bundle folder, or a tag of BentoML's model store (name:version). None: the registry's choice, or the highest
+        version before the first choice.
 
     Raises BundleNotFound if there is none. The folders are not opened: see `first_trusted`.
     """
@@ -165,11 +166,29 @@ def _named(setting: str) -> list[Path]:
     """A bundle, and older ones of the same name."""
     path = Path(os.path.expanduser(setting))  # noqa: PTH111 (Path.expanduser raises for an unknown user)
     try:
-        if not path.is_dir():
-            raise BundleNotFound(f"No bundle folder at {path}; name a folder as `cxr export` writes it.")
-        own = path.resolve()
-        name, version = own.name.rpartition("-")[0], version_of(own.name) or ()
-        beside = [other for other in _release_folders(own.parent) if other.name.rpartition("-")[0] == name]
-        return [path, *(other for other in beside if (version_of(other.name) or ()) < version)]
+        if path.is_dir():
+            own = path.resolve()
+            name, version = own.name.rpartition("-")[0], version_of(own.name) or ()
+            beside = [other for other in _release_folders(own.parent) if other.name.rpartition("-")[0] == name]
+            return [path, *(other for other in beside if (version_of(other.name) or ()) < version)]
     except OSError as fault:  # inside a folder that this user may not enter, or a name that is too long
         raise BundleNotFound(f"The bundle at {path} cannot be read: {fault.strerror}.") from fault
+    if ":" not in setting:
+        raise BundleNotFound(f"No bundle folder at {path}; give a folder or a tag of BentoML's model store, name:version.")
+    return _stored(setting)
+
+
+def _stored(tag: str) -> list[Path]:
+    # Not at import: it takes two seconds and configures logging, and most callers need no model store.
+    import bentoml
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        chosen = bentoml.models.get(tag)
+        made = chosen.info.creation_time
+        others = [model for model in bentoml.models.list(chosen.tag.name) if model.info.creation_time < made]
+    except (BentoMLException, ValueError) as fault:
+        held = ", ".join(sorted(str(model.tag) for model in bentoml.models.list())) or "nothing"
+        raise BundleNotFound(f"{tag} is neither a folder nor in BentoML's model store, which holds {held}.") from fault
+    others.sort(key=lambda model: model.info.creation_time, reverse=True)
+    return [Path(model.path) for model in (chosen, *others)]

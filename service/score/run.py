@@ -31,7 +31,7 @@ def score_films(
 
     films: a folder with films at any depth, or one film.
     out: CSV file.
-    bundle: a bundle folder; None is the release that is served.
+    bundle: a bundle folder or a tag of BentoML's model store; None is the release that is served.
     operating_point: decision rule, by its name in the bundle.
     processes: films judged at once.
     max_pixels: largest film that is decoded.

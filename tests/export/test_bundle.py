@@ -1,5 +1,7 @@
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,3 +121,42 @@ def test_an_evaluation_is_not_attached_to_a_damaged_bundle(copy):
     (copy / GRAPH_NAME).write_bytes(b"damaged")
     with pytest.raises(HashMismatch):
         attach(copy, copy / "metrics.json", copy / MODEL_CARD_NAME)
+
+
+STORE_SCRIPT = """
+import sys
+from pathlib import Path
+from export.bundle import is_registered, register
+from training.errors import ExportError
+from service.model.bundle import ModelBundle
+
+bundle = ModelBundle.open(Path(sys.argv[1]))
+assert "bentoml" not in sys.modules, "importing export.bundle must not import bentoml"
+assert not is_registered("chest-xray:1.0.0")
+assert register(bundle) == "chest-xray:1.0.0"
+try:
+    register(bundle)
+except ExportError as fault:
+    assert "--replace" in str(fault)
+else:
+    raise AssertionError("the second registration must be refused")
+register(bundle, replace=True)
+
+import bentoml
+
+stored = bentoml.models.get("chest-xray:1.0.0")
+assert [str(model.tag) for model in bentoml.models.list()] == ["chest-xray:1.0.0"]
+assert ModelBundle.open(Path(stored.path)).manifest == bundle.manifest
+print("stored in", stored.path)
+"""
+
+
+@pytest.mark.slow
+def test_a_bundle_is_registered_in_the_model_store_once(bundle_path, tmp_path):
+    """In a process of its own: BentoML reads BENTOML_HOME once, when it is imported."""
+    environment = {**os.environ, "BENTOML_HOME": str(tmp_path / "bentoml"), "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", STORE_SCRIPT, str(bundle_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"stored in {tmp_path / 'bentoml'}" in run.stdout

@@ -117,8 +117,8 @@ def test_the_card_states_calibration_use_and_limits_and_the_summary_its_calibrat
     )
     for part in ("For research use only", *calibration, "## Limits"):
         assert part in card
-    said = summary(bundle)
-    for part in (str(bundle.path), *calibration, "Next: cxr evaluate"):
+    said = summary(bundle, registered=True)
+    for part in (str(bundle.path), *calibration, "chest-xray:1.0.0", "Next: cxr evaluate"):
         assert part in said
 
 

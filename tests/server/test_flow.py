@@ -44,7 +44,7 @@ def test_a_film_gets_the_same_answer_over_http_as_from_the_bundle_that_was_just_
     assert "epoch   1/1" in said
     run_module(
         "service.commands.cxr", "export", "--checkpoint", run / "best_model.pt", "--data", data,
-        "--version", "0.1.0", "--out", models,
+        "--version", "0.1.0", "--out", models, "--no-register",
     )  # fmt: skip
 
     bundle = ModelBundle.open(models / "chest-xray-0.1.0")

@@ -10,7 +10,9 @@ import typer
 
 def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder. Some parts also read its train and val films.")],
-    bundle: Annotated[str | None, typer.Argument(help="Folder of a bundle. Default: the release in use.")] = None,
+    bundle: Annotated[
+        str | None, typer.Argument(help="Bundle: a folder, or a tag of BentoML's model store. Default: the release in use.")
+    ] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Films to judge.")] = "test",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the results. Default: reports/<bundle>-<split>.")

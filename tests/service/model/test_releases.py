@@ -1,9 +1,12 @@
 import json
 import os
+import shutil
 
+import bentoml
 import pytest
 
 from service.model.errors import BundleNotFound
+from service.model.manifest import MANIFEST_NAME
 from service.model.releases import (
     STATE_NAME,
     LogEntry,
@@ -56,6 +59,20 @@ def test_a_bundle_in_a_folder_that_may_not_be_entered_is_named(tmp_path):
             locate_bundle(str(tmp_path / "bundle"))
     finally:
         os.seteuid(0)
+
+
+def test_a_tag_is_looked_up_in_the_model_store(tmp_path):
+    source = write_bundle(tmp_path / "bundle")
+    tag = "chest-xray-loading-test:1.2.3"
+    with bentoml.models.create(tag) as model:
+        shutil.copytree(source, model.path, dirs_exist_ok=True)
+    try:
+        located = locate_bundle(tag)
+        assert (located / MANIFEST_NAME).read_bytes() == (source / MANIFEST_NAME).read_bytes()
+    finally:
+        bentoml.models.delete(tag)
+    with pytest.raises(BundleNotFound, match="model store"):
+        locate_bundle(tag)
 
 
 @pytest.fixture
