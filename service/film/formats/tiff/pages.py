@@ -1,4 +1,4 @@
-"""The pages of a TIFF file: reads its directories, finds the page that is the film, and names layouts that are not read.
+"""The pages of a TIFF file: reads its directories, finds the page that is the film, and refuses what is read wrongly.
 
 Sources: TIFF 6.0, sections 2 (directory), 8 (samples), 15 (tiles), 19 (SampleFormat); Adobe Photoshop TIFF Technical Notes 1
 and 2 (compression); BigTIFF.
