@@ -42,10 +42,14 @@ def verify(
     """
     from service.records.verification import verify_chain
 
+    def show_progress(rows: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{rows} rows", end="", file=sys.stderr)
+
     with configured_records() as records:
         records.database.open(upgrade=False)
         with records.database.reading() as connection:
-            found = verify_chain(connection, records.secret, datetime.now(UTC), anonymise_days, expect)
+            found = verify_chain(connection, records.secret, datetime.now(UTC), anonymise_days, expect, show_progress)
     if found.fault is not None:
         print(f"The audit log is broken: {found.fault}. The {found.rows} rows before that hold.", file=sys.stderr)
         raise typer.Exit(1)

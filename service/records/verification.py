@@ -1,6 +1,6 @@
 """Verifies the audit log's hash chain."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,7 +34,12 @@ class _Broken(Exception):
 
 
 def verify_chain(
-    connection: Connection, secret: bytes | None, now: datetime, anonymise_days: int, expected_head: str | None = None
+    connection: Connection,
+    secret: bytes | None,
+    now: datetime,
+    anonymise_days: int,
+    expected_head: str | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> Verification:
     """Check every row against the row before it, and both ends against `audit_state`.
 
@@ -42,6 +47,7 @@ def verify_chain(
     secret: the one that the rows were written with.
     anonymise_days: rows younger than this must not be anonymised.
     expected_head: a head noted earlier, "seq:hash", which the log must contain, unless its row was deleted with its age.
+    progress: called with the number of rows so far, once for every _ROWS_AT_ONCE.
     """
     state = connection.execute(select(schema.audit_state)).one()
     rows = 0
@@ -49,6 +55,8 @@ def verify_chain(
     try:
         for _ in _walk(connection, state, secret, utc_text(now - timedelta(days=anonymise_days)), expected_head):
             rows += 1
+            if rows % _ROWS_AT_ONCE == 0:
+                progress(rows)
     except _Broken as broken:
         fault = str(broken)
     return Verification(rows, state.deleted_seq + 1, state.last_seq, f"{state.last_seq}:{state.last_hash}", fault)
