@@ -7,9 +7,7 @@ import typer
 
 
 def bench(
-    bundle: Annotated[
-        str | None, typer.Option(help="Folder of a bundle, or a tag of BentoML's model store. Default: the newest release.")
-    ] = None,
+    bundle: Annotated[str | None, typer.Option(help="Folder of a bundle. Default: the newest release.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only show that everything works; rough results.")] = False,
     out: Annotated[Path, typer.Option(help="JSON to write, with the same as Markdown beside it.")] = (
         Path(__file__).parent / "results" / "latest.json"

@@ -9,9 +9,9 @@ import cv2
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless
 
 from benchmarks.films import jpeg_films
 from export.phantom import phantom_film
@@ -37,8 +37,8 @@ def input_films() -> dict[str, bytes]:
         LARGE_JPEG: jpeg_films(2048, 1)[0],
         "JPEG, 3000 px": jpeg_films(3000, 1)[0],
         "PNG, 16 bit, 2048 px": cv2.imencode(".png", deep)[1].tobytes(),
-        "DICOM, 12 bit, 2048 px": _dicom(deep, ExplicitVRLittleEndian, deep.tobytes()),
-        "DICOM, JPEG 2000, 2048 px": _dicom(deep, JPEG2000Lossless, encapsulate([frame])),
+        "DICOM, 12 bit, 2048 px": _dicom(deep),
+        "DICOM, JPEG 2000, 2048 px": _dicom(deep, frame),
     }
 
 
@@ -65,18 +65,16 @@ def input_costs(bundle: ModelBundle, rounds: int) -> Mapping[str, tuple[float, f
     }
 
 
-def _dicom(deep: Deep, syntax: UID, pixels: bytes) -> bytes:
+def _dicom(deep: Deep, frame: bytes | None = None) -> bytes:
+    """A DICOM file with these pixels, uncompressed or as this frame in JPEG 2000."""
     dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    dataset.Rows, dataset.Columns = deep.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.PixelData = pixels
-    dataset["PixelData"].VR = "OW" if syntax == ExplicitVRLittleEndian else "OB"
-    dataset["PixelData"].is_undefined_length = syntax != ExplicitVRLittleEndian
+    dataset.SOPClassUID = ComputedRadiographyImageStorage
+    dataset.set_pixel_data(deep, "MONOCHROME2", bits_stored=12)
+    if frame is not None:
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        dataset.PixelData = encapsulate([frame])
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()

@@ -7,8 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 
@@ -27,25 +25,18 @@ class Load:
     client_cpu_seconds: float  # of the client process, which shares the machine with the server
 
 
-class LoadClient:
+def client_process() -> ProcessPoolExecutor:
     """The client process, for as long as the `with` block runs."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
-    def __init__(self) -> None:
-        self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
-    def __enter__(self) -> Self:
-        return self
+def send(client: ProcessPoolExecutor, url: str, bodies: Sequence[str], content_type: str, clients: int, requests: int) -> Load:
+    """Let the process send so many POSTs, from so many clients at once, each with a connection that it keeps.
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._process.shutdown(cancel_futures=True)
-
-    def run(self, url: str, bodies: Sequence[str], content_type: str, clients: int, requests: int) -> Load:
-        """Send so many POSTs, from so many clients at once, each with a connection that it keeps.
-
-        bodies: files whose contents are sent in turn. Raises ServerFailed for an answer other than 200, since refusals cost
-        less than answers.
-        """
-        return self._process.submit(_run, url, bodies, content_type, clients, requests).result()
+    bodies: files whose contents are sent in turn. Raises ServerFailed for an answer other than 200, since refusals cost less
+    than answers.
+    """
+    return client.submit(_run, url, bodies, content_type, clients, requests).result()
 
 
 def _run(url: str, bodies: Sequence[str], content_type: str, clients: int, requests: int) -> Load:

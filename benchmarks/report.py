@@ -10,10 +10,9 @@ from typing import Any
 from benchmarks.conditions import Conditions
 from benchmarks.inprocess import StageCost
 from benchmarks.overload import Pressure
-from benchmarks.server import Memory
 from benchmarks.summary import (
     BASELINE_TUNED,
-    MEGABYTE,
+    Cell,
     CellSummary,
     Measurements,
     Target,
@@ -22,12 +21,6 @@ from benchmarks.summary import (
     throughput_gain,
 )
 from training.tables import markdown_table
-
-_MOMENTS = {
-    "before_explain": "after predictions, before the first explanation",
-    "after_explain": "after the first explanations",
-    "after_all": "after all rounds",
-}
 
 _INTRODUCTION = (
     "Measured by `cxr bench`. Compare ratios, not milliseconds: everything was measured in short rounds that take "
@@ -49,20 +42,20 @@ def render_json(conditions: Conditions, measurements: Measurements) -> str:
             for size_px, costs in measurements.stages.items()
         },
         "start_seconds": measurements.start_seconds,
-        "chain_cpu_ms": dict(measurements.chain_cpu_ms),
         "inputs": {name: {"ms": ms, "ratio": ratio} for name, (ms, ratio) in measurements.inputs.items()},
-        "endurance": [asdict(memory) for memory in measurements.endurance],
+        "endurance_bytes": measurements.endurance_bytes,
         "overload_per_round": [[asdict(pressure) for pressure in curve] for curve in measurements.overload],
-        "memory": {moment: asdict(memory) for moment, memory in measurements.memory.items()},
+        "memory_bytes": measurements.memory_bytes,
         "in_process_cpu_ms_per_round": [1000 * seconds for seconds in rounds.in_process_cpu_seconds],
         "cells": [
             asdict(cell)
+            | asdict(summary)
             | {
                 "requests_per_second_per_round": [sample.requests_per_second for sample in samples],
                 "server_cpu_ms_per_request_per_round": [1000 * sample.cpu_seconds_per_request for sample in samples],
                 "p50_ms_per_round": [sample.p50_ms for sample in samples],
             }
-            for cell, samples in zip(summarise(rounds), rounds.cells.values(), strict=True)
+            for (cell, summary), samples in zip(summarise(rounds).items(), rounds.cells.values(), strict=True)
         ],
     }
     return json.dumps(_rounded(document), indent=2) + "\n"
@@ -88,8 +81,6 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 "## HTTP",
                 "Latencies in ms. CPU ratio: server CPU per request over the in-process CPU of the same films.",
                 _cells_table(summarise(measurements.rounds)),
-                "## Middleware",
-                _chain_sentence(measurements.chain_cpu_ms),
                 "## Sizes and formats",
                 "Bytes to decision without HTTP, medians. Compressed DICOM is decoded in a process of its own.",
                 _inputs_table(measurements.inputs),
@@ -97,10 +88,8 @@ def render_markdown(conditions: Conditions, measurements: Measurements) -> str:
                 "Clients that send the next film as soon as they have an answer, whatever Retry-After says; films of 512 px, "
                 "medians over rounds.",
                 _overload_table(measurements.overload),
-                "## Start and memory",
-                f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}. "
-                "Resident memory in MB, summed over all processes: shared pages count once for each process.",
-                _memory_table(measurements.memory),
+                "## Starts",
+                f"Start to ready: {', '.join(f'{seconds:.2f} s' for seconds in measurements.start_seconds)}.",
                 "## Versions",
                 f"{versions}.",
             ]
@@ -138,45 +127,26 @@ def _stages_table(stages: dict[int, dict[str, StageCost]]) -> str:
     return markdown_table(header, rows)
 
 
-def _cells_table(cells: Iterable[CellSummary]) -> str:
-    header = [
-        "Server",
-        "Path",
-        "Body",
-        "Clients",
-        "p50",
-        "p95",
-        "p99",
-        "Requests/s",
-        "Server CPU ms",
-        "CPU ratio",
-        "Client CPU ms",
-    ]
+def _cells_table(cells: Mapping[Cell, CellSummary]) -> str:
+    latencies, costs = ["p50", "p95", "p99"], ["Server CPU ms", "CPU ratio", "Client CPU ms"]
+    header = ["Server", "Path", "Body", "Clients", *latencies, "Requests/s", *costs]
     rows = (
         [
             cell.server,
             cell.route,
             cell.body,
             str(cell.clients),
-            f"{cell.p50_ms:.1f}",
-            f"{cell.p95_ms:.1f}",
-            f"{cell.p99_ms:.1f}",
-            f"{cell.requests_per_second:.1f}",
-            f"{cell.server_cpu_ms_per_request:.2f}",
-            f"{cell.cpu_ratio:.2f}",
-            f"{cell.client_cpu_ms_per_request:.2f}",
+            f"{summary.p50_ms:.1f}",
+            f"{summary.p95_ms:.1f}",
+            f"{summary.p99_ms:.1f}",
+            f"{summary.requests_per_second:.1f}",
+            f"{summary.server_cpu_ms_per_request:.2f}",
+            f"{summary.cpu_ratio:.2f}",
+            f"{summary.client_cpu_ms_per_request:.2f}",
         ]
-        for cell in cells
+        for cell, summary in cells.items()
     )
     return markdown_table(header, rows)
-
-
-def _chain_sentence(chain_cpu_ms: Mapping[int, float]) -> str:
-    costs = ", ".join(f"{cost:.2f} ms with {at_once} at once" for at_once, cost in chain_cpu_ms.items())
-    return (
-        "Request id, security headers, problems, API key, rate limit, and the audit row and prediction that SQLite has on the "
-        f"disk before the answer leaves: CPU a request, {costs}."
-    )
 
 
 def _inputs_table(inputs: Mapping[str, tuple[float, float]]) -> str:
@@ -197,11 +167,6 @@ def _overload_table(overload: Sequence[Sequence[Pressure]]) -> str:
         for of_rounds in zip(*overload, strict=True)
     )
     return markdown_table(["Clients", "Judged/s", "Refused/s", "Other answers", "p50 of judged, ms", "p99 of judged, ms"], rows)
-
-
-def _memory_table(memory: dict[str, Memory]) -> str:
-    rows = ([_MOMENTS[moment], str(taken.processes), f"{taken.rss_bytes / MEGABYTE:.0f}"] for moment, taken in memory.items())
-    return markdown_table(["When", "Processes", "RSS"], rows)
 
 
 def _rounded(value: Any) -> Any:

@@ -1,12 +1,13 @@
 """The measured rounds: in-process, service and baselines in turn, each for a second or so, many times."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 
 from tqdm import tqdm
 
 from benchmarks.films import MULTIPART_TYPE, RAW_TYPE
 from benchmarks.inprocess import InProcess
-from benchmarks.load import LoadClient
+from benchmarks.load import send
 from benchmarks.server import Server
 from benchmarks.summary import (
     BASELINE,
@@ -39,7 +40,7 @@ def measure_rounds(
     in_process: InProcess,
     films: Sequence[bytes],
     bodies: Mapping[str, tuple[str, ...]],
-    client: LoadClient,
+    client: ProcessPoolExecutor,
 ) -> Rounds:
     """Measure every cell, and the same films in-process, once in each of so many rounds.
 
@@ -56,8 +57,8 @@ def measure_rounds(
     return Rounds(tuple(in_process_cpu_seconds), {cell: tuple(of_cell) for cell, of_cell in samples.items()})
 
 
-def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], client: LoadClient) -> Sample:
+def measure(cell: Cell, requests: int, server: Server, bodies: tuple[str, ...], client: ProcessPoolExecutor) -> Sample:
     """Measure one cell: send its requests to its server."""
     cpu_seconds = server.cpu_seconds()
-    load = client.run(server.url + cell.route, bodies, _CONTENT_TYPES[cell.body], cell.clients, requests)
+    load = send(client, server.url + cell.route, bodies, _CONTENT_TYPES[cell.body], cell.clients, requests)
     return Sample(load, server.cpu_seconds() - cpu_seconds)

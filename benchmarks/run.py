@@ -10,15 +10,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import report, server
-from benchmarks.chain import chain_cpu_ms
 from benchmarks.conditions import read_conditions
 from benchmarks.films import jpeg_films, multipart_body, write_bodies
 from benchmarks.inprocess import InProcess
 from benchmarks.inputs import input_costs
-from benchmarks.load import LoadClient
+from benchmarks.load import client_process
 from benchmarks.overload import overload_curve
 from benchmarks.rounds import measure, measure_rounds
-from benchmarks.server import Memory
 from benchmarks.summary import BASELINE, BASELINE_TUNED, EXPLAIN, MULTIPART, PREDICT, RAW, SERVICE, Cell, Measurements
 from service.model.bundle import ModelBundle
 from service.model.releases import locate_bundle
@@ -26,49 +24,25 @@ from service.model.releases import locate_bundle
 FILM_SIZE_PX = 512
 LARGE_FILM_SIZE_PX = 2048
 
+# Different films of either size.
+FILMS = 12
+LARGE_FILMS = 3
+
 
 @dataclass(frozen=True)
 class Effort:
     """How much to measure."""
 
-    starts: int  # of the service
-    rounds: int  # of load
-    requests: int  # of one cell in one round, and films in-process in one round
-    warm_up_requests: int  # before anything counts
-    films: int  # of 512 px
-    large_films: int  # of 2048 px
-    chain_requests: int  # through the middleware chain
-    overload_rounds: int  # of overload
+    rounds: int  # of load, of overload, and starts of the service
+    requests: int  # of one cell in one round, films in-process in one round, and requests to warm up before anything counts
     overload_seconds: float  # of each number of clients in one round
     endurance_requests: int  # over which memory may grow
 
 
 # 600 requests of each cell, so that a 99th percentile has six slower ones.
-FULL = Effort(
-    starts=5,
-    rounds=5,
-    requests=120,
-    warm_up_requests=100,
-    films=12,
-    large_films=3,
-    chain_requests=3200,
-    overload_rounds=5,
-    overload_seconds=3.0,
-    endurance_requests=20_000,
-)
+FULL = Effort(rounds=5, requests=120, overload_seconds=3.0, endurance_requests=20_000)
 # Shows that everything runs; its results are rough.
-QUICK = Effort(
-    starts=1,
-    rounds=1,
-    requests=32,
-    warm_up_requests=20,
-    films=3,
-    large_films=1,
-    chain_requests=320,
-    overload_rounds=1,
-    overload_seconds=2.0,
-    endurance_requests=200,
-)
+QUICK = Effort(rounds=1, requests=32, overload_seconds=2.0, endurance_requests=200)
 
 
 def benchmark(setting: str | None, effort: Effort, out: Path) -> str:
@@ -88,62 +62,61 @@ def benchmark(setting: str | None, effort: Effort, out: Path) -> str:
 
 def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
     """Stages in-process, starts of the service, its memory, and the rounds of load."""
-    films = jpeg_films(FILM_SIZE_PX, effort.films)
+    films = jpeg_films(FILM_SIZE_PX, FILMS)
     in_process = InProcess(bundle)
     stages = {
         FILM_SIZE_PX: in_process.stage_costs(films, effort.requests),
-        LARGE_FILM_SIZE_PX: in_process.stage_costs(jpeg_films(LARGE_FILM_SIZE_PX, effort.large_films), effort.requests // 4),
+        LARGE_FILM_SIZE_PX: in_process.stage_costs(jpeg_films(LARGE_FILM_SIZE_PX, LARGE_FILMS), effort.requests // 4),
     }
-    start_seconds = [measure_start(bundle) for _ in tqdm(range(effort.starts), unit="start", desc="starts")]
+    start_seconds = [measure_start(bundle) for _ in tqdm(range(effort.rounds), unit="start", desc="starts")]
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         bodies = {
             RAW: write_bodies(folder / RAW, films),
             MULTIPART: write_bodies(folder / MULTIPART, [multipart_body(film) for film in films]),
         }
-        client = running.enter_context(LoadClient())
+        client = running.enter_context(client_process())
         served = running.enter_context(server.service(bundle.path))
-        measure(Cell(SERVICE, PREDICT, RAW, 16), effort.warm_up_requests, served, bodies[RAW], client)
-        memory = {"before_explain": served.memory()}
+        measure(Cell(SERVICE, PREDICT, RAW, 16), effort.requests, served, bodies[RAW], client)
+        before_explaining = served.memory_bytes()
         # The first explanation loads PyTorch; alone, so that it delays no other.
-        for clients, requests in ((1, 1), (16, effort.warm_up_requests)):
+        for clients, requests in ((1, 1), (16, effort.requests)):
             measure(Cell(SERVICE, EXPLAIN, RAW, clients), requests, served, bodies[RAW], client)
-        memory["after_explain"] = served.memory()
+        after_explaining = served.memory_bytes()
         servers = {
             SERVICE: served,
             BASELINE: running.enter_context(server.baseline(bundle.path, torch_threads=None)),
             BASELINE_TUNED: running.enter_context(server.baseline(bundle.path, torch_threads=1)),
         }
         for name in (BASELINE, BASELINE_TUNED):
-            measure(Cell(name, PREDICT, MULTIPART, 16), effort.warm_up_requests, servers[name], bodies[MULTIPART], client)
+            measure(Cell(name, PREDICT, MULTIPART, 16), effort.requests, servers[name], bodies[MULTIPART], client)
         rounds = measure_rounds(effort.rounds, effort.requests, servers, in_process, films, bodies, client)
-        memory["after_all"] = served.memory()
     with tempfile.TemporaryDirectory() as film_folder, server.service(bundle.path) as pressed:
         [film_path] = write_bodies(Path(film_folder) / RAW, films[:1])
+        endurance = memory_over(pressed, effort.endurance_requests, (film_path,))
         overload = [
             overload_curve(pressed, Path(film_path), effort.overload_seconds)
-            for _ in tqdm(range(effort.overload_rounds), unit="round", desc="overload")
+            for _ in tqdm(range(effort.rounds), unit="round", desc="overload")
         ]
-        endurance = memory_over(pressed, Cell(SERVICE, PREDICT, RAW, 16), effort.endurance_requests, (film_path,))
     return Measurements(
         stages=stages,
         start_seconds=tuple(start_seconds),
-        memory=memory,
+        memory_bytes=(before_explaining, after_explaining),
         rounds=rounds,
-        chain_cpu_ms={at_once: chain_cpu_ms(effort.chain_requests, at_once) for at_once in (1, 16)},
-        inputs=input_costs(bundle, effort.large_films * 5),
+        inputs=input_costs(bundle, effort.rounds * 3),
         overload=overload,
-        endurance=endurance,
+        endurance_bytes=endurance,
     )
 
 
-def memory_over(running: server.Server, cell: Cell, requests: int, bodies: tuple[str, ...]) -> tuple[Memory, Memory]:
+def memory_over(running: server.Server, requests: int, bodies: tuple[str, ...]) -> tuple[int, int]:
     """Memory of the service after a tenth of the requests, when it has allocated what it needs, and after all of them."""
-    with LoadClient() as client:
+    cell = Cell(SERVICE, PREDICT, RAW, 16)
+    with client_process() as client:
         measure(cell, requests // 10, running, bodies, client)
-        before = running.memory()
+        before = running.memory_bytes()
         measure(cell, requests - requests // 10, running, bodies, client)
-        return before, running.memory()
+        return before, running.memory_bytes()
 
 
 def measure_start(bundle: ModelBundle) -> float:

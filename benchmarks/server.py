@@ -39,14 +39,6 @@ class ServerFailed(ChestXrayError):
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Memory of all processes of a server."""
-
-    processes: int  # number of processes
-    rss_bytes: int  # resident; shared pages count once for each process
-
-
-@dataclass(frozen=True)
 class Server:
     """A running server."""
 
@@ -59,10 +51,9 @@ class Server:
         used = (process.cpu_times() for process in _family(self.process))
         return sum(times.user + times.system + times.children_user + times.children_system for times in used)
 
-    def memory(self) -> Memory:
-        """Memory of all its processes now."""
-        sizes = [process.memory_info().rss for process in _family(self.process)]
-        return Memory(processes=len(sizes), rss_bytes=sum(sizes))
+    def memory_bytes(self) -> int:
+        """Resident memory of all its processes now; shared pages count once for each process."""
+        return sum(process.memory_info().rss for process in _family(self.process))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ ATTACHED = (
 
 
 def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundle:
-    """Replace the bundle's test metrics and model card by those of an evaluation of it.
+    """Replace the bundle's test metrics and model card by those of an evaluation of it; graph and version stay.
 
     Raises BundleError if the bundle cannot be trusted, and ExportError if the metrics are incomplete, or those of another
     graph, of another split than test, or of another data folder than that of the training.
@@ -43,26 +43,9 @@ def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundl
             f"{metrics_path} was measured on another data folder than {bundle_path} was trained on, so its card cannot say "
             "what the model learnt from; evaluate on the training's data folder."
         )
-    return attach_evaluation(bundle_path, {name: metrics[name] for name in ATTACHED}, card_path.read_text("utf-8"))
-
-
-def attach_evaluation(bundle_path: Path, metrics: dict[str, Any], card: str) -> ModelBundle:
-    """Replace a bundle by one with these test metrics and this model card; graph and version stay as they are.
-
-    metrics: plain values, for manifest.test_metrics. card: Markdown, for MODEL_CARD.md. Raises BundleError if the bundle cannot
-    be trusted, and ExportError if the metrics hold a not-a-number.
-    """
-    try:
-        json.dumps(metrics, allow_nan=False)
-    except ValueError as fault:
-        # Checked here, because pydantic would write null for it without a word.
-        raise ExportError(
-            f"The metrics of {bundle_path} cannot be written as JSON ({fault}); give null for what is undefined."
-        ) from fault
-    bundle = ModelBundle.open(bundle_path)
-    manifest = bundle.manifest.model_copy(update={"test_metrics": metrics})
+    manifest = bundle.manifest.model_copy(update={"test_metrics": {name: metrics[name] for name in ATTACHED}})
     with staged_copy(bundle, bundle_path, replace=True) as folder:
-        (folder / MODEL_CARD_NAME).write_text(card, encoding="utf-8")
+        (folder / MODEL_CARD_NAME).write_bytes(card_path.read_bytes())
         seal(folder, manifest)
     return ModelBundle.open(bundle_path)
 

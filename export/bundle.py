@@ -3,19 +3,18 @@
 Knows which files a bundle has, not how their contents are computed.
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save_file as save_arrays
 
 from export.phantom import phantom_film
-from service.files import sync
+from service.files import sync, write_json
 from service.film.preprocessing import resize_stretched
 from service.model.bundle import ModelBundle, sha256_of
 from service.model.findings import FINDINGS
@@ -96,11 +95,6 @@ def write_golden(path: Path, predictor: Predictor, image_size_px: int) -> None:
     films = [phantom_film(finding, seed) for seed in GOLDEN_SEEDS for finding in FINDINGS]
     images = np.stack([resize_stretched(film, image_size_px) for film in films])
     np.savez_compressed(path, allow_pickle=False, images=images, **predictor.predict(images, GOLDEN_OUTPUTS))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON. Raises ValueError for not-a-number, which JSON lacks."""
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def seal(folder: Path, manifest: ModelManifest) -> ModelBundle:

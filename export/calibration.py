@@ -10,7 +10,6 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from service.model.findings import FINDINGS, Finding
-from training import conformal
 from training.errors import ExportError
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -120,9 +119,18 @@ def conformal_quantiles(probabilities: Floats, labels: Labels, coverage: float) 
     they are too few. The temperature was fitted on the same films; one parameter for hundreds of films shifts the coverage by
     less than the correction itself.
     """
-    of_truth = conformal.threshold_scores(probabilities)[np.arange(len(labels)), labels]
-    quantiles = conformal.class_quantiles(of_truth, labels, coverage, len(FINDINGS))
-    return {finding: min(1.0, float(quantile)) for finding, quantile in zip(FINDINGS, quantiles, strict=True)}
+    of_truth = 1.0 - probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {finding: conformal_quantile(of_truth[labels == index], coverage) for index, finding in enumerate(FINDINGS)}
+
+
+def conformal_quantile(scores: Floats, coverage: float) -> float:
+    """Quantile of scores 0..1, [N], with the correction for finite N; 1 if N is too small for it.
+
+    A new score is at most this with at least the given probability, if it is exchangeable with the others (Angelopoulos &
+    Bates, arXiv:2107.07511, section 1).
+    """
+    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)  # 0.9 * 10 must not become 9.000000000000002
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else 1.0
 
 
 def review_threshold(probabilities: Floats, share: float) -> float:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from export.calibration import CONFORMAL_COVERAGE
@@ -19,16 +19,8 @@ from training.network.onnx_graph import OPSET
 
 # Libraries whose version can change an output.
 RECORDED_VERSIONS = (
-    "torch",
-    "timm",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "numpy",
-    "opencv-python-headless",
-    "pillow",
-    "pydicom",
-)
+    "torch", "timm", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless", "pillow", "pydicom",
+)  # fmt: skip
 
 
 def read_config(checkpoint: dict[str, Any]) -> TrainConfig:
@@ -95,8 +87,4 @@ def without_paths(value: Any) -> Any:
         return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_paths(item) for item in value]
-    if isinstance(value, str):
-        for flavour in (PurePosixPath(value), PureWindowsPath(value)):
-            if flavour.is_absolute():
-                return flavour.name
-    return value
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

@@ -4,16 +4,7 @@ from pathlib import Path
 
 import onnx
 
-from export.bundle import (
-    is_registered,
-    register,
-    seal,
-    staged,
-    write_golden,
-    write_head,
-    write_json,
-    write_outlier_statistics,
-)
+from export.bundle import is_registered, register, seal, staged, write_golden, write_head, write_outlier_statistics
 from export.calibration import CONFORMAL_COVERAGE, TB_SCREENING, TB_SENSITIVITY, Calibration, calibrate
 from export.card import render_card
 from export.checkpoint import read_config, rebuild_network, uncalibrated_manifest
@@ -22,6 +13,7 @@ from export.films import compute, read_films, usable_films
 from export.graph import ServingGraph, set_temperature, to_onnx
 from export.outliers import fit_spec, fit_statistics
 from export.parity import check_parity
+from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.findings import DISEASES, Finding
 from service.model.manifest import (
@@ -38,11 +30,8 @@ from service.model.manifest import (
     ReviewSpec,
 )
 from service.model.predictor import Predictor
-from training.data.validation_report import ValidationLimits
 from training.errors import ExportError
 from training.network.checkpoint import load_checkpoint
-
-DEFAULT_NAME = "chest-xray"
 
 # Three for each dimension of the usual embedding; decoding and running them takes less than a minute.
 TRAINING_FILMS = 4000
@@ -54,7 +43,7 @@ def export_bundle(
     *,
     version: str,
     out: Path,
-    name: str = DEFAULT_NAME,
+    name: str = "chest-xray",
     replace: bool = False,
     store: bool = False,
 ) -> ModelBundle:
@@ -78,20 +67,14 @@ def export_bundle(
         config = read_config(checkpoint)
         network, spec = rebuild_network(checkpoint, config)
         draft = ModelBundle(folder, uncalibrated_manifest(checkpoint, network, spec, name, version))
-        films = usable_films(
-            data,
-            draft.manifest.data_fingerprint,
-            ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits),
-            config.data.held_out_source,
-            checkpoint.get("sources_fingerprint"),
-        )
+        films = usable_films(data, config.data, draft.manifest.data_fingerprint, checkpoint.get("sources_fingerprint"))
 
         graph = ServingGraph(network)
         model = to_onnx(graph, spec.image_size_px)
         onnx.save_model(model, folder / GRAPH_NAME)
         write_head(folder / HEAD_NAME, network.head)
 
-        validation = read_films(films["val"], spec)
+        validation = read_films(films.val, spec)
         logits = compute(Predictor.from_bundle(draft), validation.images, "logits")["logits"]
         calibration = calibrate(logits, validation.labels)
         manifest = _calibrated(draft.manifest, calibration)
@@ -99,9 +82,9 @@ def export_bundle(
         set_temperature(graph, model, calibration.temperature)
         onnx.save_model(model, folder / GRAPH_NAME)
         predictor = Predictor.from_bundle(ModelBundle(folder, manifest))
-        write_json(folder / PARITY_NAME, check_parity(graph, predictor, validation.images).as_dict())
+        write_json(folder / PARITY_NAME, check_parity(graph, predictor, validation.images))
 
-        training = read_films(films["train"], spec, limit=TRAINING_FILMS)
+        training = read_films(films.train, spec, limit=TRAINING_FILMS)
         outputs = compute(predictor, validation.images, "probabilities", "embedding")
         statistics = fit_statistics(training, compute(predictor, training.images, "embedding")["embedding"])
         write_outlier_statistics(folder / OUTLIERS_NAME, statistics)

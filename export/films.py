@@ -11,9 +11,9 @@ from tqdm import tqdm
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.findings import FINDINGS
 from service.model.predictor import Outputs, Predictor
-from training.data.folder import FilmFile, scan_folder, without_source
-from training.data.validation import validate_dataset
-from training.data.validation_report import ValidationLimits
+from training.config import DataConfig
+from training.data.folder import FilmFile
+from training.data.training_data import TrainingData, read_training_data
 from training.errors import DatasetError
 
 # Large enough to keep a session busy, small enough for the feature maps of any architecture to fit in memory.
@@ -30,33 +30,23 @@ class Films:
     mean_chroma: npt.NDArray[np.float64]  # float64 [N], see `Radiograph`
 
 
-def usable_films(
-    data: Path,
-    data_fingerprint: str,
-    limits: ValidationLimits,
-    held_out_source: str = "",
-    sources_fingerprint: str | None = None,
-) -> dict[str, list[FilmFile]]:
-    """Split -> the films of `data` that training used, by training's own validation, which reads every file once.
+def usable_films(data: Path, config: DataConfig, data_fingerprint: str, sources_fingerprint: str | None = None) -> TrainingData:
+    """The films of `data` that training used, by training's own validation, which reads every file once.
 
-    data_fingerprint, limits, held_out_source, sources_fingerprint: of the run whose films these must be.
+    config, data_fingerprint, sources_fingerprint: of the run whose films these must be.
     Raises DatasetNotFound or DatasetError for a folder that is no data set, is not that run's, or must not be trained on.
     """
-    report = validate_dataset(scan_folder(data), limits=limits)
-    if report.data_fingerprint != data_fingerprint:
+    films = read_training_data(data, config)
+    if films.data_fingerprint != data_fingerprint:
         raise DatasetError(
-            f"{data} has the fingerprint {report.data_fingerprint[:12]}, but the checkpoint was trained on a folder with "
+            f"{data} has the fingerprint {films.data_fingerprint[:12]}, but the checkpoint was trained on a folder with "
             f"{data_fingerprint[:12]}; give that folder, with every file as it was, or train again on this one."
         )
-    if sources_fingerprint and report.sources_fingerprint != sources_fingerprint:
+    if sources_fingerprint and films.sources_fingerprint != sources_fingerprint:
         raise DatasetError(
             f"The sources or groups of {data}/manifest.csv are not those that the checkpoint was trained with; restore that "
             "file, or train again."
         )
-    report.require_trainable()
-    films: dict[str, list[FilmFile]] = {}
-    for film in without_source(report.usable, held_out_source):
-        films.setdefault(film.split, []).append(film)
     return films
 
 

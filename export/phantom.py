@@ -17,15 +17,15 @@ def phantom_film(finding: Finding, seed: int, size_px: int = 512) -> Film:
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px
-    film = 0.08 + 0.62 * _soft(_ellipse(x, y, 0.5, 0.60, 0.47, 0.62))
+    film = 0.08 + 0.62 * _ellipse(x, y, 0.5, 0.60, 0.47, 0.62)
     lungs = np.zeros_like(film)
     for side in (-1.0, 1.0):
         centre_x = 0.5 + side * (0.20 + rng.uniform(-0.01, 0.01))
-        lung = _soft(_ellipse(x, y, centre_x, 0.47, 0.145, 0.33))
+        lung = _ellipse(x, y, centre_x, 0.47, 0.145, 0.33)
         lungs = np.maximum(lungs, lung)
     film -= 0.42 * lungs
-    film += 0.22 * _soft(_ellipse(x, y, 0.5, 0.5, 0.05, 0.7))
-    film += 0.26 * _soft(_ellipse(x, y, 0.55, 0.64, 0.15, 0.15)) * (1 - 0.3 * lungs)
+    film += 0.22 * _ellipse(x, y, 0.5, 0.5, 0.05, 0.7)
+    film += 0.26 * _ellipse(x, y, 0.55, 0.64, 0.15, 0.15) * (1 - 0.3 * lungs)
     for rib in range(8):
         arc = y - (0.16 + 0.085 * rib) - 0.35 * (np.abs(x - 0.5) - 0.2) ** 2 - 0.12 * np.abs(x - 0.5)
         film += 0.07 * np.exp(-((arc / 0.011) ** 2)) * (np.abs(x - 0.5) < 0.4)
@@ -46,8 +46,6 @@ def phantom_film(finding: Finding, seed: int, size_px: int = 512) -> Film:
 def _ellipse(
     x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], cx: float, cy: float, rx: float, ry: float
 ) -> npt.NDArray[np.float32]:
-    return 1.0 - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2
-
-
-def _soft(level: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """About 1 inside and 0 outside, with a soft edge."""
+    level: npt.NDArray[np.float32] = 1.0 - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2
     return 1.0 / (1.0 + np.exp(-np.clip(level * 14.0, -30, 30)))

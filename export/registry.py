@@ -20,7 +20,6 @@ from service.model.errors import BundleError, BundleNotFound
 from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelManifest
 from service.model.predictor import load_predictor
 from service.model.releases import (
-    FORMER_STATE_NAME,
     STATE_NAME,
     LogEntry,
     RegistryState,
@@ -43,8 +42,9 @@ class ListedRelease:
     """One row of `Registry.rows`."""
 
     name: str  # of the folder
-    manifest: ModelManifest | None  # None if the release is damaged
-    state: tuple[str, ...]  # "chosen", "loaded" (what the service loads at a start), "previous", or "damaged: …", in this order
+    manifest: ModelManifest | None  # None if the release is missing or damaged
+    # "chosen", "loaded" (what the service loads at a start), "previous", and "missing" or "damaged: …", in this order
+    state: tuple[str, ...]
 
 
 class Registry:
@@ -57,6 +57,10 @@ class Registry:
         if not models.is_dir():
             raise BundleNotFound(f"There is no folder {models}.")
         self._models = models
+
+    def has_chosen(self) -> bool:
+        """Whether a release is chosen; if not, the service loads the newest. Raises BundleNotFound if the state is damaged."""
+        return read_choice(self._models) is not None
 
     def choice(self) -> ServingChoice:
         """The chosen release; before the first choice what the service does by itself, which is to load the newest.
@@ -75,8 +79,8 @@ class Registry:
 
     def loaded(self) -> str | None:
         """The release that the service loads at a start: the first candidate that passes its checks on this machine."""
-        name, _ = first_trusted(candidates(None, self._models), _checked)
-        return name
+        bundle, _ = first_trusted(candidates(None, self._models), _checked)
+        return bundle.path.name if bundle else None
 
     def rows(self) -> list[ListedRelease]:
         """All releases, damaged and missing ones too; the highest version first."""
@@ -89,13 +93,15 @@ class Registry:
                 "chosen": chosen is not None and name == chosen.serving,
                 "loaded": name == loaded,
                 "previous": name in choice.previous,
+                "missing": not (self._models / name).is_dir(),
             }
             marks = [mark for mark, holds in state.items() if holds]
             manifest = None
             try:
                 manifest = ModelBundle.open(self._models / name).manifest
             except BundleError as fault:
-                marks.append(f"damaged: {fault}")
+                if not state["missing"]:
+                    marks.append(f"damaged: {fault}")
             rows.append(ListedRelease(name, manifest, tuple(marks)))
         return rows
 
@@ -105,8 +111,7 @@ class Registry:
         Raises BundleNotFound if another bundle has this version, and BundleError if this one cannot be trusted.
         """
         with self._alone():
-            bundle = ModelBundle.open(bundle_path)
-            load_predictor(bundle)
+            bundle = _checked(bundle_path)
             target = self._models / f"{bundle.manifest.name}-{bundle.manifest.version}"
             if target.exists():
                 if ModelBundle.open(target).manifest != bundle.manifest:
@@ -119,10 +124,10 @@ class Registry:
                 (folder / MANIFEST_NAME).write_bytes(bundle.file(MANIFEST_NAME).read_bytes())
             return target, True
 
-    def promote(self, version: str, note: str | None = None, keep: int = KEPT) -> LogEntry:
+    def promote(self, version: str, note: str | None = None) -> LogEntry:
         """Choose a release once it has passed its checks here. version: 1.1.1, or the folder's name.
 
-        keep: previous releases to stay ready to go back to. A damaged state is set aside, as the log entry says.
+        The KEPT releases before it stay ready to go back to. A damaged state is set aside, as the log entry says.
         Raises BundleNotFound if it is not one release or chosen already, and BundleError if it is damaged.
         """
         with self._alone():
@@ -135,10 +140,10 @@ class Registry:
                 aside = path.rename(path.with_name(f"{path.name}.damaged"))
                 note = " ".join([f"The state before was damaged; it is kept as {aside.name}.", *([note] if note else [])])
             now = self.choice()
-            if chosen.name == now.serving and read_choice(self._models) is not None:
+            if chosen.name == now.serving and self.has_chosen():
                 raise BundleNotFound(f"{chosen.name} is chosen already.")
             previous = tuple(name for name in (now.serving, *now.previous) if name != chosen.name)
-            return self._choose(manifest, ServingChoice(chosen.name, previous[:keep]), "promoted", note)
+            return self._choose(manifest, ServingChoice(chosen.name, previous[:KEPT]), "promoted", note)
 
     def rollback(self, note: str | None = None) -> LogEntry:
         """Choose the release before. Raises BundleNotFound if there is none, and BundleError if it is damaged."""
@@ -168,18 +173,16 @@ class Registry:
 
     def _write(self, choice: ServingChoice | None, entry: LogEntry) -> None:
         write_json(self._models / STATE_NAME, RegistryState(choice, (entry, *self.log())).members())
-        (self._models / FORMER_STATE_NAME).unlink(missing_ok=True)
 
     def _trusted(self, path: Path) -> ModelManifest:
-        """The manifest of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""
+        """The manifest of a release that passes its checks. Raises BundleError."""
         try:
-            bundle = ModelBundle.open(path)
-            load_predictor(bundle)
+            return _checked(path).manifest
         except BundleError as fault:
+            problem = "damaged" if path.is_dir() else "missing"
             raise type(fault)(
-                f"{path.name} is damaged; restore it, or promote another. Nothing was changed. {fault}"
+                f"{path.name} is {problem}; restore it, or promote another. Nothing was changed. {fault}"
             ) from fault
-        return bundle.manifest
 
     def _release(self, version: str) -> Path:
         found = [path for path in self._folders() if version in (path.name, path.name.rpartition("-")[2])]
@@ -217,10 +220,11 @@ def headline(manifest: ModelManifest, name: str) -> str:
     return f"{value:.3f}" if isinstance(value, int | float) else "-"
 
 
-def _checked(path: Path) -> str:
-    """The name of a release that is complete and gives its golden outputs on this machine. Raises BundleError."""
-    load_predictor(ModelBundle.open(path))
-    return path.name
+def _checked(path: Path) -> ModelBundle:
+    """A bundle that is complete and gives its golden outputs on this machine. Raises BundleError."""
+    bundle = ModelBundle.open(path)
+    load_predictor(bundle)
+    return bundle
 
 
 def _now() -> str:

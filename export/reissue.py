@@ -6,15 +6,16 @@ they are, byte for byte, so the new release gives the same answers.
 
 from pathlib import Path
 
-from export.bundle import seal, staged_copy, write_json
+from export.bundle import seal, staged_copy
 from export.drift_reference import build_reference
 from export.export import TRAINING_FILMS
 from export.films import compute, read_films, usable_films
+from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
-from training.data.validation_report import ValidationLimits
+from training.config import DataConfig
 from training.errors import ExportError
 
 
@@ -32,12 +33,12 @@ def reissue(bundle_path: Path, data: Path, version: str) -> ModelBundle:
     if manifest.outliers is None:
         raise ExportError(f"{bundle_path} has no outlier statistics, which the reference needs; export the model again.")
     settings = manifest.training_config["data"]
-    limits = ValidationLimits(near_duplicate_bits=settings["near_duplicate_bits"])
-    files = usable_films(data, manifest.data_fingerprint, limits, settings["held_out_source"])
-    validation = read_films(files["val"], manifest.preprocess)
+    config = DataConfig(near_duplicate_bits=settings["near_duplicate_bits"], held_out_source=settings["held_out_source"])
+    films = usable_films(data, config, manifest.data_fingerprint)
+    validation = read_films(films.val, manifest.preprocess)
     outputs = compute(Predictor.from_bundle(bundle), validation.images, "probabilities", "embedding")
     reference = build_reference(
-        read_films(files["train"], manifest.preprocess, limit=TRAINING_FILMS),
+        read_films(films.train, manifest.preprocess, limit=TRAINING_FILMS),
         outputs["probabilities"],
         outputs["embedding"],
         read_outlier_statistics(bundle).components,

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from bentoml.exceptions import BentoMLConfigException
 from starlette.responses import Response
 
 from service.access.policy import AccessPolicy
-from service.errors import ServiceError, SettingsError
+from service.errors import RecordsUnavailable, ServiceError, SettingsError
 from service.film.errors import kebab_case
 from service.hosting import ModelHost
 from service.http.answers import BatchAnswer, ExplainAnswer, PredictionAnswer
@@ -29,11 +30,11 @@ from service.http.endpoints.routes import build_routes
 from service.http.middleware.stack import MiddlewareStack
 from service.http.openapi import openapi_document
 from service.http.problems import STATUS_OF
-from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT, REJECTIONS
+from service.metrics import REJECTIONS
 from service.model.errors import BundleError
 from service.pipeline import silence_decoding_libraries
 from service.process.listening import check_options
-from service.process.supervision import end_with_supervisor, make_metrics_folder
+from service.process.supervision import become_supervisor, end_with_supervisor
 from service.settings import BENTOML_TIMEOUT_SECONDS, read_settings
 
 logger = logging.getLogger(__name__)
@@ -59,16 +60,18 @@ class ChestXray:
         silence_decoding_libraries()
         # One film, one core: OpenCV's own threads would compete with those of concurrent films.
         cv2.setNumThreads(1)
-        context.capacity = Capacity(settings.threads, settings.queue_limit, settings.max_held_bytes, QUEUE_DEPTH.set)
-        QUEUE_LIMIT.set(settings.queue_limit)
+        context.capacity = Capacity(settings.threads, settings.queue_limit, settings.max_held_bytes)
         for kind in STATUS_OF:
             REJECTIONS.labels(kebab_case(kind.__name__))  # create each series at zero, so that the first refusal is an increase
         # Not imported above: BentoML's supervisor imports this module too, and needs no database.
-        from service.records.opening import build_records, open_patiently
+        from service.records.store import RecordStore
 
-        context.records = build_records(settings)
-        open_patiently(context.records)
-        context.access = AccessPolicy.from_settings(settings, context.records.database)
+        context.records = RecordStore.from_settings(settings)
+        try:
+            context.records.open()
+        except RecordsUnavailable as fault:  # not ready until the database can be reached
+            logger.warning("%s", fault)
+        context.access = AccessPolicy(settings, context.records.database)
         if context.access.is_open:
             logger.warning(NO_ACCESS_CONTROL)
         # Without a model the process stays, so that /health can say why; /readyz keeps traffic away from it.
@@ -90,15 +93,16 @@ class ChestXray:
         try:
             check_options()
             _run_check()
-            make_metrics_folder()
         except (SettingsError, OSError) as fault:
             raise BentoMLConfigException(str(fault)) from fault  # BentoML's command line prints this one without a traceback
+        become_supervisor()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def preload(self) -> None:
         """Begin loading PyTorch, if the settings ask for it; readiness does not wait for it."""
-        if context.settings.explain_preload and context.host.pipeline is not None:
-            self._predictions.load_grad_cam(context.host.pipeline)
+        if context.settings.explain_preload:
+            with suppress(ServiceError):  # no model that can be trusted
+                self._predictions.load_grad_cam(context.host.pipeline)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -139,7 +143,7 @@ def _is_ready() -> bool:
 
 def _run_check() -> None:
     """In a process of its own: the supervisor would keep the memory that databases and cryptography take."""
-    command = [sys.executable, "-m", "service.commands.cxr", "check"]
+    command = [sys.executable, "-m", "service.commands.cxr", "check", "--at-start"]
     checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if checked.returncode != 0:
         raise SettingsError(checked.stderr.strip())

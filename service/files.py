@@ -39,7 +39,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock(path: Path, *, wait: bool = True, shared: bool = False) -> int | None:
+def lock(path: Path, *, wait: bool = True) -> int | None:
     """Lock a file or folder between processes (flock). Returns the open descriptor that holds the lock until it is closed.
 
     On NFS, files alone are locked across machines. The kernel releases the lock however the process ends. None if another
@@ -49,7 +49,7 @@ def lock(path: Path, *, wait: bool = True, shared: bool = False) -> int | None:
     # On NFS, an exclusive lock needs a descriptor that can write (flock(2)); a folder's cannot.
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(descriptor)
         return None

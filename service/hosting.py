@@ -57,8 +57,10 @@ class ModelHost:
         self._swap(self._load(None))
 
     @property
-    def pipeline(self) -> Pipeline | None:
-        """The model that is served; None if no bundle can be trusted."""
+    def pipeline(self) -> Pipeline:
+        """The model that is served. Raises ModelUnavailable if no bundle can be trusted."""
+        if self._served.pipeline is None:
+            raise ModelUnavailable("No trusted model is loaded; /health says why.")
         return self._served.pipeline
 
     def close(self) -> None:
@@ -82,9 +84,7 @@ class ModelHost:
 
         Raises ModelUnavailable, or GoldenMismatch.
         """
-        pipeline = self._served.pipeline
-        if pipeline is None:
-            raise ModelUnavailable("No trusted model is loaded; /health says why.")
+        pipeline = self.pipeline
         if monotonic() - self._proven_at > PROOF_SECONDS:
             pipeline.model.prove()
             self._proven_at = monotonic()

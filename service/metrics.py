@@ -1,19 +1,33 @@
-"""Every Prometheus metric of the service, defined once. /metrics sums them over processes."""
+"""Every Prometheus metric of the service, defined once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    values,
+)
 
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
 from service.model.model import Prediction
-from service.process.supervision import join_metrics_folder
 
-# Before the metrics below: each opens its file when it is defined.
-join_metrics_folder()
+# BentoML asks for values in files that the processes of all servers of a user share. One process serves, so they stay in its
+# memory. Set before the metrics below, which take their values from here.
+values.ValueClass = values.MutexValue
+# Only what is defined here is published, nothing of the interpreter.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
+    REGISTRY.unregister(collector)
 
 # A small film decodes in about 1 ms, a large one in 100 ms; the first explanation waits for PyTorch.
 STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -36,11 +50,11 @@ REQUEST_SECONDS = Histogram(
     buckets=REQUEST_BUCKETS_SECONDS,
 )
 
-IN_FLIGHT = Gauge("cxr_requests_in_flight", "Requests being answered now.", multiprocess_mode="livesum")
+IN_FLIGHT = Gauge("cxr_requests_in_flight", "Requests being answered now.")
 
-QUEUE_DEPTH = Gauge("cxr_queue_depth", "Films that wait for a thread, or for room that is kept.", multiprocess_mode="livesum")
+QUEUE_DEPTH = Gauge("cxr_queue_depth", "Films that wait for a thread, or for room that is kept.")
 
-QUEUE_LIMIT = Gauge("cxr_queue_limit", "Films that may wait; the next is refused.", multiprocess_mode="livesum")
+QUEUE_LIMIT = Gauge("cxr_queue_limit", "Films that may wait; the next is refused.")
 
 REJECTIONS = Counter(
     "cxr_rejections_total",
@@ -50,18 +64,13 @@ REJECTIONS = Counter(
 
 FALLBACKS = Counter("cxr_model_fallbacks_total", "Bundles that were tried and could not be trusted.")
 
-FALLBACK_IN_USE = Gauge(
-    "cxr_model_fallback_in_use", "1 while an older model serves than the chosen one.", multiprocess_mode="livemax"
-)
+FALLBACK_IN_USE = Gauge("cxr_model_fallback_in_use", "1 while an older model serves than the chosen one.")
 
 RELOADS = Counter(
     "cxr_model_reloads_total", "Reloads asked for, by outcome: swapped, unchanged or fallback.", labelnames=["outcome"]
 )
 
-# A gauge, because prometheus_client's Info does not work with several processes.
-MODEL_INFO = Gauge(
-    "cxr_model_info", "1 for the version of the model that serves.", labelnames=["version"], multiprocess_mode="livemax"
-)
+MODEL_INFO = Gauge("cxr_model_info", "1 for the version of the model that serves.", labelnames=["version"])
 
 # Films are labelled with the version that judged them: labels arrive later, and two versions may be served at once.
 PREDICTIONS = Counter("cxr_predictions_total", "Films judged, by the finding called.", labelnames=["version", "finding"])
@@ -96,21 +105,18 @@ DRIFT_REFERENCE_SHARE = Gauge(
     "cxr_drift_reference_share",
     "Share of the reference films in a bin.",
     labelnames=["version", "feature", "bin"],
-    multiprocess_mode="livemax",
 )
 
 DRIFT_REFERENCE_FILMS = Gauge(
     "cxr_drift_reference_films",
     "Films that the reference of a feature was measured on.",
     labelnames=["version", "feature"],
-    multiprocess_mode="livemax",
 )
 
 REFERENCE_ACCURACY = Gauge(
     "cxr_reference_accuracy",
     "Accuracy on the test split, as the bundle states it.",
     labelnames=["version"],
-    multiprocess_mode="livemax",
 )
 
 FEEDBACK = Counter(

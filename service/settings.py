@@ -5,6 +5,7 @@ Checked before `bentoml serve` starts a worker, and read again by the worker whe
 
 import ipaddress
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -177,13 +178,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _largest_body_can_be_held(self) -> Self:
-        limits = {name: getattr(self, name) for name in ("max_upload_bytes", "max_batch_bytes")}
-        largest = max(limits, key=limits.__getitem__)
-        if self.max_held_bytes < limits[largest]:
-            raise ValueError(
-                f"CXR_MAX_HELD_BYTES is {self.max_held_bytes}, below {PREFIX}{largest.upper()}, which is {limits[largest]}: "
-                "a body of that size could never be received; raise the first or lower the second"
-            )
+        for name, limit in (("CXR_MAX_BATCH_BYTES", self.max_batch_bytes), ("CXR_MAX_UPLOAD_BYTES", self.max_upload_bytes)):
+            if self.max_held_bytes < limit:
+                raise ValueError(
+                    f"CXR_MAX_HELD_BYTES is {self.max_held_bytes}, below {name}, which is {limit}: "
+                    "a body of that size could never be received; raise the first or lower the second"
+                )
         return self
 
     @property
@@ -206,13 +206,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     given = {name for name in environment if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)}
     unknown = sorted(name for name in given if name.upper() not in known)
     if unknown:
-        raise SettingsError(f"Unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}.")
+        # The cutoff is high, because all names have the prefix in common.
+        nearest = [near for name in unknown for near in get_close_matches(name.upper(), known, n=1, cutoff=0.8)]
+        hint = f"did you mean {' and '.join(nearest)}?" if nearest else f"the settings are {', '.join(sorted(known))}."
+        raise SettingsError(f"Unknown setting {', '.join(unknown)}; {hint}")
     try:
         return Settings()
     except ValidationError as fault:
         # Each text once: a malformed network fails both as IPv4 and as IPv6.
         faults = dict.fromkeys(map(_fault_text, fault.errors()))
-        raise SettingsError(f"A setting is out of range. {'; '.join(faults)}.") from fault
+        raise SettingsError(f"Wrong setting: {'; '.join(faults)}.") from fault
 
 
 def _fault_text(error: ErrorDetails) -> str:
@@ -220,4 +223,4 @@ def _fault_text(error: ErrorDetails) -> str:
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     given = "set" if name in _SECRET else repr(error["input"])
-    return f"{PREFIX}{name.upper()} is {given}: {wanted(error, _WORDS_OF)}"
+    return f"{PREFIX}{name.upper()} is {given}, but {wanted(error, _WORDS_OF)}"

@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from pydantic_core import ErrorDetails
 
 _WHOLE_NUMBER = "must be a whole number"
-_NUMBER = "must be a number"
-_TRUTH = "must be true or false"
-_OBJECT = "must be a JSON object"
 _MOMENT = "must be a moment in ISO 8601 with a time zone, such as 2026-01-31T08:00:00Z"
 _NETWORK = "must be a network such as 10.0.0.0/8 or 2001:db8::/32"
 
@@ -19,10 +16,8 @@ _WORDS: Mapping[str, str] = {
     "int_parsing_size": _WHOLE_NUMBER,
     "int_type": _WHOLE_NUMBER,
     "int_from_float": _WHOLE_NUMBER,
-    "float_parsing": _NUMBER,
-    "float_type": _NUMBER,
-    "bool_parsing": _TRUTH,
-    "bool_type": _TRUTH,
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
     "string_type": "must be text",
     "greater_than_equal": "must be {ge} or more",
     "greater_than": "must be more than {gt}",
@@ -33,10 +28,9 @@ _WORDS: Mapping[str, str] = {
     "string_too_long": "must have {max_length} characters or fewer",
     "string_too_short": "must have {min_length} characters or more",
     "too_short": "must have {min_length} characters or more",
-    "model_type": _OBJECT,
+    "model_type": "must be a JSON object",
     "datetime_parsing": _MOMENT,
     "datetime_from_date_parsing": _MOMENT,
-    "datetime_type": _MOMENT,
     "datetime_object_invalid": _MOMENT,
     "timezone_aware": _MOMENT,
     "ip_v4_network": _NETWORK,
@@ -46,12 +40,12 @@ _WORDS: Mapping[str, str] = {
 _ELSE = "cannot be read"
 
 
-def wanted(error: ErrorDetails, patterns: Mapping[str, str] | None = None) -> str:
+def wanted(error: ErrorDetails, patterns: Mapping[str, str] = {}) -> str:
     """The words that follow a value's name and a colon, as in "film: must be true or false".
 
     patterns: regular expression of a field -> the words for it.
     """
     context = error.get("ctx", {})
     if error["type"] == "string_pattern_mismatch":
-        return (patterns or {}).get(context["pattern"], _ELSE)
+        return patterns.get(context["pattern"], _ELSE)
     return _WORDS.get(error["type"], _ELSE).format_map(context)

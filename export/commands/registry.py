@@ -55,7 +55,9 @@ def _explain(chosen: str | None, loaded: str | None) -> str:
         return "The service can load none of these, and refuses all films."
     if chosen is None:
         return f"The service loads {loaded}: none is chosen, and this is the newest that passes its checks."
-    return f"The service loads {loaded}." if loaded == chosen else f"The service loads {loaded}, because {chosen} is damaged."
+    if chosen != loaded:
+        return f"The service loads {loaded}, because {chosen} cannot be loaded."
+    return f"The service loads {loaded}."
 
 
 @registry.command()
@@ -84,14 +86,13 @@ def add(context: typer.Context, bundle: Annotated[Path, typer.Argument(help="Fol
 def promote(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="For example 1.1.1, or the folder's name.")],
-    keep: Annotated[int, typer.Option(metavar="N", help="Previous releases that stay ready to go back to.")] = 3,
     note: Note = None,
 ) -> None:
     """Choose a release, once it has given its golden outputs on this machine.
 
     Example: cxr registry promote 1.1.1 --note "Fewer false alarms at night."
     """
-    _tell(_open(context).promote(version, note, keep))
+    _tell(_open(context).promote(version, note))
 
 
 @registry.command()
@@ -100,7 +101,11 @@ def rollback(context: typer.Context, note: Note = None) -> None:
 
     Example: cxr registry rollback --note "More misses since Monday."
     """
-    _tell(_open(context).rollback(note))
+    opened = _open(context)
+    had_chosen = opened.has_chosen()
+    _tell(opened.rollback(note))
+    if not had_chosen:
+        print("None was chosen before: the service loaded the newest.")
 
 
 @registry.command("note")
@@ -109,9 +114,8 @@ def write_note(context: typer.Context, note: Annotated[str, typer.Argument(help=
 
     Example: cxr registry note "1.2.0 was no better on our films."
     """
-    opened = _open(context)
-    opened.note(note)
-    print(f"Noted. {opened.loaded()} stays.")
+    _open(context).note(note)
+    print("Noted.")
 
 
 @registry.command()

@@ -5,18 +5,12 @@ import json
 import yaml
 
 from k8s.monitoring import GENERATED, RULES
-from k8s.monitoring.dashboards.drift import DRIFT
-from k8s.monitoring.dashboards.model import MODEL
-from k8s.monitoring.dashboards.panels import model_of
-from k8s.monitoring.dashboards.quality import QUALITY
-from k8s.monitoring.dashboards.service import SERVICE
-
-DASHBOARDS = (SERVICE, MODEL, DRIFT, QUALITY)
+from k8s.monitoring.panels import model_of, read_dashboards
 
 
 def stale_files() -> dict[str, str]:
     """File name -> text, of the files that are missing or differ from what the code makes."""
-    files = {f"{each.uid}.json": json.dumps(model_of(each), indent=2) + "\n" for each in DASHBOARDS}
+    files = {f"{each.uid}.json": json.dumps(model_of(each), indent=2) + "\n" for each in read_dashboards()}
     files["prometheus-rule.yaml"] = _operator_rule()
     return {
         name: text

@@ -23,15 +23,11 @@ MAX_KEY_SET_BYTES = 1024 * 1024
 
 # The key set is read again after this time, or when a token names an unknown key.
 REFRESH_SECONDS = 3600.0
-# Shortest time between two attempts; shorter while there are no keys at all, and so no caller can be authenticated.
+# Shortest time between two attempts.
 RETRY_SECONDS = 10.0
-FIRST_RETRY_SECONDS = 2.0
 # While the issuer cannot be reached, the known keys stay valid for this long.
 USABLE_SECONDS = 24 * 3600.0
 _FETCH_SECONDS = 5.0
-
-# Issuers publish fewer keys at once. Trying one takes a tenth of a millisecond, and everybody may send tokens.
-MAX_CANDIDATES = 16
 
 _ISSUER_AWAY = "The keys of the token issuer cannot be read now, so new tokens cannot be verified; try again."
 
@@ -56,10 +52,13 @@ class KeySet:
             try:
                 self._refresh()
             except (OSError, ValueError) as fault:
-                raise SettingsError(f"CXR_JWKS is {source}, {_why_unreadable(fault)}.") from fault
+                why = fault.strerror if isinstance(fault, OSError) else fault
+                raise SettingsError(
+                    f"CXR_JWKS is {source}, which is not a JSON Web Key Set, or cannot be read: {why}."
+                ) from fault
 
     def candidates(self, key_id: str | None) -> tuple[jwt.PyJWK, ...]:
-        """The keys that may have signed a token with this key identifier, at most MAX_CANDIDATES.
+        """The keys that may have signed a token with this key identifier.
 
         Raises IssuerUnavailable if no key set was read within USABLE_SECONDS.
         """
@@ -68,12 +67,10 @@ class KeySet:
         if not self._is_usable():
             raise IssuerUnavailable(_ISSUER_AWAY)
         # Identifiers are optional in tokens and keys (RFC 7515, 4.1.4; RFC 7517, 4.5), and need not be unique.
-        found = [key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id)]
-        found.sort(key=lambda key: key.key_id != key_id)
-        return tuple(found[:MAX_CANDIDATES])
+        return tuple(key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id))
 
     def newer_candidates(self, key_id: str | None, tried: tuple[jwt.PyJWK, ...]) -> tuple[jwt.PyJWK, ...]:
-        """The candidates after another look at the key set, which may have changed; none if they equal `tried`.
+        """The candidates after another look at the key set, which may have changed; none if they are those that were tried.
 
         Raises IssuerUnavailable if no key with this identifier is known, and the issuer cannot be reached.
         """
@@ -94,7 +91,7 @@ class KeySet:
         if not self._reading.acquire(blocking=waiting):
             return
         try:
-            if monotonic() - self._tried_at >= (RETRY_SECONDS if self._keys else FIRST_RETRY_SECONDS):
+            if monotonic() - self._tried_at >= RETRY_SECONDS:
                 self._refresh()
         except (OSError, ValueError, HTTPException) as fault:
             self._is_away = True
@@ -104,7 +101,7 @@ class KeySet:
 
     def _refresh(self) -> None:
         try:
-            text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()[:MAX_KEY_SET_BYTES]
+            text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()
             self._keys = _public_keys(text)
         finally:
             self._tried_at = monotonic()  # at the end, so that threads that waited for a failed attempt do not start another
@@ -144,12 +141,6 @@ def _public_key(entry: Any) -> jwt.PyJWK | None:
     except Exception:  # foreign data, for which the library raises errors of many kinds
         return None
     return key if key.algorithm_name in ALGORITHMS else None
-
-
-def _why_unreadable(fault: Exception) -> str:
-    if isinstance(fault, OSError):
-        return f"which cannot be read: {fault.strerror}"
-    return f"which is not a JSON Web Key Set: {fault}"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -43,38 +43,30 @@ class Verifier(Protocol):
 
 
 class AccessPolicy:
-    """Admits or refuses requests.
+    """Admits or refuses requests. Raises SettingsError.
 
-    keys: verifies API keys; None if they are not accepted.
-    tokens: verifies bearer tokens; None if they are not accepted. Without keys and tokens, everybody is admitted.
-    limiter: counts the requests of callers, and the refusals of addresses.
+    database: holds the API keys.
     """
 
-    def __init__(self, settings: Settings, keys: Verifier | None, tokens: Verifier | None, limiter: RateLimiter) -> None:
+    def __init__(self, settings: Settings, database: "Database") -> None:
         self._settings = settings
-        self._keys = keys
-        self._tokens = tokens
-        self._limiter = limiter
-        # Separate threads: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
-        self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in (keys, tokens) if verifier}
-
-    @classmethod
-    def from_settings(cls, settings: Settings, database: "Database") -> "AccessPolicy":
-        """database: holds the API keys. Raises SettingsError."""
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage)
         # Not imported above: unused, these modules take memory, also in BentoML's supervisor.
-        keys: Verifier | None = None
-        tokens: Verifier | None = None
+        self._keys: Verifier | None = None
+        self._tokens: Verifier | None = None
         if settings.accepts_tokens:
-            from service.access.tokens import Issuer, TokenVerifier
+            from service.access.tokens import TokenVerifier
 
             # Settings makes sure that all three are set.
             source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
-            tokens = TokenVerifier(Issuer(source, name, audience, settings.token_roles_claim))
+            self._tokens = TokenVerifier(source, name, audience, settings.token_roles_claim)
         if settings.accepts_keys:
             from service.access.keys import KeyStore, KeyVerifier
 
-            keys = KeyVerifier(KeyStore(database))
-        return cls(settings, keys, tokens, RateLimiter(settings.rate_limit, settings.rate_limit_storage))
+            self._keys = KeyVerifier(KeyStore(database))
+        # Separate threads: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
+        verifiers: tuple[Verifier | None, ...] = (self._keys, self._tokens)
+        self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in verifiers if verifier}
 
     @property
     def is_open(self) -> bool:
@@ -103,15 +95,16 @@ class AccessPolicy:
             caller = await self._identify(headers)
         except ChestXrayError as refusal:
             return await self._refused(address, refusal)
-        if caller.role not in roles:
+        limited = await self._limiter.hit(caller.credential)
+        if limited is None and caller.role not in roles:
             needed = " or ".join(sorted(roles))
             denied = AccessDenied(f"The role {caller.role} may not call {endpoint_of(path)}; this needs the role {needed}.")
-            return Admission(caller, shown, await self._limited(caller.credential) or denied)
-        return Admission(caller, shown, await self._limited(caller.credential))
+            return Admission(caller, shown, denied)
+        return Admission(caller, shown, limited)
 
     async def _refused(self, address: Address | None, refusal: ChestXrayError) -> Admission:
         """Refuse an unknown caller. Refusals are counted by address."""
-        limited = await self._limited(f"address:{neighbourhood(address)}")
+        limited = await self._limiter.hit(f"address:{neighbourhood(address)}")
         return Admission(None, anonymised(address), limited or refusal, is_recorded=limited is None)
 
     async def _identify(self, headers: Mapping[str, str]) -> Caller:
@@ -142,10 +135,3 @@ class AccessPolicy:
             self._tokens and "send a token in the Authorization header, as Bearer <token>",
         )
         return ", or ".join(remedy for remedy in remedies if remedy)
-
-    async def _limited(self, identity: str) -> ChestXrayError | None:
-        try:
-            await self._limiter.hit(identity)
-        except ChestXrayError as refusal:
-            return refusal
-        return None

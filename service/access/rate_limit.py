@@ -38,27 +38,23 @@ class RateLimiter:
         self._shared = None if storage_url == "memory://" else SlidingWindowCounterRateLimiter(_storage(storage_url))
         self._away_until = 0.0
 
-    async def hit(self, identity: str) -> None:
-        """Count a request. Raises RateLimited if it exceeds the rate, with the seconds until the next one is accepted."""
+    async def hit(self, identity: str) -> RateLimited | None:
+        """Count a request. Returns the refusal if it exceeds the rate, with the seconds until the next one is accepted."""
         if self._shared is not None and monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(_LIMIT_SECONDS):
-                    await self._hit(self._shared, identity)
-            except RateLimited:
-                raise
+                    return await self._hit(self._shared, identity)
             except Exception as fault:  # the errors depend on the client library
                 logger.warning("Redis is away, so each process counts requests alone: %s", type(fault).__name__)
                 self._away_until = monotonic() + _OUTAGE_SECONDS
-            else:
-                return
-        await self._hit(self._own, identity)
+        return await self._hit(self._own, identity)
 
-    async def _hit(self, limiter: SlidingWindowCounterRateLimiter, identity: str) -> None:
+    async def _hit(self, limiter: SlidingWindowCounterRateLimiter, identity: str) -> RateLimited | None:
         if await limiter.hit(self._rate, _PREFIX, identity):
-            return
+            return None
         window = await limiter.get_window_stats(self._rate, _PREFIX, identity)
         wait_seconds = max(1, math.ceil(window.reset_time - time()))
-        raise RateLimited(f"Rate limit exceeded: {self._rate}. Try again in {wait_seconds} s.", wait_seconds)
+        return RateLimited(f"Rate limit exceeded: {self._rate}. Try again in {wait_seconds} s.", wait_seconds)
 
 
 def _parsed(rate: str) -> RateLimitItem:

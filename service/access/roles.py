@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from enum import StrEnum
-from urllib.parse import unquote
 
 
 class Role(StrEnum):
@@ -86,4 +85,4 @@ def required_roles(path: str) -> frozenset[Role] | None:
 
 
 def _is_in(folder: str, path: str) -> bool:
-    return path.startswith(folder + "/") and unquote(path) == path and _PLAIN_FILE.fullmatch(path) is not None
+    return path.startswith(folder + "/") and _PLAIN_FILE.fullmatch(path) is not None

@@ -3,7 +3,10 @@
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from service.commands.shared import configured_records
 
@@ -12,47 +15,61 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 
-def check() -> None:
-    """Check settings, model bundle, database and access control, as every start of the service does.
+def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = False) -> None:
+    """Check settings, model bundle with its golden inputs, database and access control; changes nothing.
 
     Prints what was found, and on stderr what keeps the service from being ready. Exit status 1 if it could not start.
 
     Example: cxr check
     """
+    # At a start, the tables are upgraded, and golden inputs are left to the worker, which replays them anyway.
     from service.access.policy import AccessPolicy
     from service.errors import RecordsUnavailable
+    from service.records.database import TablesOutdated
     from service.settings import PREFIX, read_settings
 
     settings = read_settings(os.environ)
     given = sorted(name.upper() for name in settings.model_fields_set)
     print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, all as by default'}")
-    print(f"bundle: {_found_bundle(settings)}")
+    print(f"bundle: {_found_bundle(settings, with_golden_inputs=not at_start)}")
     with configured_records() as records:
         print(f"database: {records.database.name}")
         try:
-            records.open()
+            records.database.open(upgrade=at_start and settings.database_upgrade)
+        except TablesOutdated:
+            if not settings.database_upgrade:
+                raise
+            print("The next start creates or upgrades its tables.")
         except RecordsUnavailable as away:
             # The driver's own message, if there is one: SQLAlchemy's is longer.
             reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
-        AccessPolicy.from_settings(settings, records.database)
+        AccessPolicy(settings, records.database)
         print(f"access: {_access(settings, records.database)}")
 
 
-def _found_bundle(settings: "Settings") -> str:
+def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> str:
     """The bundle that the service will load. Raises BundleNotFound if there is no candidate at all.
 
     With one that is there and damaged the service starts, and /health says why it is not ready.
     """
     from service.model.bundle import ModelBundle
     from service.model.errors import BundleNotFound
+    from service.model.predictor import load_predictor
     from service.model.releases import candidates, first_trusted
 
-    found, faults = first_trusted(candidates(settings.bundle), ModelBundle.open)
+    def load(path: Path) -> ModelBundle:
+        bundle = ModelBundle.open(path)
+        if with_golden_inputs:
+            load_predictor(bundle)
+        return bundle
+
+    found, faults = first_trusted(candidates(settings.bundle), load)
     if found is not None:
         for fault in faults:
             print(f"{fault} An older bundle serves instead.", file=sys.stderr)
-        return f"{found.path}, {found.manifest.name} {found.manifest.version}"
+        checked = "its files are whole" + (" and its golden inputs give the recorded outputs" if with_golden_inputs else "")
+        return f"{found.path}, {found.manifest.name} {found.manifest.version}; {checked}"
     if all(isinstance(fault, BundleNotFound) for fault in faults):
         raise faults[0]
     print(f"{faults[0]} No model is served.", file=sys.stderr)

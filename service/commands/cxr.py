@@ -4,11 +4,12 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from service import __version__
 from service.commands.faults import describe_fault
 
 # Panel of `cxr --help` -> command -> the module that defines it, as a function or a `typer.Typer` of the command's name.
@@ -63,6 +64,7 @@ def build_app() -> typer.Typer:
         help="Chest X-ray classifier: Normal, Pneumonia, Tuberculosis. For research use only.",
         no_args_is_help=True,
         add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
     app.callback()(_start)
@@ -101,7 +103,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _start() -> None:
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"cxr {__version__}")
+        raise typer.Exit
+
+
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Makes the app a group of commands even if it has only one."""
 
 

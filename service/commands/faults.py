@@ -1,8 +1,10 @@
 """What a command says when it fails: one line on stderr and an exit status."""
 
 import typer
+from pydantic import ValidationError
 
 from service.film.errors import ChestXrayError
+from service.validation_messages import wanted
 
 
 def describe_fault(fault: Exception) -> tuple[str, int]:
@@ -11,7 +13,9 @@ def describe_fault(fault: Exception) -> tuple[str, int]:
         case typer.TyperException():
             context = getattr(fault, "ctx", None)
             hint = f" `{context.command_path} --help` shows what it takes." if context else ""
-            message = " ".join(fault.format_message().split()).replace("Value error, ", "")  # as pydantic begins it
+            if isinstance(fault.__cause__, ValidationError):
+                fault.message = wanted(fault.__cause__.errors()[0])
+            message = " ".join(fault.format_message().split())
             if not message:  # a group without a sub-command, whose help Typer has printed
                 return "", 2
             return message + ("" if message.endswith((".", "?")) else ".") + hint, getattr(fault, "exit_code", 1)

@@ -37,6 +37,8 @@ def predict(
 
     if explain is not None and len(films) != 1:
         raise typer.BadParameter("one film can be explained at a time", param_hint="--explain")
+    if explain is not None and explain.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{explain} must end in .png", param_hint="--explain")
     silence_decoding_libraries()
     model = load_model(bundle)
     find_operating_point(model.manifest, operating_point)

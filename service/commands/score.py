@@ -13,7 +13,7 @@ from service.film.limits import DecodeLimits
 
 def score(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the films are; or one film.")],
-    out: Annotated[Path, typer.Option(metavar="TABLE", help="Table to write: .csv, or .parquet if pyarrow is installed.")],
+    out: Annotated[Path, typer.Option(metavar="TABLE", help="CSV file to write.")],
     bundle: Bundle = None,
     operating_point: OperatingPoint = "balanced",
     processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Films judged at once. Default: the CPUs.")] = None,
@@ -29,24 +29,24 @@ def score(
     Example: cxr score /data/archive --out predictions.csv
     """
     from service.process.cpus import usable_cpus
-    from service.score.run import ScoreRun, score_films
+    from service.score.run import score_films
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    run = ScoreRun(
-        films=folder,
-        out=out,
-        bundle=bundle,
-        operating_point=operating_point,
-        processes=processes or usable_cpus(),
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-    )
     try:
-        print(score_films(run), file=sys.stderr)
+        summary = score_films(
+            folder,
+            out,
+            bundle=bundle,
+            operating_point=operating_point,
+            processes=processes or usable_cpus(),
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+        )
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
+    print(summary, file=sys.stderr)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -13,7 +13,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 def serve(
     host: Annotated[str, typer.Option(help="IP address to listen at; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="TCP port to listen at.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen at.")] = 3000,
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate (PEM); serves HTTPS, TLS 1.3 only.")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
 ) -> None:

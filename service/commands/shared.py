@@ -36,10 +36,10 @@ OperatingPoint = Annotated[str, typer.Option(metavar="NAME", help="Decision rule
 @contextmanager
 def configured_records() -> "Iterator[RecordStore]":
     """The records that the environment's settings name, not opened yet; closed when the block ends. Raises SettingsError."""
-    from service.records.opening import build_records
+    from service.records.store import RecordStore
     from service.settings import read_settings
 
-    records = build_records(read_settings(os.environ))
+    records = RecordStore.from_settings(read_settings(os.environ))
     try:
         yield records
     finally:

@@ -2,7 +2,7 @@
 
 import base64
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -123,17 +123,13 @@ class BatchAnswer(ModelFacts, RequestFacts):
     results: tuple[BatchPrediction | BatchProblem, ...]
 
 
-def prediction_answer(prediction: ServedPrediction, model_version: str) -> PredictionAnswer:
+def prediction_answer(prediction: ServedPrediction) -> PredictionAnswer:
     """The JSON of a prediction."""
-    return PredictionAnswer(
-        request_id=current_call().request_id,
-        model_version=model_version,
-        **prediction.members(),
-    )
+    return PredictionAnswer(**_members(prediction))
 
 
-def explain_answer(prediction: ServedPrediction, explanation: Explanation, model_version: str) -> ExplainAnswer:
-    """The JSON of a prediction."""
+def explain_answer(prediction: ServedPrediction, explanation: Explanation) -> ExplainAnswer:
+    """The JSON of a prediction and its explanation."""
     facts = ExplanationFacts(
         target=explanation.target,
         grid=explanation.grid.tolist(),
@@ -142,12 +138,7 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation, model
         overlay_png=_base64(explanation.overlay_png),
         film_png=None if explanation.film_png is None else _base64(explanation.film_png),
     )
-    return ExplainAnswer(
-        request_id=current_call().request_id,
-        model_version=model_version,
-        explanation=facts,
-        **prediction.members(),
-    )
+    return ExplainAnswer(explanation=facts, **_members(prediction))
 
 
 def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version: str) -> BatchAnswer:
@@ -161,7 +152,7 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version
     return BatchAnswer(request_id=current_call().request_id, model_version=model_version, results=items)
 
 
-def prediction_record(prediction: ServedPrediction, model_version: str, call: Call, index: int) -> PredictionRecord:
+def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> PredictionRecord:
     """What the records keep of a prediction."""
     return PredictionRecord(
         timestamp=datetime.now(UTC),
@@ -169,8 +160,8 @@ def prediction_record(prediction: ServedPrediction, model_version: str, call: Ca
         request_id=call.request_id,
         index=index,
         endpoint=call.endpoint,
-        user_id=call.caller.user_id if call.caller else None,
-        model_version=model_version,
+        user_id=call.user_id,
+        model_version=prediction.model_version,
         image_sha256=prediction.image_sha256,
         image_format=prediction.format,
         width_px=prediction.width_px,
@@ -183,6 +174,10 @@ def prediction_record(prediction: ServedPrediction, model_version: str, call: Ca
         review_reasons=prediction.review_reasons,
         inference_time_ms=prediction.inference_time_ms,
     )
+
+
+def _members(prediction: ServedPrediction) -> dict[str, Any]:
+    return prediction.members() | {"request_id": current_call().request_id, "model_version": prediction.model_version}
 
 
 def _base64(picture: bytes) -> str:

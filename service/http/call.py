@@ -1,20 +1,31 @@
 """The request being answered, as far as its answer, its audit row and its metrics need it."""
 
+import re
+import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from math import inf
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
 from service.access.caller import Caller
+from service.access.roles import endpoint_of, required_roles
 from service.http.capacity import Reservation
 from service.records.values import PredictionRecord
+
+REQUEST_ID_HEADER = "X-Request-ID"
+
+# Safe in logs, file names and headers. Other values of clients are replaced, not corrected.
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 @dataclass
 class Call:
     """One request. Middleware and endpoints fill it in; the audit row is written from it before the answer leaves."""
 
-    request_id: str  # the client's X-Request-ID, or a new one
+    request_id: str  # the client's X-Request-ID if it is valid, else a new UUID 4
     method: str  # HTTP method
     endpoint: str  # the route, see `roles.endpoint_of`
     needs_row: bool  # whether an audit row is still to be written
@@ -29,13 +40,22 @@ class Call:
     # client will send the film again.
     counts: list[Callable[[], None]] = field(default_factory=list)
 
+    @property
+    def user_id(self) -> str | None:
+        """Who called; None if unknown."""
+        return self.caller.user_id if self.caller else None
+
 
 _current: ContextVar[Call] = ContextVar("call")
 
 
-def begin_call(call: Call) -> None:
-    """Make a new call the current one of this context."""
+def begin_call(scope: Scope) -> Call:
+    """Make a new call, of the request with this ASGI scope, the current one of this context."""
+    path, sent = scope["path"], Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    request_id = sent if _VALID_REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+    call = Call(request_id, scope["method"], endpoint_of(path), needs_row=required_roles(path) is not None)
     _current.set(call)
+    return call
 
 
 def current_call() -> Call:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from service.errors import Overloaded
+from service.metrics import QUEUE_DEPTH, QUEUE_LIMIT
 
 T = TypeVar("T")
 
@@ -32,24 +33,21 @@ class Capacity:
     threads: films processed at once.
     queue_limit: films that may wait beyond those.
     max_held_bytes: limit for all request bodies together, each from its first byte until its answer is ready.
-    report_waiting: called with the number of waiting films whenever it changes; from any thread, one call at a time.
 
     A film whose client gave up counts until its thread ends: a thread cannot be stopped, and without counting it the next
     films would pile up behind it.
     """
 
-    def __init__(
-        self, threads: int, queue_limit: int, max_held_bytes: int, report_waiting: Callable[[int], None] = lambda films: None
-    ) -> None:
+    def __init__(self, threads: int, queue_limit: int, max_held_bytes: int) -> None:
         self._threads = threads
         self._max_films = threads + queue_limit
         self._max_held_bytes = max_held_bytes
-        self._report_waiting = report_waiting
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cxr")
         self._films = 0
         self._changing_films = threading.Lock()
         self._held_bytes = 0
         self._refusals = _RefusalPace()
+        QUEUE_LIMIT.set(queue_limit)
 
     async def reserve(self) -> "Reservation":
         """Reserve a slot for a film that is still being sent. Raises Overloaded; in a flood of requests after a delay."""
@@ -67,7 +65,7 @@ class Capacity:
         """Raise Overloaded unless so many further films fit."""
         taken = self._films
         if taken + films > self._max_films:
-            raise Overloaded(f"{taken} films are being processed or waiting, and {films} more do not fit; try again shortly.")
+            raise Overloaded(f"Films being judged or waiting: {taken}. There is no room for {films} more; try again shortly.")
 
     def close(self) -> None:
         """Drop the films that wait; those being processed end by themselves."""
@@ -92,13 +90,8 @@ class Capacity:
 
     def _add(self, films: int) -> None:
         with self._changing_films:
-            before = self._waiting()
             self._films += films
-            if self._waiting() != before:
-                self._report_waiting(self._waiting())
-
-    def _waiting(self) -> int:
-        return max(0, self._films - self._threads)
+            QUEUE_DEPTH.set(max(0, self._films - self._threads))
 
 
 class Reservation:

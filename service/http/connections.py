@@ -11,11 +11,11 @@ import httptools
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.http.call import REQUEST_ID_HEADER
 from service.http.context import ServiceContext
-from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import MEDIA_TYPE, Problem
 
-# Tokens have 16 KiB at most. The parser itself has no limit.
+# More than any token takes. The parser itself has no limit.
 MAX_HEAD_BYTES = 64 * 1024
 
 
@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
         """Bytes that arrive between requests belong to a head, or to the rest of a refused body."""
         if self.transport.is_closing():
             return
-        if self._is_idle() and self._head_timer is None:
+        if self._is_idle():
             self._start_head_timer()
         self._unset_keepalive_if_required()
         while data:  # no recursion: one packet may hold thousands of requests that offer an upgrade
@@ -107,7 +107,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._is_last and self.cycle.more_body and self._is_idle():
             self._linger()
-        if self._is_in_head and self._is_idle() and self._head_timer is None:  # begun behind a request
+        if self._is_in_head and self._is_idle():  # begun behind a request
             self._start_head_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -150,11 +150,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write_eof()
-        if self._head_timer is None:
-            self._start_head_timer()
+        self._start_head_timer()
 
     def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)
+        """Unless it runs already."""
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -163,7 +164,7 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self._is_in_head:
-            detail = f"The request's head did not arrive within {self._head_seconds} seconds; send it again."
+            detail = f"The request's head did not arrive within {self._head_seconds} s; send it again."
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
         else:  # no request: a connection opened in advance, as browsers do, or the rest of a refused body
             self.transport.close()

@@ -3,10 +3,8 @@
 from typing import TYPE_CHECKING
 
 from service.access.policy import AccessPolicy
-from service.errors import ModelUnavailable
 from service.hosting import ModelHost
 from service.http.capacity import Capacity
-from service.pipeline import Pipeline
 from service.settings import Settings
 
 if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
@@ -25,10 +23,3 @@ class ServiceContext:
     access: AccessPolicy  # who may call
     host: ModelHost  # holds the model being served
     capacity: Capacity  # threads, queue and memory
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The model being served. Raises ModelUnavailable."""
-        if self.host.pipeline is None:
-            raise ModelUnavailable("No trusted model is loaded; /health says why.")
-        return self.host.pipeline

@@ -36,6 +36,7 @@ _SECURITY_SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
+_SECURED: list[dict[str, list[str]]] = [{"api_key": []}, {"bearer": []}]
 
 
 def openapi_document(service: Any) -> dict[str, Any]:
@@ -62,9 +63,8 @@ def openapi_document(service: Any) -> dict[str, Any]:
             }
         if form.takes_raw_body:
             body["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-        operation["parameters"] = [_query_parameter(name) for name in form.options]
-        answered = operation["responses"].get("200") or operation["responses"][200]
-        operation["responses"] = {"200": answered} | _problems(_OF_FILMS)
+        operation["parameters"] = [_query_parameter(name, OPTIONS[name]) for name in form.options]
+        operation["responses"] = {"200": operation["responses"][200]} | _problems(_OF_FILMS)
         operation["security"] = _SECURED
     for path in ("/predict", "/predict/explain"):
         document["paths"][path]["post"]["responses"]["200"]["headers"] = {
@@ -73,6 +73,7 @@ def openapi_document(service: Any) -> dict[str, Any]:
     explained = document["paths"]["/predict/explain"]["post"]["responses"]["200"]["content"]
     explained["image/png"] = {"schema": {"type": "string", "format": "binary", "description": "The overlay."}}
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+    audit_query = _without_definitions(AuditQuery)["properties"]
     document["paths"] |= {
         "/health": {"get": _operation("Status and model version; if unavailable, why.", ("503",))},
         "/model/info": {"get": _operation("Metadata of the model being served.", _OF_EVERY_CALL, secured=True)},
@@ -83,13 +84,10 @@ def openapi_document(service: Any) -> dict[str, Any]:
         "/incidents": {"post": _report(IncidentBody)},
         "/audit": {
             "get": _operation("The audit log, a page at a time.", ("400", *_OF_EVERY_CALL), secured=True)
-            | {"parameters": _query_parameters(AuditQuery)}
+            | {"parameters": [_query_parameter(*parameter) for parameter in audit_query.items()]}
         },
     }
     return document
-
-
-_SECURED: list[dict[str, list[str]]] = [{"api_key": []}, {"bearer": []}]
 
 
 def _as_openapi(schema: dict[str, Any]) -> dict[str, Any]:
@@ -99,17 +97,15 @@ def _as_openapi(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | {"type": "string"} if schema.get("type") == "file" else schema
 
 
-def _query_parameter(name: str) -> dict[str, Any]:
-    schema = {key: value for key, value in OPTIONS[name].items() if key != "description"}
-    return {"name": name, "in": "query", "required": False, "description": OPTIONS[name]["description"], "schema": schema}
-
-
-def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": _PROBLEM_SCHEMA}}}}
+def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    described = {key: value for key, value in schema.items() if key != "description"}
+    value = next((kind for kind in described.get("anyOf", ()) if kind.get("type") != "null"), described)
+    return {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": value}
 
 
 def _problems(statuses: Sequence[str]) -> dict[str, Any]:
-    return {status: _problem(_PROBLEMS[status]) for status in statuses}
+    content = {MEDIA_TYPE: {"schema": {"$ref": _PROBLEM_SCHEMA}}}
+    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
 
 
 def _operation(description: str, statuses: Sequence[str], *, secured: bool = False, answered: str = "200") -> dict[str, Any]:
@@ -121,19 +117,6 @@ def _operation(description: str, statuses: Sequence[str], *, secured: bool = Fal
 def _report(model: type[BaseModel]) -> dict[str, Any]:
     body = {"required": True, "content": {"application/json": {"schema": _without_definitions(model)}}}
     return _operation(model.__doc__ or "", _OF_REPORTS, secured=True, answered="201") | {"requestBody": body}
-
-
-def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": schema.pop("description", ""),
-            "schema": next((kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"), schema),
-        }
-        for name, schema in _without_definitions(model)["properties"].items()
-    ]
 
 
 def _without_definitions(model: type[BaseModel]) -> dict[str, Any]:

@@ -7,32 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from service.errors import (
-    AccessDenied,
-    DecoderFailed,
-    IssuerUnavailable,
-    MalformedRequest,
-    ModelUnavailable,
-    NotAuthenticated,
-    OutOfTime,
-    Overloaded,
-    PredictionNotFound,
-    RateLimited,
-    RecordsUnavailable,
-    ReloadInProgress,
-    UploadTooLarge,
-)
-from service.film.errors import (
-    AspectRatioTooExtreme,
-    ChestXrayError,
-    ImageTooLarge,
-    ImageTooSmall,
-    UnreadableImage,
-    UnsupportedDicom,
-    UnsupportedFormat,
-    UnsupportedImage,
-    kebab_case,
-)
+from service import errors
+from service.film import errors as film_errors
+from service.film.errors import ChestXrayError, kebab_case
 from service.http.call import current_call
 from service.model.errors import UnknownFinding, UnknownOperatingPoint
 
@@ -41,41 +18,39 @@ MEDIA_TYPE = "application/problem+json"
 # /health reports a fault, which is not an error of the request.
 HEALTH_MEDIA_TYPE = "application/health+json"
 
-_URN = "urn:chest-xray:problem:"
-
 STATUS_OF: dict[type[ChestXrayError], HTTPStatus] = {
-    MalformedRequest: HTTPStatus.BAD_REQUEST,
-    UnreadableImage: HTTPStatus.BAD_REQUEST,
+    errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
+    film_errors.UnreadableImage: HTTPStatus.BAD_REQUEST,
     UnknownOperatingPoint: HTTPStatus.BAD_REQUEST,
     UnknownFinding: HTTPStatus.BAD_REQUEST,
-    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
-    AccessDenied: HTTPStatus.FORBIDDEN,
-    PredictionNotFound: HTTPStatus.NOT_FOUND,
-    UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
-    UnsupportedDicom: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ImageTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
-    AspectRatioTooExtreme: HTTPStatus.UNPROCESSABLE_ENTITY,
-    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
-    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    ReloadInProgress: HTTPStatus.SERVICE_UNAVAILABLE,
-    DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
-    OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.AccessDenied: HTTPStatus.FORBIDDEN,
+    errors.PredictionNotFound: HTTPStatus.NOT_FOUND,
+    errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    film_errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    film_errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    film_errors.UnsupportedImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    film_errors.UnsupportedDicom: HTTPStatus.UNPROCESSABLE_ENTITY,
+    film_errors.ImageTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
+    film_errors.AspectRatioTooExtreme: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RecordsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.IssuerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReloadInProgress: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DecoderFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.OutOfTime: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 # A full queue drains within about a second; a missing model needs an operator.
 RETRY_AFTER_SECONDS: dict[type[ChestXrayError], int] = {
-    Overloaded: 1,
-    RecordsUnavailable: 5,
-    IssuerUnavailable: 5,
-    ReloadInProgress: 5,
-    DecoderFailed: 5,
-    ModelUnavailable: 30,
+    errors.Overloaded: 1,
+    errors.RecordsUnavailable: 5,
+    errors.IssuerUnavailable: 5,
+    errors.ReloadInProgress: 5,
+    errors.DecoderFailed: 5,
+    errors.ModelUnavailable: 30,
 }
 
 
@@ -85,15 +60,14 @@ class Problem:
 
     status: HTTPStatus  # of the answer
     detail: str  # what is wrong, and the remedy
-    type: str = "about:blank"  # a URN of this service, or about:blank if the status says it all
-    title: str = ""  # by default the status's own phrase
+    kind: str | None = None  # such as image-too-small; None if the status says it all
     headers: dict[str, str] = field(default_factory=dict)  # further headers of the answer
 
     def members(self, request_id: str | None = None) -> dict[str, Any]:
         """The JSON object. request_id: by default that of the request being answered."""
         return {
-            "type": self.type,
-            "title": self.title or self.status.phrase,
+            "type": f"urn:chest-xray:problem:{self.kind}" if self.kind else "about:blank",
+            "title": self.kind.replace("-", " ").capitalize() if self.kind else self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
             "request_id": request_id or current_call().request_id,
@@ -101,8 +75,8 @@ class Problem:
 
     def response(self) -> Response:
         """The answer. Notes the kind of problem for the audit row."""
-        if self.type.startswith(_URN):
-            current_call().problem = self.type.removeprefix(_URN)
+        if self.kind:
+            current_call().problem = self.kind
         content = json.dumps(self.members(), ensure_ascii=False)
         return Response(content, status_code=self.status.value, media_type=MEDIA_TYPE, headers=self.headers)
 
@@ -110,18 +84,12 @@ class Problem:
 def problem_of(error: ChestXrayError) -> Problem:
     """The problem for an error of a class in STATUS_OF. Raises KeyError for others, which are internal errors."""
     kind = type(error)
-    retry_after_seconds = error.retry_after_seconds if isinstance(error, RateLimited) else RETRY_AFTER_SECONDS.get(kind)
+    retry_after_seconds = error.retry_after_seconds if isinstance(error, errors.RateLimited) else RETRY_AFTER_SECONDS.get(kind)
     # RFC 9110, 11.6.1: a 401 names the way to authenticate.
-    challenge = {"WWW-Authenticate": "Bearer"} if kind is NotAuthenticated else {}
+    challenge = {"WWW-Authenticate": "Bearer"} if kind is errors.NotAuthenticated else {}
     return Problem(
         status=STATUS_OF[kind],
         detail=str(error),
-        type=f"{_URN}{kebab_case(kind.__name__)}",
-        title=sentence_case(kind.__name__),
+        kind=kebab_case(kind.__name__),
         headers=challenge | ({} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}),
     )
-
-
-def sentence_case(class_name: str) -> str:
-    """ImageTooSmall -> Image too small."""
-    return kebab_case(class_name).replace("-", " ").capitalize()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS, Finding
-from service.model.manifest import HEAD_NAME, HeadSpec
+from service.model.manifest import HEAD_NAME
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,37 +88,20 @@ def _overlaps(cells: int, parts: int) -> npt.NDArray[np.float64]:
 
 def _read_head(bundle: ModelBundle) -> "Callable[[Tensor], Tensor]":
     """The stack that `HeadSpec` describes, with the bundle's weights."""
+    import torch
     from safetensors.torch import load_file
-    from torch.nn import functional
+    from torch import nn
 
-    weights, spec = load_file(bundle.file(HEAD_NAME)), bundle.manifest.head
-    expected = _head_shapes(spec)
-    found = {name: tuple(weights[name].shape) for name in expected if name in weights}
-    if found != expected:
-        raise ManifestInvalid(
-            f"{bundle.file(HEAD_NAME)} holds {found}, the manifest's head needs {expected}; export the model again."
-        )
-
-    def normalise(values: "Tensor", name: str) -> "Tensor":
-        mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
-        scale, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        return functional.batch_norm(values, mean, variance, scale, shift, training=False, eps=spec.norm_eps)
-
-    def head(pooled: "Tensor") -> "Tensor":
-        normalised = normalise(pooled, "norm_in")
-        hidden = functional.relu(functional.linear(normalised, weights["hidden.weight"], weights["hidden.bias"]))
-        return functional.linear(normalise(hidden, "norm_hidden"), weights["classifier.weight"], weights["classifier.bias"])
-
-    return head
-
-
-def _head_shapes(spec: HeadSpec) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {
-        "hidden.weight": (spec.hidden, spec.features),
-        "hidden.bias": (spec.hidden,),
-        "classifier.weight": (spec.classes, spec.hidden),
-        "classifier.bias": (spec.classes,),
-    }
-    for norm, width in (("norm_in", spec.features), ("norm_hidden", spec.hidden)):
-        shapes |= {f"{norm}.{name}": (width,) for name in ("weight", "bias", "running_mean", "running_var")}
-    return shapes
+    path, spec = bundle.file(HEAD_NAME), bundle.manifest.head
+    with torch.device("meta"):  # without weights
+        head = nn.Sequential()
+        head.add_module("norm_in", nn.BatchNorm1d(spec.features, spec.norm_eps))
+        head.add_module("hidden", nn.Linear(spec.features, spec.hidden))
+        head.add_module("relu", nn.ReLU())
+        head.add_module("norm_hidden", nn.BatchNorm1d(spec.hidden, spec.norm_eps))
+        head.add_module("classifier", nn.Linear(spec.hidden, spec.classes))
+    try:
+        head.load_state_dict(load_file(path), assign=True)
+    except RuntimeError as fault:
+        raise ManifestInvalid(f"{path} does not hold the manifest's head; export the model again. {fault}") from fault
+    return head.requires_grad_(False).eval()

@@ -18,9 +18,6 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 # Written by `cxr registry`, beside the releases.
 STATE_NAME = "registry.json"
 
-# Its name in releases 1.2.0 and 1.3.0, which kept no log. Read if STATE_NAME is missing.
-FORMER_STATE_NAME = "serving.json"
-
 # The chosen bundle and its fallbacks. If all of these fail, older ones will too.
 MAX_CANDIDATES = 4
 
@@ -59,8 +56,7 @@ class RegistryState:
 
 def state_path(models_dir: Path) -> Path:
     """The registry's state file, whether it exists or not."""
-    current, former = models_dir / STATE_NAME, models_dir / FORMER_STATE_NAME
-    return former if former.exists() and not current.exists() else current
+    return models_dir / STATE_NAME
 
 
 def read_state(models_dir: Path) -> RegistryState:

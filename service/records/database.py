@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from service.errors import RecordsUnavailable, SettingsError
 from service.records.sqlite_file import SqliteFile
@@ -32,6 +32,10 @@ _DAMAGED = "The file of the records is damaged, or is no SQLite database; the op
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
 
 
+class TablesOutdated(SettingsError):
+    """There are no tables yet, or those of an older release."""
+
+
 class Database:
     """One database; nothing is opened before `open`.
 
@@ -46,8 +50,6 @@ class Database:
         self._file = SqliteFile(Path(str(self._url.database))) if self.is_sqlite else None
         if self._file is not None:
             _begin_explicitly(self.engine, self._file)
-        else:
-            _check_options(self.engine)
 
     @property
     def name(self) -> str:
@@ -57,8 +59,8 @@ class Database:
     def open(self, upgrade: bool) -> None:
         """Connect and compare the tables' version with `SCHEMA_VERSION`.
 
-        upgrade: create or upgrade older tables. Raises RecordsUnavailable if the server cannot be reached, SettingsError for
-        faults that an operator must mend.
+        upgrade: create or upgrade older tables; without it, these raise TablesOutdated. Raises RecordsUnavailable if the
+        server cannot be reached, SettingsError for faults that an operator must mend.
         """
         if not upgrade:
             self.require_file()
@@ -75,25 +77,25 @@ class Database:
                 if upgrade:
                     version = self._upgrade(connection)
         except RecordsUnavailable as unavailable:
-            if (
-                isinstance(unavailable.__cause__, OperationalError)
-                and self.is_sqlite
-                and "locked" not in str(unavailable.__cause__)
-            ):
+            cause = unavailable.__cause__
+            if isinstance(cause, OperationalError) and self.is_sqlite and "locked" not in str(cause):
                 raise self._unwritable() from unavailable
-            if "file is not a database" in str(unavailable.__cause__):  # SQLITE_NOTADB
+            if "file is not a database" in str(cause):  # SQLITE_NOTADB
                 raise SettingsError(f"CXR_DATABASE_URL ({self.name}) names a file that is no SQLite database.") from unavailable
+            if isinstance(cause, ProgrammingError):  # an option that psycopg does not know, or rights that the user lacks
+                raise SettingsError(f"CXR_DATABASE_URL ({self.name}) cannot be used: {cause.orig}.") from unavailable
             raise
         if version != SCHEMA_VERSION:
-            raise SettingsError(
+            kind = TablesOutdated if version is None or version < SCHEMA_VERSION else SettingsError
+            raise kind(
                 f"The tables of CXR_DATABASE_URL ({self.name}) have version {version}, this release reads {SCHEMA_VERSION}; "
                 "run `cxr records upgrade`, or install the release that wrote them."
             )
 
     def require_file(self) -> None:
-        """Raise SettingsError if the SQLite file does not exist: opening it would create an empty database."""
+        """Raise TablesOutdated if the SQLite file does not exist: opening it would create an empty database."""
         if self.is_sqlite and not Path(str(self._url.database)).exists():
-            raise SettingsError(
+            raise TablesOutdated(
                 f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or create the database with "
                 "`cxr records upgrade`."
             )
@@ -130,7 +132,7 @@ class Database:
         """
         with self._reported(), self.engine.begin() as connection:
             yield connection
-            self._check_file(connection)  # last, just before the commit
+            self._check_file()  # last, just before the commit
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -138,22 +140,21 @@ class Database:
         options = {"sqlite_reads": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._reported(), self.engine.connect() as connection:
             reading = connection.execution_options(**options)
-            self._check_file(reading)
+            self._check_file()
             yield reading
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
         try:
-            if self._file is not None:
-                self._file.check_names()  # first: a new connection would create a missing file
+            self._check_file()  # first: a new connection would create a missing file
             yield
         except SQLAlchemyError as fault:
             logger.warning("The database %s refused: %s", self.name, _short(fault))
             raise RecordsUnavailable(_DAMAGED if _is_damage(fault) else _AWAY) from fault
 
-    def _check_file(self, connection: Connection) -> None:
+    def _check_file(self) -> None:
         if self._file is not None:
-            self._file.check(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+            self._file.check()
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -199,19 +200,6 @@ def _engine_options(is_sqlite: bool) -> dict[str, Any]:
     }
 
 
-def _check_options(engine: Engine) -> None:
-    """Raise SettingsError for an option that PostgreSQL's client library does not know."""
-    # Imported late: SQLite does without it.
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import make_conninfo
-
-    try:
-        options = engine.dialect.create_connect_args(engine.url)[1]
-        make_conninfo(**{name: value for name, value in options.items() if name != "context"})  # "context" is psycopg's own
-    except ProgrammingError as fault:
-        raise SettingsError(f"CXR_DATABASE_URL has an option that PostgreSQL does not know: {fault}.") from fault
-
-
 def _begin_explicitly(engine: Engine, file: SqliteFile) -> None:
     """Begin transactions explicitly. Python's sqlite3 would begin them at the first write, but appending reads the chain's end
     before that, and must hold the write lock by then.
@@ -223,7 +211,8 @@ def _begin_explicitly(engine: Engine, file: SqliteFile) -> None:
         # Readers and the writer do not wait for each other; a commit returns when it is on the disk.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        file.remember(connection.execute("PRAGMA schema_version").fetchone()[0])
+        connection.execute("PRAGMA schema_version")  # opens the files
+        file.remember()
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:

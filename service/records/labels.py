@@ -35,11 +35,6 @@ def confirmed_labels(database: Database, since: datetime | None = None) -> Itera
     """
     reports = _reports()
     query = select(reports).where(reports.c.label.is_not(None), reports.c.retraining)
-    if since is not None:
-        recent = _reports()
-        query = query.where(
-            reports.c.image_sha256.in_(select(recent.c.image_sha256).where(recent.c.timestamp >= utc_text(since)))
-        )
     latest: dict[str, dict[str, Any]] = {}
     with database.reading() as connection:
         for row in connection.execute(query.order_by(reports.c.timestamp, reports.c.kind, reports.c.id)).mappings():

@@ -1,10 +1,10 @@
 """Deletes and anonymises old records (REPORT 9.1 and 9.3), in small transactions, so that the service goes on writing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Delete, Table, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, select, update
 
 from service.records import schema
 from service.records.chain import PERSONAL_FIELDS
@@ -13,6 +13,9 @@ from service.records.values import RetentionPolicy, utc_text
 
 # Of one transaction, which holds the write lock for a few milliseconds.
 ROWS_AT_ONCE = 500
+
+# Column -> what it is set to.
+Values = Mapping[str, None]
 
 
 @dataclass(frozen=True)
@@ -32,27 +35,23 @@ def apply_retention(database: Database, policy: RetentionPolicy, now: datetime, 
     """
     old_predictions = schema.predictions.c.timestamp < _before(now, policy.predictions)
     nameless = _before(now, policy.anonymise)
-    anonymous = {schema.audit.c[name]: None for name in (*PERSONAL_FIELDS, "salt")}
+    anonymous = dict.fromkeys((*PERSONAL_FIELDS, "salt"))
     named_rows = (schema.audit.c.timestamp < nameless) & schema.audit.c.salt.is_not(None)
     named_reports = [
         (table, (table.c.timestamp < nameless) & table.c.user_id.is_not(None)) for table in (schema.feedback, schema.incidents)
     ]
-    if dry_run:
-        return Forgotten(
-            predictions_deleted=_count(database, schema.predictions, old_predictions),
-            audit_anonymised=_count(database, schema.audit, named_rows),
-            audit_deleted=_count(database, schema.audit, schema.audit.c.timestamp < _before(now, policy.audit)),
-            reports_anonymised=sum(_count(database, table, named) for table, named in named_reports),
-        )
-    predictions = delete(schema.predictions).where(_some(schema.predictions, old_predictions))
-    audit_rows = update(schema.audit).where(_some(schema.audit, named_rows)).values(anonymous)
+    old_audit = _before(now, policy.audit)
+
+    def forget(table: Table, condition: ColumnElement[bool], values: Values | None = None) -> int:
+        return _count(database, table, condition) if dry_run else _forget(database, table, condition, values)
+
     return Forgotten(
-        predictions_deleted=_repeated(database, predictions),
-        audit_anonymised=_repeated(database, audit_rows),
-        audit_deleted=sum(_cut_log(database, _before(now, policy.audit))),
-        reports_anonymised=sum(
-            _repeated(database, update(table).where(_some(table, named)).values(user_id=None)) for table, named in named_reports
-        ),
+        predictions_deleted=forget(schema.predictions, old_predictions),
+        audit_anonymised=forget(schema.audit, named_rows, anonymous),
+        audit_deleted=_count(database, schema.audit, schema.audit.c.timestamp < old_audit)
+        if dry_run
+        else sum(_cut_log(database, old_audit)),
+        reports_anonymised=sum(forget(table, named, {"user_id": None}) for table, named in named_reports),
     )
 
 
@@ -65,14 +64,11 @@ def _count(database: Database, table: Table, condition: ColumnElement[bool]) -> 
         return connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
 
 
-def _some(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The first ROWS_AT_ONCE rows that meet the condition."""
+def _forget(database: Database, table: Table, condition: ColumnElement[bool], values: Values | None) -> int:
+    """Set `values` in the rows that meet the condition, or delete these rows; returns how many there were."""
     [key] = table.primary_key.columns
-    return key.in_(select(key).where(condition).order_by(key).limit(ROWS_AT_ONCE))
-
-
-def _repeated(database: Database, statement: Delete | Update) -> int:
-    """Execute a statement about `_some` rows until none are left; returns how many there were."""
+    some = key.in_(select(key).where(condition).order_by(key).limit(ROWS_AT_ONCE))
+    statement = delete(table).where(some) if values is None else update(table).where(some).values(values)
     total = 0
     count = ROWS_AT_ONCE
     while count == ROWS_AT_ONCE:

@@ -25,6 +25,7 @@ from service.records.values import (
     utc_text,
 )
 from service.records.writer import AuditWriter
+from service.settings import Settings
 
 # Writing the waiting rows takes milliseconds; a database that hangs must not keep the process from ending.
 CLOSE_LIMIT_SECONDS = 10.0
@@ -49,6 +50,12 @@ class RecordStore:
         self._upgrade = upgrade
         self._is_open = False
         self._writer = AuditWriter(self.database, secret)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "RecordStore":
+        """The records that the settings name, not opened yet. Raises SettingsError."""
+        secret = settings.audit_secret.get_secret_value().encode() if settings.audit_secret else None
+        return cls(settings.database_url, upgrade=settings.database_upgrade, secret=secret)
 
     def open(self) -> None:
         """Connect and compare the tables' version. Raises RecordsUnavailable (try again) or SettingsError (mend it first)."""

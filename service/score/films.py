@@ -19,29 +19,17 @@ def is_called_a_picture(path: str) -> bool:
 
 
 def find_files(folder: Path, on_fault: Callable[[OSError], None]) -> Iterator[str]:
-    """Yield the paths of all files relative to the folder, with / between parts, sorted by their parts; no hidden files.
+    """Yield the paths of all files relative to the folder, with / between parts; no hidden files.
 
     Something with a picture's name is listed even if it is no regular file or a broken link. Links to folders are not followed:
     they may lead in circles, or out of the archive.
 
     on_fault: called for each folder that cannot be read, whose films are then missing.
     """
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as fault:
-        on_fault(fault)
-        return
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            for below in find_files(folder / entry.name, on_fault):
-                yield f"{entry.name}/{below}"
-        elif _holds(entry.is_file) or (is_called_a_picture(entry.name) and not _holds(entry.is_dir)):
-            yield entry.name
-
-
-def _holds(of_entry: Callable[[], bool]) -> bool:
-    try:
-        return of_entry()
-    except OSError:  # a link to itself, or through a folder that this user may not read
-        return False
+    for root, folders, names in os.walk(folder, onerror=on_fault):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(root, name)
+            # Path.is_file would raise for a link through a folder that this user may not read.
+            if not name.startswith(".") and (is_called_a_picture(name) or os.path.isfile(path)):  # noqa: PTH113
+                yield path.relative_to(folder).as_posix()

@@ -43,7 +43,7 @@ _ready: tuple[Task, Pipeline] | None = None
 def prepare(task: Task) -> None:
     """Make this process ready to judge."""
     global _ready  # noqa: PLW0603 (a process belongs to one task)
-    _end_with_parent()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     silence_decoding_libraries()
     limits = DecodeLimits(max_pixels=task.max_pixels)
@@ -88,12 +88,6 @@ def _read(path: Path) -> bytes:
 
 def _end_with_parent() -> None:
     """End this process when the parent ends, however that ended: a parent that is killed cannot end its children."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
+    if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import SettingsError
@@ -18,45 +17,49 @@ from service.score.progress import Progress
 from service.score.table import Table
 
 
-@dataclass(frozen=True)
-class ScoreRun:
-    """What to score."""
-
-    films: Path  # a folder with films at any depth, or one film
-    out: Path  # table to write, .csv or .parquet
-    bundle: str | None  # a bundle folder or a tag of BentoML's model store; None is the release that is served
-    operating_point: str  # decision rule, by its name in the bundle
-    processes: int  # films judged at once
-    max_pixels: int  # largest film that is decoded
-    overwrite: bool  # whether to replace `out` if it exists
-
-
-def score_films(run: ScoreRun) -> str:
+def score_films(
+    films: Path,
+    out: Path,
+    *,
+    bundle: str | None,
+    operating_point: str,
+    processes: int,
+    max_pixels: int,
+    overwrite: bool,
+) -> str:
     """Judge all films and write the table; rows of an unfinished run are kept. Returns a summary in one line.
+
+    films: a folder with films at any depth, or one film.
+    out: CSV file.
+    bundle: a bundle folder or a tag of BentoML's model store; None is the release that is served.
+    operating_point: decision rule, by its name in the bundle.
+    processes: films judged at once.
+    max_pixels: largest film that is decoded.
+    overwrite: whether to replace `out` if it exists.
 
     Raises SettingsError, BundleError or OSError.
     """
-    is_one_film = run.films.is_file()
-    if not is_one_film and not run.films.is_dir():
-        raise SettingsError(f"{run.films} is neither a folder nor a film.")
-    if run.out.suffix not in (".csv", ".parquet"):
-        raise SettingsError(f"{run.out} must end in .csv or .parquet.")
-    bundle = ModelBundle.open(locate_bundle(run.bundle))
-    find_operating_point(bundle.manifest, run.operating_point)
-    folder = (run.films.parent if is_one_film else run.films).resolve()
-    task = Task(folder, bundle.path.resolve(), run.operating_point, run.max_pixels, every_file=is_one_film)
+    is_one_film = films.is_file()
+    if not is_one_film and not films.is_dir():
+        raise SettingsError(f"{films} is neither a folder nor a film.")
+    if out.suffix != ".csv":
+        raise SettingsError(f"{out} must end in .csv.")
+    opened = ModelBundle.open(locate_bundle(bundle))
+    find_operating_point(opened.manifest, operating_point)
+    folder = (films.parent if is_one_film else films).resolve()
+    task = Task(folder, opened.path.resolve(), operating_point, max_pixels, every_file=is_one_film)
     settings = {
-        "folder": str(folder / run.films.name if is_one_film else folder),
-        "model": sha256_of(bundle.file(MANIFEST_NAME)),
-        "operating_point": task.operating_point,
-        "max_pixels": str(task.max_pixels),
+        "folder": str(folder / films.name if is_one_film else folder),
+        "model": sha256_of(opened.file(MANIFEST_NAME)),
+        "operating_point": operating_point,
+        "max_pixels": str(max_pixels),
     }
-    load_predictor(bundle)  # a fault is found here, once, and not by every process
-    paths = [run.films.name] if is_one_film else list(find_files(folder, _warn_of_missing_films))
-    with Table(run.out, settings, run.overwrite) as table:
+    load_predictor(opened)  # a fault is found here, once, and not by every process
+    paths = [films.name] if is_one_film else list(find_files(folder, _warn_of_missing_films))
+    with Table(out, settings, overwrite) as table:
         progress = Progress(len(paths), table.rows())
-        with Processes(task, run.processes, bundle.manifest.version) as processes:
-            for row in processes.rows(_remaining(paths, table)):
+        with Processes(task, processes, opened.manifest.version) as pool:
+            for row in pool.rows(_remaining(paths, table)):
                 if row is not None:
                     table.add(row)
                 progress.add(row)

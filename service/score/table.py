@@ -3,10 +3,9 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from service.errors import SettingsError
 from service.files import atomic_write
@@ -20,7 +19,7 @@ _SPELLED_OUT = "backslashreplace"
 class Table:
     """Rows of one run.
 
-    out: file of the finished table, .csv or .parquet.
+    out: CSV file of the finished table.
     settings: what the rows depend on; only an unfinished table of the same settings is continued.
     overwrite: whether `out` may exist.
 
@@ -33,8 +32,6 @@ class Table:
         self._note = out.with_name(f"{out.name}.partial.json")
         if out.exists() and not overwrite:
             raise SettingsError(f"{out} exists; give another --out, or --overwrite.")
-        if out.suffix == ".parquet":
-            _pyarrow()
         if self._note.exists() and self._partial.exists():
             began = json.loads(self._note.read_text("utf-8"))
             if began != dict(settings):
@@ -70,14 +67,13 @@ class Table:
         self._stream.close()
         # Sorted, since films that were added between two runs were judged last.
         rows = sorted(self.rows(), key=lambda row: row["path"].removeprefix("./").split("/"))
-        with atomic_write(self._out) as draft:
-            if self._out.suffix == ".parquet":
-                _write_parquet(draft, rows)
-            else:
-                with draft.open("w", newline="", encoding="utf-8", errors=_SPELLED_OUT) as stream:
-                    writer = csv.DictWriter(stream, COLUMNS)
-                    writer.writeheader()
-                    writer.writerows(rows)
+        with (
+            atomic_write(self._out) as draft,
+            draft.open("w", newline="", encoding="utf-8", errors=_SPELLED_OUT) as stream,
+        ):
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
         self._partial.unlink()
         self._note.unlink()
 
@@ -87,31 +83,3 @@ class Table:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - 65_536))
             start, tail = stream.tell(), stream.read()
             stream.truncate(start + tail.rfind(b"\n") + 1)
-
-
-_NUMBERS = {"width_px": int, "height_px": int, "confidence": float, "inference_time_ms": float}
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as fault:
-        raise SettingsError("Parquet needs the package pyarrow; install it, or give an --out that ends in .csv.") from fault
-    return pyarrow
-
-
-def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
-    pyarrow = _pyarrow()
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for row in rows:
-        for name, values in columns.items():
-            values.append(_typed(name, row[name].encode("utf-8", _ANY_NAME).decode("utf-8", _SPELLED_OUT)))
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
-
-
-def _typed(name: str, text: str) -> Any:
-    if text == "":
-        return None
-    if name == "review_required":
-        return text == "true"
-    return _NUMBERS.get(name, float if name.startswith("probability_") else str)(text)

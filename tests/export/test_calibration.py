@@ -5,6 +5,7 @@ from scipy.special import softmax
 from export.calibration import (
     TEMPERATURE_BOUNDS,
     calibrate,
+    conformal_quantile,
     conformal_quantiles,
     fit_temperature,
     found_no_minimum,
@@ -13,7 +14,6 @@ from export.calibration import (
     screening_threshold,
 )
 from service.model.findings import FINDINGS, Finding
-from training.conformal import sets_of, threshold_scores
 from training.errors import ExportError
 
 
@@ -80,9 +80,15 @@ def test_conformal_sets_cover_new_films_as_promised():
         reference = np.concatenate([np.flatnonzero(labels == index)[:20] for index in range(3)])
         quantiles = conformal_quantiles(probabilities[reference], labels[reference], 0.9)
         new = np.setdiff1d(np.arange(300), reference)
-        sets = sets_of(threshold_scores(probabilities), np.array(list(quantiles.values())))
+        sets = 1 - probabilities <= np.array(list(quantiles.values()))
         covered.append([sets[new[labels[new] == index], index].mean() for index in range(3)])
     assert np.mean(covered, axis=0) == pytest.approx(np.full(3, 19 / 21), abs=0.01)
+
+
+def test_the_conformal_quantile_is_the_score_of_the_corrected_rank():
+    scores = np.arange(1, 10)[::-1] / 10
+    assert conformal_quantile(scores, 0.9) == 0.9  # rank (9 + 1) * 0.9 = 9
+    assert conformal_quantile(scores, 0.5) == 0.5
 
 
 def test_too_few_films_for_a_conformal_quantile_give_sets_of_everything():

@@ -4,10 +4,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
-from export.graph import PLACEHOLDER_TEMPERATURE, ServingGraph, set_temperature, to_onnx
-from export.parity import BATCH_SIZES, TOLERANCES, check_parity
+from export.graph import ServingGraph, set_temperature, to_onnx
+from export.parity import TOLERANCES, check_parity
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME
 from service.model.predictor import INPUT_NAME, OUTPUT_NAMES, Predictor
@@ -35,20 +34,25 @@ def test_each_architecture_converts_and_agrees(architecture, settled_network, bu
     set_temperature(graph, model, 1.4)
     films, _ = phantom_inputs(range(40, 52), SMALL_SIDE_PX)
     report = check_parity(graph, predictor_of(model, bundle, tmp_path, SMALL_SIDE_PX), films)
-    assert report.batch_sizes == BATCH_SIZES == (1, 2, 7, 16)
-    for outputs in (report.real, report.random):
-        assert set(outputs) == set(OUTPUT_NAMES)
-        for name, output in outputs.items():
-            assert 0 <= output.max_gap <= output.allowed == pytest.approx(TOLERANCES[name] * max(1, output.magnitude))
+    for kind in ("real", "random"):
+        assert set(report[kind]) == set(OUTPUT_NAMES)
+        for name, output in report[kind].items():
+            assert output["allowed"] == pytest.approx(TOLERANCES[name] * max(1, output["magnitude"]))
         # Outputs that are all alike would agree whatever the graph does.
-        assert outputs["logits"].magnitude > 0.05
+        assert report[kind]["logits"]["magnitude"] > 0.05
 
 
 @pytest.fixture(scope="module")
-def converted(settled_network: SettledNetwork) -> tuple[ServingGraph, onnx.ModelProto]:
-    """A small graph that tests may copy, not change."""
+def small_graph(settled_network: SettledNetwork) -> tuple[ServingGraph, onnx.ModelProto]:
     graph = ServingGraph(settled_network("resnet18", side_px=SMALL_SIDE_PX))
     return graph, to_onnx(graph, SMALL_SIDE_PX)
+
+
+@pytest.fixture
+def converted(small_graph: tuple[ServingGraph, onnx.ModelProto]) -> tuple[ServingGraph, onnx.ModelProto]:
+    """A small graph that the test may change."""
+    graph, model = small_graph
+    return graph, onnx.ModelProto.FromString(model.SerializeToString())
 
 
 def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted):
@@ -62,23 +66,8 @@ def test_the_graph_reads_grey_bytes_in_batches_of_any_size(converted):
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
 
 
-def test_probabilities_are_the_softmax_of_logits_over_the_temperature(converted, bundle, tmp_path):
-    graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
-    set_temperature(graph, model, 3.0)
-    films, _ = phantom_inputs(range(3), SMALL_SIDE_PX)
-    answers = predictor_of(model, bundle, tmp_path, SMALL_SIDE_PX).predict(films, OUTPUT_NAMES)
-    expected = torch.softmax(torch.from_numpy(answers["logits"]) / 3.0, dim=1).numpy()
-    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-6)
-    np.testing.assert_allclose(answers["embedding"], answers["features"].mean(axis=(2, 3)), rtol=1e-4, atol=1e-5)
-    assert not np.allclose(
-        torch.softmax(torch.from_numpy(answers["logits"]) / PLACEHOLDER_TEMPERATURE, dim=1), expected, atol=1e-3
-    )
-
-
 def test_a_graph_without_its_temperature_is_refused(converted):
     graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
     kept = [initializer for initializer in model.graph.initializer if initializer.name != "temperature"]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
@@ -89,7 +78,6 @@ def test_a_graph_without_its_temperature_is_refused(converted):
 @pytest.mark.parametrize("output", ["logits", "features"])
 def test_a_graph_that_differs_from_its_network_fails_parity(output, converted, bundle, tmp_path):
     graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, 1.0)
     changed = {"logits": "network.head.classifier.bias", "features": "network.mean"}[output]
     for initializer in model.graph.initializer:
@@ -103,7 +91,6 @@ def test_a_graph_that_differs_from_its_network_fails_parity(output, converted, b
 
 def test_outputs_that_are_not_numbers_fail_parity(converted, bundle, tmp_path):
     graph, model = converted
-    model = onnx.ModelProto.FromString(model.SerializeToString())
     set_temperature(graph, model, float("nan"))
     films, _ = phantom_inputs(range(3), SMALL_SIDE_PX)
     with pytest.raises(ParityFailed, match="probabilities of real images by nan"):

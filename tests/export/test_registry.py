@@ -9,7 +9,7 @@ from export.registry import Registry
 from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME, HEAD_NAME, MANIFEST_NAME
-from service.model.releases import FORMER_STATE_NAME, STATE_NAME, LogEntry, candidates
+from service.model.releases import STATE_NAME, LogEntry, candidates
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "2.0.0")
 CHANGELOG = "# Models\n\n## chest-xray 2.0.0\n\nThe last one.\n"
@@ -42,10 +42,6 @@ def serving(models):
     return [path.name.rpartition("-")[2] for path in candidates(None, models)]
 
 
-def spoil(models, version):
-    (models / f"chest-xray-{version}" / HEAD_NAME).write_bytes(b"other weights")
-
-
 def listed(models, capsys):
     """Rows of the list by release, and the sentence below them."""
     capsys.readouterr()
@@ -72,23 +68,22 @@ def test_decisions_leave_tracked_files_as_they_are(models):
     assert {path.name for path in models.iterdir()} - before == {STATE_NAME, ".registry.lock"}
 
 
-def test_rolling_back_goes_back_a_version_at_a_time(models):
-    for version in ("1.1.0", "1.2.0"):
-        run(models, "promote", version)
-    assert run(models, "rollback") == 0
-    assert serving(models)[0] == "1.1.0"
-    assert run(models, "rollback") == 0
-    assert serving(models)[0] == "2.0.0"
-    assert [entry.event for entry in Registry(models).log()] == ["rolled back", "rolled back", "promoted", "promoted"]
-
-
-def test_only_so_many_versions_are_kept_to_go_back_to(models):
+def test_rolling_back_goes_back_a_version_at_a_time_as_far_as_versions_are_kept(models, capsys):
     for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
-        run(models, "promote", version, "--keep", "2")
-    assert serving(models) == ["1.3.0", "1.2.0", "1.1.0"]
-    run(models, "rollback")
-    run(models, "rollback")
+        run(models, "promote", version)
+    assert serving(models) == ["1.3.0", "1.2.0", "1.1.0", "1.0.0"]
+    for version in ("1.2.0", "1.1.0", "1.0.0"):
+        assert run(models, "rollback") == 0
+        assert serving(models)[0] == version
     assert run(models, "rollback") == 1
+    assert "No release was chosen before chest-xray-1.0.0" in capsys.readouterr().err
+    assert [entry.event for entry in Registry(models).log()] == ["rolled back"] * 3 + ["promoted"] * 4
+
+
+def test_rolling_back_before_the_first_choice_goes_back_from_the_newest_and_says_so(models, capsys):
+    assert run(models, "rollback") == 0
+    assert serving(models)[0] == "1.3.0"
+    assert capsys.readouterr().out.endswith("\nNone was chosen before: the service loaded the newest.\n")
 
 
 def other_weights(release):
@@ -99,18 +94,12 @@ def without(name):
     return lambda release: (release / name).unlink()
 
 
-def half_a_manifest(release):
-    text = (release / MANIFEST_NAME).read_text("utf-8")
-    (release / MANIFEST_NAME).write_text(text[: len(text) // 2], "utf-8")
-
-
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
         (other_weights, HEAD_NAME),
         (without(GRAPH_NAME), GRAPH_NAME),
         (without(MANIFEST_NAME), MANIFEST_NAME),
-        (half_a_manifest, MANIFEST_NAME),
     ],
 )
 def test_a_damaged_release_is_not_promoted_and_the_damage_is_named(models, capsys, harm, named):
@@ -123,18 +112,12 @@ def test_a_damaged_release_is_not_promoted_and_the_damage_is_named(models, capsy
     assert "damaged: " in rows["chest-xray-1.1.0"] and named in rows["chest-xray-1.1.0"]
 
 
-def test_the_chosen_release_is_damaged_and_not_merely_chosen_already(models, capsys):
+@pytest.mark.parametrize(("harm", "problem"), [(other_weights, "damaged"), (shutil.rmtree, "missing")])
+def test_rolling_back_to_a_release_that_cannot_serve_says_why_and_changes_nothing(models, capsys, harm, problem):
     run(models, "promote", "1.1.0")
-    spoil(models, "1.1.0")
-    assert run(models, "promote", "1.1.0") == 1
-    assert "chest-xray-1.1.0 is damaged;" in capsys.readouterr().err
-
-
-def test_rolling_back_to_a_damaged_release_says_so_and_changes_nothing(models, capsys):
-    run(models, "promote", "1.1.0")
-    spoil(models, "2.0.0")
+    harm(models / "chest-xray-2.0.0")
     assert run(models, "rollback") == 1
-    assert "chest-xray-2.0.0 is damaged;" in capsys.readouterr().err
+    assert f"chest-xray-2.0.0 is {problem};" in capsys.readouterr().err
     assert serving(models)[0] == "1.1.0"
 
 
@@ -144,12 +127,8 @@ def test_a_reason_why_nothing_changes_is_logged_once(models):
     assert serving(models)[0] == "2.0.0"
     [entry] = Registry(models).log()
     assert (entry.event, entry.release, entry.note) == ("kept", "chest-xray-2.0.0", "The challenger was no better.")
-
-
-def test_a_note_before_the_first_choice_chooses_nothing(models, bundle_path):
-    run(models, "note", "The challenger was no better.")
     shutil.copytree(models / "chest-xray-2.0.0", models / "chest-xray-2.1.0")
-    assert serving(models)[0] == "2.1.0"
+    assert serving(models)[0] == "2.1.0", "before the first choice, a note chooses nothing"
 
 
 @pytest.mark.parametrize("version", ["9.9.9", "lung-fields-1.0.0", ""])
@@ -162,9 +141,15 @@ def test_the_chosen_release_is_not_promoted_again(models, capsys):
     assert run(models, "promote", "1.1.0") == 0
     assert run(models, "promote", "1.1.0") == 1
     assert "chosen already" in capsys.readouterr().err
+    other_weights(models / "chest-xray-1.1.0")
+    assert run(models, "promote", "1.1.0") == 1
+    assert "chest-xray-1.1.0 is damaged;" in capsys.readouterr().err
 
 
 def test_the_list_marks_the_chosen_and_the_loaded_release(models, capsys):
+    rows, beneath = listed(models, capsys)
+    assert rows["chest-xray-2.0.0"].endswith("  loaded")
+    assert "none is chosen" in beneath
     run(models, "promote", "1.2.0")
     rows, beneath = listed(models, capsys)
     assert rows["chest-xray-1.2.0"].endswith("chosen, loaded")
@@ -174,41 +159,24 @@ def test_the_list_marks_the_chosen_and_the_loaded_release(models, capsys):
     assert beneath == "The service loads chest-xray-1.2.0."
 
 
-def test_without_a_choice_the_list_says_that_the_newest_is_loaded(models, capsys):
-    rows, beneath = listed(models, capsys)
-    assert rows["chest-xray-2.0.0"].endswith("  loaded")
-    assert "none is chosen" in beneath
-
-
 def test_the_list_names_the_fallback_for_a_damaged_choice(models, capsys):
     run(models, "promote", "1.2.0")
     run(models, "promote", "1.1.0")
-    spoil(models, "1.1.0")
+    other_weights(models / "chest-xray-1.1.0")
     shutil.rmtree(models / "chest-xray-1.2.0")
     rows, beneath = listed(models, capsys)
     assert "chosen, damaged: " in rows["chest-xray-1.1.0"] and HEAD_NAME in rows["chest-xray-1.1.0"]
-    assert "previous, damaged: No bundle at" in rows["chest-xray-1.2.0"]
+    assert rows["chest-xray-1.2.0"].endswith("previous, missing")
     assert rows["chest-xray-2.0.0"].endswith("loaded, previous")
-    assert beneath == "The service loads chest-xray-2.0.0, because chest-xray-1.1.0 is damaged."
+    assert beneath == "The service loads chest-xray-2.0.0, because chest-xray-1.1.0 cannot be loaded."
 
 
-def test_the_list_says_that_no_release_can_be_loaded(models, capsys):
+def test_the_list_says_that_no_release_can_be_loaded_or_that_a_setting_decides_instead(models, capsys, monkeypatch):
     for version in VERSIONS:
-        spoil(models, version)
+        other_weights(models / f"chest-xray-{version}")
     assert "refuses all films" in listed(models, capsys)[1]
-
-
-def test_the_list_says_that_a_setting_decides_instead(models, capsys, monkeypatch):
     monkeypatch.setenv("CXR_BUNDLE", "/elsewhere/chest-xray-1.0.0")
     assert "CXR_BUNDLE is set here, to /elsewhere/chest-xray-1.0.0" in listed(models, capsys)[1]
-
-
-def test_a_choice_that_an_older_release_wrote_is_taken_over_at_the_next_decision(models, capsys):
-    former = models / FORMER_STATE_NAME
-    former.write_text(json.dumps({"serving": "chest-xray-1.1.0", "previous": ["chest-xray-1.0.0"]}))
-    assert listed(models, capsys)[0]["chest-xray-1.1.0"].endswith("chosen, loaded")
-    assert run(models, "promote", "1.2.0") == 0
-    assert serving(models) == ["1.2.0", "1.1.0", "1.0.0"] and not former.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"serving": "chest-xray-1.0.0", "previous": [], "log": [{"when": "today"}]}'])
@@ -225,7 +193,7 @@ def test_a_damaged_state_is_named_and_promoting_begins_anew(models, capsys, text
 @pytest.mark.parametrize("version", ["1.1.0", "9.9.9"])
 def test_promoting_in_vain_leaves_a_damaged_state_where_it_is(models, capsys, version):
     (models / STATE_NAME).write_text('{"serving": "chest-xray-1.0.0", "previous": [], "log": [7]}')
-    spoil(models, "1.1.0")
+    other_weights(models / "chest-xray-1.1.0")
     assert run(models, "promote", version) == 1
     assert serving(models) == ["1.0.0"]  # what its readable part says
     assert sorted(path.name for path in models.glob(f"{STATE_NAME}*")) == [STATE_NAME]
@@ -258,7 +226,7 @@ def test_the_log_shows_what_was_decided_the_latest_first(models, capsys):
     assert note.endswith("Fewer false alarms.")
 
 
-def test_a_bundle_is_added_whole_and_once(models, tmp_path_factory, bundle_path, capsys):
+def test_a_bundle_is_added_whole_and_once(models, bundle_path, capsys):
     bundle = ModelBundle.open(bundle_path)
     shutil.rmtree(models / "chest-xray-1.0.0")
     assert run(models, "add", str(bundle_path)) == 0
@@ -280,10 +248,8 @@ def test_remains_of_a_killed_copy_go_with_the_next_one(models, bundle_path):
     assert not left.parent.exists()
 
 
-def test_a_damaged_bundle_is_not_added(models, tmp_path_factory, bundle_path):
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "bundle"
-    shutil.copytree(bundle_path, elsewhere)
-    (elsewhere / HEAD_NAME).write_bytes(b"other weights")
-    shutil.rmtree(models / "chest-xray-1.0.0")
+def test_a_damaged_bundle_is_not_added(models, tmp_path_factory):
+    elsewhere = shutil.move(models / "chest-xray-1.0.0", tmp_path_factory.mktemp("elsewhere"))
+    other_weights(Path(elsewhere))
     assert run(models, "add", str(elsewhere)) == 1
     assert not (models / "chest-xray-1.0.0").exists()

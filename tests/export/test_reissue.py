@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 
-from export.bundle import seal, write_json
+from export.bundle import seal
 from export.reissue import is_patch, reissue, reissued_card
 from service.commands.cxr import main
+from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, DriftReference
 from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME

@@ -2,7 +2,6 @@
 
 import re
 from itertools import combinations
-from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -40,6 +39,12 @@ every_build = pytest.mark.parametrize("resources", BUILT.values(), ids=BUILT.key
 
 def containers(resources):
     return [(name, container) for name, template in pod_specs(resources) for container in template["spec"]["containers"]]
+
+
+def servers(resources):
+    """(pod's spec, its only container) of every deployment."""
+    specs = [each["spec"]["template"]["spec"] for each in of_kind(resources, "Deployment")]
+    return [(spec, container) for spec in specs for [container] in [spec["containers"]]]
 
 
 def test_the_overlays_are_those_promised():
@@ -102,13 +107,11 @@ def test_every_setting_is_one_that_the_service_knows_and_takes(resources, monkey
         settings = {key: value for key, value in environment.items() if key.startswith(PREFIX)}
         assert set(settings) <= known, name
         secrets = dict.fromkeys(SECRET_SETTINGS, "sqlite:////tmp/records.db") | {"CXR_AUDIT_SECRET": "sixteen characters"}
-        for key in [key for key in known if key not in settings]:
+        for key in known:
             monkeypatch.delenv(key, raising=False)
         for key, value in (secrets | settings).items():
             monkeypatch.setenv(key, "2" if value is None else value)
         read_settings(settings)
-        for key in known:
-            monkeypatch.delenv(key, raising=False)
 
 
 @every_build
@@ -120,8 +123,7 @@ def test_the_model_named_is_one_that_the_image_holds(resources):
 
 @every_build
 def test_threads_follow_the_limit_of_the_pod(resources):
-    for deployment in of_kind(resources, "Deployment"):
-        [container] = deployment["spec"]["template"]["spec"]["containers"]
+    for _, container in servers(resources):
         sources = {each["name"]: each.get("valueFrom", {}).get("resourceFieldRef", {}) for each in container["env"]}
         for name in ("CXR_THREADS", "OMP_NUM_THREADS"):
             assert sources[name] == {"resource": "limits.cpu", "divisor": "1"}
@@ -132,8 +134,7 @@ def test_threads_follow_the_limit_of_the_pod(resources):
 def test_ports_and_paths_are_the_services(resources):
     bentofile = yaml.safe_load((K8S.parent / "bentofile.yaml").read_text("utf-8"))
     assert bentofile["service"] == "service.app:ChestXrayService"
-    for deployment in of_kind(resources, "Deployment"):
-        [container] = deployment["spec"]["template"]["spec"]["containers"]
+    for _, container in servers(resources):
         assert container["ports"] == [{"name": "http", "containerPort": PORT}]
         paths = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
         assert {get["port"] for get in paths.values()} == {"http"}
@@ -177,8 +178,7 @@ def test_selectors_find_the_pods_that_they_are_for(resources):
 def test_a_roll_out_drops_no_request(resources):
     for deployment in of_kind(resources, "Deployment"):
         assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
-        spec = deployment["spec"]["template"]["spec"]
-        [container] = spec["containers"]
+    for spec, container in servers(resources):
         timeout = float(environment_of(container, resources)["CXR_TIMEOUT_SECONDS"])
         pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         readiness = container["readinessProbe"]
@@ -195,8 +195,7 @@ def test_the_gateway_closes_idle_connections_before_the_service_does(resources):
     for policy in of_kind(resources, "BackendTrafficPolicy"):
         assert policy["spec"]["targetRefs"][0]["name"] == of_kind(resources, "HTTPRoute")[0]["metadata"]["name"]
         idle = float(policy["spec"]["timeout"]["http"]["connectionIdleTimeout"].rstrip("s"))
-        for deployment in of_kind(resources, "Deployment"):
-            [container] = deployment["spec"]["template"]["spec"]["containers"]
+        for _, container in servers(resources):
             assert idle < float(environment_of(container, resources)["CXR_KEEP_ALIVE_SECONDS"])
     assert len(of_kind(resources, "BackendTrafficPolicy")) == len(of_kind(resources, "HTTPRoute"))
 
@@ -212,7 +211,7 @@ def test_one_line_changes_the_model_and_with_it_the_pods():
     names = {
         container["envFrom"][0]["configMapRef"]["name"]
         for resources in (BUILT["production"], production(other_model))
-        for container in named(resources, "Deployment", "chest-xray")["spec"]["template"]["spec"]["containers"]
+        for _, container in servers(resources)
     }
     assert len(names) == 2
 
@@ -220,7 +219,8 @@ def test_one_line_changes_the_model_and_with_it_the_pods():
 def test_another_image_has_a_migration_of_its_own():
     [job] = of_kind(BUILT["production"], "Job")
     [other] = of_kind(production(lambda content: content["images"][0].update(newTag="9.8.7")), "Job")
-    tag = of_kind(BUILT["production"], "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["image"].partition(":")[2]
+    [[_, container]] = servers(BUILT["production"])
+    tag = container["image"].partition(":")[2]
     assert job["metadata"]["name"] == f"chest-xray-migration-{tag}"
     assert other["metadata"]["name"] == "chest-xray-migration-9.8.7"
 
@@ -239,14 +239,10 @@ def test_the_canary_takes_its_share_and_the_shadow_all_unheard():
     assert environment_of(container, resources)["CXR_DATABASE_URL"].startswith("sqlite:////tmp/")
 
 
-def test_canary_and_shadow_serve_another_model_than_the_stable_pods():
-    for track in ("canary", "shadow"):
-        resources = BUILT[f"production+{track}"]
-        bundles = {
-            each["metadata"]["name"]: environment_of(each["spec"]["template"]["spec"]["containers"][0], resources)["CXR_BUNDLE"]
-            for each in of_kind(resources, "Deployment")
-        }
-        assert len(set(bundles.values())) == 2
+@pytest.mark.parametrize("track", ["canary", "shadow"])
+def test_canary_and_shadow_serve_another_model_than_the_stable_pods(track):
+    resources = BUILT[f"production+{track}"]
+    assert len({environment_of(container, resources)["CXR_BUNDLE"] for _, container in servers(resources)}) == 2
 
 
 def test_only_tls_1_3_is_spoken():
@@ -258,22 +254,3 @@ def test_only_tls_1_3_is_spoken():
 def test_the_operators_rules_are_the_plain_ones():
     [rule] = of_kind(BUILT["production"], "PrometheusRule")
     assert rule["spec"] == yaml.safe_load((K8S / "monitoring" / "rules.yaml").read_text("utf-8"))
-
-
-def anchors(document: Path) -> set[str]:
-    """Of the headings, as Markdown renderers make them."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def test_every_alert_leads_to_a_section_of_the_runbook():
-    groups = yaml.safe_load((K8S / "monitoring" / "rules.yaml").read_text("utf-8"))["groups"]
-    links = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule]
-    assert {link.partition("#")[0] for link in links} == {"k8s/RUNBOOK.md"}
-    assert {link.partition("#")[2] for link in links} <= anchors(K8S / "RUNBOOK.md")
-
-
-def test_the_runbook_names_no_alert_that_does_not_exist():
-    text = (K8S / "monitoring" / "rules.yaml").read_text("utf-8")
-    named_there = set(re.findall(r"\bChestXray[A-Z]\w+", (K8S / "RUNBOOK.md").read_text("utf-8")))
-    assert named_there <= set(re.findall(r"alert: (\w+)", text))

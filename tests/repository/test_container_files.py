@@ -53,7 +53,7 @@ def test_only_the_service_and_its_models_travel(bento):
     files = [path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()]
     assert {path.parts[0] for path in files} <= {"service", "models", "bentofile.yaml"}
     models = {path.parts[1] for path in files if path.parts[0] == "models"}
-    assert {name for name in models if not name.startswith("chest-xray-")} <= {"registry.json", "serving.json"}
+    assert {name for name in models if not name.startswith("chest-xray-")} <= {"registry.json"}
     assert "chest-xray-1.1.1" in models
     assert not [path for path in files if "__pycache__" in path.parts]
 

@@ -1,7 +1,6 @@
 """Commands of README and docs that need neither data nor a cluster, run as they stand in a folder of their own."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from service.records.store import RecordStore
 from service.records.values import Feedback
 from tests.support.documents import DOCUMENTS, ROOT, blocks, shell_commands
 from tests.support.server.recorded import MOMENT, entry, of_request, prediction, report
+from tests.support.server.serving import environment_without_settings
 
 README, DOCS = DOCUMENTS[0], {document.name: document for document in DOCUMENTS}
 
@@ -47,11 +47,9 @@ def records(work, monkeypatch):
 
 
 def run_python(*command, cwd):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
-    return subprocess.run(
-        [sys.executable, *command], cwd=cwd, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+    environment = environment_without_settings() | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *command]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.slow

@@ -4,19 +4,18 @@ import httpx
 import pytest
 
 from tests.support.server.guarded import guarded_server
-from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.serving import served
 
 
 @pytest.fixture(scope="module")
 def server(bundle_path):
-    environment = environment_without_settings()
     settings = {
         "CXR_BUNDLE": str(bundle_path),
         "CXR_MAX_UPLOAD_BYTES": "2000000",
         "CXR_MAX_PIXELS": "1000000",
         "CXR_TIMEOUT_SECONDS": "115",  # a busy machine may take long to import PyTorch
     }
-    with served(environment | settings) as server:
+    with served(settings) as server:
         yield server
 
 

@@ -11,7 +11,7 @@ from pydicom import uid
 
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import encode, film
-from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.serving import served
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.long
@@ -39,9 +39,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(bundle_path, folder):
-    clean = environment_without_settings()
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_THREADS": "2", "CXR_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS)}
-    with served(clean | settings | {"PYTHONPATH": str(folder)}) as server:
+    with served(settings | {"PYTHONPATH": str(folder)}) as server:
         yield server
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.server.problems import PNG
-from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.serving import served
 from tests.support.server.sockets import exchange, head, keyed
 
 pytestmark = pytest.mark.slow
@@ -208,8 +208,7 @@ def test_nobody_is_connected_through(guarded):
 
 @pytest.mark.long
 def test_an_idle_connection_outlives_those_of_the_proxies_in_front(bundle_path):
-    environment = environment_without_settings()
-    with served(environment | {"CXR_BUNDLE": str(bundle_path)}) as server:
+    with served({"CXR_BUNDLE": str(bundle_path)}) as server:
         parts = urlsplit(server.address)
         with closing(HTTPConnection(parts.hostname, parts.port, timeout=30)) as connection:
             connection.connect()

@@ -1,6 +1,5 @@
 """The whole line with real parts: train on phantoms, export, serve with BentoML, and compare HTTP with the bundle."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.predictor import Predictor
-from tests.support.server.serving import serving
+from tests.support.server.serving import served
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERRIDES = (
@@ -51,7 +50,7 @@ def test_a_film_gets_the_same_answer_over_http_as_from_the_bundle_that_was_just_
     bundle = ModelBundle.open(models / "chest-xray-0.1.0")
     predictor, spec = Predictor.from_bundle(bundle), bundle.manifest.preprocess
     films = sorted((data / "test").glob("*/*.png"))
-    with serving(os.environ | {"CXR_BUNDLE": str(bundle.path)}) as address, httpx.Client(base_url=address) as client:
+    with served({"CXR_BUNDLE": str(bundle.path)}) as server, httpx.Client(base_url=server.address) as client:
         for film in films:
             answer = client.post("/predict", files={"image": film.read_bytes()}).raise_for_status().json()
             image = to_model_input(decode(film.read_bytes(), spec), spec)

@@ -54,6 +54,10 @@ def test_metrics_show_stages_requests_and_the_model(client):
     assert 'cxr_model_info{version="1.0.0"} 1.0' in metrics
     assert "cxr_model_fallback_in_use 0.0" in metrics
     assert "cxr_requests_in_flight" in metrics
+    assert "cxr_queue_depth 0.0" in metrics
+    assert "cxr_queue_limit 64.0" in metrics
+    series = {line.split("{")[0].split()[0] for line in metrics.splitlines() if not line.startswith("#")}
+    assert all(name.startswith("cxr_") and not name.endswith("_created") for name in series)
 
 
 def value_of(client, series):
@@ -116,11 +120,6 @@ def test_the_first_label_of_a_film_counts_whichever_report_brings_it(client):
     assert client.post("/incidents", json=said | {"case_id": "case-1"}).json()["corrected_from"] is None
     assert client.post("/feedback", json=said).json()["corrected_from"] is None
     assert value_of(client, missed) - before == 1
-
-
-def test_the_queue_is_empty_when_nobody_waits_and_its_limit_is_told(client):
-    assert "cxr_queue_depth 0.0" in client.get("/metrics").text
-    assert "cxr_queue_limit 64.0" in client.get("/metrics").text
 
 
 def test_paths_that_strangers_make_up_add_no_series_to_the_metrics(client):

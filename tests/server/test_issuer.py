@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.access.key_set import RETRY_SECONDS
-from tests.support.server.serving import environment_without_settings, free_port, served
+from tests.support.server.serving import free_port, served
 from tests.support.server.tls import make_certificate
 from tests.support.server.tokens import AUDIENCE, ISSUER, OTHERS, RSA, public, token
 from tests.support.waiting import eventually
@@ -58,7 +58,7 @@ def test_a_key_set_that_is_away_is_told_and_the_keys_that_were_read_stay_valid(b
         "SSL_CERT_FILE": str(certificate.certificate),
     }
     with (
-        served(environment_without_settings() | settings) as server,
+        served(settings) as server,
         httpx.Client(base_url=server.address, timeout=60) as client,
     ):
 

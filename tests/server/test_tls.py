@@ -1,6 +1,5 @@
 """TLS as docs/security.md says to switch it on."""
 
-import os
 import socket
 import ssl
 from urllib.parse import urlsplit
@@ -24,7 +23,7 @@ def server(bundle_path, certificate):
     # As `cxr serve --cert FILE --key FILE` calls it.
     options = ["--ssl-certfile", str(certificate.certificate), "--ssl-keyfile", str(certificate.key), "--ssl-ciphers", "kPSK"]
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_HEAD_TIMEOUT_SECONDS": "1"}
-    with served(os.environ | settings, options=options) as server:
+    with served(settings, options=options) as server:
         yield server
 
 

@@ -1,7 +1,5 @@
 """A service without a model that can be trusted, without room, or out of time."""
 
-import json
-import os
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -11,28 +9,26 @@ import httpx
 import numpy as np
 import pytest
 
-from service.model.bundle import sha256_of
-from service.model.manifest import GOLDEN_NAME, MANIFEST_NAME
+from export.bundle import seal
+from service.model.manifest import GOLDEN_NAME
 from tests.support.encoded_films import encode
 from tests.support.server.problems import PNG, assert_problem
-from tests.support.server.serving import serving
+from tests.support.server.serving import served
+from tests.support.server.sockets import head
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_bundle_that_cannot_be_trusted_keeps_the_service_alive_but_not_ready(bundle_path, tmp_path):
-    path = tmp_path / "tampered"
-    shutil.copytree(bundle_path, path)
+def test_a_bundle_that_cannot_be_trusted_keeps_the_service_alive_but_not_ready(bundle, tmp_path):
+    path = shutil.copytree(bundle.path, tmp_path / "tampered")
     with np.load(path / GOLDEN_NAME) as arrays:
         golden = {name: arrays[name] for name in arrays.files}
     golden["probabilities"] = golden["probabilities"][:, ::-1]
     np.savez(path / GOLDEN_NAME, **golden)
-    manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
-    manifest["files"][GOLDEN_NAME] = sha256_of(path / GOLDEN_NAME)
-    (path / MANIFEST_NAME).write_text(json.dumps(manifest), "utf-8")
+    seal(path, bundle.manifest)
     with (
-        serving(os.environ | {"CXR_BUNDLE": str(path)}, wait_for="/livez") as address,
-        httpx.Client(base_url=address) as client,
+        served({"CXR_BUNDLE": str(path)}, wait_for="/livez") as server,
+        httpx.Client(base_url=server.address) as client,
     ):
         assert_problem(client.get("/readyz"), 503)
         health = client.get("/health")
@@ -49,8 +45,8 @@ def test_a_bundle_that_cannot_be_trusted_keeps_the_service_alive_but_not_ready(b
 @pytest.fixture(scope="module")
 def narrow_address(bundle_path):
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_THREADS": "1", "CXR_QUEUE_LIMIT": "10", "CXR_TIMEOUT_SECONDS": "5"}
-    with serving(os.environ | settings) as address:
-        yield address
+    with served(settings) as server:
+        yield server.address
 
 
 def test_what_does_not_fit_in_the_queue_is_told_to_come_back(narrow_address):
@@ -65,11 +61,11 @@ def test_what_does_not_fit_in_the_queue_is_told_to_come_back(narrow_address):
         assert response.headers["Retry-After"] == "1"
 
 
-@pytest.mark.parametrize("path", ["/predict", "/feedback", "/incidents"])
+@pytest.mark.parametrize("path", [b"/predict", b"/feedback", b"/incidents"])
 def test_a_body_that_never_comes_is_out_of_time(narrow_address, path):
     parts = urlsplit(narrow_address)
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
-        connection.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(head(b"Content-Length: 1000", start=b"POST " + path + b" HTTP/1.1"))
         answer = connection.recv(65536)
-    assert b" 504 " in answer.split(b"\r\n")[0]
+    assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"application/problem+json" in answer

@@ -20,7 +20,7 @@ from tests.support.databases import KINDS, database_url
 from tests.support.encoded_films import encode, film
 from tests.support.server.load import load
 from tests.support.server.recorded import MOMENT
-from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.serving import served
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -31,9 +31,8 @@ FILM = encode(film(384), "JPEG")
 CLIENTS = 4
 
 
-def environment(bundle_path, url, **settings):
-    inherited = environment_without_settings()
-    return inherited | {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": url} | settings
+def settings(bundle_path, url):
+    return {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": url}
 
 
 def recorded(url):
@@ -60,20 +59,20 @@ def family(server):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_answered_request_is_on_record_after_a_kill_in_the_middle_of_load(kind, bundle_path, tmp_path):
     with database_url(kind, tmp_path) as url:
-        with served(environment(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
+        with served(settings(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
             assert eventually(lambda: len(running.answered) > 150)
             for process in family(server):
                 process.kill()
         assert set(running.answered.values()) == {200}
         assert set(running.answered) <= recorded(url)
-        with served(environment(bundle_path, url)) as server:  # the next start is clean
+        with served(settings(bundle_path, url)) as server:  # the next start is clean
             assert httpx.post(f"{server.address}/predict", content=FILM).status_code == 200
         assert set(running.answered) <= recorded(url)
 
 
 def test_no_accepted_request_fails_when_the_server_is_told_to_end_under_load(bundle_path, tmp_path):
     url = f"sqlite:///{tmp_path}/records.db"
-    with served(environment(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
+    with served(settings(bundle_path, url)) as server, load(server.address, FILM, clients=8) as running:
         assert eventually(lambda: len(running.answered) > 100)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
@@ -95,12 +94,12 @@ def test_no_film_is_lost_while_one_model_takes_over_from_another(bundle, tmp_pat
     newer = shutil.copytree(bundle.path, tmp_path / "chest-xray-1.1.0")
     seal(newer, bundle.manifest.model_copy(update={"version": "1.1.0"}))
     url = f"sqlite:///{tmp_path}/records.db"
-    with ThreadPoolExecutor(CLIENTS) as clients, served(environment(bundle.path, url)) as old:
+    with ThreadPoolExecutor(CLIENTS) as clients, served(settings(bundle.path, url)) as old:
         route["to"] = old.address
         sending = [clients.submit(send_films) for _ in range(CLIENTS)]
         try:
             wait_for(answers, 20)
-            with served(environment(newer, url)) as new:
+            with served(settings(newer, url)) as new:
                 route["to"] = new.address
                 # Every client has come back from the old one: what preStop waits for.
                 wait_for(answers, len(answers) + 2 * CLIENTS)

@@ -18,8 +18,6 @@ from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
 from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME
 from service.model.model import Model
-from service.model.observer import Observer
-from service.model.predictor import Predictor
 from service.pipeline import Pipeline
 from tests.support.encoded_films import encode, film
 from tests.support.manifests import make_manifest
@@ -58,6 +56,12 @@ def counter(reference, components):
     return DriftCounter(reference, components, VERSION)
 
 
+@pytest.fixture
+def image(reference):
+    """Statistics of a film that lie within the reference."""
+    return {name: numeric.minimum for name, numeric in reference.numeric.items()}
+
+
 def test_every_bin_is_there_before_the_first_film_and_its_reference_share_with_it(counter, reference):
     published = {(label, feature): share for feature, label, share in reference.shares()}
     assert counts("cxr_drift_reference_share") == published
@@ -80,31 +84,24 @@ def test_a_film_counts_once_in_each_feature(counter, reference):
     assert counted[str(reference.numeric["confidence"].bin_of(0.7)), "confidence"] == 1
 
 
-def test_counting_agrees_with_the_reference_about_every_bin(counter, reference):
-    rng = np.random.default_rng(5)
+def test_counting_agrees_with_the_reference_about_every_bin(counter, reference, image):
     numeric = reference.numeric["sharpness"]
-    values = rng.uniform(numeric.minimum - 5, numeric.maximum + 5, 200)
-    image = {name: each.minimum for name, each in reference.numeric.items()}
-    counted = counted_by(lambda: [counter.count({**image, "sharpness": value}, (1, 0, 0), None) for value in values])
+    values = np.random.default_rng(5).uniform(numeric.minimum - 5, numeric.maximum + 5, 200)
+    counted = counted_by(lambda: [counter.count(image | {"sharpness": value}, (1, 0, 0), None) for value in values])
     expected = Counter(str(numeric.bin_of(value)) for value in values)
     assert {label: number for (label, feature), number in counted.items() if feature == "sharpness" and number} == expected
 
 
-def test_a_value_that_no_reference_film_had_is_out_of_range(counter, reference):
-    image = {name: each.minimum for name, each in reference.numeric.items()}
-    strange = {**image, "resolution": reference.numeric["resolution"].maximum + 0.1}
-
-    def act():
-        counter.count(image, (1, 0, 0), None)
-        counter.count(strange, (1, 0, 0), None)
-
-    counted = counted_by(act, "cxr_drift_out_of_range_total")
+def test_a_value_that_no_reference_film_had_is_out_of_range(counter, reference, image):
+    strange = image | {"resolution": reference.numeric["resolution"].maximum + 0.1}
+    counted = counted_by(
+        lambda: [counter.count(each, (1, 0, 0), None) for each in (image, strange)], "cxr_drift_out_of_range_total"
+    )
     assert counted[("resolution",)] == 1 and counted[("mean",)] == 0
 
 
-def test_components_are_counted_where_the_embedding_lies(counter, reference, components):
+def test_components_are_counted_where_the_embedding_lies(counter, reference, components, image):
     embedding = np.random.default_rng(6).random(1280).astype(np.float32)
-    image = {name: each.minimum for name, each in reference.numeric.items()}
     counted = counted_by(lambda: counter.count(image, (1, 0, 0), embedding))
     for name, value in component_values(embedding, components).items():
         assert counted[str(reference.numeric[name].bin_of(value)), name] == 1
@@ -119,9 +116,9 @@ def test_a_bundle_without_a_reference_is_served_and_counts_nothing(bundle):
 
 
 def test_a_film_is_counted_when_the_pipeline_is_told_that_it_was_answered_and_not_before(bundle):
-    observer = Observer.from_bundle(bundle)
-    drift = DriftCounter.from_bundle(bundle, observer.statistics.components)
-    pipeline = Pipeline(Model(bundle, Predictor.from_bundle(bundle), observer), DecodeLimits(), drift=drift)
+    model = Model.from_bundle(bundle)
+    drift = DriftCounter.from_bundle(bundle, model.observer.statistics.components)
+    pipeline = Pipeline(model, DecodeLimits(), drift=drift)
     version = bundle.manifest.version
     before = counts(version=version)
     prediction = pipeline.predict(encode(film(), "PNG"), "balanced")

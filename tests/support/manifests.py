@@ -44,18 +44,25 @@ def make_manifest(**changes: Any) -> ModelManifest:
     return ModelManifest.model_validate(manifest_members(**changes))
 
 
-def copy_bundle(bundle_path: Path, models: Path, version: str) -> Path:
-    """A copy of a bundle under another version, in the folder `models`."""
+def copy_bundle(bundle_path: Path, models: Path, version: str, **contents: bytes) -> Path:
+    """A copy of a bundle under another version, in the folder `models`.
+
+    contents: new bytes of some files, whose hashes the manifest then states; file names without their endings.
+    """
     path = models / f"chest-xray-{version}"
     shutil.copytree(bundle_path, path)
     manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+    for stem, content in contents.items():
+        [file] = path.glob(f"{stem}.*")
+        file.write_bytes(content)
+        manifest["files"][file.name] = sha256_of(file)
     (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version}), "utf-8")
     return path
 
 
-def choose(models: Path, serving: str | None, *previous: str, name: str = STATE_NAME) -> None:
+def choose(models: Path, serving: str | None, *previous: str) -> None:
     """Write the registry's choice into a folder of releases."""
-    (models / name).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
+    (models / STATE_NAME).write_text(json.dumps({"serving": serving, "previous": previous}), "utf-8")
 
 
 def write_bundle(path: Path, **changes: Any) -> Path:

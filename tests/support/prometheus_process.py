@@ -1,17 +1,14 @@
 """A real Prometheus on a loopback port, with the repository's rules, evaluated every second."""
 
-import json
 import shutil
 import subprocess
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -41,7 +38,7 @@ class Prometheus:
 
     def query(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
         """An instant query: sorted labels -> value."""
-        answer = self._get("/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
+        answer = self._get("/api/v1/query", query=expression)
         result = answer["data"]["result"]
         if answer["data"]["resultType"] == "scalar":
             return {(): float(result[1])}
@@ -57,9 +54,8 @@ class Prometheus:
         alerts = self._get("/api/v1/alerts")["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def _get(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(self.address + path, timeout=10) as response:
-            return json.load(response)
+    def _get(self, path: str, **parameters: str) -> dict[str, Any]:
+        return httpx.get(self.address + path, params=parameters, timeout=10).raise_for_status().json()
 
 
 @contextmanager
@@ -82,5 +78,5 @@ def prometheus(targets: Sequence[str]) -> Iterator[Prometheus]:
 def _answers(running: Prometheus) -> bool:
     try:
         return running.value("vector(1)") == 1
-    except (urllib.error.URLError, OSError):
+    except httpx.HTTPError:
         return False

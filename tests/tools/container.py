@@ -14,16 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 
 from service import __version__
-from tests.support.server.serving import free_port
+from tests.support.server.serving import answers, free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 FILM = ROOT / "tests" / "films" / "phantom.png"
@@ -133,7 +133,7 @@ def _look_at_files(report: Report, root: Path) -> None:
     report.check("application", found == APPLICATION, ", ".join(sorted(found)))
     models = sorted(path.name for path in (application / "models").iterdir())
     others = {name for name in models if not name.startswith("chest-xray-")}
-    report.check("models", others <= {"registry.json", "serving.json"}, ", ".join(models))
+    report.check("models", others <= {"registry.json"}, ", ".join(models))
     folders = ("bin", "usr/bin", "usr/local/bin", "usr/sbin", "app/.venv/bin")
     tools = sorted({name for name in NOT_IN_IMAGE for folder in folders if (root / folder / name).exists()})
     report.check("no compilers, installers, test tools", not tools, ", ".join(tools) or "none")
@@ -164,7 +164,9 @@ def _run(report: Report, root: Path) -> None:
     address = f"http://127.0.0.1:{environment['BENTOML_PORT']}"
     with _started(root, described["WorkingDir"], described["Entrypoint"], environment) as server:
         start = time.monotonic()
-        ready = _eventually_ready(address, server)
+        ready_url = f"{address}/readyz"
+        eventually(lambda: answers(ready_url) or server.poll() is not None, patience_seconds=START_LIMIT_SECONDS)
+        ready = answers(ready_url)
         report.check("becomes ready", ready, f"{time.monotonic() - start:.1f} s")
         if not ready:
             return
@@ -184,8 +186,7 @@ def _run(report: Report, root: Path) -> None:
         explained = _post(f"{address}/predict/explain")["explanation"]
         side = len(explained["grid"])
         report.check("explains (PyTorch)", side == 7, f"{side} x {side} map, first one in {time.monotonic() - start:.1f} s")
-        with urllib.request.urlopen(f"{address}/metrics", timeout=10) as response:
-            counted = b'cxr_confidence_count{version="1.1.1"} 2.0' in response.read()
+        counted = 'cxr_confidence_count{version="1.1.1"} 2.0' in httpx.get(f"{address}/metrics").text
         report.check("counts", counted, "2 films in /metrics")
         memory = sum(each.memory_info().rss for each in processes)
         report.note("memory of all its processes", f"{memory / 1e6:.0f} MB")
@@ -231,20 +232,8 @@ def _started(
                 print(printed.decode(errors="replace"))
 
 
-def _eventually_ready(address: str, server: "subprocess.Popen[bytes]") -> bool:
-    deadline = time.monotonic() + START_LIMIT_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/readyz", timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    return False
-
-
 def _post(url: str) -> dict:
-    with urllib.request.urlopen(urllib.request.Request(url, data=FILM.read_bytes()), timeout=110) as response:
-        return json.load(response)
+    return httpx.post(url, content=FILM.read_bytes(), timeout=110).raise_for_status().json()
 
 
 def _buildah(*arguments: str) -> str:

@@ -7,7 +7,6 @@ one differs.
 
 import argparse
 import hashlib
-import http.client
 import json
 import sys
 from collections import Counter
@@ -15,12 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import httpx
 from tqdm import tqdm
 
 from service.model.findings import FINDINGS
-from tests.support.server.serving import ROOT, environment_without_settings, served
+from tests.support.server.serving import ROOT, served
 from tests.tools.revisions import MUTANTS, other_revision
 
 OPERATING_POINTS = ("balanced", "high_sensitivity", "high_specificity", "tb_screening")
@@ -50,15 +49,19 @@ def main(argv: list[str]) -> int:
 
 
 def _ask(tree: Path, bundle: Path, paths: list[Path], explain_every: int) -> Answers:
-    environment = environment_without_settings() | {"CXR_BUNDLE": str(bundle), "CXR_QUEUE_LIMIT": str(CLIENTS * BATCH)}
+    settings = {"CXR_BUNDLE": str(bundle), "CXR_QUEUE_LIMIT": str(CLIENTS * BATCH)}
     requests = list(_requests(paths, explain_every))
-    with served(environment, tree=tree) as server, ThreadPoolExecutor(CLIENTS) as pool:
-        answers = pool.map(lambda request: _send(server.address, *request), requests)
+    with (
+        served(settings, tree=tree) as server,
+        httpx.Client(base_url=server.address, timeout=120) as client,
+        ThreadPoolExecutor(CLIENTS) as pool,
+    ):
+        answers = pool.map(lambda request: _send(client, *request), requests)
         return dict(tqdm(answers, desc=tree.name, total=len(requests), unit="request"))
 
 
 def _requests(paths: list[Path], explain_every: int) -> Iterator[tuple[str, str, list[Path]]]:
-    """(method, path and query, films): none is a GET, several are a form."""
+    """(method, path and query, films)."""
     for path in paths:
         yield "POST", "/predict", [path]
     for path in paths[::explain_every]:
@@ -74,33 +77,20 @@ def _requests(paths: list[Path], explain_every: int) -> Iterator[tuple[str, str,
         yield "GET", path_and_query, []
 
 
-def _send(address: str, method: str, path: str, films: list[Path]) -> tuple[str, tuple[int, str]]:
-    body, headers = (
-        _form(films) if len(films) > 1 or path == "/predict/batch" else (films[0].read_bytes() if films else None, {})
-    )
-    parts = urlsplit(address)
-    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=120)
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        content, kind = answer.read(), answer.headers.get_content_type()
-    finally:
-        connection.close()
-    return f"{method} {path} {' '.join(film.name for film in films)}", (answer.status, _essence(answer.status, kind, content))
+def _send(client: httpx.Client, method: str, path: str, films: list[Path]) -> tuple[str, tuple[int, str]]:
+    if path == "/predict/batch":
+        answer = client.request(method, path, files=[("images", film.read_bytes()) for film in films])
+    else:
+        answer = client.request(method, path, content=films[0].read_bytes() if films else None)
+    return f"{method} {path} {' '.join(film.name for film in films)}", (answer.status_code, _essence(answer))
 
 
-def _form(films: list[Path]) -> tuple[bytes, dict[str, str]]:
-    boundary = "a-boundary-that-no-film-holds-51f0"
-    part = f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="film"\r\n\r\n'.encode()
-    body = b"".join(part + film.read_bytes() + b"\r\n" for film in films) + f"--{boundary}--\r\n".encode()
-    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-
-
-def _essence(status: int, kind: str, content: bytes) -> str:
-    if status != 200:
-        return str(json.loads(content)["type"]) if kind == "application/problem+json" else ""
+def _essence(answer: httpx.Response) -> str:
+    kind, content = answer.headers.get("Content-Type", ""), answer.content
+    if answer.status_code != 200:
+        return str(answer.json()["type"]) if kind == "application/problem+json" else ""
     if kind == "application/json":
-        content = json.dumps(_without_volatile(json.loads(content))).encode()
+        content = json.dumps(_without_volatile(answer.json())).encode()
     return hashlib.sha256(content).hexdigest()
 
 

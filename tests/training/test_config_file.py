@@ -28,11 +28,6 @@ def test_report_config_file_equals_the_defaults():
     assert load_config(next(path for path in CONFIGS if path.name == "report.toml")) == TrainConfig()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_shipped_config_is_valid(path):
-    assert load_config(path).schedule.epochs >= 1
-
-
 def test_overrides_are_applied_after_the_file():
     config = load_config(CONFIGS[0], ("schedule.epochs=2", 'run.device="cuda:1"'))
     assert (config.schedule.epochs, config.run.device) == (2, "cuda:1")
@@ -45,6 +40,7 @@ def test_overrides_are_applied_after_the_file():
         ({"optimiser": {"lr": 1}}, "optimiser.lr"),
         ({"optimiser": {"learning_rate": "fast"}}, "optimiser.learning_rate"),
         ({"optimiser": {"batch_size": True}}, "optimiser.batch_size"),
+        ({"optimiser": {"batch_size": "8"}}, "optimiser.batch_size"),
         ({"optimiser": {"batch_size": 1}}, "batch_size"),
         ({"model": {"weights": "internet"}}, "hub"),
         ({"model": {"weights": "file"}}, "weights_file"),
@@ -56,7 +52,7 @@ def test_overrides_are_applied_after_the_file():
         ({"model": {"weights": "bundle"}}, "weights_file"),
         ({"model": {"weights": "checkpoint"}}, "weights_file"),
         ({"loss": {"distillation": 0.5}}, "knows the findings"),
-        ({"loss": {"distillation": 1.5}, "model": {"weights": "bundle", "weights_file": "a"}}, "distillation must lie"),
+        ({"loss": {"distillation": 1.5}, "model": {"weights": "bundle", "weights_file": "a"}}, "loss.distillation"),
         ({"augment": {"hollow": 0.1}}, "data.lungs"),
         ({"schedule": {"small_epochs": 3, "epochs": 3}}, "small_epochs"),
         ({"schedule": {"small_epochs": -1}}, "small_epochs"),
@@ -78,11 +74,6 @@ def test_a_missing_file_and_broken_toml_are_named(tmp_path):
     broken.write_text("[data\n")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_config(broken)
-
-
-def test_config_survives_the_round_trip_through_a_checkpoint():
-    config = load_config(CONFIGS[0])
-    assert config_from_dict(config.as_dict()) == config
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

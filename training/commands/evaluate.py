@@ -21,8 +21,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="PARTS",
-            help="Comma-separated, of calibration, operating_points, prevalence, screening, prediction_sets, set_forms, "
-            "outliers, shortcuts, attention, robustness, misclassified, comparison; or `quick`: all but shortcuts, attention "
+            help="Comma-separated, of calibration, operating_points, prevalence, prediction_sets, outliers, "
+            "shortcuts, attention, robustness, misclassified, comparison; or `quick`: all but shortcuts, attention "
             "and robustness. Default: all.",
         ),
     ] = None,

@@ -6,22 +6,20 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import DataFolder, ResultsFolder
+
 
 def explore(
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Data folder: train|val|test/<class>/…, optionally with manifest.csv.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path("reports/exploration"),
-    threads: Annotated[int, typer.Option(help="Films read at the same time.")] = os.cpu_count() or 1,
+    data: DataFolder,
+    out: ResultsFolder = Path("reports/exploration"),
+    threads: Annotated[int, typer.Option(min=1, help="Films read at the same time.")] = os.cpu_count() or 1,
 ) -> None:
     """Measure sizes, grey values, edges and texture of a data set, per class and source.
 
     Example: cxr explore --data data/cxr
     """
     from training.exploration.explore import explore
-    from training.exploration.report import summary
 
-    values = explore(data, out, threads)
-    print(summary(values))
+    print(explore(data, out, threads))
     written = ", ".join(sorted(f"{each.name}/" if each.is_dir() else each.name for each in out.iterdir()))
-    print(f"\n{len(values['refused'])} films refused. Written to {out}: {written}")
+    print(f"Written to {out}: {written}")

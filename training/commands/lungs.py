@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import ResultsFolder
+
 
 def lungs(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with manifest.csv (columns image, mask).")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path("runs/lungs"),
+    out: ResultsFolder = Path("runs/lungs"),
     side_px: Annotated[int, typer.Option(help="Side of the graph's input, a multiple of 16.")] = 160,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 45,
     seed: Annotated[int, typer.Option(help="Of the held-out fifth, the batches and their augmentation.")] = 0,

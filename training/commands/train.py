@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Changes, DataFolder, Device
+from training.commands.options import Changes, DataFolder, Device, Experiment
 
 
 def train(
@@ -16,11 +16,7 @@ def train(
     device: Device = "",
     version: Annotated[str, typer.Option(help="Semantic version in the checkpoint's name.")] = "0.0.0",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from latest_checkpoint.pt in --out.")] = False,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(metavar="EXPERIMENT", help="Track the run in MLflow: mlflow.db beside --out, or MLFLOW_TRACKING_URI."),
-    ] = None,
-    mlflow_checkpoint: Annotated[bool, typer.Option("--mlflow-checkpoint", help="Store best_model.pt in MLflow too.")] = False,
+    mlflow: Experiment = None,
     changes: Changes = None,
 ) -> None:
     """Train a classifier, or resume a run. Under torchrun, several processes train together.
@@ -33,7 +29,7 @@ def train(
 
     settings = load_config(config, tuple(changes or ()))
     try:
-        run.train(TrainingJob(settings, data, out, version, resume, device, mlflow, mlflow_checkpoint))
+        run.train(TrainingJob(settings, data, out, version, resume, device, mlflow))
     except KeyboardInterrupt:
         print(f"\nInterrupted; the same command with --resume continues after the last epoch in {out}.", file=sys.stderr)
         raise

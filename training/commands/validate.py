@@ -11,7 +11,7 @@ from training.config import DataConfig
 
 def validate(
     data: DataFolder,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the report here, as JSON and Markdown.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the report here, as Markdown.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that read films. Default: one per core.")] = None,
     near_duplicate_bits: Annotated[
         int, typer.Option(help="Largest Hamming distance, of 256 bits, at which two films are near duplicates.")
@@ -23,10 +23,8 @@ def validate(
     """
     from training.data.folder import scan_folder
     from training.data.validation import validate_dataset
-    from training.data.validation_report import ValidationLimits
 
-    limits = ValidationLimits(near_duplicate_bits=near_duplicate_bits)
-    report = validate_dataset(scan_folder(data), threads=workers, limits=limits)
+    report = validate_dataset(scan_folder(data), threads=workers, near_duplicate_bits=near_duplicate_bits)
     if out is not None:
         report.write(out)
     print(report.table())

@@ -26,14 +26,14 @@ def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lun
         surroundings = moved_onto(other, other_lungs, lungs)
     else:
         surroundings = _without_picture(film, rng)
-    return _blend(film, surroundings, _widened(lungs, rng), rng)
+    return _blend(film, surroundings, _with_margin(lungs, rng), rng)
 
 
 def hollow_out(film: Film, lungs: Lungs, rng: np.random.Generator) -> Film | None:
     """Replace the lungs with something without signs of disease. None if the outline is unusable."""
     if lungs.mean() < SMALLEST_LUNGS:
         return None
-    return _blend(_without_picture(film, rng), film, _widened(lungs, rng), rng)
+    return _blend(_without_picture(film, rng), film, _with_margin(lungs, rng), rng)
 
 
 def _without_picture(film: Film, rng: np.random.Generator) -> Film:
@@ -47,7 +47,7 @@ def _without_picture(film: Film, rng: np.random.Generator) -> Film:
     return np.asarray(cv2.GaussianBlur(film, (0, 0), film.shape[0] * rng.uniform(0.08, 0.2)), dtype=np.uint8)
 
 
-def _widened(lungs: Lungs, rng: np.random.Generator) -> Lungs:
+def _with_margin(lungs: Lungs, rng: np.random.Generator) -> Lungs:
     return widened(lungs, int(lungs.shape[0] * rng.uniform(0.01, _WIDEST_MARGIN)))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from training.config import DataConfig
 from training.data.folder import FilmFile, scan_folder, without_source
 from training.data.validation import validate_dataset
-from training.data.validation_report import ValidationLimits
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,7 @@ def read_training_data(
     threads: that read films; None is one per core. report_to: print the report, and write it into this folder. Raises
     DatasetError or a subclass if the folder must not be trained on, or has no source to hold out.
     """
-    limits = ValidationLimits(near_duplicate_bits=config.near_duplicate_bits)
-    report = validate_dataset(scan_folder(folder), threads=threads, limits=limits)
+    report = validate_dataset(scan_folder(folder), threads=threads, near_duplicate_bits=config.near_duplicate_bits)
     if report_to is not None:
         report.write(report_to)
         print(report.table(), flush=True)

@@ -17,13 +17,12 @@ from training.command_text import command_line
 from training.data.folder import folder_fingerprint, scan_folder
 from training.data.lung_segmenter import LungSegmenter
 from training.errors import DatasetNotFound
-from training.evaluation.duration import announce
 from training.evaluation.evidence import Evidence, NotMeasured
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.measures.metrics import measure
 from training.evaluation.part import Measured, Part
 from training.evaluation.parts.operating_points import decide_films
-from training.evaluation.parts.table import LONG, PARTS, QUICK, QUICK_PARTS
+from training.evaluation.parts.table import PARTS, QUICK, QUICK_PARTS
 from training.evaluation.report.card import render_model_card
 from training.evaluation.report.files import (
     METRICS_NAME,
@@ -96,14 +95,12 @@ class EvaluationResult:
 def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = EvaluationOptions()) -> EvaluationResult:
     """Judge a bundle on the films of the folder `data`, and write report, metrics, predictions and model card.
 
-    Raises BundleError, DatasetError, ConfigError for less than one thread, ExportError for a graph with operators that
-    `judging.torch_graph` lacks, or OSError.
+    Raises BundleError, DatasetError, ConfigError for less than one thread, or OSError.
     """
     bundle = ModelBundle.open(bundle_path)
     manifest = bundle.manifest
     out = options.out or Path("reports", f"{manifest.name}-{manifest.version}-{options.split}")
     evidence = _evidence(bundle, data, options, out)
-    print(announce(evidence, options.parts, LONG), file=sys.stderr, flush=True)
     split = evidence.judged()
     judgements = split.judgements()
     metrics = {

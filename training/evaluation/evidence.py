@@ -4,13 +4,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from service.model.bundle import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile
 from training.data.lung_segmenter import LungSegmenter
+from training.errors import WeightsUnavailable
 from training.evaluation.judging.films import JudgedSplit, judge
 from training.evaluation.measures.bootstrap import Bootstrap
+from training.network.bundle_weights import load_bundle
+from training.network.classifier import ChestXrayNetwork, build_network
 
 
 class NotMeasured(Exception):
@@ -37,18 +42,28 @@ class Evidence:
     def judged(self, split: str | None = None) -> JudgedSplit:
         """A split (default: the evaluated one) as the bundle judges it; of another split, without the source that was held out.
 
-        Computed once. Raises NotMeasured if the data have no films of another split, DatasetNotFound if they have none of the
-        evaluated one, and EmptyClass if every film was refused.
+        Computed once. Raises DatasetNotFound if the data have no films of the split, and EmptyClass if every film was refused.
         """
         name = split or self.split
         if name not in self._judged:
-            if name != self.split and not self.holds(name):
-                raise NotMeasured(f"the data have no films of the {name} split")
             held_out = "" if name == self.split else self.held_out_source
             films = [film for film in self.films if film.split == name and not (held_out and film.source == held_out)]
             observer = Observer.from_bundle(self.bundle)
             self._judged[name] = judge(self.predictor, films, threads=self.threads, observer=observer)
         return self._judged[name]
+
+    def network(self) -> ChestXrayNetwork | None:
+        """The bundle's network in PyTorch, for gradients, in evaluation mode; None if its graph does not give all weights back.
+
+        PyTorch then uses `threads` threads.
+        """
+        torch.set_num_threads(self.threads)
+        network = build_network(self.bundle.manifest.architecture, hidden=self.bundle.manifest.head.hidden)
+        try:
+            load_bundle(network, self.bundle.path)
+        except WeightsUnavailable:
+            return None
+        return network.eval().requires_grad_(False)
 
     @property
     def held_out_source(self) -> str:
@@ -57,11 +72,7 @@ class Evidence:
 
     def holds(self, split: str) -> bool:
         """Whether the data have films of a split."""
-        return self.count(split) > 0
-
-    def count(self, split: str | None = None) -> int:
-        """Films in a split (default: the evaluated one), including those that will be refused."""
-        return sum(film.split == (split or self.split) for film in self.films)
+        return any(film.split == split for film in self.films)
 
 
 def held_out_source(training_config: dict[str, Any]) -> str:

@@ -14,11 +14,6 @@ from training.evaluation.evidence import Evidence
 Measured = dict[str, Any]
 
 
-def cost_of_intervals(evidence: Evidence) -> float:
-    """The `cost` of a part that only draws bootstrap samples of what was judged."""
-    return 0.1 * evidence.count() * evidence.bootstrap.resamples / 2000
-
-
 @dataclass(frozen=True)
 class Part:
     """One part."""
@@ -31,9 +26,6 @@ class Part:
     draw: Callable[[Measured, Path], None] = lambda _, __: None  # those values as plots, into the folder figures/
     limits: Callable[[Measured], Sequence[str]] = lambda _: ()  # sentences that the values add to the model card's limits
     in_card: bool = True  # whether the model card has a section on it
-    # roughly, how many films could be judged in the time that the part takes, as measured with the released model on two cores.
-    # The time announced to the user is this times the seconds a film.
-    cost: Callable[[Evidence], float] = cost_of_intervals
 
     def describe(self, values: Measured) -> str:
         """The paragraphs as one text."""

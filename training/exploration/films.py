@@ -7,12 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.film.errors import InputError
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.drift_reference import film_statistics
 from training.data.folder import FilmFile
 from training.data.parallel import each_of
-from training.errors import ConfigError
 
 Film = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -43,57 +41,27 @@ class Measures:
 
 @dataclass(frozen=True)
 class MeasuredFilm:
-    """A film that can be read."""
+    """A film and what was measured."""
 
     film: FilmFile  # the file
     measures: Measures  # its measurements
     histogram: Floats  # share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values
 
 
-@dataclass(frozen=True)
-class RefusedFilm:
-    """A film that neither training nor the service would accept."""
+def measure_films(films: Sequence[FilmFile], *, threads: int) -> tuple[list[MeasuredFilm], dict[tuple[str, str], Floats]]:
+    """Read and measure usable films, `threads` at a time, with a progress bar.
 
-    film: FilmFile  # the file
-    reason: str  # name of the error class
-    detail: str  # its message
-
-
-@dataclass(frozen=True)
-class MeasuredFolder:
-    """All films of a folder.
-
-    films, refused: in the order of their relative paths.
+    Returns the films in their order, and (class, source) -> mean model input, [224, 224], 0..255.
     """
-
-    films: tuple[MeasuredFilm, ...]
-    refused: tuple[RefusedFilm, ...]
-    mean_films: dict[tuple[str, str], Floats]  # (class, source) -> mean model input, [224, 224], 0..255
-
-
-def measure_films(films: Sequence[FilmFile], *, threads: int, spec: PreprocessSpec | None = None) -> MeasuredFolder:
-    """Read and measure every film, `threads` at a time, with a progress bar.
-
-    Raises ConfigError for less than one thread.
-    """
-    if threads < 1:
-        raise ConfigError(f"threads is {threads}; exploration needs at least 1.")
-    spec = spec or PreprocessSpec()
-    measured: list[MeasuredFilm] = []
-    refused: list[RefusedFilm] = []
+    measured = []
     sums: dict[tuple[str, str], tuple[int, Floats]] = {}
-    films = sorted(films, key=lambda film: film.relative)
     # Pixels are added up as they come, so that the films of a large folder need not fit into memory.
-    for result in each_of(films, lambda film: _measure_one(film, spec), threads=threads, title="Measuring films"):
-        if isinstance(result, RefusedFilm):
-            refused.append(result)
-            continue
-        entry, pixels = result
+    for entry, pixels in each_of(films, _measure, threads=threads, title="Measuring films"):
         measured.append(entry)
         cell = (entry.film.finding.value, entry.film.source)
         count, total = sums.get(cell, (0, np.zeros(pixels.shape)))
         sums[cell] = (count + 1, total + pixels)
-    return MeasuredFolder(tuple(measured), tuple(refused), {cell: total / count for cell, (count, total) in sums.items()})
+    return measured, {cell: total / count for cell, (count, total) in sums.items()}
 
 
 def edge_magnitude(film: Film) -> float:
@@ -106,12 +74,9 @@ def edge_magnitude(film: Film) -> float:
     return float(np.hypot(across, down)[1:-1, 1:-1].mean())
 
 
-def _measure_one(film: FilmFile, spec: PreprocessSpec) -> tuple[MeasuredFilm, Film] | RefusedFilm:
-    try:
-        radiograph = decode(film.path.read_bytes(), spec)
-    except (InputError, OSError) as fault:
-        detail = str(fault) if isinstance(fault, InputError) else f"The file cannot be opened ({fault.strerror})."
-        return RefusedFilm(film, type(fault).__name__, detail)
+def _measure(film: FilmFile) -> tuple[MeasuredFilm, Film]:
+    spec = PreprocessSpec()
+    radiograph = decode(film.path.read_bytes(), spec)
     pixels = to_model_input(radiograph, spec)
     statistics = film_statistics(pixels, radiograph.width_px, radiograph.height_px)
     measures = Measures(

@@ -1,38 +1,34 @@
 """Plots of an exploration."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from service.model.findings import FINDINGS
-from training.data.folder import SPLITS
-from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, MeasuredFolder
-from training.exploration.statistics import ALL, LOW_CONTRAST, levels
+from training.exploration.films import HISTOGRAM_BINS, Floats, MeasuredFilm
+from training.exploration.statistics import ALL, levels
 from training.plots import COLOURS, new_figure, save
 
-COUNTS_NAME = "class_counts.png"
-SIZES_NAME = "sizes.png"
 INTENSITY_NAME = "intensity.png"
 TEXTURE_NAME = "edges_and_texture.png"
 HISTOGRAMS_NAME = "grey_values.png"
 MEAN_FILMS_NAME = "mean_films.png"
 
+# REPORT Table 9: below this standard deviation of its grey values a film counts as low in contrast.
+LOW_CONTRAST = 40.0
+
 _COLOURS = dict(zip(FINDINGS, COLOURS, strict=True))
 
 
-def draw_plots(folder: MeasuredFolder, out: Path) -> None:
-    """Write all plots as PNG into `out`."""
-    films = folder.films
+def draw_plots(films: Sequence[MeasuredFilm], mean_films: Mapping[tuple[str, str], Floats], out: Path) -> None:
+    """Write all plots as PNG into `out`. mean_films: as `measure_films` returns them."""
     plots = {
-        COUNTS_NAME: _counts(films),
-        SIZES_NAME: _sizes(films),
         INTENSITY_NAME: _boxes(films, {"mean_intensity": "mean grey value", "contrast": "standard deviation"}),
         TEXTURE_NAME: _boxes(films, {"edge_magnitude": "grey levels / px", "laplacian_variance": "Laplacian variance"}),
         HISTOGRAMS_NAME: _histograms(films),
-        MEAN_FILMS_NAME: _mean_films(folder),
+        MEAN_FILMS_NAME: _mean_films(mean_films),
     }
     for name, plot in plots.items():
         save(plot, out / name)
@@ -40,43 +36,6 @@ def draw_plots(folder: MeasuredFolder, out: Path) -> None:
 
 def _cells(films: Sequence[MeasuredFilm]) -> list[tuple[str, str, list[MeasuredFilm]]]:
     return [level for level in levels(films) if ALL not in level[:2]]
-
-
-def _counts(films: Sequence[MeasuredFilm]) -> Figure:
-    """Films of each class: by split, and by source."""
-    figure = new_figure(10, 4)
-    by_split, by_source = figure.subplots(1, 2)
-    _stack(by_split, films, SPLITS, lambda each: each.film.split)
-    _stack(by_source, films, sorted({each.film.source for each in films}), lambda each: each.film.source)
-    by_split.set(title="Films by class and split", ylabel="films")
-    by_source.set(title="Films by class and source")
-    return figure
-
-
-def _stack(axes: Axes, films: Sequence[MeasuredFilm], parts: Sequence[str], part_of: Callable[[MeasuredFilm], str]) -> None:
-    floor = np.zeros(len(FINDINGS))
-    for part in parts:
-        heights = [sum(each.film.finding is finding and part_of(each) == part for each in films) for finding in FINDINGS]
-        axes.bar(list(FINDINGS), heights, bottom=floor, label=part, edgecolor="white")
-        floor += heights
-    axes.legend(fontsize=8)
-
-
-def _sizes(films: Sequence[MeasuredFilm]) -> Figure:
-    figure = new_figure(10, 4)
-    sides, ratios = figure.subplots(1, 2)
-    for finding in FINDINGS:
-        measures = [each.measures for each in films if each.film.finding is finding]
-        colour = _COLOURS[finding]
-        sides.scatter(
-            [m.width_px for m in measures], [m.height_px for m in measures], s=8, alpha=0.4, color=colour, label=finding.value
-        )
-        ratios.hist([m.aspect_ratio for m in measures], bins=40, alpha=0.5, color=colour, label=finding.value)
-    sides.set(title="Sizes of the files", xlabel="width (px)", ylabel="height (px)")
-    ratios.set(title="Aspect ratios", xlabel="width / height", ylabel="films")
-    for axes in (sides, ratios):
-        axes.legend()
-    return figure
 
 
 def _boxes(films: Sequence[MeasuredFilm], measures: dict[str, str]) -> Figure:
@@ -113,17 +72,17 @@ def _histograms(films: Sequence[MeasuredFilm]) -> Figure:
     return figure
 
 
-def _mean_films(folder: MeasuredFolder) -> Figure:
+def _mean_films(mean_films: Mapping[tuple[str, str], Floats]) -> Figure:
     """The mean of all films of each class and source: what differs between columns belongs to the source."""
-    sources = sorted({source for _, source in folder.mean_films})
+    sources = sorted({source for _, source in mean_films})
     figure = new_figure(2.1 * len(sources) + 0.6, 2.2 * len(FINDINGS) + 0.4)
     panels = figure.subplots(len(FINDINGS), len(sources), squeeze=False)
     for row, finding in enumerate(FINDINGS):
         for column, source in enumerate(sources):
             axes = panels[row, column]
             axes.set(xticks=[], yticks=[])
-            if (finding.value, source) in folder.mean_films:
-                axes.imshow(folder.mean_films[finding.value, source], cmap="gray", vmin=0, vmax=255)
+            if (finding.value, source) in mean_films:
+                axes.imshow(mean_films[finding.value, source], cmap="gray", vmin=0, vmax=255)
             else:
                 axes.set_frame_on(False)
             if row == 0:

@@ -1,189 +1,172 @@
-"""report.md from the values of exploration.json: the tables of REPORT sections 2 and 3, each also by source."""
+"""report.md of an exploration: the tables of REPORT sections 2 and 3, each also by source."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from service.model.findings import FINDINGS
-from training.data.folder import SPLITS
-from training.exploration.plots import COUNTS_NAME, HISTOGRAMS_NAME, INTENSITY_NAME, MEAN_FILMS_NAME, SIZES_NAME, TEXTURE_NAME
-from training.exploration.statistics import ALL, LOW_CONTRAST
+import numpy as np
+from scipy import stats
+
+from training.data.folder import SPLITS, UNKNOWN_SOURCE
+from training.data.validation_report import ValidationReport
+from training.exploration.films import Floats, MeasuredFilm
+from training.exploration.plots import HISTOGRAMS_NAME, INTENSITY_NAME, LOW_CONTRAST, MEAN_FILMS_NAME, TEXTURE_NAME
+from training.exploration.statistics import (
+    ALL,
+    imbalance,
+    levels,
+    mean_interval,
+    values_of,
+    variance_explained,
+)
 from training.tables import UNDEFINED, markdown_table, percent, picture
 
-Values = Mapping[str, Any]
+Films = Sequence[MeasuredFilm]
 
-_LISTED_AT_MOST = 50  # refused films; exploration.json names all
+SIZES = {"width_px": "width (px)", "height_px": "height (px)", "aspect_ratio": "width / height"}
+INTENSITIES = {"mean_intensity": "mean intensity", "contrast": "standard deviation"}
+TEXTURES = {"edge_magnitude": "edge magnitude", "laplacian_variance": "Laplacian variance"}
+
+_RESOLUTIONS_SHOWN = 3
 
 
-def render_report(values: Values, quality_table: str) -> str:
-    """The whole exploration as Markdown; quality_table: of the validation pass (REPORT Table 4)."""
-    counts, sizes, appearance = values["counts"], values["sizes"], values["appearance"]
+def render_report(films: Films, quality: ValidationReport, command: str) -> str:
+    """The whole exploration as Markdown. command: that made it. quality: of the folder (REPORT Table 4)."""
+    with_source = sum(each.film.source != UNKNOWN_SOURCE for each in films)
+    with_group = sum(each.film.group is not None for each in films)
     parts = [
         "# Exploration of a data set",
-        f"{counts['films']:,} films measured, {len(values['refused']):,} refused; data fingerprint "
-        f"`{values['data_fingerprint']}`. Grey values, edges and texture are measured on the model input (224 x 224 px, grey, "
-        "0 to 255). Means stand with the standard deviation over films; in brackets the 95 % t interval of the mean.",
-        f"```\n{values['command']}\n```",
-        "## Classes and splits",
-        class_table(counts),
-        _imbalance_text(counts),
-        source_table(counts),
-        _association_text(counts),
-        picture("Films by class, split and source", COUNTS_NAME),
+        f"{len(films):,} usable films of {quality.films:,}; data fingerprint `{quality.data_fingerprint}`. Grey values, edges "
+        "and texture are measured on the model input (224 x 224 px, grey, 0 to 255). Means stand with the standard deviation "
+        "over films; in brackets the 95 % t interval of the mean.",
+        f"```\n{command}\n```",
+        "## Classes, sources and splits",
+        count_table(films),
+        _imbalance_text(films),
         "## Sizes",
-        size_table(sizes),
-        resolution_table(sizes),
-        picture("Sizes and aspect ratios", SIZES_NAME),
+        "Smallest to largest; mean ± standard deviation; median.",
+        size_table(films),
+        resolution_table(films),
         "## Quality",
-        quality_table.strip(),
+        quality.table().strip(),
         "## Metadata",
-        f"Source known of {counts['films_with_source']:,} films, patient or group of {counts['films_with_group']:,}. Without "
-        "groups, films of one patient in two splits can be found as near duplicates only.",
+        f"Source known of {with_source:,} films, patient or group of {with_group:,}. Without groups, films of one patient in "
+        "two splits can be found as near duplicates only.",
         "## Grey values",
-        appearance_table(appearance, {"mean_intensity": "mean intensity", "contrast": "standard deviation"}),
+        appearance_table(films, INTENSITIES),
         picture("Mean intensity and contrast", INTENSITY_NAME),
         picture("Mean histograms", HISTOGRAMS_NAME),
         picture("Mean films", MEAN_FILMS_NAME),
         "## Low contrast",
         f"Films whose standard deviation is below {LOW_CONTRAST:g}; in brackets the 95 % Wilson interval.",
-        low_contrast_table(appearance),
+        low_contrast_table(films),
         "## Edges and texture",
         "Edge magnitude: mean length of the Sobel gradient, in grey levels per pixel. Texture: variance of the Laplacian.",
-        appearance_table(appearance, {"edge_magnitude": "edge magnitude", "laplacian_variance": "Laplacian variance"}),
+        appearance_table(films, TEXTURES),
         picture("Edges and texture", TEXTURE_NAME),
         "## Class or source?",
         "Share of each measurement's variance (eta squared) that goes with the class, with the source, and with the class once "
         "the source is known. A measurement that the source explains better than the class tells hospitals apart: a network "
         "may learn it instead of the disease.",
-        variance_table(values["variance_explained"]),
-        "## Refused films",
-        _refused(values["refused"]),
+        variance_table(films),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts) + f"\n{quality.lists()}\n"
 
 
-def summary(values: Values) -> str:
+def summary(films: Films) -> str:
     """Classes, grey values and what explains them, as tables for a terminal."""
-    measures = {"mean_intensity": "mean intensity", "contrast": "standard deviation", "edge_magnitude": "edge magnitude"}
-    appearance = appearance_table(values["appearance"], measures)
-    return "\n\n".join([class_table(values["counts"]), appearance, variance_table(values["variance_explained"])])
+    appearance = appearance_table(films, {**INTENSITIES, "edge_magnitude": TEXTURES["edge_magnitude"]})
+    return "\n\n".join([count_table(films), appearance, variance_table(films)])
 
 
-def class_table(counts: Values) -> str:
-    """Films per class and split (REPORT Table 2)."""
-    per_split = counts["per_split"]
-    splits = [split for split in (*SPLITS, ALL) if split in per_split]
-    rows = [
-        [finding.value, *(f"{per_split[split][finding.value]:,}" for split in splits), percent(share)]
-        for finding in FINDINGS
-        for share in [per_split[ALL][finding.value] / counts["films"]]
-    ]
-    rows.append([ALL, *(f"{sum(per_split[split].values()):,}" for split in splits), percent(1.0)])
-    return markdown_table(("class", *splits, "share"), rows)
+def count_table(films: Films) -> str:
+    """Films per class, source and split (REPORT Table 2)."""
+
+    def cells(members: Films) -> list[str]:
+        by_split = Counter(each.film.split for each in members)
+        return [*(f"{by_split[split]:,}" for split in SPLITS), f"{len(members):,}", percent(len(members) / len(films))]
+
+    return _table((*SPLITS, ALL, "share"), films, cells)
 
 
-def source_table(counts: Values) -> str:
-    """Films per class, source and split."""
-    rows = [
-        (row["class"], row["source"], *(f"{row[split]:,}" for split in SPLITS), f"{sum(row[split] for split in SPLITS):,}")
-        for row in counts["per_class_and_source"]
-    ]
-    return markdown_table(("class", "source", *SPLITS, ALL), rows, words=2)
+def size_table(films: Films) -> str:
+    """Width, height and aspect ratio (REPORT Table 3)."""
+
+    def cells(members: Films) -> list[str]:
+        forms = (",.0f", ",.0f", ".2f")
+        return [_size(values_of(members, name), form) for name, form in zip(SIZES, forms, strict=True)]
+
+    return _table(tuple(SIZES.values()), films, cells)
 
 
-def size_table(sizes: Sequence[Values]) -> str:
-    """Smallest, largest, mean, standard deviation and median of width, height and aspect ratio (REPORT Table 3)."""
-    rows = [
-        (
-            row["class"],
-            row["source"],
-            label,
-            *(f"{row[name][bound]:{form}}" for bound in ("min", "max")),
-            _mean_and_std(row[name], form),
-            f"{row[name]['median']:{form}}",
-        )
-        for row in sizes
-        for name, label, form in (
-            ("width_px", "width (px)", ",.0f"),
-            ("height_px", "height (px)", ",.0f"),
-            ("aspect_ratio", "width / height", ".2f"),
-        )
-    ]
-    return markdown_table(("class", "source", "dimension", "min", "max", "mean ± std", "median"), rows, words=3)
-
-
-def resolution_table(sizes: Sequence[Values]) -> str:
+def resolution_table(films: Films) -> str:
     """How many different resolutions there are, the most common ones, and the file formats (REPORT 2.2)."""
 
-    def cells(row: Values) -> list[str]:
-        common = (f"{each['width_px']} x {each['height_px']} ({percent(each['share'])})" for each in row["most_common"][:3])
-        formats = (f"{name} {films:,}" for name, films in row["formats"].items())
-        return [", ".join(common), ", ".join(formats), f"{row['unique_resolutions']:,}"]
+    def cells(members: Films) -> list[str]:
+        resolutions = Counter((each.measures.width_px, each.measures.height_px) for each in members)
+        common = (
+            f"{width} x {height} ({percent(count / len(members))})"
+            for (width, height), count in resolutions.most_common(_RESOLUTIONS_SHOWN)
+        )
+        formats = (f"{name} {count:,}" for name, count in Counter(each.measures.format for each in members).most_common())
+        return [", ".join(common), ", ".join(formats), f"{len(resolutions):,}"]
 
-    return _table(("most common", "formats", "resolutions"), sizes, cells, words=4)
-
-
-def appearance_table(appearance: Sequence[Values], measures: Mapping[str, str]) -> str:
-    """Mean, standard deviation and interval of the mean (REPORT Tables 5 and 6)."""
-    header = ("films", *measures.values())
-    return _table(header, appearance, lambda row: [f"{row['films']:,}", *(_with_interval(row[name]) for name in measures)])
+    return _table(("most common", "formats", "resolutions"), films, cells, words=4)
 
 
-def low_contrast_table(appearance: Sequence[Values]) -> str:
-    """Share of the films with little contrast (REPORT Table 9)."""
+def appearance_table(films: Films, measurements: Mapping[str, str]) -> str:
+    """Mean, standard deviation and interval of the mean (REPORT Tables 5 and 6). measurements: field of `Measures` -> title."""
 
-    def cells(row: Values) -> list[str]:
-        low = row["low_contrast"]
-        share = f"{percent(low['share'])} ({' to '.join(map(percent, low['interval_95']))})"
-        return [f"{row['films']:,}", f"{low['films']:,}", share]
+    def cells(members: Films) -> list[str]:
+        return [f"{len(members):,}", *(_mean(values_of(members, name)) for name in measurements)]
 
-    return _table(("films", "low in contrast", "share"), appearance, cells)
+    return _table(("films", *measurements.values()), films, cells)
 
 
-def variance_table(explained: Mapping[str, Values]) -> str:
+def low_contrast_table(films: Films) -> str:
+    """Share of the films with little contrast (REPORT Table 9), with its interval (Wilson 1927)."""
+
+    def cells(members: Films) -> list[str]:
+        low = int(np.sum(values_of(members, "contrast") < LOW_CONTRAST))
+        interval = stats.binomtest(low, len(members)).proportion_ci(method="wilson")
+        share = f"{percent(low / len(members))} ({percent(interval.low)} to {percent(interval.high)})"
+        return [f"{len(members):,}", f"{low:,}", share]
+
+    return _table(("films", "low in contrast", "share"), films, cells)
+
+
+def variance_table(films: Films) -> str:
     """Eta squared of class, source, and class beyond source."""
     rows = [
-        (name.replace("_", " "), *("-" if value is None else percent(value) for value in each.values()))
-        for name, each in explained.items()
+        (title, *(UNDEFINED if np.isnan(share) else percent(share) for share in variance_explained(films, name)))
+        for name, title in {**SIZES, **INTENSITIES, **TEXTURES}.items()
     ]
     return markdown_table(("measurement", "class", "source", "class beyond source"), rows)
 
 
-def _table(header: Sequence[str], rows: Sequence[Values], cells: Callable[[Values], Sequence[str]], words: int = 2) -> str:
+def _table(header: Sequence[str], films: Films, cells: Callable[[Films], Sequence[str]], words: int = 2) -> str:
     """One row for each class and source."""
-    lines = [(row["class"], row["source"], *cells(row)) for row in rows]
-    return markdown_table(("class", "source", *header), lines, words=words)
+    rows = [(finding, source, *cells(members)) for finding, source, members in levels(films)]
+    return markdown_table(("class", "source", *header), rows, words=words)
 
 
-def _imbalance_text(counts: Values) -> str:
-    ratios = ", ".join(
-        f"{split} {UNDEFINED if ratio is None else f'{ratio:.2f}'}" for split, ratio in counts["imbalance_ratio"].items()
-    )
-    return f"Films of the largest class over films of the smallest: {ratios}."
+def _imbalance_text(films: Films) -> str:
+    members = {split: [each for each in films if each.film.split == split] for split in SPLITS} | {ALL: films}
+    ratios = {split: imbalance(of_split) for split, of_split in members.items() if of_split}
+    told = ", ".join(f"{split} {UNDEFINED if ratio is None else f'{ratio:.2f}'}" for split, ratio in ratios.items())
+    return f"Films of the largest class over films of the smallest: {told}."
 
 
-def _association_text(counts: Values) -> str:
-    association = counts["class_source_cramers_v"]
-    if association is None:
-        return "One class or one source only: how they go together cannot be told."
-    return (
-        f"Class and source go together with Cramér's V = {association:.2f} (0: independent, 1: either gives the other away); "
-        "read every difference between classes next to the rows of its sources."
-    )
+def _size(values: Floats, form: str) -> str:
+    return f"{values.min():{form}} to {values.max():{form}}; {_mean_and_std(values, form)}; {np.median(values):{form}}"
 
 
-def _mean_and_std(summary: Values, form: str) -> str:
-    deviation = UNDEFINED if summary["std"] is None else f"{summary['std']:{form}}"
-    return f"{summary['mean']:{form}} ± {deviation}"
+def _mean(values: Floats) -> str:
+    if len(values) == 1:
+        return _mean_and_std(values, ".1f")
+    low, high = mean_interval(values)
+    return f"{_mean_and_std(values, '.1f')} ({low:.1f} to {high:.1f})"
 
 
-def _with_interval(summary: Values) -> str:
-    low, high = summary["mean_interval_95"]
-    interval = "" if low is None else f" ({low:.1f} to {high:.1f})"
-    return f"{_mean_and_std(summary, '.1f')}{interval}"
-
-
-def _refused(refused: Sequence[Values]) -> str:
-    lines = [f"- {each['path']}: {each['reason']}. {each['detail']}" for each in refused[:_LISTED_AT_MOST]]
-    if len(refused) > _LISTED_AT_MOST:
-        lines.append(f"- and {len(refused) - _LISTED_AT_MOST:,} more")
-    return "\n".join(lines) or "None."
+def _mean_and_std(values: Floats, form: str) -> str:
+    deviation = UNDEFINED if len(values) == 1 else f"{values.std(ddof=1):{form}}"
+    return f"{values.mean():{form}} ± {deviation}"

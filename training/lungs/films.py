@@ -59,8 +59,5 @@ def _read(folder: Path, image: str, mask: str, side_px: int) -> LungFilm:
 def hold_out(films: list[LungFilm], seed: int) -> tuple[list[LungFilm], list[LungFilm]]:
     """(training films, held-out fifth), drawn by the seed from the sorted names."""
     order = np.random.default_rng(seed).permutation(len(films))
-    held_out = set(order[: round(len(films) * HELD_OUT_SHARE)].tolist())
-    return (
-        [film for index, film in enumerate(films) if index not in held_out],
-        [film for index, film in enumerate(films) if index in held_out],
-    )
+    held_out = round(len(films) * HELD_OUT_SHARE)
+    return [films[index] for index in sorted(order[held_out:])], [films[index] for index in sorted(order[:held_out])]

@@ -131,9 +131,5 @@ def _packaged_weights(network: ChestXrayNetwork, architecture: str) -> dict[str,
     # Both list the same layers in the same order, under different names; _fill checks the shapes.
     names = [key for key in network.backbone.get_submodule("model").state_dict() if not key.endswith("num_batches_tracked")]
     tensors = [tensor for key, tensor in packaged.items() if not key.endswith("num_batches_tracked") and "_fc." not in key]
-    if len(names) != len(tensors):
-        raise WeightsUnavailable(
-            f"The packaged file has {len(tensors)} tensors, the backbone {len(names)}; reinstall version 0.1.0."
-        )
     counters = {key: value for key, value in network.backbone.get_submodule("model").state_dict().items() if key not in names}
     return dict(zip(names, tensors, strict=True)) | counters

@@ -26,6 +26,9 @@ from training.run.train import train
 CLAIM_NAME = "challenger.json"
 LOG_NAME = "retrain.log"
 
+# Of the evaluation; the verdict needs the comparison.
+_PARTS = "comparison,calibration,operating_points,prediction_sets,outliers"
+
 
 @dataclass(frozen=True)
 class Challenger:
@@ -68,12 +71,9 @@ class Challenger:
             shutil.rmtree(self.bundle.parent, ignore_errors=True)  # what a killed export left
             run_step(self._log, export, self.folder / BEST_NAME, self.data, self.bundle)
 
-    def evaluate(self, parts: str) -> tuple[Verdict, dict[str, Any]]:
-        """Evaluate both models on the test films; the verdict, and the paired metrics behind it. Raises StepFailed.
-
-        parts: of the evaluation, comma-separated; "comparison" is one.
-        """
-        run_step(self._log, compare, self.bundle, self.data, self.folder / "evaluation", self.champion.path, parts)
+    def evaluate(self) -> tuple[Verdict, dict[str, Any]]:
+        """Evaluate both models on the test films; the verdict, and the paired metrics behind it. Raises StepFailed."""
+        run_step(self._log, compare, self.bundle, self.data, self.folder / "evaluation", self.champion.path)
         metrics = json.loads((self.folder / "evaluation" / "metrics.json").read_text("utf-8"))
         films_of_class = {finding: of_class["support"] for finding, of_class in metrics["per_class"].items()}
         return judge_challenger(metrics["comparison"]["difference"], films_of_class), metrics["comparison"]
@@ -90,9 +90,9 @@ def export(checkpoint: Path, data: Path, bundle: Path) -> None:
     export_bundle(checkpoint, data, version=version, out=bundle.parent, name=name)
 
 
-def compare(bundle: Path, data: Path, out: Path, against: Path, parts: str) -> None:
-    """Evaluate a bundle on the test films against another. Takes the names of parts, since parts cannot be pickled."""
-    evaluate(bundle, data, EvaluationOptions(out=out, against=against, parts=select_parts(parts)))
+def compare(bundle: Path, data: Path, out: Path, against: Path) -> None:
+    """Evaluate a bundle on the test films against another."""
+    evaluate(bundle, data, EvaluationOptions(out=out, against=against, parts=select_parts(_PARTS)))
 
 
 def changes_for(champion: ModelBundle) -> tuple[str, ...]:

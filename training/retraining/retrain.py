@@ -9,25 +9,23 @@ killed retraining, and does not train twice on the same films.
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from service.files import lock
 from service.model.bundle import ModelBundle
-from service.model.releases import MODELS_DIR, locate_bundle
+from service.model.releases import locate_bundle
 from training.config_file import load_config
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
-from training.data.validation_report import ValidationLimits
 from training.errors import ConfigError
 from training.retraining.challenger import Challenger, changes_for
 from training.retraining.decision import carry_out, decided, settle, unfinished
 from training.retraining.films import assemble
-from training.retraining.triggers import ENOUGH_LABELS, ConfirmedLabel, Trigger, enough_labels, firing_alerts, read_labels
+from training.retraining.triggers import Trigger, enough_labels, firing_alerts, read_labels
 
 CONFIG = Path(__file__).parents[1] / "configs" / "retrain.toml"
-PARTS = "comparison,calibration,operating_points,prediction_sets,outliers"
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,15 @@ class RetrainingJob:
     """What to retrain with, and when."""
 
     data: Path  # folder with train/, val/ and test/
-    prometheus: str | None = None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
-    archive: Path | None = None  # folder with the films as they were sent, found by their SHA-256; None adds no films
-    models: Path = MODELS_DIR  # folder of the releases
-    runs: Path = Path("runs/retraining")  # folder of retrainings
-    labels: int = ENOUGH_LABELS  # more new labels than this are a reason
-    force: str | None = None  # a reason to retrain without a trigger
-    config: Path = CONFIG  # training configuration
-    changes: tuple[str, ...] = ()  # to the configuration, each SECTION.KEY=VALUE
-    parts: str = PARTS  # of the evaluation, comma-separated
-    mlflow: str | None = None  # experiment for run and decision
+    prometheus: str | None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
+    archive: Path | None  # folder with the films as they were sent, found by their SHA-256; None adds no films
+    models: Path  # folder of the releases
+    runs: Path  # folder of retrainings
+    labels: int  # more new labels than this are a reason
+    force: str | None  # a reason of the caller's
+    config: Path  # training configuration
+    changes: tuple[str, ...]  # to the configuration, each SECTION.KEY=VALUE
+    mlflow: str | None  # experiment for run and decision
 
 
 def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
@@ -70,21 +67,18 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
         triggers = _triggers(job, len(labels))
         made = champion.manifest.created_at[:10]
         print(f"{champion.path.name} is released; {len(labels)} labels were confirmed since {made}.")
-        print("\n".join(f"Trigger: {trigger}" for trigger in triggers) or "No trigger: nothing to do.")
+        print("\n".join(f"Reason: {trigger}" for trigger in triggers) or "No reason: nothing to do.")
         if triggers and not dry_run:
             _challenge(job, champion, labels, triggers)
     finally:
         os.close(held)
 
 
-def _challenge(
-    job: RetrainingJob, champion: ModelBundle, labels: Sequence[ConfirmedLabel], triggers: Sequence[Trigger]
-) -> None:
+def _challenge(job: RetrainingJob, champion: ModelBundle, labels: Mapping[str, str], triggers: Sequence[Trigger]) -> None:
     """Train a challenger, and let the better of the two models be released."""
     config = load_config(job.config, (*job.changes, *changes_for(champion)))
     data = job.runs / "data"
-    limits = ValidationLimits(near_duplicate_bits=config.data.near_duplicate_bits)
-    films = assemble(job.data, job.archive, labels, data, limits)
+    films = assemble(job.data, job.archive, labels, data, config.data.near_duplicate_bits)
     print(f"New films: {films}.")
     identity = folder_fingerprint(scan_folder(data, required=SPLITS), threads=os.cpu_count() or 1)
     folder = job.runs / f"retrain-{champion.manifest.version}-{identity[:12]}"
@@ -94,7 +88,7 @@ def _challenge(
     challenger = Challenger.begin(folder, champion, data, job.models)
     challenger.train(config, job.mlflow)
     challenger.export()
-    verdict, comparison = challenger.evaluate(job.parts)
+    verdict, comparison = challenger.evaluate()
     if verdict.promote:
         challenger.attach()
     name = challenger.bundle.name

@@ -11,23 +11,11 @@ from pathlib import Path
 
 from training.errors import ConfigError
 
-# More new labels than this are a reason.
-ENOUGH_LABELS = 1000
-
 # The alerts of k8s/monitoring/rules.yaml that ask for retraining.
 QUERY = 'ALERTS{alertstate="firing", retraining="true"}'
 
 TOKEN_VARIABLE = "PROMETHEUS_TOKEN"  # noqa: S105  # nosec B105 (a name, not a secret)
 TIMEOUT_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class ConfirmedLabel:
-    """A film with the label that a clinician confirmed."""
-
-    image_sha256: str  # of its bytes
-    label: str  # finding
-    request_id: str  # of the call that judged it
 
 
 @dataclass(frozen=True)
@@ -68,12 +56,13 @@ def _trigger(labels: dict[str, str]) -> Trigger:
     return Trigger(labels["alertname"], ", ".join(f"{name} {value}" for name, value in shown.items()))
 
 
-def read_labels(path: Path) -> list[ConfirmedLabel]:
-    """The labels that `cxr records labels` wrote, one for each film."""
+def read_labels(path: Path) -> dict[str, str]:
+    """The labels that `cxr records labels` wrote: finding by the SHA-256 of the film.
+
+    Of a film that was sent more than once, the last label counts.
+    """
     with path.open(newline="", encoding="utf-8") as stream:
-        rows = [ConfirmedLabel(row["image_sha256"], row["label"], row["request_id"]) for row in csv.DictReader(stream)]
-    # A film may have been sent more than once; its last label counts.
-    return list({row.image_sha256: row for row in rows}.values())
+        return {row["image_sha256"]: row["label"] for row in csv.DictReader(stream)}
 
 
 def enough_labels(labels: int, enough: int) -> list[Trigger]:

@@ -1,10 +1,9 @@
-"""One training run as it is asked for, and the watcher that follows it."""
+"""One training run as it is asked for."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import TrainConfig
-from training.run.history import EpochRecord
 
 
 @dataclass(frozen=True)
@@ -18,17 +17,3 @@ class TrainingJob:
     resume: bool = False  # continue from latest_checkpoint.pt in `out`, if it exists
     device: str = ""  # overrides run.device; "" does not
     mlflow: str | None = None  # experiment to track the run in; None for no tracking
-    mlflow_checkpoint: bool = False  # store best_model.pt in MLflow too
-
-
-class RunWatcher:
-    """Follows a run from outside: tracks it, or ends it early. This base class does nothing.
-
-    The run's main process calls it. An exception that it raises ends the run; the checkpoints stay.
-    """
-
-    def started(self) -> None:
-        """Called before the first epoch, and before the first one after resuming."""
-
-    def epoch_done(self, record: EpochRecord) -> None:
-        """Called after each epoch, once its checkpoint, history and curves are written."""

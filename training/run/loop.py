@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
@@ -113,20 +112,6 @@ def evaluate_epoch(
     return outcomes.metrics(compute.processes)
 
 
-def classification_metrics(
-    loss: float, probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]
-) -> EpochMetrics:
-    """Metrics of probabilities [N, C] against labels, int [N]; the most probable finding is the prediction."""
-    predicted = probabilities.argmax(axis=1)
-    complete = len(np.unique(labels)) == len(FINDINGS)
-    return EpochMetrics(
-        loss=loss,
-        f1=float(f1_score(labels, predicted, average="macro", labels=range(len(FINDINGS)), zero_division=0.0)),
-        accuracy=float(accuracy_score(labels, predicted)),
-        auc=float(roc_auc_score(labels, probabilities, multi_class="ovr")) if complete else float("nan"),
-    )
-
-
 def _require_finite(loss: Tensor, batch: str) -> None:
     if not torch.isfinite(loss):
         raise TrainingDiverged(
@@ -162,4 +147,11 @@ class _Outcomes:
         summed, weight = np.sum([terms for part in parts for terms in part[0]], axis=0)
         probabilities = np.concatenate([block for part in parts for block in part[1]])
         labels = np.concatenate([block for part in parts for block in part[2]])
-        return classification_metrics(float(summed / weight), probabilities, labels)
+        predicted = probabilities.argmax(axis=1)
+        complete = len(np.unique(labels)) == len(FINDINGS)
+        return EpochMetrics(
+            loss=float(summed / weight),
+            f1=float(f1_score(labels, predicted, average="macro", labels=range(len(FINDINGS)), zero_division=0.0)),
+            accuracy=float(accuracy_score(labels, predicted)),
+            auc=float(roc_auc_score(labels, probabilities, multi_class="ovr")) if complete else float("nan"),
+        )

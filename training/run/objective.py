@@ -81,20 +81,14 @@ class Objective:
         )
 
     def targets(self, labels: Tensor) -> Tensor:
-        """int64 [B] -> float [B, C], smoothed."""
-        return target_distributions(labels, self.label_smoothing)
+        """int64 [B] -> float [B, C], smoothed; all classes alike for NO_FINDING_SHOWN."""
+        spread = torch.where(labels == NO_FINDING_SHOWN, 1.0, self.label_smoothing).unsqueeze(1)
+        return F.one_hot(labels.clamp(min=0), len(FINDINGS)).float() * (1.0 - spread) + spread / len(FINDINGS)
 
     def terms(self, logits: Tensor, targets: Tensor) -> LossTerms:
         """Cross-entropy of logits [B, C] with target distributions [B, C]."""
         weighted = targets if self.class_weights is None else targets * self.class_weights
         return LossTerms(summed=-(weighted * F.log_softmax(logits, dim=1)).sum(), weight=weighted.sum())
-
-
-def target_distributions(labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """int64 [B] -> float [B, C], `smoothing` of the mass spread over all classes; all of it for NO_FINDING_SHOWN."""
-    classes = len(FINDINGS)
-    spread = torch.where(labels == NO_FINDING_SHOWN, 1.0, smoothing).unsqueeze(1)
-    return F.one_hot(labels.clamp(min=0), classes).float() * (1.0 - spread) + spread / classes
 
 
 def mix(images: Tensor, targets: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:

@@ -9,18 +9,18 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service.files import write_json
 from training.config_file import as_toml
-from training.data.validation_report import REPORT_JSON, REPORT_TABLE
+from training.data.validation_report import REPORT_NAME
 from training.errors import ConfigError
 from training.network.checkpoint import BEST_NAME, load_checkpoint
-from training.run.history import CURVES_NAME, HISTORY_NAME, EpochRecord, read_history
-from training.run.job import RunWatcher, TrainingJob
+from training.run.history import CURVES_NAME, HISTORY_NAME, read_history
+from training.run.job import TrainingJob
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,22 +29,24 @@ RUN_NAME = "mlflow_run.json"
 STORE_NAME = "mlflow.db"
 ARTEFACTS_FOLDER = "mlflow-artefacts"
 
-_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_JSON, REPORT_TABLE)
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_NAME)
 
 
 @contextmanager
-def track(job: TrainingJob) -> Iterator[RunWatcher]:
-    """A watcher that tracks the run in the experiment job.mlflow, or does nothing without one. Ends the MLflow run.
+def track(job: TrainingJob) -> Iterator[Callable[[], None]]:
+    """Track the run in the experiment job.mlflow, or not at all without one. Ends the MLflow run.
 
-    Raises ConfigError if MLflow is not installed or its store cannot be used.
+    Yields `TrackedRun.log_epochs`, to be called before the first epoch and after each one. Raises ConfigError if MLflow is not
+    installed or its store cannot be used.
     """
     if job.mlflow is None:
-        yield RunWatcher()
+        yield lambda: None
         return
     tracked = TrackedRun(open_client(job.out), job.mlflow, job)
     status = "FAILED"
     try:
-        yield tracked
+        yield tracked.log_epochs
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -53,71 +55,60 @@ def track(job: TrainingJob) -> Iterator[RunWatcher]:
         tracked.close(status)
 
 
-class TrackedRun(RunWatcher):
-    """One MLflow run for one training run.
-
-    Logs all epochs of the history that MLflow lacks: tracking may have been off, the run may have been killed, and the store
-    may not have answered.
-    """
+class TrackedRun:
+    """One MLflow run for one training run."""
 
     def __init__(self, client: "MlflowClient", experiment: str, job: TrainingJob) -> None:
         self._client, self._experiment, self._job, self._out = client, experiment, job, job.out
-        self._id: str | None = None
+        self._id = ""
         self._logged: set[int] = set()
 
-    def started(self) -> None:
-        """Create the MLflow run or continue it. Raises ConfigError."""
-        from mlflow.exceptions import MlflowException
+    def log_epochs(self) -> None:
+        """Log all epochs of the history that MLflow lacks; the first call creates the MLflow run or continues it.
 
-        note = self._out / RUN_NAME
-        try:
-            if self._job.resume and (earlier := _read_note(note)):
-                self._continue(earlier)
-            else:
-                self._create(note)
-        except MlflowException as fault:
-            raise ConfigError(
-                f"MLflow's store cannot be used ({_first_line(fault)}); check --mlflow and MLFLOW_TRACKING_URI, "
-                f"or delete {note} to begin a new MLflow run."
-            ) from fault
-        self._try(self._log_missing_epochs)
-
-    def epoch_done(self, record: EpochRecord) -> None:
-        """Log this epoch, and earlier ones that are missing."""
+        It may lack more than one: tracking was off, the run was killed, or the store did not answer. Raises ConfigError if the
+        MLflow run cannot be begun.
+        """
+        if not self._id:
+            self._begin()
         self._try(self._log_missing_epochs)
 
     def close(self, status: str) -> None:
         """Store the artefacts and end the MLflow run. status: "FINISHED", "FAILED" or "KILLED"."""
-        if self._id is not None:
+        if self._id:
             self._try(self._store_artefacts)
-            self._try(lambda: self._client.set_terminated(self._run_id, status))
+            self._try(lambda: self._client.set_terminated(self._id, status))
 
-    @property
-    def _run_id(self) -> str:
-        if self._id is None:
-            raise RuntimeError("the run has not started")
-        return self._id
+    def _begin(self) -> None:
+        from mlflow.exceptions import MlflowException
 
-    def _create(self, note: Path) -> None:
+        note = self._out / RUN_NAME
+        try:
+            if self._job.resume and note.is_file():
+                self._continue(json.loads(note.read_text("utf-8")))
+            else:
+                self._create()
+                write_json(note, {"experiment": self._experiment, "run_id": self._id})
+        except MlflowException as fault:
+            raise ConfigError(
+                f"MLflow's store cannot be used ({_first_line(fault)}); check --mlflow and {_URI_VARIABLE}, "
+                f"or delete {note} to begin a new MLflow run."
+            ) from fault
+
+    def _create(self) -> None:
         from mlflow.entities import Param
 
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
-            artefacts = None if _asked_uri() else (self._out.resolve().parent / ARTEFACTS_FOLDER / self._experiment).as_uri()
+            beside = (self._out.resolve().parent / ARTEFACTS_FOLDER / self._experiment).as_uri()
+            artefacts = None if os.environ.get(_URI_VARIABLE) else beside
             experiment_id = self._client.create_experiment(self._experiment, artifact_location=artefacts)
-        elif found.lifecycle_stage != "active":
-            raise ConfigError(f"The MLflow experiment {self._experiment!r} is deleted; restore it or choose another --mlflow.")
         else:
             experiment_id = found.experiment_id
         run = self._client.create_run(experiment_id, run_name=self._out.resolve().name, tags={"version": self._job.version})
         self._id = run.info.run_id
-        parameters = [
-            Param(f"{section}.{key}", str(value))
-            for section, values in self._job.config.as_dict().items()
-            for key, value in values.items()
-        ]
-        self._client.log_batch(self._run_id, params=parameters)
-        write_json(note, {"experiment": self._experiment, "run_id": self._id})
+        parameters = [Param(name, str(value)) for name, value in self._job.config.settings().items()]
+        self._client.log_batch(self._id, params=parameters)
 
     def _continue(self, earlier: dict[str, str]) -> None:
         if earlier["experiment"] != self._experiment:
@@ -125,10 +116,9 @@ class TrackedRun(RunWatcher):
                 f"{self._out / RUN_NAME} belongs to the experiment {earlier['experiment']!r}, not {self._experiment!r}; "
                 "resume with --mlflow and that name."
             )
-        self._client.get_run(earlier["run_id"])
+        self._client.update_run(earlier["run_id"], status="RUNNING")
         self._id = earlier["run_id"]
-        self._client.update_run(self._run_id, status="RUNNING")
-        self._logged = {metric.step for metric in self._client.get_metric_history(self._run_id, "val_f1")}
+        self._logged = {metric.step for metric in self._client.get_metric_history(self._id, "val_f1")}
 
     def _log_missing_epochs(self) -> None:
         from mlflow.entities import Metric
@@ -140,24 +130,24 @@ class TrackedRun(RunWatcher):
                 continue
             values = {name: float(column[row]) for name, column in columns.items() if name != "epoch"}
             metrics = [Metric(name, value, now_ms, epoch) for name, value in values.items() if not math.isnan(value)]
-            self._client.log_batch(self._run_id, metrics=metrics)
+            self._client.log_batch(self._id, metrics=metrics)
             self._logged.add(epoch)
 
     def _store_artefacts(self) -> None:
         self._log_missing_epochs()
-        self._client.log_text(self._run_id, as_toml(self._job.config), "config.toml")
-        for name in (*_ARTEFACTS, *((BEST_NAME,) if self._job.mlflow_checkpoint else ())):
+        self._client.log_text(self._id, as_toml(self._job.config), "config.toml")
+        for name in _ARTEFACTS:
             if (self._out / name).is_file():
-                self._client.log_artifact(self._run_id, str(self._out / name))
+                self._client.log_artifact(self._id, str(self._out / name))
         outcome = read_history(self._out).get("outcome", {})
-        tags = {name: str(outcome[name]) for name in ("reason", "best_epoch", "best_val_f1") if name in outcome}
+        tags = {name: outcome[name] for name in ("reason", "best_epoch", "best_val_f1") if name in outcome}
         if (self._out / BEST_NAME).is_file():
             checkpoint = load_checkpoint(self._out / BEST_NAME)
-            tags |= {name: str(checkpoint[name]) for name in ("data_fingerprint", "git_commit")}
+            tags |= {name: checkpoint[name] for name in ("data_fingerprint", "git_commit")}
         for name, value in tags.items():
-            self._client.set_tag(self._run_id, name, value)
+            self._client.set_tag(self._id, name, str(value))
 
-    def _try(self, action: Any) -> None:
+    def _try(self, action: Callable[[], None]) -> None:
         """A store that does not answer must not end hours of training: print the fault; the next epoch logs what is missing."""
         from mlflow.exceptions import MlflowException
 
@@ -165,18 +155,6 @@ class TrackedRun(RunWatcher):
             action()
         except (MlflowException, OSError) as fault:
             print(f"MLflow could not be written ({_first_line(fault)}); training continues.", file=sys.stderr, flush=True)
-
-
-def _read_note(note: Path) -> dict[str, str] | None:
-    """Experiment and run that a run's folder names; None without a note, or if releases before 1.5.0 left half of one."""
-    try:
-        return dict(json.loads(note.read_text("utf-8")))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _asked_uri() -> str | None:
-    return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
 def open_client(out: Path) -> "MlflowClient":
@@ -187,13 +165,11 @@ def open_client(out: Path) -> "MlflowClient":
     except ImportError as fault:
         raise ConfigError("--mlflow needs MLflow: pip install -r requirements-train.txt.") from fault
     store = out.resolve().parent / STORE_NAME
-    uri = _asked_uri() or f"sqlite:///{store}"
     try:
-        if not _asked_uri():
-            store.parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(uri)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(os.environ.get(_URI_VARIABLE) or f"sqlite:///{store}")
     except (MlflowException, OSError) as fault:
-        raise ConfigError(f"MLflow's store cannot be opened ({_first_line(fault)}); check MLFLOW_TRACKING_URI.") from fault
+        raise ConfigError(f"MLflow's store cannot be opened ({_first_line(fault)}); check {_URI_VARIABLE}.") from fault
 
 
 def _first_line(fault: Exception) -> str:

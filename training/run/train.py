@@ -3,18 +3,18 @@
 import os
 import shlex
 import shutil
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from training.config import ScheduleConfig, TrainConfig
+from training.config import TrainConfig
 from training.data.training_data import read_training_data
-from training.devices import Compute, choose_device, join_processes, leave_processes, seed_everything
+from training.devices import Compute, choose_device, join_processes, leave_processes
 from training.network.checkpoint import BEST_NAME, LATEST_NAME, load_checkpoint
 from training.network.initialise import require_unseen_source
 from training.run.folder import Origin, claim_folder, save_epoch
 from training.run.history import EpochRecord, from_columns, write_history
-from training.run.job import RunWatcher, TrainingJob
+from training.run.job import TrainingJob
 from training.run.stopping import best_epoch, judged_alike, stop_reason
 from training.run.tracking import track
 from training.run.trainer import Trainer
@@ -28,19 +28,21 @@ def train(job: TrainingJob) -> None:
     device = choose_device(job.device or job.config.run.device)
     processes = join_processes(device)
     try:
-        with track(job) if processes.is_main else nullcontext(RunWatcher()) as watcher:
-            fit(job, Compute.of(job.config.run, device, processes), watcher)
+        with track(job if processes.is_main else replace(job, mlflow=None)) as log_epochs:
+            fit(job, Compute.of(job.config.run, device, processes), log_epochs)
     finally:
         leave_processes(processes)
 
 
-def fit(job: TrainingJob, compute: Compute, watcher: RunWatcher) -> None:
-    """Train until the run ends; job.out then holds best_model.pt, latest_checkpoint.pt, history, curves and data report."""
+def fit(job: TrainingJob, compute: Compute, log_epochs: Callable[[], None]) -> None:
+    """Train until the run ends; job.out then holds best_model.pt, latest_checkpoint.pt, history, curves and data report.
+
+    log_epochs: called before the first epoch, and whenever the files of an epoch are written.
+    """
     config, is_main = job.config, compute.processes.is_main
     if is_main:
         claim_folder(job)
     require_unseen_source(config)
-    seed_everything(config.run)
     threads = max(1, (os.cpu_count() or 1) // compute.processes.count)
     data = read_training_data(job.data, config.data, threads=threads, report_to=job.out if is_main else None)
     trainer, origin = Trainer.build(config, data, compute), Origin.of(config, data)
@@ -52,8 +54,7 @@ def fit(job: TrainingJob, compute: Compute, watcher: RunWatcher) -> None:
         history = from_columns(checkpoint["history"])
         if is_main:
             print(f"Resumed after epoch {len(history)} from {job.out / LATEST_NAME}", flush=True)
-    if is_main:
-        watcher.started()
+    log_epochs()
     while (reason := _reason_to_stop(history, config)) is None:
         record = trainer.epoch(len(history) + 1)
         history.append(record)
@@ -61,8 +62,8 @@ def fit(job: TrainingJob, compute: Compute, watcher: RunWatcher) -> None:
             is_best = record is _best_of(history, config)
             best = trainer.stepper.average.judged.state_dict() if is_best else None
             save_epoch(job.out, origin.checkpoint(trainer, history), history, best)
-            print(_line(record, config.schedule, is_best=is_best, side_px=config.data.image_size_px), flush=True)
-            watcher.epoch_done(record)
+            print(_line(record, config, is_best=is_best), flush=True)
+            log_epochs()
     if is_main:
         _conclude(job, history, reason)
 
@@ -81,25 +82,18 @@ def _best_of(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord
     return best_epoch(judged_alike(history, config.schedule.small_epochs), config.stopping.minimum_improvement)
 
 
-def _line(record: EpochRecord, schedule: ScheduleConfig, *, is_best: bool, side_px: int) -> str:
+def _line(record: EpochRecord, config: TrainConfig, *, is_best: bool) -> str:
+    schedule = config.schedule
     left_minutes = (schedule.epochs - record.epoch) * record.seconds / 60
+    # Metrics at two sides do not compare, so the first epoch at the final side is the best so far.
+    judged_px = schedule.small_side_px if record.epoch <= schedule.small_epochs else config.data.image_size_px
+    best = f"  * best at {judged_px} px" if is_best else ""
     return (
         f"epoch {record.epoch:3d}/{schedule.epochs}{' frozen' if record.backbone_frozen else '       '} "
         f"loss {record.train_loss:.4f} / {record.val_loss:.4f}  F1 {record.train_f1:.4f} / {record.val_f1:.4f}  "
         f"val accuracy {record.val_accuracy:.4f}  AUC {record.val_auc:.4f}  {record.seconds:.0f} s, "
-        f"at most {left_minutes:.0f} min left{_best_mark(record.epoch, schedule, side_px) if is_best else ''}"
+        f"at most {left_minutes:.0f} min left{best}"
     )
-
-
-def _best_mark(epoch: int, schedule: ScheduleConfig, side_px: int) -> str:
-    """Marks the best epoch so far; with epochs of two sides, it names the side whose epochs were compared."""
-    if not schedule.small_epochs:
-        return "  * best"
-    if epoch <= schedule.small_epochs:
-        return f"  * best at {schedule.small_side_px} px"
-    if epoch == schedule.small_epochs + 1:
-        return f"  * best at {side_px} px, its first: epochs at {schedule.small_side_px} px no longer count"
-    return f"  * best at {side_px} px"
 
 
 def _conclude(job: TrainingJob, history: Sequence[EpochRecord], reason: str) -> None:

@@ -12,17 +12,13 @@ from typing import Any
 from tqdm import tqdm
 
 from service.files import write_json
-from training.config import AveragingConfig, ScheduleConfig, TrainConfig
-from training.config_file import config_from_dict
-from training.data.folder import FilmFile
+from training.config import AveragingConfig, TrainConfig
 from training.data.subset import films_of_every_class
-from training.data.training_data import read_training_data
-from training.devices import choose_device
+from training.data.training_data import TrainingData, read_training_data
 from training.errors import ConfigError
 from training.network.initialise import require_unseen_source
-from training.search.ablation import BASELINE, ROWS, Cell, Protocol, describe_row, row_augment, summarise, table
-from training.search.frozen_features import Features, FrozenBackbone
-from training.search.head_fit import fit_head
+from training.search.ablation import BASELINE, ROWS, Cell, describe_row, row_augment, summarise, table
+from training.search.short_run import short_run, shortened
 
 CELLS_NAME = "cells.json"
 TABLE_NAME = "ablation.md"
@@ -37,26 +33,14 @@ _LIMITS = (
 class AblationJob:
     """What to compare, on what."""
 
-    config: TrainConfig  # backbone, loss, optimiser and sampling; the ablation sets schedule, augmentation and seeds itself
+    base: TrainConfig  # backbone, loss, optimiser and sampling; the ablation sets schedule, augmentation and seeds itself
     data: Path  # folder with train/ and val/
     out: Path  # folder of the results
     seeds: int  # per row
     films: int  # training films per seed, at most
-    views: int  # augmented views of a film
     epochs: int  # of the head's training
     side_px: int  # of the model input
     rows: Sequence[str] = ()  # names of `ROWS`, to compare with the baseline; empty for all
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What the cells of a job share: job, configuration, frozen backbone, training films, features of the validation films."""
-
-    job: AblationJob
-    config: TrainConfig
-    backbone: FrozenBackbone
-    films: Sequence[FilmFile]
-    validation: Features
 
 
 def ablate(job: AblationJob) -> str:
@@ -64,81 +48,68 @@ def ablate(job: AblationJob) -> str:
 
     Raises ConfigError for impossible settings, or if job.out holds cells of another protocol; DatasetError.
     """
-    config = _config_of(job)
-    require_unseen_source(config)
-    data = read_training_data(job.data, config.data)
-    protocol = Protocol(
-        architecture=config.model.architecture,
-        weights=config.model.weights,
-        films=job.films,
-        views=job.views,
-        epochs=job.epochs,
-        side_px=job.side_px,
-        data_fingerprint=data.data_fingerprint,
-        recipe={**_recipe(config), "sources": data.sources_fingerprint},
-    )
+    require_unseen_source(job.base)
+    data = read_training_data(job.data, job.base.data)
+    config = _config_of(job, data)
+    protocol = {
+        **config.settings(),
+        "films": job.films,
+        "data": data.data_fingerprint,
+        "sources": data.sources_fingerprint,
+    }
     path = job.out / CELLS_NAME
-    done = _read_cells(path, protocol)
+    done = {(cell.row, cell.seed): cell for cell in _read_cells(path, protocol)}
     rows = [row for row in ROWS if row == BASELINE or not job.rows or row in job.rows]
     wanted = [(row, seed) for seed in range(job.seeds) for row in rows]
     missing = [key for key in wanted if key not in done]
-    if missing:
-        job.out.mkdir(parents=True, exist_ok=True)
-        backbone = FrozenBackbone.build(config, choose_device(config.run.device))
-        bench = _Bench(job, config, backbone, data.train, backbone.of_films(data.val, label="validation films"))
-        for row, seed in tqdm(missing, desc="Cells", unit="cell", dynamic_ncols=True, disable=None):
-            done[row, seed] = _compute(row, seed, bench)
-            _write_cells(path, protocol, list(done.values()))
-    text = f"{protocol.sentences()}\n\n{table(summarise([done[key] for key in wanted]))}\n\n{_LIMITS}\n"
+    job.out.mkdir(parents=True, exist_ok=True)
+    for row, seed in tqdm(missing, desc="Cells", unit="cell", dynamic_ncols=True, disable=None):
+        done[row, seed] = _compute(row, seed, config, replace(data, train=films_of_every_class(data.train, job.films, seed)))
+        write_json(path, {"protocol": protocol, "cells": [asdict(cell) for cell in done.values()]})
+    text = f"{_protocol_text(job)}\n\n{table(summarise([done[key] for key in wanted]))}\n\n{_LIMITS}\n"
     (job.out / TABLE_NAME).write_text(f"# Ablation of augmentations\n\n{text}", encoding="utf-8")
     return text
 
 
-def _compute(row: str, seed: int, bench: _Bench) -> Cell:
-    films = films_of_every_class(bench.films, bench.job.films, seed)
-    # The baseline draws nothing, so its views are all equal.
-    views = 1 if row == BASELINE else bench.job.views
-    augment = row_augment(row, bench.job.side_px)
-    training = bench.backbone.of_training_films(films, augment, views=views, seed=seed, label=f"{row}, seed {seed}")
-    seeded = replace(bench.config, run=replace(bench.config.run, seed=seed))
-    *_, last = fit_head(training, films, bench.validation, seeded)
-    return Cell(row, seed, round(last.accuracy, 6), round(last.auc, 6), round(last.f1, 6))
+def _compute(row: str, seed: int, config: TrainConfig, data: TrainingData) -> Cell:
+    augment = row_augment(row, config.data.image_size_px)
+    *_, last = short_run(replace(config, augment=augment, run=replace(config.run, seed=seed)), data)
+    return Cell(row, describe_row(row), seed, round(last.val_accuracy, 6), round(last.val_auc, 6))
 
 
-def _config_of(job: AblationJob) -> TrainConfig:
-    warmup_epochs = min(1, job.epochs - 1)
-    schedule = ScheduleConfig(epochs=job.epochs, warmup_epochs=warmup_epochs, cycle_epochs=job.epochs - warmup_epochs)
-    changed = replace(
-        job.config,
-        data=replace(job.config.data, image_size_px=job.side_px, lungs=""),
-        augment=row_augment(BASELINE, job.side_px),
-        schedule=schedule,
+def _config_of(job: AblationJob, data: TrainingData) -> TrainConfig:
+    """The baseline's: only the head trains, and nothing but cross-entropy."""
+    plain = replace(
+        job.base,
+        augment=row_augment(BASELINE, job.base.data.image_size_px),
+        data=replace(job.base.data, lungs=""),
+        loss=replace(job.base.loss, source_alignment=0.0, distillation=0.0),
         averaging=AveragingConfig(),
     )
-    return config_from_dict(changed.as_dict())
+    short = shortened(plain, epochs=job.epochs, films=job.films, all_films=len(data.train), side_px=job.side_px)
+    return replace(short, schedule=replace(short.schedule, frozen_epochs=job.epochs))
 
 
-def _recipe(config: TrainConfig) -> dict[str, Any]:
-    """What else the cells depend on."""
-    names = ("balance", "source_flattening", "held_out_source")
-    balance = {name: getattr(config.data, name) for name in names}
-    return {"data": balance, "model": asdict(config.model), "loss": asdict(config.loss), "optimiser": asdict(config.optimiser)}
+def _protocol_text(job: AblationJob) -> str:
+    model = job.base.model
+    return (
+        f"Frozen {model.architecture} ({model.weights} weights), head only, {job.epochs} epochs, at {job.side_px} px. Each "
+        f"seed draws at most {job.films} training films, stratified by class and source, the head's first weights and the "
+        "order of the films; within a seed all rows share them. Metrics are of the whole validation split after the last "
+        "epoch, without augmentation. Differences from the baseline are taken seed by seed; ± is the standard deviation over "
+        "seeds."
+    )
 
 
-def _read_cells(path: Path, protocol: Protocol) -> dict[tuple[str, int], Cell]:
-    """Finished cells by row and seed, but for rows whose augmentation has changed since."""
+def _read_cells(path: Path, protocol: dict[str, Any]) -> list[Cell]:
+    """Finished cells, but for rows whose augmentation has changed since."""
     if not path.is_file():
-        return {}
+        return []
     document = json.loads(path.read_text("utf-8"))
-    if document["protocol"] != asdict(protocol):
-        differing = [name for name, value in asdict(protocol).items() if document["protocol"].get(name) != value]
+    differing = [name for name, value in protocol.items() if document["protocol"].get(name) != value]
+    if differing:
         raise ConfigError(
             f"{path} holds cells of another protocol ({', '.join(differing)}); choose another --out, or the same options."
         )
-    entries = [entry for entry in document["cells"] if entry["changes"] == describe_row(entry["row"])]
-    return {(entry["row"], entry["seed"]): Cell(**{k: v for k, v in entry.items() if k != "changes"}) for entry in entries}
-
-
-def _write_cells(path: Path, protocol: Protocol, cells: Sequence[Cell]) -> None:
-    entries = [{**asdict(cell), "changes": describe_row(cell.row)} for cell in cells]
-    write_json(path, {"protocol": asdict(protocol), "cells": entries})
+    cells = [Cell(**entry) for entry in document["cells"]]
+    return [cell for cell in cells if cell.changes == describe_row(cell.row)]

@@ -1,4 +1,4 @@
-"""The augmentation ablation of REPORT Table 8: its rows, its protocol, and the table.
+"""The augmentation ablation of REPORT Table 8: its rows and its table.
 
 A cell is one row under one seed. Metrics of cells in, table out; knows no films.
 """
@@ -6,7 +6,6 @@ A cell is one row under one seed. Metrics of cells in, table out; knows no films
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -55,38 +54,14 @@ _CROPPED = frozenset({"affine", "geometric", "full"})
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What all cells of a table share."""
-
-    architecture: str  # of the frozen backbone
-    weights: str  # of the backbone, as `ModelConfig.weights`
-    films: int  # training films per seed, at most
-    views: int  # augmented views of a film
-    epochs: int  # of the head's training
-    side_px: int  # of the model input
-    data_fingerprint: str  # of the data folder
-    recipe: dict[str, Any]  # what else the metrics depend on
-
-    def sentences(self) -> str:
-        """The protocol in words."""
-        return (
-            f"Frozen {self.architecture} ({self.weights} weights), head only, {self.epochs} epochs, at {self.side_px} px. Each "
-            f"seed draws at most {self.films} training films, stratified by class and source, {self.views} augmented views of "
-            "each (epochs take turns), the head's first weights and the order of the films; within a seed all rows share them. "
-            "Metrics are of the whole validation split after the last epoch, without augmentation. Differences from the "
-            "baseline are taken seed by seed; ± is the standard deviation over seeds."
-        )
-
-
-@dataclass(frozen=True)
 class Cell:
     """Validation metrics of one row under one seed."""
 
     row: str  # name in `ROWS`
-    seed: int  # of films, views and the head
+    changes: str  # what the row changes, see `describe_row`
+    seed: int  # of films, their augmentation and the head
     accuracy: float  # 0..1
     auc: float  # macro, one class against the others, 0..1
-    f1: float  # macro, 0..1
 
 
 # Mean over seeds and, of more than one, standard deviation.

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 # A batch has 10 films and an option. Some more are parsed, so that the answer can say how many were sent.
 MAX_PARTS = 64
 
-# The client names the charset, and some of Python's codecs take quadratic time or raise errors of other kinds. These do not.
-_CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "latin-1")
-
 # Spaces may follow a boundary (RFC 2046, 5.1.1), and the parser reads them byte by byte; nobody sends more than a few.
 _MAX_BOUNDARY_PADDING = 64
 
@@ -31,12 +28,9 @@ class Part:
     has_file_name: bool
 
 
-def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
-    """The parts in order, and the charset of their text. Raises MalformedRequest."""
+def read_parts(content_type: str, body: bytes) -> list[Part]:
+    """The parts in order. Raises MalformedRequest."""
     _, parameters = parse_options_header(content_type)
-    charset = parameters.get(b"charset", b"utf-8").decode("latin-1").lower()
-    if charset not in _CHARSETS:
-        raise MalformedRequest(f"The form's charset is not one of {', '.join(_CHARSETS)}; leave it out, or send UTF-8.")
     boundary = parameters.get(b"boundary")
     if not boundary:
         raise MalformedRequest("The Content-Type names no boundary; let the HTTP library write this header.")
@@ -44,14 +38,14 @@ def read_parts(content_type: str, body: bytes) -> tuple[list[Part], str]:
         raise MalformedRequest(
             f"A boundary of the form is followed by more than {_MAX_BOUNDARY_PADDING} blanks; leave them out."
         )
-    reader = _Reader(charset)
+    reader = _Reader()
     try:
         MultipartParser(boundary, reader.callbacks()).write(_from_first_boundary(boundary, body))
     except FormParserError as fault:
         raise MalformedRequest("The multipart form is damaged; send it again as the HTTP library writes it.") from fault
     if reader.is_inside:
         raise MalformedRequest("The form ends within a field, before its closing boundary; send the whole form.")
-    return reader.parts, charset
+    return reader.parts
 
 
 def _from_first_boundary(boundary: bytes, body: bytes) -> bytes:
@@ -67,10 +61,9 @@ def _from_first_boundary(boundary: bytes, body: bytes) -> bytes:
 class _Reader:
     """Collects the parts from the parser's callbacks."""
 
-    def __init__(self, charset: str) -> None:
+    def __init__(self) -> None:
         self.parts: list[Part] = []
         self.is_inside = False
-        self._charset = charset
         self._header = self._value = self._disposition = b""
         self._content: list[bytes] = []
 
@@ -109,6 +102,6 @@ class _Reader:
         _, parameters = parse_options_header(self._disposition)
         if b"name" not in parameters:
             raise MalformedRequest("A field of the form has no name in its Content-Disposition; name it.")
-        name = parameters[b"name"].decode(self._charset, "replace")
+        name = parameters[b"name"].decode("utf-8", "replace")
         self.parts.append(Part(name, b"".join(self._content), b"filename" in parameters))
         self.is_inside = False

@@ -102,7 +102,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError as fault:
-        raise ValueError("not a moment between the years 1 and 9999 in UTC") from fault
+        raise ValueError("must be a moment between the years 1 and 9999 in UTC") from fault
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
@@ -132,7 +132,7 @@ async def read_report(request: Request, model: type[Body], timeout_seconds: floa
         async with asyncio.timeout(timeout_seconds):
             content = await read_body(request, MAX_REPORT_BYTES)
     except TimeoutError as fault:
-        raise OutOfTime(f"The body did not arrive within {timeout_seconds:g} seconds; send it again.") from fault
+        raise OutOfTime(f"The body did not arrive within {timeout_seconds:g} s; send it again.") from fault
     try:
         values = json.loads(content, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as fault:

@@ -1,16 +1,11 @@
-"""/metrics, summed over the processes of one server."""
+"""/metrics."""
 
 import asyncio
-import os
-from pathlib import Path
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-
-from service.process.supervision import forget_dead_workers
 
 
 def metrics_routes() -> list[Route]:
@@ -19,16 +14,4 @@ def metrics_routes() -> list[Route]:
 
 
 async def _metrics(request: Request) -> Response:
-    return Response(await asyncio.to_thread(_all_processes_metrics), media_type=CONTENT_TYPE_LATEST)
-
-
-def _all_processes_metrics() -> bytes:
-    # Set under `bentoml serve`: prometheus_client then keeps the values of each process in a file of that folder.
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    # A cleaner of temporary files may have removed the folder; this process's own values remain.
-    if folder is None or not Path(folder).is_dir():
-        return generate_latest(REGISTRY)
-    forget_dead_workers(folder)
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return Response(await asyncio.to_thread(generate_latest), media_type=CONTENT_TYPE_LATEST)

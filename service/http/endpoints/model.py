@@ -34,7 +34,7 @@ async def _health(context: ServiceContext, request: Request) -> Response:
 
 async def _info(context: ServiceContext, request: Request) -> Response:
     # The training configuration may name folders of the machine that trained the model.
-    return JSONResponse(context.pipeline.manifest.model_dump(mode="json", exclude={"training_config"}))
+    return JSONResponse(context.host.pipeline.manifest.model_dump(mode="json", exclude={"training_config"}))
 
 
 async def _reload(context: ServiceContext, request: Request) -> Response:

@@ -25,7 +25,7 @@ from service.http.body.upload import Upload, read_films
 from service.http.call import Call, current_call
 from service.http.capacity import Reservation
 from service.http.context import ServiceContext
-from service.http.problems import STATUS_OF, problem_of
+from service.http.problems import problem_of
 from service.metrics import REJECTIONS, STAGE_SECONDS
 from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
 from service.model.grad_cam import GradCam
@@ -42,8 +42,8 @@ class Predictions:
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        # The pipeline whose head Grad-CAM holds, and its loading.
-        self._grad_cam: tuple[Pipeline | None, asyncio.Future[GradCam] | None] = (None, None)
+        # The loading of Grad-CAM, for the pipeline that was asked for last.
+        self._grad_cam: dict[Pipeline, asyncio.Future[GradCam]] = {}
 
     async def predict(self, request: Request) -> Response:
         """Answer of /predict."""
@@ -59,10 +59,10 @@ class Predictions:
 
     def load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
         """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
-        owner, loading = self._grad_cam
-        if owner is not pipeline or loading is None or (loading.done() and loading.exception() is not None):
+        loading = self._grad_cam.get(pipeline)
+        if loading is None or (loading.done() and loading.exception() is not None):
             loading = asyncio.get_running_loop().run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
-            self._grad_cam = pipeline, loading
+            self._grad_cam = {pipeline: loading}
         return loading
 
     async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:
@@ -73,7 +73,7 @@ class Predictions:
         call.deadline = monotonic() + settings.timeout_seconds
         try:
             async with asyncio.timeout(settings.timeout_seconds):
-                pipeline = self._context.pipeline
+                pipeline = self._context.host.pipeline
                 start = perf_counter()
                 max_bytes = settings.max_batch_bytes if batch else settings.max_upload_bytes
                 upload = await read_films(request, max_bytes, reservation.hold, batch=batch)
@@ -83,11 +83,9 @@ class Predictions:
                 find_operating_point(pipeline.manifest, operating_point)
                 return await judge(_Job(request, pipeline, upload, operating_point, reservation, call))
         except TimeoutError:
-            late = OutOfTime(f"The answer was not ready within {settings.timeout_seconds:g} seconds; try again.")
+            late = OutOfTime(f"The answer was not ready within {settings.timeout_seconds:g} s; try again.")
             return problem_of(late).response()
-        except ChestXrayError as error:
-            if type(error) not in STATUS_OF:
-                raise
+        except (InputError, ServiceError) as error:
             return problem_of(error).response()
         finally:
             reservation.release()
@@ -96,7 +94,7 @@ class Predictions:
         predict = partial(job.pipeline.predict, job.upload.films[0], job.operating_point, job.call.deadline)
         prediction = await job.reservation.run(predict)
         job.note(prediction)
-        return _json(prediction_answer(prediction, job.version))
+        return _json(prediction_answer(prediction))
 
     async def _predict_batch(self, job: "_Job") -> Response:
         deadline = job.call.deadline - _BATCH_RESERVE * self._context.settings.timeout_seconds
@@ -111,25 +109,21 @@ class Predictions:
             else:
                 job.note(result, index)
             items.append(result)
-        return _json(batch_answer(items, job.version))
+        return _json(batch_answer(items, job.pipeline.manifest.version))
 
     async def _explain(self, job: "_Job") -> Response:
-        options = job.upload.options
+        film, options = job.upload.films[0], job.upload.options
         target = find_finding(options["target"]) if "target" in options else None
-        explain = partial(
-            job.pipeline.explain,
-            job.upload.films[0],
-            job.operating_point,
-            target,
-            with_film=read_flag(options, "film"),
-            deadline=job.call.deadline,
-        )
+        with_film = read_flag(options, "film")
         grad_cam = await asyncio.shield(self.load_grad_cam(job.pipeline))
-        prediction, explanation = await job.reservation.run(partial(explain, grad_cam=grad_cam))
+        explain = partial(
+            job.pipeline.explain, film, job.operating_point, target, grad_cam, with_film=with_film, deadline=job.call.deadline
+        )
+        prediction, explanation = await job.reservation.run(explain)
         job.note(prediction)
         if preferred_type(job.request.headers.getlist("accept"), ("application/json", "image/png")) == "image/png":
             return Response(explanation.overlay_png, media_type="image/png")
-        return _json(explain_answer(prediction, explanation, job.version))
+        return _json(explain_answer(prediction, explanation))
 
 
 @dataclass(frozen=True)
@@ -143,13 +137,9 @@ class _Job:
     reservation: Reservation
     call: Call
 
-    @property
-    def version(self) -> str:
-        return self.pipeline.manifest.version
-
     def note(self, prediction: ServedPrediction, index: int = 0) -> None:
         """Leave a prediction to RecordingMiddleware, for the records and the metrics. index: of the film in its batch."""
-        self.call.predictions.append(prediction_record(prediction, self.version, self.call, index))
+        self.call.predictions.append(prediction_record(prediction, self.call, index))
         self.call.counts.append(partial(self.pipeline.count, prediction))
 
 

@@ -30,10 +30,9 @@ def records_routes(context: ServiceContext) -> list[Route]:
 
 async def _feedback(context: ServiceContext, request: Request) -> Response:
     body = await read_report(request, FeedbackBody, context.settings.timeout_seconds)
-    feedback = Feedback(datetime.now(UTC), body.about(), body.label, _user_id())
+    feedback = Feedback(datetime.now(UTC), body.about(), body.label, current_call().user_id)
     report = await asyncio.to_thread(context.records.feedback_report, feedback)
-    stored = await record_with(context.records, report, HTTPStatus.CREATED)
-    _count_label(report, stored)
+    stored = await _stored(context, report)
     answer = {
         "feedback_id": stored.number,
         **_prediction_facts(report),
@@ -46,10 +45,9 @@ async def _feedback(context: ServiceContext, request: Request) -> Response:
 
 async def _incidents(context: ServiceContext, request: Request) -> Response:
     body = await read_report(request, IncidentBody, context.settings.timeout_seconds)
-    incident = Incident(datetime.now(UTC), body.case_id, body.about(), body.label, body.note, _user_id())
+    incident = Incident(datetime.now(UTC), body.case_id, body.about(), body.label, body.note, current_call().user_id)
     report = await asyncio.to_thread(context.records.incident_report, incident)
-    stored = await record_with(context.records, report, HTTPStatus.CREATED)
-    _count_label(report, stored)
+    stored = await _stored(context, report)
     if stored.is_first:  # a prediction counts once, even if it is reported again
         INCIDENTS.labels(report.values["model_version"]).inc()
     answer = {
@@ -87,15 +85,12 @@ def _prediction_facts(report: NewReport) -> dict[str, Any]:
     }
 
 
-def _count_label(report: NewReport, stored: StoredReport) -> None:
-    """Count the first label of a prediction, in whichever report it comes; counters cannot be decreased later."""
+async def _stored(context: ServiceContext, report: NewReport) -> StoredReport:
+    """Store the report, and count the first label of a prediction, in whichever report it comes. Counters only increase."""
+    stored = await record_with(context.records, report, HTTPStatus.CREATED)
     values = report.values
     if stored.is_first_label:
         count_feedback(values["model_version"], values["label"], values["prediction"], values["confidence"])
     if stored.corrected_from is not None:
         CORRECTIONS.labels(values["model_version"]).inc()
-
-
-def _user_id() -> str | None:
-    caller = current_call().caller
-    return caller.user_id if caller else None
+    return stored

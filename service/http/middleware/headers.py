@@ -1,4 +1,4 @@
-"""Security headers of every answer, and cross-origin requests (CORS)."""
+"""Begins the call of each request; its identifier and security headers on every answer, and cross-origin requests (CORS)."""
 
 from http import HTTPStatus
 
@@ -7,9 +7,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.call import REQUEST_ID_HEADER, begin_call
 from service.http.context import ServiceContext
 from service.http.middleware.recording import PREDICTION_ID_HEADER
-from service.http.middleware.request_id import HEADER as REQUEST_ID_HEADER
 from service.http.problems import Problem
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -49,7 +49,7 @@ _CROSS_ORIGIN_HEADERS = ("Authorization", "Content-Type", "X-API-Key", REQUEST_I
 
 
 class HeadersMiddleware:
-    """Adds security headers to every answer, and handles CORS if the settings name origins."""
+    """Begins the call, adds headers to its answer, and handles CORS if the settings name origins."""
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
         self._plain = app
@@ -60,7 +60,8 @@ class HeadersMiddleware:
         """ASGI entry."""
         if self._app is None:
             self._app = _with_cors(self._plain, self._context.settings.cors_origins)
-        headers = _headers_of(scope["path"])
+        request_id = begin_call(scope).request_id
+        headers = (*_headers_of(scope["path"]), (b"x-request-id", request_id.encode("ascii")))
         if scope.get("scheme") == "https":
             headers += _UNDER_TLS
 

@@ -66,7 +66,9 @@ def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Probl
     """allowed: methods of the path, as in the header Allow."""
     match status:
         case HTTPStatus.NOT_FOUND:
-            detail = _nothing_at(scope["path"])
+            nearest = nearest_endpoint(scope["path"])
+            hint = f"; did you mean {nearest}?" if nearest else "."
+            detail = f"There is nothing at this path{hint} /docs lists all paths."
         case HTTPStatus.METHOD_NOT_ALLOWED:
             detail = f"This path answers {allowed}, not {scope['method']}; /docs lists all paths."
         case HTTPStatus.SERVICE_UNAVAILABLE:
@@ -76,8 +78,3 @@ def _plain_problem(status: HTTPStatus, scope: Scope, allowed: str = "") -> Probl
         case _:
             detail = f"{status.description or status.phrase}."
     return Problem(status, detail)
-
-
-def _nothing_at(path: str) -> str:
-    nearest = nearest_endpoint(path)
-    return f"There is nothing at this path{f'; did you mean {nearest}?' if nearest else '.'} /docs lists all paths."

@@ -53,12 +53,11 @@ class RecordingMiddleware:
                 status = message["status"]
                 try:
                     await self._record_once(call, status)
+                    _name_prediction(call, message)
                 except RecordsUnavailable:
                     withheld = problem_of(RecordsUnavailable(_WITHHELD)).response()
                     status = withheld.status_code
             if withheld is None:
-                if message["type"] == "http.response.start":
-                    _name_prediction(call, message)
                 await send(message)
 
         IN_FLIGHT.inc()
@@ -105,7 +104,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
         endpoint=call.endpoint,
         status=status,
         outcome=_outcome(call, status),
-        user_id=call.caller.user_id if call.caller else None,
+        user_id=call.user_id,
         role=call.caller.role if call.caller else None,
         address=call.address,
         prediction=_of_films(call, {film.index: film.prediction for film in predictions}),

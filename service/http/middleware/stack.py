@@ -7,23 +7,21 @@ from service.http.middleware.admission import AdmissionMiddleware
 from service.http.middleware.headers import HeadersMiddleware
 from service.http.middleware.problems import ProblemMiddleware
 from service.http.middleware.recording import RecordingMiddleware
-from service.http.middleware.request_id import RequestIdMiddleware
 
 
 class MiddlewareStack:
-    """Request id, headers, problems, recording, admission, application. Messages of the server's life cycle pass by."""
+    """Headers, problems, recording, admission, application. Messages of the server's life cycle pass by.
+
+    Web sockets never come here: `connections.Connection` ignores the offer of one.
+    """
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
         self._app = app
         admission = AdmissionMiddleware(app, context)
         recording = RecordingMiddleware(admission, context)
-        self._http = RequestIdMiddleware(HeadersMiddleware(ProblemMiddleware(recording), context))
+        self._http = HeadersMiddleware(ProblemMiddleware(recording), context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":  # not supported, and the access policy judges HTTP requests only
-            await send({"type": "websocket.close"})
-        else:
-            await self._app(scope, receive, send)
+        app = self._http if scope["type"] == "http" else self._app
+        await app(scope, receive, send)

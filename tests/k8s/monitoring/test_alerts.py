@@ -1,11 +1,13 @@
 """Every alert fires on what it is for and is silent just short of it; each has a severity, a summary and a runbook section."""
 
 import re
+from dataclasses import dataclass
 
 import pytest
 import yaml
 
 from tests.k8s.monitoring.test_drift_rules import counted, psi
+from tests.support.documents import RUNBOOK, anchors
 from tests.support.promtool import RULES, firing, needs_promtool, run_rules_test, series
 
 VERSION = "1.1.1"
@@ -19,9 +21,9 @@ ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if 
 
 
 def bins(feature, counts, shares=None, version=VERSION, **options):
-    """Counted in the first minute, and published for two hours more."""
-    inputs = counted(feature, counts, shares or [1 / len(counts)] * len(counts), version=version, **options)
-    return [each | {"values": re.sub(r"^0x59 (.*)", r"0 \1x240", each["values"]).replace("x60", "x240")} for each in inputs]
+    """Counted in the first minute, and published for four hours."""
+    shares = shares or [1 / len(counts)] * len(counts)
+    return counted(feature, counts, shares, version=version, counting="0 {}x240", length=240, **options)
 
 
 def once(name, value, **labels):
@@ -36,6 +38,19 @@ def labels(confusion):
     ]
 
 
+def normal_films(films):
+    """Normal films that were called so."""
+    return labels([[films, 0, 0], [0, 0, 0], [0, 0, 0]])
+
+
+def confidence(total, films):
+    return [once("cxr_confidence_sum", total), once("cxr_confidence_count", films)]
+
+
+def queue(depth):
+    return [series("cxr_queue_depth", f"{depth}x60", instance="a"), series("cxr_queue_limit", "64x60", instance="a")]
+
+
 def reliability(bins_of):
     """bins_of: bin -> (films, correct, mean confidence)."""
     inputs = []
@@ -45,8 +60,8 @@ def reliability(bins_of):
     return inputs
 
 
-def requests(status, each_minute, minutes=240, endpoint="/predict"):
-    return series("cxr_request_seconds_count", f"0+{each_minute}x{minutes}", endpoint=endpoint, status=status)
+def requests(status, each_minute, endpoint="/predict"):
+    return series("cxr_request_seconds_count", f"0+{each_minute}x240", endpoint=endpoint, status=status)
 
 
 def predicted_and_confirmed(films, confirmed):
@@ -59,22 +74,13 @@ def predicted_and_confirmed(films, confirmed):
 
 def steadily(feature, counts):
     """So many films in each bin every five minutes, for eight days."""
-    published = [
-        each | {"values": each["values"].replace("x60", "x2400")}
-        for each in counted(feature, counts, TENTHS)
-        if "cxr_drift_bin_total" not in each["series"]
-    ]
-    bins_of = [
-        series("cxr_drift_bin_total", f"0+{count}x2400", version=VERSION, feature=feature, bin=str(index))
-        for index, count in enumerate(counts)
-    ]
-    return [*published, *bins_of]
+    return counted(feature, counts, TENTHS, counting="0+{}x2400", length=2400)
 
 
-def latency(below_half_a_second, endpoint="/predict"):
+def latency(below_half_a_second):
     counts = {"0.25": 0, "0.5": below_half_a_second, "1.0": 100, "+Inf": 100}
     return [
-        series("cxr_request_seconds_bucket", f"0+{count}x60", endpoint=endpoint, status="200", le=bound)
+        series("cxr_request_seconds_bucket", f"0+{count}x60", endpoint="/predict", status="200", le=bound)
         for bound, count in counts.items()
     ]
 
@@ -88,117 +94,85 @@ EVEN = [50] * 10
 PERFECT = {index: (40, round(40 * (index + 0.5) / 10), (index + 0.5) / 10) for index in range(4, 10)}
 WRONG_CLASS = [[50, 0, 0], [0, 30, 0], [9, 3, 13]]
 
-# alert -> (series that make it fire, series just short of it, the moment, the interval of the series).
+
+@dataclass
+class Case:
+    """Series that make an alert fire, and series just short of it."""
+
+    fires: list[dict[str, str]]
+    silent: list[dict[str, str]]
+    at: str = "100m"  # the moment
+    interval: str = "1m"  # of the series
+
+
 CASES = {
-    "ChestXrayInputDrift": ([SERVING, *bins("mean", SHIFTED)], [SERVING, *bins("mean", EVEN)], "100m", "1m"),
-    "ChestXrayResolutionOutOfRange": (
+    "ChestXrayInputDrift": Case([SERVING, *bins("mean", SHIFTED)], [SERVING, *bins("mean", EVEN)]),
+    "ChestXrayResolutionOutOfRange": Case(
         [SERVING, *bins("resolution", EVEN), once("cxr_drift_out_of_range_total", 101, feature="resolution")],
         [SERVING, *bins("resolution", EVEN), once("cxr_drift_out_of_range_total", 99, feature="resolution")],
-        "100m",
-        "1m",
     ),
-    "ChestXrayClassShift": (
+    "ChestXrayClassShift": Case(
         [SERVING, *bins("predicted_class", [264, 86, 50], [0.5, 0.3, 0.2], labels=CLASSES)],
         [SERVING, *bins("predicted_class", [256, 94, 50], [0.5, 0.3, 0.2], labels=CLASSES)],
-        "100m",
-        "1m",
     ),
-    "ChestXrayAccuracyDrop": (
+    "ChestXrayAccuracyDrop": Case(
         [SERVING, ACCURACY, *labels([[40, 10, 0], [0, 30, 6], [0, 0, 14]])],
         [SERVING, ACCURACY, *labels([[40, 6, 0], [0, 33, 6], [0, 0, 15]])],
-        "100m",
-        "1m",
     ),
-    "ChestXrayLowConfidence": (
-        [SERVING, once("cxr_confidence_sum", 119), once("cxr_confidence_count", 200)],
-        [SERVING, once("cxr_confidence_sum", 121), once("cxr_confidence_count", 200)],
-        "100m",
-        "1m",
+    "ChestXrayLowConfidence": Case([SERVING, *confidence(119, 200)], [SERVING, *confidence(121, 200)]),
+    "ChestXrayClassErrors": Case([SERVING, *labels(WRONG_CLASS)], [SERVING, *labels([[50, 0, 0], [0, 30, 0], [9, 1, 15]])]),
+    "ChestXrayCalibrationError": Case(
+        [SERVING, *normal_films(100), *reliability({9: (100, 83, 0.95)})],
+        [SERVING, *normal_films(100), *reliability({9: (100, 87, 0.95)})],
     ),
-    "ChestXrayClassErrors": (
-        [SERVING, *labels(WRONG_CLASS)],
-        [SERVING, *labels([[50, 0, 0], [0, 30, 0], [9, 1, 15]])],
-        "100m",
-        "1m",
+    "ChestXrayReliabilitySlope": Case(
+        [SERVING, *normal_films(240), *reliability(PERFECT | {4: (40, 34, 0.45), 5: (40, 34, 0.55)})],
+        [SERVING, *normal_films(240), *reliability(PERFECT)],
     ),
-    "ChestXrayCalibrationError": (
-        [SERVING, *labels([[100, 0, 0], [0, 0, 0], [0, 0, 0]]), *reliability({9: (100, 83, 0.95)})],
-        [SERVING, *labels([[100, 0, 0], [0, 0, 0], [0, 0, 0]]), *reliability({9: (100, 87, 0.95)})],
-        "100m",
-        "1m",
-    ),
-    "ChestXrayReliabilitySlope": (
-        [SERVING, *labels([[240, 0, 0], [0, 0, 0], [0, 0, 0]]), *reliability(PERFECT | {4: (40, 34, 0.45), 5: (40, 34, 0.55)})],
-        [SERVING, *labels([[240, 0, 0], [0, 0, 0], [0, 0, 0]]), *reliability(PERFECT)],
-        "100m",
-        "1m",
-    ),
-    "ChestXrayLatency": (latency(94), latency(96), "60m", "1m"),
-    "ChestXrayServerErrors": (
+    "ChestXrayLatency": Case(latency(94), latency(96), "60m"),
+    "ChestXrayServerErrors": Case(
         [requests("200", 980), requests("500", 11)],
         [requests("200", 990), requests("500", 9), requests("503", 500, endpoint="/readyz")],
         "60m",
-        "1m",
     ),
-    "ChestXrayRequestAnomaly": (load("0+100x2304 230500+130x24"), load("0+100x2304 230500+110x24"), "194h", "5m"),
-    "ChestXraySaturated": (
-        [series("cxr_queue_depth", "33x60", instance="a"), series("cxr_queue_limit", "64x60", instance="a")],
-        [series("cxr_queue_depth", "31x60", instance="a"), series("cxr_queue_limit", "64x60", instance="a")],
-        "30m",
-        "1m",
-    ),
-    "ChestXrayRecordsUnavailable": (
+    "ChestXrayRequestAnomaly": Case(load("0+100x2304 230500+130x24"), load("0+100x2304 230500+110x24"), "194h", "5m"),
+    "ChestXraySaturated": Case(queue(33), queue(31), "30m"),
+    "ChestXrayRecordsUnavailable": Case(
         [series("cxr_rejections_total", "0x20 1x20", problem="records-unavailable")],
         [series("cxr_rejections_total", "0x20 1x20", problem="image-too-small")],
         "23m",
-        "1m",
     ),
-    "ChestXrayModelFallback": (
+    "ChestXrayModelFallback": Case(
         [series("cxr_model_fallback_in_use", "1x20", instance="a")],
         [series("cxr_model_fallback_in_use", "0x20", instance="a")],
         "10m",
-        "1m",
     ),
-    "ChestXrayMisdiagnosis": ([once("cxr_incidents_total", 1)], [once("cxr_incidents_total", 0)], "30m", "1m"),
-    "ChestXrayAbsent": ([series("cxr_model_info", "0x60", version=VERSION)], [SERVING], "30m", "1m"),
-    "ChestXrayTargetDown": (
+    "ChestXrayMisdiagnosis": Case([once("cxr_incidents_total", 1)], [once("cxr_incidents_total", 0)], "30m"),
+    "ChestXrayAbsent": Case([series("cxr_model_info", "0x60", version=VERSION)], [SERVING], "30m"),
+    "ChestXrayTargetDown": Case(
         [SERVING, series("up", "0x60", job="chest-xray", instance="a")],
         [SERVING, series("up", "0x60", job="another", instance="a"), series("up", "1x60", job="chest-xray", instance="b")],
         "30m",
-        "1m",
     ),
-    "ChestXrayNoFeedback": (
-        [SERVING, *predicted_and_confirmed(200, 0)],
-        [SERVING, *predicted_and_confirmed(200, 1)],
-        "26h",
-        "5m",
+    "ChestXrayNoFeedback": Case(
+        [SERVING, *predicted_and_confirmed(200, 0)], [SERVING, *predicted_and_confirmed(200, 1)], "26h", "5m"
     ),
-    "ChestXrayRetrainDrift": (
-        [SERVING, *steadily("mean", SHIFTED)],
-        [SERVING, *steadily("mean", EVEN)],
-        "190h",
-        "5m",
-    ),
-    "ChestXrayRetrainAccuracy": (
+    "ChestXrayRetrainDrift": Case([SERVING, *steadily("mean", SHIFTED)], [SERVING, *steadily("mean", EVEN)], "190h", "5m"),
+    "ChestXrayRetrainAccuracy": Case(
         [SERVING, ACCURACY, *labels([[40, 20, 0], [0, 30, 6], [0, 0, 14]])],
         # 0.86, which 100 films do not tell from 0.911.
         [SERVING, ACCURACY, *labels([[40, 8, 0], [0, 31, 6], [0, 0, 15]])],
-        "100m",
-        "1m",
     ),
-    "ChestXrayRetrainLabels": (
+    "ChestXrayRetrainLabels": Case(
         [SERVING, *labels([[600, 0, 0], [0, 401, 0], [0, 0, 0]])],
         [SERVING, *labels([[600, 0, 0], [0, 399, 0], [0, 0, 0]])],
         "30m",
-        "1m",
     ),
-    "ChestXrayRetrainFailurePattern": (
+    "ChestXrayRetrainFailurePattern": Case(
         [SERVING, *labels([[50, 0, 0], [0, 30, 0], [30, 10, 13]])],
         [SERVING, *labels(WRONG_CLASS), once("cxr_incidents_total", 2)],
-        "100m",
-        "1m",
     ),
-}  # fmt: skip
+}
 
 
 def test_every_alert_has_a_case():
@@ -207,15 +181,15 @@ def test_every_alert_has_a_case():
 
 def weeks(alert):
     """Those that look at a week, sample by sample, take their time."""
-    return pytest.param(alert, marks=pytest.mark.long if CASES[alert][3] == "5m" else [])
+    return pytest.param(alert, marks=pytest.mark.long if CASES[alert].interval == "5m" else [])
 
 
 @needs_promtool
 @pytest.mark.parametrize("alert", map(weeks, CASES))
 def test_an_alert_fires_on_what_it_is_for_and_not_just_short_of_it(alert):
-    fires, silent, at, interval = CASES[alert]
-    assert firing(fires, alert, at, interval)
-    assert not firing(silent, alert, at, interval)
+    case = CASES[alert]
+    assert firing(case.fires, alert, case.at, case.interval)
+    assert not firing(case.silent, alert, case.at, case.interval)
 
 
 @needs_promtool
@@ -225,8 +199,8 @@ def test_an_alert_fires_on_what_it_is_for_and_not_just_short_of_it(alert):
         ("ChestXrayInputDrift", [SERVING, *bins("mean", [99] + [0] * 9)]),
         ("ChestXrayAccuracyDrop", [SERVING, ACCURACY, *labels([[0, 49, 0], [0, 0, 0], [0, 0, 0]])]),
         ("ChestXrayClassErrors", [SERVING, *labels([[50, 0, 0], [0, 30, 0], [19, 0, 0]])]),
-        ("ChestXrayCalibrationError", [SERVING, *labels([[99, 0, 0], [0, 0, 0], [0, 0, 0]]), *reliability({9: (99, 0, 0.95)})]),
-        ("ChestXrayLowConfidence", [SERVING, once("cxr_confidence_sum", 40), once("cxr_confidence_count", 99)]),
+        ("ChestXrayCalibrationError", [SERVING, *normal_films(99), *reliability({9: (99, 0, 0.95)})]),
+        ("ChestXrayLowConfidence", [SERVING, *confidence(40, 99)]),
     ],
 )
 def test_of_a_few_films_no_alert_is_made(alert, few):
@@ -268,6 +242,11 @@ def test_an_alert_says_how_bad_it_is_what_it_means_and_where_help_is(alert):
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"k8s/RUNBOOK.md#{alert.lower()}"
+    assert alert.lower() in anchors(RUNBOOK)
+
+
+def test_the_runbook_names_no_alert_that_does_not_exist():
+    assert set(re.findall(r"\bChestXray[A-Z]\w+", RUNBOOK.read_text("utf-8"))) <= set(ALERTS)
 
 
 def test_retraining_triggers_are_told_by_their_label():

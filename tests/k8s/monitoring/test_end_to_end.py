@@ -8,12 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
-from export.bundle import seal, write_json
+from export.bundle import seal
 from export.drift_reference import build_reference
 from export.films import Films
 from export.phantom import phantom_film
-from k8s.monitoring.dashboards.panels import all_expressions
-from k8s.monitoring.generate import DASHBOARDS
+from k8s.monitoring.panels import all_expressions
+from service.files import write_json
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES
@@ -22,7 +22,7 @@ from service.model.manifest import DRIFT_REFERENCE_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from tests.support.prometheus_process import needs_prometheus, prometheus
-from tests.support.server.serving import environment_without_settings, serving
+from tests.support.server.serving import served
 from tests.support.waiting import eventually
 from training.retraining.triggers import firing_alerts
 
@@ -71,12 +71,11 @@ def referred(bundle, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def watched(referred):
-    environment = environment_without_settings()
     settings = {"CXR_BUNDLE": str(referred.path), "CXR_TIMEOUT_SECONDS": "115"}
     with (
-        serving(environment | settings) as address,
-        prometheus([address.removeprefix("http://")]) as watching,
-        httpx.Client(base_url=address, timeout=120) as client,
+        served(settings) as server,
+        prometheus([server.address.removeprefix("http://")]) as watching,
+        httpx.Client(base_url=server.address, timeout=120) as client,
     ):
         # Scraped once before the first film: what is counted later is an increase.
         assert eventually(lambda: watching.value("sum(cxr_drift_bin_total)"), lambda value: value is not None) == 0
@@ -161,7 +160,7 @@ def test_every_panel_has_something_to_show(watched):
     assert pattern in asked
 
     def empty() -> list[tuple[str, str, str]]:
-        return [each for each in all_expressions(DASHBOARDS) if not watching.query(filled_in(each[2]))]
+        return [each for each in all_expressions() if not watching.query(filled_in(each[2]))]
 
     assert eventually(empty, lambda panels: not panels) == []
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.support.server.page import ARGUMENTS, CHROMIUM
-from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.serving import served
 
 # A server's first explanation loads PyTorch, which takes long where other tests run beside this one.
 expect.set_options(timeout=60_000)
@@ -25,23 +25,34 @@ def records_at(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(bundle_path, records_at):
-    environment = environment_without_settings()
     settings = {"CXR_BUNDLE": str(bundle_path), "CXR_DATABASE_URL": records_at, "CXR_TIMEOUT_SECONDS": "115"}
-    with served(environment | settings) as server:
+    with served(settings) as server:
         yield server
 
 
 @pytest.fixture
-def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+def new_page(browser):
+    """Makes a page in a context of its own. options: of the context."""
+    contexts = []
+
+    def make(**options):
+        contexts.append(browser.new_context(**options))
+        return contexts[-1].new_page()
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(new_page):
+    page = new_page(viewport={"width": 1280, "height": 900})
     page.asked, page.faults = [], []
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
     page.set_default_timeout(60_000)
-    yield page
-    context.close()
+    return page
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import expect
 
 from service.access.roles import Role
-from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, asked_of, hold_up_a_film, upload
+from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, PHONE, asked_of, hold_up_a_film, upload
 
 pytestmark = MARKS
 
@@ -71,13 +71,11 @@ def test_a_key_accepted_while_a_film_is_on_its_way_without_it_counts_and_a_refus
     assert asked_of(page, "predict/explain") == 3
 
 
-def test_a_phone_is_scrolled_to_the_key_where_one_is_asked_for(browser, guarded):
-    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
-    page = context.new_page()
+def test_a_phone_is_scrolled_to_the_key_where_one_is_asked_for(new_page, guarded):
+    page = new_page(**PHONE)
     page.goto(guarded.address)
     upload(page, FILM)
     expect(page.locator("#key")).to_be_in_viewport()
     page.locator("#key").fill(guarded.key[Role.CLINICIAN]["X-API-Key"])
     page.keyboard.press("Enter")
     expect(page.locator("#call")).to_be_in_viewport()
-    context.close()

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from service.records.labels import confirmed_labels
 from service.records.store import RecordStore
 from tests.support.encoded_films import dicom_file, film
-from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, answer_of, upload
+from tests.support.server.page import DICOM, FILM, MARKS, NO_FILM, PHONE, answer_of, upload
 from tests.support.server.serving import ROOT
 
 pytestmark = MARKS
@@ -42,9 +42,8 @@ REMEMBER_HOW_IT_SCROLLS = """
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_a_phone_is_scrolled_to_the_answer(browser, server, motion):
-    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, reduced_motion=motion)
-    page = context.new_page()
+def test_a_phone_is_scrolled_to_the_answer(new_page, server, motion):
+    page = new_page(**PHONE, reduced_motion=motion)
     page.add_init_script(REMEMBER_HOW_IT_SCROLLS)
     page.goto(server.address)
     expect(page.locator("#call")).not_to_be_in_viewport()
@@ -52,12 +51,10 @@ def test_a_phone_is_scrolled_to_the_answer(browser, server, motion):
     expect(page.locator("#call")).to_be_in_viewport()
     expect(page.locator("#result-heading")).to_be_in_viewport(ratio=1)
     assert page.evaluate("how") == ("auto" if motion == "reduce" else "smooth")
-    context.close()
 
 
-def test_a_reader_who_writes_is_not_scrolled_away(browser, server):
-    context = browser.new_context(viewport={"width": 360, "height": 740})
-    page = context.new_page()
+def test_a_reader_who_writes_is_not_scrolled_away(new_page, server):
+    page = new_page(viewport={"width": 360, "height": 740})
     page.goto(server.address)
     page.get_by_text("Access key").click()
     page.locator("#key").focus()
@@ -65,7 +62,6 @@ def test_a_reader_who_writes_is_not_scrolled_away(browser, server):
     upload(page, FILM)
     expect(page.locator("#caption")).to_contain_text("one.png")
     assert page.evaluate("new Promise((done) => requestAnimationFrame(() => done(scrollY)))") == before
-    context.close()
 
 
 def test_reports_are_put_on_record(opened, records_at):
@@ -158,14 +154,11 @@ def test_nothing_is_asked_of_any_other_server(opened, server):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground_in_both_colours(browser, server, scheme):
-    context = browser.new_context(color_scheme=scheme)
-    page = context.new_page()
+def test_text_stands_out_from_its_ground_in_both_colours(new_page, server, scheme):
+    page = new_page(color_scheme=scheme)
     page.goto(server.address)
     upload(page, FILM, NO_FILM)
-    low = page.evaluate(CONTRASTS_BELOW_AA)
-    context.close()
-    assert low == []
+    assert page.evaluate(CONTRASTS_BELOW_AA) == []
 
 
 # WCAG 2.2, 1.4.3: contrast of each text with the first ground behind it that is not transparent.
@@ -191,16 +184,14 @@ CONTRASTS_BELOW_AA = """() => {
 }"""
 
 
-def test_a_phone_needs_no_scrolling_sideways_and_keeps_the_notice_in_view(browser, server):
-    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
-    page = context.new_page()
+def test_a_phone_needs_no_scrolling_sideways_and_keeps_the_notice_in_view(new_page, server):
+    page = new_page(**PHONE)
     page.goto(server.address)
     upload(page, FILM, NO_FILM)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     expect(page.get_by_role("note")).to_be_in_viewport()
     expect(page.get_by_role("note")).to_contain_text("For research use only")
-    context.close()
 
 
 def test_the_page_is_served_with_a_policy_that_lets_nothing_else_in(opened, server):

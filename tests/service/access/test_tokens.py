@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.access.roles import Role
-from service.access.tokens import Issuer, TokenVerifier
+from service.access.tokens import TokenVerifier
 from service.errors import AccessDenied, NotAuthenticated
 from tests.support.server.tokens import AUDIENCE, EC, ISSUER, RSA, STRANGERS, token
 
@@ -19,7 +19,7 @@ IN_2100 = 4_102_444_800
 
 @pytest.fixture
 def verifier(key_set):
-    return TokenVerifier(Issuer(str(key_set), ISSUER, AUDIENCE, "roles"))
+    return TokenVerifier(str(key_set), ISSUER, AUDIENCE, "roles")
 
 
 def test_a_good_token_names_its_caller(verifier):
@@ -96,7 +96,7 @@ def test_neither_unsigned_tokens_nor_public_keys_as_secrets_pass(verifier):
     ],
 )
 def test_roles_are_found_where_the_settings_say_and_the_strongest_counts(key_set, claim, claims, role):
-    verifier = TokenVerifier(Issuer(str(key_set), ISSUER, AUDIENCE, claim))
+    verifier = TokenVerifier(str(key_set), ISSUER, AUDIENCE, claim)
     assert verifier.verify(token(**claims)).role == role
 
 

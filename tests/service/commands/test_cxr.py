@@ -8,6 +8,7 @@ import sys
 import pytest
 import typer
 
+from service import __version__
 from service.commands.cxr import PANELS, build_app, main
 from service.errors import SettingsError
 from tests.support.server.serving import ROOT
@@ -32,8 +33,13 @@ def test_every_command_has_an_example_that_parses(words, command):
     command.make_context(" ".join(words), arguments[len(words) :])
 
 
+def test_the_version_is_shown(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cxr {__version__}\n"
+
+
 def test_help_is_a_map_in_the_order_of_need(capsys):
-    assert main(["--help"]) == 0
+    assert main(["-h"]) == 0
     shown = capsys.readouterr().out
     names = [name for panel, commands in PANELS.items() for name in (panel, *commands)]
     positions = [re.search(rf"^(│|╭─) {name} ", shown, flags=re.MULTILINE).start() for name in names]
@@ -80,6 +86,10 @@ def test_a_fault_is_one_line_and_an_exit_status(monkeypatch, capsys, fault, line
     [
         (["kays"], "No such command 'kays'. Did you mean 'keys'? `cxr --help` shows what it takes."),
         (["keys", "revoke"], "Missing argument 'key_id'. `cxr keys revoke --help` shows what it takes."),
+        (
+            ["serve", "--port", "x"],
+            "Invalid value for '--port': must be a whole number. `cxr serve --help` shows what it takes.",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_with_the_way_to_the_help(capsys, argv, line):

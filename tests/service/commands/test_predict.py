@@ -75,6 +75,7 @@ def test_films_that_cannot_be_judged_are_one_line_each_and_the_others_are_judged
     ("arguments", "status", "complaint"),
     [
         (["film.png", "film.png", "--explain", "x.png"], 2, "one film can be explained at a time"),
+        (["film.png", "--explain", "x.jpg"], 2, "x.jpg must end in .png"),
         (["film.png", "--operating-point", "y"], 1, "no operating point 'y'; choose one of: balanced"),
         (["film.png", "--bundle", "nowhere"], 1, "No bundle folder at nowhere"),
     ],

@@ -1,4 +1,3 @@
-import cv2
 import numpy as np
 import pytest
 
@@ -30,12 +29,6 @@ def test_chests_resemble_the_mean_chest_and_inverted_ones_are_its_opposite(mean_
         assert resemblance(np.ascontiguousarray(np.rot90(film)), mean_film) < upright - 0.2
 
 
-def test_brightness_and_contrast_do_not_change_resemblance(mean_film):
-    film = FILMS[0]
-    faint = (film * 0.3 + 100).astype(np.uint8)
-    assert resemblance(faint, mean_film) == pytest.approx(resemblance(film, mean_film), abs=0.01)
-
-
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_blank_picture_resembles_nothing(mean_film, level):
     assert resemblance(np.full((224, 224), level, np.uint8), mean_film) == 0
@@ -47,14 +40,3 @@ def test_statistics_are_those_of_the_drift_reference_and_three_of_the_picture(me
     assert statistics["aspect_ratio"] == 1.5 and statistics["chroma"] == 12.5
     assert statistics["resemblance"] == resemblance(FILMS[0], mean_film)
     assert {name: statistics[name] for name in of_film} == of_film
-
-
-def test_faults_move_the_statistic_that_stands_for_them(mean_film):
-    film = FILMS[0]
-
-    def statistic(name, picture):
-        return image_statistics(picture, 100, 100, 0, mean_film)[name]
-
-    assert statistic("mean", film // 4) < 0.3 * statistic("mean", film)
-    assert statistic("contrast", film // 20 + 100) < 0.1 * statistic("contrast", film)
-    assert statistic("sharpness", cv2.GaussianBlur(film, (0, 0), 4)) < 0.2 * statistic("sharpness", film)

@@ -1,15 +1,14 @@
-import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from service.model.bundle import ModelBundle, sha256_of
+from service.model.bundle import ModelBundle
 from service.model.errors import GoldenMismatch, ManifestInvalid
-from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, MANIFEST_NAME
+from service.model.manifest import GOLDEN_NAME
 from service.model.predictor import OUTPUT_NAMES, Predictor
 from tests.support.encoded_films import film
+from tests.support.manifests import copy_bundle
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +17,9 @@ def predictor(bundle_path):
 
 
 @pytest.fixture
-def altered_bundle(bundle_path, tmp_path):
+def altered(bundle_path, tmp_path):
     """Factory: a copy of the bundle with one file replaced and its hash set right."""
-
-    def alter(name, content):
-        path = tmp_path / "altered"
-        shutil.copytree(bundle_path, path)
-        (path / name).write_bytes(content)
-        manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
-        manifest["files"][name] = sha256_of(path / name)
-        (path / MANIFEST_NAME).write_text(json.dumps(manifest), "utf-8")
-        return ModelBundle.open(path)
-
-    return alter
+    return lambda **contents: ModelBundle.open(copy_bundle(bundle_path, tmp_path, "1.0.0", **contents))
 
 
 def golden_arrays(bundle_path):
@@ -88,26 +77,24 @@ def test_golden_outputs_are_reproduced(predictor, bundle_path):
 @pytest.mark.parametrize(
     ("name", "change"), [("probabilities", 0.01), ("logits", 0.01), ("embedding", 0.01), ("probabilities", np.nan)]
 )
-def test_golden_outputs_that_differ_or_are_not_numbers_are_a_mismatch(
-    predictor, altered_bundle, bundle_path, tmp_path, name, change
-):
+def test_golden_outputs_that_differ_or_are_not_numbers_are_a_mismatch(predictor, altered, bundle_path, tmp_path, name, change):
     arrays = golden_arrays(bundle_path)
     arrays[name][-1, 0] += change * max(1.0, np.abs(arrays[name]).max())
     with pytest.raises(GoldenMismatch, match=name):
-        predictor.replay_golden(altered_bundle(GOLDEN_NAME, saved(tmp_path, arrays)))
+        predictor.replay_golden(altered(golden=saved(tmp_path, arrays)))
 
 
 @pytest.mark.parametrize("arrays", [{}, {"images": np.zeros((0, 224, 224), np.uint8), "probabilities": np.zeros((0, 3))}])
-def test_golden_inputs_that_prove_nothing_are_a_mismatch(predictor, altered_bundle, tmp_path, arrays):
+def test_golden_inputs_that_prove_nothing_are_a_mismatch(predictor, altered, tmp_path, arrays):
     with pytest.raises(GoldenMismatch, match="must record images"):
-        predictor.replay_golden(altered_bundle(GOLDEN_NAME, saved(tmp_path, arrays)))
+        predictor.replay_golden(altered(golden=saved(tmp_path, arrays)))
 
 
-def test_a_golden_file_of_another_kind_is_a_mismatch(predictor, altered_bundle):
+def test_a_golden_file_of_another_kind_is_a_mismatch(predictor, altered):
     with pytest.raises(GoldenMismatch, match="not an archive"):
-        predictor.replay_golden(altered_bundle(GOLDEN_NAME, b"not an archive of arrays"))
+        predictor.replay_golden(altered(golden=b"not an archive of arrays"))
 
 
-def test_a_graph_that_cannot_be_run_is_an_invalid_bundle(altered_bundle):
+def test_a_graph_that_cannot_be_run_is_an_invalid_bundle(altered):
     with pytest.raises(ManifestInvalid, match="cannot be run"):
-        Predictor.from_bundle(altered_bundle(GRAPH_NAME, b"not a graph"))
+        Predictor.from_bundle(altered(model=b"not a graph"))

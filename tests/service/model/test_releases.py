@@ -8,7 +8,6 @@ import pytest
 from service.model.errors import BundleNotFound
 from service.model.manifest import MANIFEST_NAME
 from service.model.releases import (
-    FORMER_STATE_NAME,
     STATE_NAME,
     LogEntry,
     RegistryState,
@@ -94,13 +93,6 @@ def test_the_registrys_choice_counts_before_the_newest(models):
     assert names(models) == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
     choose(models, None)
     assert names(models) == ["chest-xray-1.1.0", "chest-xray-1.0.0"]
-
-
-def test_the_former_state_file_counts_while_there_is_no_other(models):
-    choose(models, "chest-xray-1.0.0", name=FORMER_STATE_NAME)
-    assert names(models) == ["chest-xray-1.0.0"]
-    choose(models, "chest-xray-1.1.0")
-    assert names(models) == ["chest-xray-1.1.0"]
 
 
 @pytest.mark.parametrize(

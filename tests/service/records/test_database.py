@@ -41,7 +41,7 @@ def test_missing_or_newer_tables_are_refused_with_the_remedy(records_url):
         ("nonsense", "no database URL"),
         ("mysql://root:secret@localhost/test", "'mysql'"),
         ("postgresql://root:secret@localhost:99999/test", "the port 99999, which is not between 1 and 65535"),
-        ("postgresql://root:secret@localhost/test?ssl=on", 'that PostgreSQL does not know: invalid connection option "ssl"'),
+        ("postgresql://root:secret@localhost/test?ssl=on", 'cannot be used: invalid connection option "ssl"'),
         ("sqlite:///file:records.db?mode=ro&uri=true", "of which SQLite's takes none"),
         ("sqlite:///records.db?journal=off", "of which SQLite's takes none"),
         ("sqlite://", "no file"),

@@ -9,18 +9,6 @@ from service.records.values import Feedback, Incident
 from tests.support.server.recorded import MOMENT, digest, entry, of_request, prediction, report
 
 
-def test_the_latest_label_of_a_film_counts_and_incidents_without_one_do_not(store):
-    for number in range(3):
-        store.append(entry(number), [prediction(number)]).result(30)
-    report(store, Feedback(MOMENT, of_request(0), "Normal"))
-    report(store, Feedback(MOMENT + timedelta(hours=2), of_request(0), "Tuberculosis"))
-    report(store, Incident(MOMENT + timedelta(hours=1), "case-1", of_request(1), "Normal"))
-    report(store, Incident(MOMENT, "case-2", of_request(2)))
-    labels = [(row["request_id"], row["label"], row["kind"]) for row in confirmed_labels(store.database)]
-    assert labels == [("request-1", "Normal", "incident"), ("request-0", "Tuberculosis", "feedback")]
-    assert len(list(confirmed_labels(store.database, since=MOMENT + timedelta(hours=2)))) == 1
-
-
 def test_of_two_first_reports_at_once_one_is_the_first(store, records_url):
     """They were looked up, by two servers, before either was stored; a film is counted once all the same."""
     store.append(entry(), [prediction()]).result(30)
@@ -70,8 +58,8 @@ def test_the_last_label_stored_is_the_last_whatever_the_clocks_say(store, kinds,
 
 
 def test_a_corrected_label_says_what_it_was_before(store):
-    """Film 0 is sent twice: its label is that of its last report, of whichever prediction."""
-    for number, film in enumerate((0, 1, 0, 3)):
+    """Film 0 is sent twice: its label is that of its last report, of whichever prediction. Film 4 only has an incident."""
+    for number, film in enumerate((0, 1, 0, 3, 4, 5)):
         store.append(entry(number), [prediction(number, image_sha256=digest(film))]).result(30)
     hours = iter(range(24))
 
@@ -91,11 +79,14 @@ def test_a_corrected_label_says_what_it_was_before(store):
     say(Feedback, 3, "Tuberculosis")
     say(Incident, 1)
     say(Feedback, 2, "Pneumonia")
+    say(Incident, 4)
+    say(Incident, 5, "Normal")
     found = [(row["request_id"], row["kind"], row["label"], row["corrected_from"]) for row in confirmed_labels(store.database)]
     assert found == [
         ("request-1", "feedback", "Normal", None),
         ("request-3", "feedback", "Tuberculosis", "Pneumonia"),
         ("request-2", "feedback", "Pneumonia", "Normal"),
+        ("request-5", "incident", "Normal", None),
     ]
-    lately = confirmed_labels(store.database, since=MOMENT + timedelta(hours=5))
-    assert [(row["request_id"], row["corrected_from"]) for row in lately] == [("request-2", "Normal")]
+    lately = confirmed_labels(store.database, since=MOMENT + timedelta(hours=6))
+    assert [(row["request_id"], row["corrected_from"]) for row in lately] == [("request-2", "Normal"), ("request-5", None)]

@@ -8,7 +8,7 @@ import httpx
 from service.access.keys import KeyStore
 from service.access.roles import Role
 from service.records.store import RecordStore
-from tests.support.server.serving import environment_without_settings, served
+from tests.support.server.serving import served
 
 
 @contextmanager
@@ -17,7 +17,6 @@ def guarded_server(url, bundle_path, **settings):
     records = RecordStore(url)
     records.open()
     keys = KeyStore(records.database)
-    environment = environment_without_settings()
     defaults = {
         "CXR_BUNDLE": str(bundle_path),
         "CXR_DATABASE_URL": url,
@@ -26,7 +25,7 @@ def guarded_server(url, bundle_path, **settings):
         "CXR_RATE_LIMIT": "10000/minute",
         "CXR_TIMEOUT_SECONDS": "115",
     }
-    with served(environment | defaults | settings) as server, httpx.Client(base_url=server.address, timeout=120) as client:
+    with served(defaults | settings) as server, httpx.Client(base_url=server.address, timeout=120) as client:
         yield SimpleNamespace(
             server=server,
             address=server.address,

@@ -23,6 +23,8 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+
 FILM = ("one.png", encode(film(256), "PNG"))
 DICOM = ("two.dcm", dicom_file(film(300)))
 NO_FILM = ("notes.txt", b"no film")

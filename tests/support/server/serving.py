@@ -3,21 +3,19 @@
 import os
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import httpx
 import psutil
+
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,16 +27,6 @@ STOP_LIMIT_SECONDS = 20
 def environment_without_settings() -> dict[str, str]:
     """This process's environment, without the settings of a service that its user may have set."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CXR_")}
-
-
-@contextmanager
-def serving(environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz") -> Iterator[str]:
-    """Run the service with this environment; yields its address once `wait_for` answers 200.
-
-    Its records are its own and end with it, unless the environment names a database.
-    """
-    with served(environment, wait_for) as server:
-        yield server.address
 
 
 @dataclass(frozen=True)
@@ -56,23 +44,24 @@ class ServerProcess:
 
     def metric(self, pattern: str) -> float:
         """Sum of the series whose names and labels begin with this regular expression."""
-        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+        lines = httpx.get(f"{self.address}/metrics", timeout=60).text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if re.match(pattern, line))
 
 
 @contextmanager
 def served(
-    environment: Mapping[str, str] = os.environ, wait_for: str = "/readyz", options: Sequence[str] = (), tree: Path = ROOT
+    settings: Mapping[str, str], wait_for: str = "/readyz", options: Sequence[str] = (), tree: Path = ROOT
 ) -> Iterator[ServerProcess]:
-    """As `serving`, with the process itself. options: of `bentoml serve`. tree: the repository whose service runs."""
+    """Run the service with these settings of its own; yields it once `wait_for` answers 200.
+
+    Its records end with it, unless the settings name a database. options: of `bentoml serve`. tree: the repository whose
+    service runs.
+    """
     port = free_port()
     scheme = "https" if "--ssl-certfile" in options else "http"
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        records = {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"}
-        server = ServerProcess(
-            _start(port, records | dict(environment), log, options, tree), f"{scheme}://127.0.0.1:{port}", log
-        )
+        environment = environment_without_settings() | {"CXR_DATABASE_URL": f"sqlite:///{folder}/records.db"} | dict(settings)
+        server = ServerProcess(_start(port, environment, log, options, tree), f"{scheme}://127.0.0.1:{port}", log)
         try:
             _wait(server.process, server.address + wait_for, log)
             yield server
@@ -113,18 +102,20 @@ def _start(
     )
 
 
+def answers(url: str) -> bool:
+    """Whether a server answers 200."""
+    try:
+        # A test's own certificate is not what is being waited for.
+        return httpx.get(url, timeout=5, verify=False).is_success
+    except httpx.TransportError:
+        return False
+
+
 def _wait(server: "subprocess.Popen[bytes]", url: str, log: IO[bytes]) -> None:
-    deadline = time.monotonic() + START_LIMIT_SECONDS
-    between_attempts = threading.Event()
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            # A test's own certificate is not what is being waited for.
-            with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()):
-                return
-        except (urllib.error.URLError, OSError):
-            between_attempts.wait(0.1)
-    log.seek(0)
-    raise AssertionError(f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}")
+    eventually(lambda: answers(url) or server.poll() is not None, patience_seconds=START_LIMIT_SECONDS)
+    if not answers(url):
+        log.seek(0)
+        raise AssertionError(f"{url} did not answer 200; the server's log:\n{log.read().decode(errors='replace')}")
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -8,14 +8,14 @@ import numpy as np
 from service.model.findings import Finding
 from training.data.folder import scan_folder
 from training.data.validation import validate_dataset
-from training.data.validation_report import ValidationLimits, ValidationReport
+from training.data.validation_report import ValidationReport
 
 # Phantoms share one anatomy, and some lie only 4 bits apart; their re-encoded copies lie closer.
-LIMITS = ValidationLimits(near_duplicate_bits=3)
+NEAR_DUPLICATE_BITS = 3
 
 
-def validate(folder: Path, limits: ValidationLimits = LIMITS, threads: int = 2) -> ValidationReport:
-    return validate_dataset(scan_folder(folder), threads=threads, limits=limits)
+def validate(folder: Path, near_duplicate_bits: int = NEAR_DUPLICATE_BITS, threads: int = 2) -> ValidationReport:
+    return validate_dataset(scan_folder(folder), threads=threads, near_duplicate_bits=near_duplicate_bits)
 
 
 def films_of(folder: Path, split: str, finding: Finding) -> list[Path]:

@@ -38,7 +38,7 @@ def test_the_command_writes_the_report_before_it_fails_on_leakage(
     assert "1 pair(s) of films are in two splits" in printed.err
     assert "test/Normal/again.png" in printed.err
     assert "Same file in two splits" in printed.out
-    assert "test/Normal/again.png" in (tmp_path / "validation_report.json").read_text()
+    assert "test/Normal/again.png" in (tmp_path / "validation_report.md").read_text()
 
 
 @pytest.mark.parametrize(

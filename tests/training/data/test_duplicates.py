@@ -15,14 +15,12 @@ def test_a_degraded_copy_stays_close_and_a_mirrored_film_does_not() -> None:
     smaller = cv2.resize(film, (200, 200), interpolation=cv2.INTER_AREA)
     degraded = cv2.imdecode(cv2.imencode(".jpg", smaller, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_GRAYSCALE)
     brighter = (255 * (degraded / 255.0) ** 0.7).astype(np.uint8)
-
     assert distance_bits(film, brighter) <= 14
     assert distance_bits(film, film[:, ::-1]) > 14
 
 
 def test_a_negative_differs_in_nearly_every_bit() -> None:
     film = phantom_film(Finding.NORMAL, 1, 256)
-
     assert distance_bits(film, 255 - film) > 240
 
 
@@ -33,10 +31,7 @@ def test_close_pairs_are_those_of_a_full_comparison_across_blocks() -> None:
         bits[copy] = bits[original]
         bits[copy, :flipped] ^= 1
     hashes = np.packbits(bits, axis=1).view(np.uint64)
-
-    found = sorted(close_pairs(hashes, 14))
-
-    assert found == [(0, 1, 14), (2, 599, 3), (511, 512, 0)]
+    assert sorted(close_pairs(hashes, 14)) == [(0, 1, 14), (2, 599, 3), (511, 512, 0)]
 
 
 def test_no_hashes_have_no_pairs() -> None:

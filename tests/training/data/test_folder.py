@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.model.findings import FINDINGS, Finding
-from training.data.folder import MANIFEST_COLUMNS, SPLITS, named, scan_folder, without_source
+from training.data.folder import MANIFEST_COLUMNS, SPLITS, scan_folder, without_source
 from training.errors import DatasetError, DatasetNotFound
 
 
@@ -40,7 +40,6 @@ def write_manifest(root: Path, *changes: dict[str, str], leave_out: str = "", ap
 
 def test_films_are_listed_by_their_place_in_the_tree(tree: Path) -> None:
     films = scan_folder(tree)
-
     assert [film.relative for film in films] == sorted(f"{s}/{f}/film.png" for s in SPLITS for f in FINDINGS)
     first = films[0]
     assert (first.path, first.split, first.finding) == (tree / "test/Normal/film.png", "test", Finding.NORMAL)
@@ -54,31 +53,21 @@ def test_films_lie_at_any_depth_and_hidden_files_and_other_folders_hold_none(tre
     (tree / "masks").mkdir()
     for hidden in (".DS_Store", "train/.DS_Store", "train/Normal/.DS_Store"):
         (tree / hidden).write_bytes(b"")
-
     films = scan_folder(tree)
-
     assert len(films) == 10
     [film] = [film for film in films if film.path == nested]
     assert (film.relative, film.finding) == ("train/Normal/patient1/study2/film.png", Finding.NORMAL)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_the_folder_and_its_train_and_val_are_required_and_test_is_not(tree: Path) -> None:
     with pytest.raises(DatasetNotFound, match="nowhere"):
-        scan_folder(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_train_and_val_are_required(tree: Path, split: str) -> None:
-    shutil.rmtree(tree / split)
-
-    with pytest.raises(DatasetNotFound, match=f"no {split}/"):
-        scan_folder(tree)
-
-
-def test_the_test_split_may_be_absent(tree: Path) -> None:
+        scan_folder(tree / "nowhere")
     shutil.rmtree(tree / "test")
-
     assert {film.split for film in scan_folder(tree)} == {"train", "val"}
+    for split in ("val", "train"):
+        shutil.rmtree(tree / split)
+        with pytest.raises(DatasetNotFound, match=f"no {split}/"):
+            scan_folder(tree)
 
 
 @pytest.mark.parametrize(
@@ -92,26 +81,20 @@ def test_the_test_split_may_be_absent(tree: Path) -> None:
 )
 def test_what_does_not_belong_in_the_tree_is_named(tree: Path, change: Callable[[Path], object], named: str) -> None:
     change(tree)
-
     with pytest.raises(DatasetError, match=named):
         scan_folder(tree)
 
 
-def test_the_manifest_adds_source_and_group(tree: Path) -> None:
+def test_the_manifest_adds_source_and_group_and_a_file_that_it_does_not_name_is_marked(tree: Path) -> None:
     write_manifest(tree, {"source": "shenzhen", "patient_or_group_id": "p7"}, {"source": "", "patient_or_group_id": " "})
-
+    (tree / "train/Normal/new.png").write_bytes(b"")
     films = {film.relative: film for film in scan_folder(tree)}
-
     assert (films["train/Normal/film.png"].source, films["train/Normal/film.png"].group) == ("shenzhen", "p7")
     assert (films["train/Pneumonia/film.png"].source, films["train/Pneumonia/film.png"].group) == ("unknown", None)
-    assert all(film.in_manifest for film in films.values())
-
-
-def test_a_file_that_the_manifest_does_not_name_is_marked(tree: Path) -> None:
-    write_manifest(tree)
-    (tree / "train/Normal/new.png").write_bytes(b"")
-
-    assert [film.relative for film in scan_folder(tree) if not film.in_manifest] == ["train/Normal/new.png"]
+    assert [relative for relative, film in films.items() if not film.in_manifest] == ["train/Normal/new.png"]
+    saved_by_a_spreadsheet = b"\xef\xbb\xbf" + (tree / "manifest.csv").read_bytes()
+    (tree / "manifest.csv").write_bytes(saved_by_a_spreadsheet)
+    assert scan_folder(tree) == tuple(films.values())
 
 
 @pytest.mark.parametrize(
@@ -119,14 +102,12 @@ def test_a_file_that_the_manifest_does_not_name_is_marked(tree: Path) -> None:
     [
         ({"path": "train/Normal/gone.png"}, r"1 file\(s\).*train/Normal/gone\.png"),
         ({"split": "val"}, r"contradicts.*train/Normal/film\.png \(line 2"),
-        ({"label": "Pneumonia"}, r"contradicts.*train/Normal/film\.png \(line 2"),
         ({"label": "normal"}, r"contradicts.*train/Normal/film\.png \(line 2"),
         ({"path": "train/Pneumonia/film.png"}, r"train/Pneumonia/film\.png on lines 2 and 3"),
     ],
 )
 def test_a_manifest_row_that_contradicts_the_folder_or_another_is_named(tree: Path, change: dict[str, str], named: str) -> None:
     write_manifest(tree, change)
-
     with pytest.raises(DatasetError, match=named):
         scan_folder(tree)
 
@@ -135,7 +116,6 @@ def test_a_manifest_row_that_contradicts_the_folder_or_another_is_named(tree: Pa
 def test_a_manifest_without_a_column_is_refused(tree: Path, column: str) -> None:
     # A misspelt patient_or_group_id would otherwise switch the leakage check off in silence.
     write_manifest(tree, leave_out=column)
-
     with pytest.raises(DatasetError, match=column):
         scan_folder(tree)
 
@@ -143,7 +123,6 @@ def test_a_manifest_without_a_column_is_refused(tree: Path, column: str) -> None
 @pytest.mark.parametrize("line", ["a,b\n", "a,b,c,d,e,f,g\n"])
 def test_a_ragged_manifest_line_is_named(tree: Path, line: str) -> None:
     write_manifest(tree, append=line)
-
     with pytest.raises(DatasetError, match="line 11"):
         scan_folder(tree)
 
@@ -151,29 +130,14 @@ def test_a_ragged_manifest_line_is_named(tree: Path, line: str) -> None:
 @pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b'path,"split'])
 def test_a_damaged_manifest_is_refused(tree: Path, damage: bytes) -> None:
     (tree / "manifest.csv").write_bytes(damage)
-
     with pytest.raises(DatasetError, match=r"manifest\.csv"):
         scan_folder(tree)
-
-
-def test_a_manifest_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tree: Path) -> None:
-    write_manifest(tree)
-    manifest = tree / "manifest.csv"
-    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())
-
-    assert scan_folder(tree)[0].source == "clinic"
-
-
-def test_long_lists_of_files_are_cut_with_their_count() -> None:
-    assert named([str(i) for i in range(12)]).endswith("8, 9 and 2 more")
-    assert named(["a", "b"]) == "a, b"
 
 
 def test_holding_a_source_out_leaves_the_films_of_all_others(tree: Path) -> None:
     write_manifest(tree)
     (tree / "train/Normal/other.png").write_bytes(b"")  # not in the manifest: of unknown source
     films = scan_folder(tree)
-
     assert without_source(films, "") == list(films)
     assert without_source(films, "unknown") == [film for film in films if film.source == "clinic"]
 
@@ -181,7 +145,6 @@ def test_holding_a_source_out_leaves_the_films_of_all_others(tree: Path) -> None
 def test_a_source_that_is_not_there_or_that_a_class_needs_cannot_be_held_out(tree: Path) -> None:
     write_manifest(tree)
     films = scan_folder(tree)
-
     with pytest.raises(DatasetError, match=r"no films of the source 'hospital'.*held_out_source.*known: clinic"):
         without_source(films, "hospital")
     with pytest.raises(DatasetError, match=r"Without the source 'clinic' .* Normal in train, .* hold out another"):

@@ -28,4 +28,4 @@ def test_a_leak_between_splits_is_reported_and_raised(phantom_dataset, tmp_path,
     with pytest.raises(SplitLeakage, match=rf"{film.name}.*copy\.png|copy\.png.*{film.name}"):
         read_training_data(folder, DataConfig(near_duplicate_bits=3), report_to=tmp_path)
     assert "Same file in two splits" in capsys.readouterr().out
-    assert (tmp_path / "validation_report.json").exists()
+    assert (tmp_path / "validation_report.md").exists()

@@ -19,7 +19,7 @@ LICENCES = {"source0": ("CC BY 4.0", "no"), "source1": ("non-commercial research
 SMALL_FILM = "test/Normal/small.png"
 
 # Parts that have tests of their own are left out, so that the evaluation stays quick.
-CORE_PARTS = ("calibration", "operating_points", "prevalence", "screening", "prediction_sets", "set_forms", "misclassified")
+CORE_PARTS = ("calibration", "operating_points", "prevalence", "prediction_sets", "misclassified")
 
 
 @pytest.fixture(scope="session")

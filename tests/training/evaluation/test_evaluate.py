@@ -72,7 +72,7 @@ def test_a_film_that_the_service_refuses_is_reported_and_not_counted(metrics, ev
 
 def test_plots_are_drawn_linked_and_inside_the_page_which_needs_nothing_else(evaluated):
     report, page = ((evaluated / name).read_text() for name in ("report.md", "report.html"))
-    names = ("confusion_matrix", "roc_curves", "precision_recall", "source_recall", "reliability", "prevalence", "set_sizes")
+    names = ("confusion_matrix", "roc_curves", "source_recall", "reliability")
     for name in (f"{name}.png" for name in names):
         plot = cv2.imread(str(evaluated / "figures" / name))
         assert plot.shape[0] > 300
@@ -102,14 +102,13 @@ def test_films_are_shown_in_the_local_file_alone(evaluated, metrics, predictions
 def test_a_folder_of_test_films_alone_is_judged_and_what_needs_others_says_so(trained_bundle, licensed_data, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(licensed_data / "test", own / "test")
-    parts = "calibration,operating_points,screening,set_forms,shortcuts"
+    parts = "calibration,operating_points,shortcuts,comparison"
     command = ["evaluate", str(trained_bundle), "--data", str(own), "--out", str(tmp_path / "out"), "--resamples", "20"]
     assert main([*command, "--parts", parts]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["n"] == 15
-    lacking = {name: reason for name, reason in metrics["not_measured"].items() if name in parts}
-    assert lacking == dict.fromkeys(("screening", "set_forms"), "the data have no films of the val split")
-    assert metrics["shortcuts"]["border"] is metrics["shortcuts"]["leave_one_source_out"] is None
+    assert metrics["not_measured"]["comparison"] == "no other bundle was named (--against)"
+    assert metrics["shortcuts"]["source_within_class"] is metrics["shortcuts"]["leave_one_source_out"] is None
     assert "which a probe is fitted on" in (tmp_path / "out" / "report.md").read_text()
     assert main([*command, "--split", "val"]) == 1
 
@@ -158,6 +157,9 @@ def test_parts_have_names_of_their_own_and_can_be_chosen_by_them(metrics, capsys
     assert not core & set(names)
     assert set(CORE_PARTS) == set(metrics) & set(names)
     assert [part.name for part in select_parts("operating_points, calibration")] == ["calibration", "operating_points"]
+    assert [name for name in names if name not in {part.name for part in select_parts(QUICK)}] == [
+        "shortcuts", "attention", "robustness",
+    ]  # fmt: skip
     assert main(["evaluate", "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in (*names, QUICK))

@@ -1,8 +1,6 @@
 """Exploration of a data set: closed forms of what is measured, statistics by hand, and the whole command on phantoms."""
 
 import csv
-import json
-from collections import Counter
 
 import cv2
 import numpy as np
@@ -12,15 +10,13 @@ from service.commands.cxr import main
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.findings import FINDINGS, Finding
 from training.data.folder import FilmFile, scan_folder
-from training.errors import ConfigError
 from training.exploration.films import HISTOGRAM_BINS, MeasuredFilm, Measures, edge_magnitude, measure_films
+from training.exploration.report import appearance_table, count_table, low_contrast_table, resolution_table, size_table
 from training.exploration.statistics import (
-    count_films,
     eta_squared,
+    imbalance,
     levels,
-    summarise_appearance,
-    summarise_sizes,
-    summary,
+    mean_interval,
     variance_explained,
 )
 
@@ -33,8 +29,10 @@ def film_of(
     return MeasuredFilm(file, measures, np.full(HISTOGRAM_BINS, 1 / HISTOGRAM_BINS))
 
 
-def row_of(rows, finding, source):
-    return next(row for row in rows if (row["class"], row["source"]) == (finding, source))
+def cells_of(table: str, finding: str, source: str) -> list[str]:
+    """The cells of a class and source, without these two."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return next(cells for of_class, of_source, *cells in rows if (of_class, of_source) == (finding, source))
 
 
 @pytest.mark.parametrize(("across", "down", "slope"), [(0, 0, 0.0), (1, 0, 1.0), (3, 0, 3.0), (0, 2, 2.0), (3, 4, 5.0)])
@@ -44,18 +42,15 @@ def test_a_ramp_has_its_slope_as_edge_magnitude(across, down, slope):
     assert edge_magnitude(ramp) == pytest.approx(slope)
 
 
-def test_a_summary_equals_what_is_computed_by_hand():
-    found = summary(np.array([1.0, 2.0, 3.0, 6.0]))
-    assert (found["mean"], found["median"], found["min"], found["max"]) == (3.0, 2.5, 1.0, 6.0)
-    assert found["std"] == pytest.approx(np.sqrt(14 / 3), rel=1e-5)
+def test_a_mean_stands_with_its_deviation_and_interval_as_computed_by_hand():
     # The 97.5 % quantile of Student's t with 3 degrees of freedom is 3.182446.
     reach = 3.182446 * np.sqrt(14 / 3) / 2
-    assert found["mean_interval_95"] == pytest.approx([3.0 - reach, 3.0 + reach], rel=1e-5)
-
-
-def test_one_film_has_a_mean_and_no_spread():
-    found = summary(np.array([7.0]))
-    assert found["mean"] == 7.0 and found["std"] is None and found["mean_interval_95"] == [None, None]
+    assert mean_interval(np.array([1.0, 2.0, 3.0, 6.0])) == pytest.approx((3.0 - reach, 3.0 + reach), rel=1e-5)
+    films = [film_of(Finding.NORMAL, "a", contrast=contrast) for contrast in (1.0, 2.0, 3.0, 6.0)]
+    films.append(film_of(Finding.NORMAL, "b", contrast=7.0))
+    table = appearance_table(films, {"contrast": "standard deviation"})
+    assert cells_of(table, "Normal", "a") == ["4", "3.0 ± 2.2 (-0.4 to 6.4)"]
+    assert cells_of(table, "Normal", "b") == ["1", "7.0 ± -"], "one film has a mean and no spread"
 
 
 def test_variance_between_groups_is_all_some_or_none_of_it():
@@ -70,40 +65,34 @@ def test_a_difference_between_hospitals_is_not_ascribed_to_the_class():
     films = [film_of(Finding.NORMAL, "a", contrast=30 + i) for i in range(4)]
     films += [film_of(Finding.NORMAL, "b", contrast=60 + i) for i in range(2)]
     films += [film_of(Finding.TUBERCULOSIS, "b", contrast=60 + i) for i in range(2)]
-    explained = variance_explained(films)["contrast"]
-    assert explained["source"] > 0.9 and explained["class"] > 0.2
-    assert explained["class_beyond_source"] == pytest.approx(0.0, abs=1e-6)
+    of_class, of_source, beyond_source = variance_explained(films, "contrast")
+    assert of_source > 0.9 and of_class > 0.2
+    assert beyond_source == pytest.approx(0.0, abs=1e-6)
 
 
 def test_classes_are_counted_by_split_and_the_imbalance_is_their_ratio():
-    films = (
-        [film_of(Finding.NORMAL, "a")] * 6 + [film_of(Finding.PNEUMONIA, "a")] * 2 + [film_of(Finding.TUBERCULOSIS, "b")] * 3
-    )
-    films += [film_of(Finding.NORMAL, "a", split="val")] * 2
-    counts = count_films(films)
-    assert counts["per_split"]["train"] == {"Normal": 6, "Pneumonia": 2, "Tuberculosis": 3}
-    assert counts["imbalance_ratio"] == {"train": 3.0, "val": None, "all": 4.0}
-    assert counts["class_source_cramers_v"] == pytest.approx(1.0), "the source is known from the class"
-    assert row_of(counts["per_class_and_source"], "Normal", "a")["val"] == 2
+    films = [film_of(Finding.NORMAL, "a")] * 6 + [film_of(Finding.NORMAL, "a", split="val")] * 2
+    assert imbalance(films) is None
+    films += [film_of(Finding.PNEUMONIA, "a")] * 2 + [film_of(Finding.TUBERCULOSIS, "b")] * 3
+    assert cells_of(count_table(films), "Normal", "a") == ["6", "2", "0", "8", "61.5 %"]
+    assert imbalance(films) == 4.0
 
 
 def test_films_below_40_count_as_low_in_contrast_per_class_and_source():
     films = [film_of(Finding.NORMAL, "a", contrast=value) for value in (39.9, 40.0, 55.0, 10.0)]
     films += [film_of(Finding.PNEUMONIA, "b")]
-    rows = summarise_appearance(films)
-    low = row_of(rows, "Normal", "a")["low_contrast"]
-    assert (low["films"], low["share"]) == (2, 0.5)
     # Wilson's interval for 2 of 4.
-    assert low["interval_95"] == pytest.approx([0.150, 0.850], abs=5e-4)
-    assert row_of(rows, "all", "b")["low_contrast"]["share"] == 0.0
+    assert cells_of(low_contrast_table(films), "Normal", "a") == ["4", "2", "50.0 % (15.0 % to 85.0 %)"]
+    assert cells_of(low_contrast_table(films), "all", "b")[1] == "0"
 
 
 def test_resolutions_are_counted_and_the_most_common_comes_first():
     films = [film_of(Finding.NORMAL, "a", width_px=width) for width in (512, 256, 512, 300)]
-    sizes = row_of(summarise_sizes(films), "all", "all")
-    assert sizes["unique_resolutions"] == 3
-    assert sizes["most_common"][0] == {"width_px": 512, "height_px": 512, "share": 0.5}
-    assert sizes["aspect_ratio"]["min"] == 0.5
+    common, formats, resolutions = cells_of(resolution_table(films), "all", "all")
+    assert common.startswith("512 x 512 (50.0 %)") and (formats, resolutions) == ("png 4", "3")
+    width, height, ratio = cells_of(size_table(films), "all", "all")
+    assert width == "256 to 512; 395 ± 136; 406" and height == "512 to 512; 512 ± 0; 512"
+    assert ratio.startswith("0.50 to 1.00")
 
 
 def test_every_class_and_source_with_films_is_a_level_and_no_other():
@@ -129,8 +118,8 @@ def explored(data, tmp_path_factory):
     return out
 
 
-def test_the_command_writes_report_values_films_and_plots_and_not_where_the_data_lie(explored, data):
-    assert {path.name for path in explored.iterdir()} == {"report.md", "exploration.json", "films.csv", "figures"}
+def test_the_command_writes_report_films_and_plots_and_not_where_the_data_lie(explored, data):
+    assert {path.name for path in explored.iterdir()} == {"report.md", "films.csv", "figures"}
     report = (explored / "report.md").read_text()
     for figure in (explored / "figures").iterdir():
         assert figure.read_bytes()[:4] == b"\x89PNG"
@@ -139,46 +128,37 @@ def test_the_command_writes_report_values_films_and_plots_and_not_where_the_data
     assert str(data.parent) not in report
 
 
-def test_a_refused_film_is_counted_and_named_and_the_others_are_explored(explored):
-    values = json.loads((explored / "exploration.json").read_text())
-    assert [(each["path"], each["reason"]) for each in values["refused"]] == [("val/Normal/damaged.png", "UnreadableImage")]
-    assert values["counts"]["films"] == 18
-    assert "val/Normal/damaged.png: UnreadableImage" in (explored / "report.md").read_text()
+def test_a_film_that_cannot_be_read_is_named_and_the_others_are_explored(explored):
+    report = (explored / "report.md").read_text()
+    assert "18 usable films of 19" in report
+    assert "val/Normal/damaged.png: unreadable" in report
 
 
 def test_the_values_are_those_of_the_films_as_the_model_sees_them(explored, data):
     with (explored / "films.csv").open(newline="") as lines:
         rows = {row["path"]: row for row in csv.DictReader(lines)}
-    assert len(rows) == 18
+    films = [film for film in scan_folder(data) if film.path.name != "damaged.png"]
+    assert list(rows) == [film.relative for film in films]
     spec = PreprocessSpec()
-    for film in scan_folder(data):
-        if film.relative in rows:
-            pixels = to_model_input(decode(film.path.read_bytes(), spec), spec)
-            row = rows[film.relative]
-            assert float(row["mean_intensity"]) == pytest.approx(pixels.mean(), rel=1e-4)
-            assert float(row["contrast"]) == pytest.approx(pixels.std(), rel=1e-4)
-            height_px, width_px = cv2.imread(str(film.path), cv2.IMREAD_GRAYSCALE).shape
-            assert (int(row["width_px"]), int(row["height_px"])) == (width_px, height_px)
-    values = json.loads((explored / "exploration.json").read_text())
-    of_class = [float(row["contrast"]) for row in rows.values() if row["label"] == "Normal"]
-    assert row_of(values["appearance"], "Normal", "all")["contrast"]["mean"] == pytest.approx(np.mean(of_class), rel=1e-4)
-    assert Counter(row["label"] for row in rows.values()) == {finding.value: 6 for finding in FINDINGS}
+    for film in films:
+        pixels = to_model_input(decode(film.path.read_bytes(), spec), spec)
+        row = rows[film.relative]
+        assert (row["split"], row["label"], row["source"]) == (film.split, film.finding, film.source)
+        assert float(row["mean_intensity"]) == pytest.approx(pixels.mean(), rel=1e-4)
+        assert float(row["contrast"]) == pytest.approx(pixels.std(), rel=1e-4)
+        height_px, width_px = cv2.imread(str(film.path), cv2.IMREAD_GRAYSCALE).shape
+        assert (int(row["width_px"]), int(row["height_px"])) == (width_px, height_px)
 
 
-def test_mean_films_average_the_films_of_a_class_and_source(data):
-    folder = measure_films(scan_folder(data), threads=2)
+def test_mean_films_average_the_films_of_a_class_and_source_whatever_the_threads(data):
+    films = [film for film in scan_folder(data) if film.path.name != "damaged.png"]
+    (one, mean_films), (three, _) = (measure_films(films, threads=threads) for threads in (1, 3))
+    assert [each.measures for each in one] == [each.measures for each in three]
     spec = PreprocessSpec()
-    members = [each.film for each in folder.films if (each.film.finding, each.film.source) == ("Pneumonia", "source1")]
+    members = [film for film in films if (film.finding, film.source) == ("Pneumonia", "source1")]
     expected = np.mean([to_model_input(decode(film.path.read_bytes(), spec), spec) for film in members], axis=0)
-    np.testing.assert_allclose(folder.mean_films["Pneumonia", "source1"], expected)
-
-
-def test_the_number_of_threads_changes_nothing_and_none_is_refused(data):
-    films = scan_folder(data)
-    one, three = (measure_films(films, threads=threads) for threads in (1, 3))
-    assert [each.measures for each in one.films] == [each.measures for each in three.films]
-    with pytest.raises(ConfigError, match="threads is 0"):
-        measure_films(films, threads=0)
+    np.testing.assert_allclose(mean_films["Pneumonia", "source1"], expected)
+    assert set(mean_films) == {(finding.value, source) for finding in FINDINGS for source in ("source0", "source1")}
 
 
 def test_a_folder_without_a_readable_film_is_refused(tmp_path, capsys):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from service.model.releases import FORMER_STATE_NAME, STATE_NAME
+from service.model.releases import STATE_NAME
 from training.retraining.challenger import CLAIM_NAME, next_version
 
 
@@ -53,11 +53,6 @@ def test_a_number_that_a_decision_names_is_taken_though_its_folder_is_gone(folde
 )
 def test_a_number_in_the_changelog_is_taken(folders, text):
     (folders[0] / "CHANGELOG.md").write_text(f"# Models\n\n{text}\n")
-    assert following(folders) == "1.3.0"
-
-
-def test_a_number_of_the_choice_that_an_older_release_wrote_is_taken(folders):
-    (folders[0] / FORMER_STATE_NAME).write_text(json.dumps({"serving": "chest-xray-1.2.0", "previous": []}))
     assert following(folders) == "1.3.0"
 
 

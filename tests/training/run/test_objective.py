@@ -5,7 +5,7 @@ import torch
 
 from training.config import AugmentConfig
 from training.data.batches import NO_FINDING_SHOWN
-from training.run.objective import Objective, Teacher, mix, target_distributions
+from training.run.objective import Objective, Teacher, mix
 
 
 def soft_cross_entropy(logits, targets, weights):
@@ -30,7 +30,7 @@ def test_label_smoothing_equals_pytorchs():
 
 
 def test_a_film_that_shows_no_finding_is_to_be_called_nothing():
-    targets = target_distributions(torch.tensor([1, NO_FINDING_SHOWN]), 0.1)
+    targets = Objective(label_smoothing=0.1).targets(torch.tensor([1, NO_FINDING_SHOWN]))
     torch.testing.assert_close(targets, torch.tensor([[0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3], [1 / 3, 1 / 3, 1 / 3]]))
 
 
@@ -84,14 +84,14 @@ ANSWER = torch.tensor([0.0, 1.0, 2.0]).softmax(dim=0)
 
 def test_a_target_is_part_label_part_first_answer():
     labels = torch.tensor([0, 2])
-    softened = Teacher(_Grey().train(), 0.25).soften(target_distributions(labels), labels, IMAGES)
+    softened = Teacher(_Grey().train(), 0.25).soften(Objective().targets(labels), labels, IMAGES)
     torch.testing.assert_close(softened[0], 0.75 * torch.tensor([1.0, 0.0, 0.0]) + 0.25 * ANSWER)
     torch.testing.assert_close(softened.sum(dim=1), torch.ones(2))
 
 
 def test_a_film_without_lungs_keeps_its_target():
     labels = torch.tensor([NO_FINDING_SHOWN, 1])
-    targets = target_distributions(labels)
+    targets = Objective().targets(labels)
     softened = Teacher(_Grey(), 1.0).soften(targets, labels, IMAGES)
     torch.testing.assert_close(softened, torch.stack([targets[0], ANSWER]))
 
@@ -101,6 +101,6 @@ def test_the_teacher_stays_as_the_network_was():
     teacher = Teacher(network, 1.0)
     with torch.no_grad():
         network.weight.zero_()
-    softened = teacher.soften(target_distributions(labels), labels, IMAGES)
+    softened = teacher.soften(Objective().targets(labels), labels, IMAGES)
     torch.testing.assert_close(softened[0], ANSWER)
     assert not softened.requires_grad

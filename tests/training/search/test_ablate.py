@@ -6,14 +6,17 @@ import pytest
 
 from service.commands.cxr import main
 from tests.support.training.tiny_training import CONFIG  # noqa: F401 - the fixture config_path reads it
+from training.config_file import load_config
+from training.data.training_data import read_training_data
 from training.search import ablate as command
+from training.search.ablate import AblationJob
 from training.search.ablation import BASELINE
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def options(data, config_path, out, *more):
-    fixed = ["--films", "12", "--views", "2", "--epochs", "2", "--side-px", "64", "--device", "cpu"]
+    fixed = ["--films", "12", "--epochs", "2", "--side-px", "64"]
     return ["ablate", "--data", str(data), "--config", str(config_path), "--out", str(out), *fixed, *more]
 
 
@@ -35,7 +38,7 @@ def test_a_rerun_computes_only_the_cells_that_are_missing(data, config_path, tmp
     assert main(options(data, config_path, out, "--seeds", "2", "--only", "noise", "--only", "mixup")) == 0
     assert len(computed) == 6
     printed = capsys.readouterr().out
-    assert "2 augmented views" in printed and "| mixup" in printed
+    assert "at most 12 training films" in printed and "| mixup" in printed
     assert "| mixup" in (out / "ablation.md").read_text()
 
 
@@ -58,9 +61,17 @@ def test_cells_of_another_protocol_are_not_mixed_in(data, config_path, tmp_path,
     only = ("--seeds", "1", "--only", BASELINE)
     assert main(options(data, config_path, out, *only)) == 0
     assert main(options(data, config_path, out, *only, "--epochs", "3")) == 1
-    assert "another protocol (epochs)" in capsys.readouterr().err
+    assert "another protocol (schedule.epochs," in capsys.readouterr().err
 
 
 def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, "--seeds", "0")) == 2
     assert "--seeds" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
+
+
+def test_only_the_head_trains_and_a_seed_repeats_its_cell(data, config_path, tmp_path):
+    base = load_config(config_path, ("loss.source_alignment=0.5", 'run.device="cpu"'))
+    films = read_training_data(data, base.data)
+    config = command._config_of(AblationJob(base, data, tmp_path, seeds=1, films=12, epochs=2, side_px=64), films)
+    assert config.schedule.frozen_epochs == config.schedule.epochs == 2
+    assert command._compute("mixup", 1, config, films) == command._compute("mixup", 1, config, films)

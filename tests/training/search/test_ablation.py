@@ -11,7 +11,7 @@ from training.search.ablation import BASELINE, ROWS, Cell, recommend, row_augmen
 
 
 def cell(row, seed, accuracy, auc=0.9):
-    return Cell(row, seed, accuracy, auc, 0.5)
+    return Cell(row, "", seed, accuracy, auc)
 
 
 def test_every_row_differs_from_the_baseline_in_what_it_names_and_in_nothing_else():

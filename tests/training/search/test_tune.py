@@ -8,9 +8,7 @@ import pytest
 from service.commands.cxr import main
 from tests.support.training.tiny_training import CONFIG  # noqa: F401 - read by the fixture config_path
 from training.config_file import as_toml, load_config
-from training.data.folder import scan_folder
 from training.search.space import tuned
-from training.search.trials import link_films
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -21,23 +19,12 @@ def storage_in(folder):
 
 def options(data, config_path, folder, trials, *more):
     where = ["--storage", storage_in(folder), "--study", "phantoms", "--out", str(folder / "tune"), "--trials", str(trials)]
-    short = ["--films", "12", "--views", "2", "--epochs", "2", "--side-px", "64"]
+    short = ["--films", "12", "--epochs", "2", "--side-px", "64"]
     return ["tune", "--data", str(data), "--config", str(config_path), *where, *short, *more]
 
 
 def study_in(folder):
     return optuna.load_study(study_name="phantoms", storage=storage_in(folder))
-
-
-def test_trials_link_their_films_with_all_that_is_known_of_them(data, tmp_path):
-    films = scan_folder(data)
-    chosen = [films[0], *films[-20:]]
-    link_films(chosen, tmp_path / "linked")
-    linked = scan_folder(tmp_path / "linked")
-    assert [(film.relative, film.split, film.source, film.group) for film in linked] == [
-        (film.relative, film.split, film.source, film.group) for film in chosen
-    ]
-    assert linked[0].path.read_bytes() == films[0].path.read_bytes()
 
 
 def test_the_same_command_continues_the_study_and_ends_with_a_configuration_that_loads(data, config_path, tmp_path, capsys):
@@ -58,17 +45,10 @@ def test_the_same_command_continues_the_study_and_ends_with_a_configuration_that
     assert best == tuned(base, study_in(tmp_path).best_trial.params)
     assert as_toml(best).strip() in printed
     assert "importance" in printed
+    assert sorted(first[0].intermediate_values) == [1, 2] and first[0].value == first[0].intermediate_values[2]
+    assert [path.name for path in (tmp_path / "tune").iterdir()] == ["phantoms.toml"]
 
 
 def test_an_impossible_number_is_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, 0)) == 2
     assert "--trials" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
-
-
-def test_short_trials_train_the_whole_network_and_leave_no_run_behind(data, config_path, tmp_path):
-    assert main(options(data, config_path, tmp_path, 1, "--mode", "short", "--metric", "val_f1")) == 0
-    (trial,) = study_in(tmp_path).trials
-    assert sorted(trial.intermediate_values) == [1, 2]
-    assert trial.value == trial.intermediate_values[2] == pytest.approx(trial.user_attrs["val_f1"], abs=1e-5)
-    assert "schedule.frozen_epochs" in trial.params
-    assert [path.name for path in (tmp_path / "tune").iterdir()] == ["phantoms.toml"]

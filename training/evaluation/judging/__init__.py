@@ -1,1 +1,1 @@
-"""Films -> probabilities of an exported bundle: films as they are, films that were altered, and gradients through the graph."""
+"""Films -> probabilities of an exported bundle: films as they are, and films that were altered or attacked."""

@@ -64,11 +64,11 @@ class JudgedSplit:
             groups=tuple(each.film.group or each.film.relative for each in self.judged),
         )
 
-    def features(self, values: npt.NDArray[np.float32] | None = None) -> Features:
-        """The films as probes see them. values: float32 [N, D]; default: the embeddings."""
+    def features(self) -> Features:
+        """The films as probes see them."""
         judgements = self.judgements()
-        seen = np.stack([each.embedding for each in self.judged]) if values is None else values
-        return Features(seen, judgements.labels, np.array(judgements.sources), judgements.groups)
+        embeddings = np.stack([each.embedding for each in self.judged])
+        return Features(embeddings, judgements.labels, np.array(judgements.sources), judgements.groups)
 
     def stratified(self, size: int, seed: int) -> "JudgedSplit":
         """At most `size` of the judged films, with each class of each source in proportion; larger ones hold the smaller."""

@@ -1,15 +1,11 @@
 """Calibration of probabilities: ECE, Brier score, log loss and the bins of a reliability diagram."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from training.evaluation.measures.confusion import Floats, Labels, ratio
-
-# Events [N], their confidence [N], weights [..., N] or None -> [...].
-CalibrationError = Callable[[npt.NDArray[np.bool_], Floats, Floats | None], Floats]
 
 # The customary number (Guo et al. 2017, arXiv:1706.04599).
 ECE_BINS = 15
@@ -29,7 +25,7 @@ class ReliabilityBins:
 
 def reliability_bins(events: npt.NDArray[np.bool_], confidence: Floats) -> ReliabilityBins:
     """ECE_BINS bins of claims (confidence, [N] in 0..1) beside what happened (events, [N])."""
-    membership = np.eye(ECE_BINS)[_equal_width(confidence, ECE_BINS)]
+    membership = _membership(confidence, ECE_BINS)
     count = membership.sum(axis=0)
     return ReliabilityBins(count, ratio(confidence @ membership, count), ratio(events.astype(float) @ membership, count))
 
@@ -42,36 +38,22 @@ def expected_calibration_error(
     events, confidence: [N]; weights: [..., N] (default: 1 each). Returns [...] in 0..1. Bins are [k/bins, (k+1)/bins), the
     last one closed.
     """
-    return _mean_gap(_equal_width(confidence, bins), events, confidence, weights, bins)
+    weights = np.ones(len(confidence)) if weights is None else weights
+    surplus = _membership(confidence, bins) * (confidence - events)[:, None]
+    return ratio(np.abs(weights @ surplus).sum(axis=-1), weights.sum(axis=-1))
 
 
-def equal_mass_ece(
-    events: npt.NDArray[np.bool_], confidence: Floats, weights: Floats | None = None, bins: int = ECE_BINS
-) -> Floats:
-    """As `expected_calibration_error`, over bins of as many films each (Nixon et al. 2019, arXiv:1904.01685).
-
-    Films of equal confidence share a bin, so that bins differ where many do. The bins are those of the films as they are,
-    whatever their weights.
-    """
-    rank = np.searchsorted(np.sort(confidence), confidence, side="left")
-    return _mean_gap(rank * bins // len(confidence), events, confidence, weights, bins)
-
-
-def one_vs_rest_ece(
-    labels: Labels, probabilities: Floats, weights: Floats | None = None, error: CalibrationError = expected_calibration_error
-) -> Floats:
+def one_vs_rest_ece(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
     """Classwise ECE: each class's probability as the claim "this film shows it"; [N, C] -> [..., C] (Kull et al. 2019,
-    arXiv:1910.12656). Its mean is the macro ECE. error: how one claim is judged.
+    arXiv:1910.12656). Its mean is the macro ECE.
     """
     classes = range(probabilities.shape[1])
-    return np.stack([error(labels == c, probabilities[:, c], weights) for c in classes], axis=-1)
+    return np.stack([expected_calibration_error(labels == c, probabilities[:, c], weights) for c in classes], axis=-1)
 
 
-def top_label_ece(
-    labels: Labels, probabilities: Floats, weights: Floats | None = None, error: CalibrationError = expected_calibration_error
-) -> Floats:
-    """ECE of the largest probability as the claim "the prediction is right". error: how the claim is judged."""
-    return error(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1), weights)
+def top_label_ece(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
+    """ECE of the largest probability as the claim "the prediction is right"."""
+    return expected_calibration_error(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1), weights)
 
 
 def brier_score(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
@@ -88,15 +70,6 @@ def log_loss(labels: Labels, probabilities: Floats, weights: Floats | None = Non
     return ratio(weights @ -np.log(of_truth), weights.sum(axis=-1))
 
 
-def _equal_width(confidence: Floats, bins: int) -> npt.NDArray[np.intp]:
-    """Bin of each confidence, [N] in 0..bins-1."""
-    return np.minimum((confidence * bins).astype(np.intp), bins - 1)
-
-
-def _mean_gap(
-    bin_of: npt.NDArray[np.intp], events: npt.NDArray[np.bool_], confidence: Floats, weights: Floats | None, bins: int
-) -> Floats:
-    """Mean over films of the gap between what a film's bin claims and what happens in it."""
-    weights = np.ones(len(confidence)) if weights is None else weights
-    surplus = np.eye(bins)[bin_of] * (confidence - events)[:, None]
-    return ratio(np.abs(weights @ surplus).sum(axis=-1), weights.sum(axis=-1))
+def _membership(confidence: Floats, bins: int) -> Floats:
+    """1 for the bin of each confidence, [N] in 0..1, else 0; [N, bins]."""
+    return np.eye(bins)[np.minimum((confidence * bins).astype(np.intp), bins - 1)]

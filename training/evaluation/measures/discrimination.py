@@ -1,9 +1,9 @@
-"""How well scores rank: areas under the ROC and precision-recall curves, points of the ROC curve, and AUC within sources.
+"""How well scores rank: areas under the ROC curve, also within sources.
 
 Within one source, recognising the hospital does not help to tell two classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,8 +15,6 @@ from training.evaluation.measures.confusion import Floats, Labels, mean_of_defin
 
 # Below float32's smallest normal number a softmax output is 0; the floor keeps logarithms finite.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-
-_ROUNDING = 1e-9
 
 
 def auc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
@@ -30,39 +28,6 @@ def auc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None 
     return ratio(np.sum(positives * below, axis=-1), positives.sum(axis=-1) * negatives.sum(axis=-1))
 
 
-def average_precision(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
-    """Mean precision over the positives' ranks: the area under the precision-recall curve as a step function.
-
-    Shapes as in `auc`; films of equal score are called together. NaN without a positive film.
-    """
-    positives, negatives = _by_score(positive, scores, weights)
-    hits = np.cumsum(positives[..., ::-1], axis=-1)
-    called = hits + np.cumsum(negatives[..., ::-1], axis=-1)
-    # A score that no resampled film has adds no recall, so its undefined precision must not spoil the sum.
-    precision = np.nan_to_num(ratio(hits, called))
-    return ratio(np.sum(positives[..., ::-1] * precision, axis=-1), positives.sum(axis=-1))
-
-
-def sensitivity_at_specificity(
-    positive: npt.NDArray[np.bool_], scores: Floats, specificity: float, weights: Floats | None = None
-) -> Floats:
-    """The highest sensitivity among thresholds whose specificity is at least as given; shapes as in `auc`.
-
-    The threshold is chosen on the very films that it is judged on: a property of the curve, not of a threshold in use.
-    """
-    sensitivities, specificities = _roc(positive, scores, weights)
-    # A share of whole films may miss the wanted one by a rounding error.
-    return _best(sensitivities, specificities >= specificity - _ROUNDING)
-
-
-def specificity_at_sensitivity(
-    positive: npt.NDArray[np.bool_], scores: Floats, sensitivity: float, weights: Floats | None = None
-) -> Floats:
-    """The highest specificity among thresholds whose sensitivity is at least as given; see `sensitivity_at_specificity`."""
-    sensitivities, specificities = _roc(positive, scores, weights)
-    return _best(specificities, sensitivities >= sensitivity - _ROUNDING)
-
-
 def one_vs_rest_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
     """AUC of each class against all others; probabilities [N, C] -> [..., C]."""
     classes = range(probabilities.shape[1])
@@ -74,31 +39,21 @@ def macro_auc(labels: Labels, probabilities: Floats, weights: Floats | None = No
     return mean_of_defined(one_vs_rest_auc(labels, probabilities, weights))
 
 
-def source_pairs(labels: Labels, sources: Sequence[str] | npt.NDArray[np.str_]) -> Iterator[tuple[str, int, int]]:
-    """(source, negative, positive) for every two classes, indices into FINDINGS, of which a source holds films."""
-    names = np.asarray(sources)
-    for source in sorted(set(names.tolist())):
-        present = sorted(set(labels[names == source].tolist()))
-        for negative, positive in combinations(present, 2):
-            yield source, negative, positive
-
-
 def within_source_auc(
-    labels: Labels, probabilities: Floats, sources: Sequence[str] | npt.NDArray[np.str_], weights: Floats
+    labels: Labels, probabilities: Floats, sources: Sequence[str], weights: Floats
 ) -> dict[MetricPath, Floats]:
-    """AUC of each pair within each source, {(source, "Positive vs Negative"): [B]}; see `pair_auc`. weights: [B, N]."""
+    """AUC of every two classes of which a source holds films, {(source, "Positive vs Negative"): [B]}; see `pair_auc`.
+
+    weights: [B, N].
+    """
     names = np.asarray(sources)
     areas: dict[MetricPath, Floats] = {}
-    for source, negative, positive in source_pairs(labels, sources):
-        of_source = names == source
-        area = pair_auc(labels[of_source], probabilities[of_source], positive, negative, weights[..., of_source])
-        areas[source, pair_name(negative, positive)] = area
+    for source in sorted(set(sources)):
+        chosen = names == source
+        for negative, positive in combinations(sorted(set(labels[chosen].tolist())), 2):
+            area = pair_auc(labels[chosen], probabilities[chosen], positive, negative, weights[..., chosen])
+            areas[source, f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"] = area
     return areas
-
-
-def pair_name(negative: int, positive: int) -> str:
-    """Such as "Tuberculosis vs Normal"."""
-    return f"{FINDINGS[positive].value} vs {FINDINGS[negative].value}"
 
 
 def pair_auc(labels: Labels, probabilities: Floats, positive: int, negative: int, weights: Floats | None = None) -> Floats:
@@ -122,18 +77,3 @@ def _by_score(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats |
     ordered = weights[..., order]
     positives = np.add.reduceat(ordered * positive[order], starts, axis=-1)
     return positives, np.add.reduceat(ordered * ~positive[order], starts, axis=-1)
-
-
-def _roc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
-    """Sensitivity and specificity of "positive from this score on", ascending, and of calling none: two arrays [..., T + 1]."""
-    positives, negatives = _by_score(positive, scores, weights)
-    nothing = np.zeros((*positives.shape[:-1], 1))
-    missed = np.concatenate([nothing, np.cumsum(positives, axis=-1)], axis=-1)
-    cleared = np.concatenate([nothing, np.cumsum(negatives, axis=-1)], axis=-1)
-    return 1 - ratio(missed, missed[..., -1:]), ratio(cleared, cleared[..., -1:])
-
-
-def _best(values: Floats, allowed: npt.NDArray[np.bool_]) -> Floats:
-    """Largest value where allowed, [..., T] -> [...]; NaN where the values are undefined."""
-    best = np.where(allowed, values, -np.inf).max(axis=-1)
-    return np.where(np.isfinite(best), best, np.nan)

@@ -14,7 +14,7 @@ from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics
 from training.evaluation.measures.calibration import one_vs_rest_ece
 from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
-from training.evaluation.measures.discrimination import auc, average_precision, one_vs_rest_auc, within_source_auc
+from training.evaluation.measures.discrimination import one_vs_rest_auc, within_source_auc
 
 _COUNTED = ("precision", "recall", "specificity", "f1")
 _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
@@ -28,14 +28,6 @@ class Judgements:
     probabilities: Floats  # of each class, in the order of FINDINGS, [N, C]
     sources: tuple[str, ...]  # [N]
     groups: tuple[str, ...]  # [N]; films of one patient share one
-
-    def __post_init__(self) -> None:
-        n = len(self.labels)
-        if n == 0 or self.probabilities.shape != (n, len(FINDINGS)) or {len(self.sources), len(self.groups)} != {n}:
-            raise ValueError(
-                f"{n} labels need probabilities [{n}, {len(FINDINGS)}], {n} sources and {n} groups; found "
-                f"{list(self.probabilities.shape)}, {len(self.sources)} and {len(self.groups)}"
-            )
 
     @cached_property
     def predicted(self) -> Labels:
@@ -75,10 +67,6 @@ def measure(judgements: Judgements, bootstrap: Bootstrap) -> dict[str, Any]:
         },
         "per_class": {finding.value: {"support": int(n)} for finding, n in zip(FINDINGS, matrix.support, strict=True)},
         "per_source": {source: _counts_of(judgements, source) for source in judgements.source_names},
-        "per_source_and_class": {
-            source: {name: {"support": n} for name, n in _counts_of(judgements, source)["support"].items()}
-            for source in judgements.source_names
-        },
     }
     return bootstrap.measure(film_statistics(judgements), judgements.groups, into=measured)
 
@@ -91,11 +79,9 @@ def film_statistics(judgements: Judgements) -> Statistics:
 def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
     labels, probabilities = judgements.labels, judgements.probabilities
     matrix = ConfusionMatrix.of(labels, judgements.predicted, len(FINDINGS), weights)
-    precisions = [average_precision(labels == c, probabilities[:, c], weights) for c in range(len(FINDINGS))]
     of_classes = {
         **{name: getattr(matrix, name) for name in _COUNTED},
         "auc": one_vs_rest_auc(labels, probabilities, weights),
-        "average_precision": np.stack(precisions, axis=-1),
         "ece": one_vs_rest_ece(labels, probabilities, weights),
     }
     macro = {name: matrix.macro(per_class) for name, per_class in of_classes.items()}
@@ -114,24 +100,16 @@ def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[Metr
 
 
 def _per_source(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
-    """Accuracy, recall of the source's classes, AUC between each two of them, and each class against the source's others; of
-    a source with one class, recall alone.
-    """
+    """Accuracy, recall of the source's classes, and AUC between each two of them."""
     values: dict[MetricPath, Floats] = {}
     for source in judgements.source_names:
         chosen = judgements.of_source(source)
-        labels, probabilities, shares = judgements.labels[chosen], judgements.probabilities[chosen], weights[..., chosen]
-        matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), shares)
+        labels = judgements.labels[chosen]
+        matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), weights[..., chosen])
         values["per_source", source, "accuracy"] = matrix.accuracy
-        present = [index for index in range(len(FINDINGS)) if np.any(labels == index)]
-        for index in present:
-            name = FINDINGS[index].value
-            values["per_source", source, "recall", name] = matrix.recall[..., index]
-            of_class = {"recall": matrix.recall[..., index]}
-            if len(present) > 1:
-                of_class |= {metric: getattr(matrix, metric)[..., index] for metric in _COUNTED}
-                of_class["auc"] = auc(labels == index, probabilities[:, index], shares)
-            values |= {("per_source_and_class", source, name, metric): value for metric, value in of_class.items()}
+        for index, finding in enumerate(FINDINGS):
+            if np.any(labels == index):
+                values["per_source", source, "recall", finding.value] = matrix.recall[..., index]
     areas = within_source_auc(judgements.labels, judgements.probabilities, judgements.sources, weights)
     return values | {("per_source", source, "auc", pair): area for (source, pair), area in areas.items()}
 

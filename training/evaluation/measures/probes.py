@@ -1,4 +1,4 @@
-"""Linear probes, on embeddings and on border pixels: how well do they tell the class, in sources that they have not seen too?
+"""Linear probes on embeddings: how well do they tell the class, in sources that they have not seen too?
 
 Arrays in, values out; reads no film and runs no graph.
 """
@@ -18,7 +18,6 @@ from tqdm import tqdm
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics, plain, without_intervals
 from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
-from training.evaluation.measures.discrimination import macro_auc, pair_name, source_pairs, within_source_auc
 
 # Inverse strength of the L2 penalty on standardised embeddings; fixed, so that bundles are compared by one and the same probe.
 PROBE_C = 0.01
@@ -34,7 +33,7 @@ Values = npt.NDArray[np.float32]
 class Features:
     """What probes see of films."""
 
-    values: Values  # embeddings or border pixels, one row a film
+    values: Values  # embeddings, one row a film
     labels: Labels  # indices into FINDINGS, int [N]
     sources: npt.NDArray[np.str_]  # [N]
     groups: tuple[str, ...]  # patient or group of each film, [N]
@@ -50,7 +49,7 @@ def leave_one_source_out(fitted: Features, judged: Features, bootstrap: Bootstra
     fitted, judged: films that probes are fitted and judged on. Beside each recall stands that of a probe fitted on every
     source, `recall_source_known`: what is lost between the two was knowledge of the source, not of the disease. Both choose
     among the classes that the other sources hold; other classes are left out. `mean_loss` is the mean of what is lost, part of
-    which comes from fewer films to fit on. `auc` ranks two classes of the source, whatever the threshold.
+    which comes from fewer films to fit on.
     """
     statistics = unseen_source_statistics(fitted, judged)
     if statistics is None:
@@ -71,11 +70,11 @@ def leave_one_source_out(fitted: Features, judged: Features, bootstrap: Bootstra
 def unseen_source_statistics(fitted: Features, judged: Features) -> Statistics | None:
     """The values of `leave_one_source_out` as a function of how often each film is counted."""
     sources = sorted(set(judged.sources.tolist()))
-    known = _probabilities(fitted.values, fitted.labels, judged.values, unknown=np.nan)
+    known = _probabilities(fitted.values, fitted.labels, judged.values)
     unseen = np.empty_like(known)
     for source in tqdm(sources, desc="Leaving sources out", unit="probe", disable=None):
         films, others = judged.of(source), ~fitted.of(source)
-        unseen[films] = _probabilities(fitted.values[others], fitted.labels[others], judged.values[films], unknown=np.nan)
+        unseen[films] = _probabilities(fitted.values[others], fitted.labels[others], judged.values[films])
     cells = [
         (source, index)
         for source, index in product(sources, range(len(FINDINGS)))
@@ -83,17 +82,8 @@ def unseen_source_statistics(fitted: Features, judged: Features) -> Statistics |
     ]
     if not cells:
         return None
-    kept = np.flatnonzero(~np.isnan(unseen).all(axis=1))
     comparable = np.where(np.isnan(unseen), np.nan, known)
     right = {"recall": _right(unseen, judged.labels), "recall_source_known": _right(comparable, judged.labels)}
-    # A class that the other sources lack has no probability; the pairs that it is part of are left out below.
-    likely = np.nan_to_num(unseen[kept])
-    held = set(cells)
-    pairs = {
-        (source, pair_name(negative, positive))
-        for source, negative, positive in source_pairs(judged.labels[kept], judged.sources[kept])
-        if {(source, negative), (source, positive)} <= held
-    }
 
     def statistics(weights: Floats) -> dict[MetricPath, Floats]:
         values: dict[MetricPath, Floats] = {}
@@ -104,9 +94,6 @@ def unseen_source_statistics(fitted: Features, judged: Features) -> Statistics |
                 recalls.append(ratio(weights[:, films] @ hits[films], weights[:, films].sum(axis=1)))
                 values["per_source", source, name, FINDINGS[index].value] = recalls[-1]
             values[(f"mean_{name}",)] = mean_of_defined(np.stack(recalls, axis=-1))
-        areas = within_source_auc(judged.labels[kept], likely, judged.sources[kept], weights[:, kept])
-        for source, pair in sorted(pairs):
-            values["per_source", source, "auc", pair] = areas[source, pair]
         return values
 
     return statistics
@@ -135,42 +122,14 @@ def source_within_class(fitted: Features, judged: Features) -> dict[str, Any]:
     return measured
 
 
-def class_within_sources(fitted: Features, judged: Features, bootstrap: Bootstrap) -> dict[str, Any] | None:
-    """Macro AUC of a linear probe, and its AUC within each source that holds two classes; None where either side has films of
-    one class only.
-
-    within_source: by the probe fitted on the films of every source; within_source_own: by one fitted on that source alone.
-    """
-    if min(len(set(side.labels.tolist())) for side in (fitted, judged)) < 2:
-        return None
-    everything = _probabilities(fitted.values, fitted.labels, judged.values)
-    own = {
-        source: _probabilities(fitted.values[films], fitted.labels[films], judged.values)
-        for source in sorted({source for source, _, _ in source_pairs(judged.labels, judged.sources)})
-        if len(set(fitted.labels[films := fitted.of(source)].tolist())) > 1
-    }
-
-    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
-        values: dict[MetricPath, Floats] = {("macro_auc",): macro_auc(judged.labels, everything, weights)}
-        areas = within_source_auc(judged.labels, everything, judged.sources, weights)
-        values |= {("within_source", *path): area for path, area in areas.items()}
-        for source, probabilities in own.items():
-            films = judged.of(source)
-            areas = within_source_auc(judged.labels[films], probabilities[films], judged.sources[films], weights[..., films])
-            values |= {("within_source_own", *path): area for path, area in areas.items()}
-        return values
-
-    return bootstrap.measure(statistics, judged.groups)
-
-
 def _linear_probe() -> Pipeline:
     """Standardise, then logistic regression (multinomial beyond two classes), every class of equal weight."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_C, class_weight="balanced", max_iter=_ITERATIONS))
 
 
-def _probabilities(fitted: Values, labels: Labels, judged: Values, *, unknown: float = 0.0) -> Floats:
-    """[N, C] of the judged films, by a probe on the fitted ones; `unknown` for classes that it was not fitted on."""
-    probabilities = np.full((len(judged), len(FINDINGS)), unknown)
+def _probabilities(fitted: Values, labels: Labels, judged: Values) -> Floats:
+    """[N, C] of the judged films, by a probe on the fitted ones; NaN for classes that it was not fitted on."""
+    probabilities = np.full((len(judged), len(FINDINGS)), np.nan)
     if len(set(labels.tolist())) > 1:
         probe = _linear_probe().fit(fitted, labels)
         probabilities[:, probe.classes_] = probe.predict_proba(judged)

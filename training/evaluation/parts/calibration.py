@@ -10,8 +10,6 @@ from training.evaluation.measures.bootstrap import MetricPath, plain
 from training.evaluation.measures.calibration import (
     ECE_BINS,
     brier_score,
-    equal_mass_ece,
-    expected_calibration_error,
     log_loss,
     one_vs_rest_ece,
     top_label_ece,
@@ -26,13 +24,9 @@ from training.tables import markdown_table, picture
 # Draws of labels behind what perfect calibration would score.
 _CONSISTENCY_DRAWS = 500
 
-_ERRORS = {"equal_width": expected_calibration_error, "equal_mass": equal_mass_ece}
-
 _LABELS = {
-    "macro_ece_equal_width": "Macro ECE, equal width",
-    "macro_ece_equal_mass": "Macro ECE, equal mass",
-    "top_label_ece_equal_width": "Top-label ECE, equal width",
-    "top_label_ece_equal_mass": "Top-label ECE, equal mass",
+    "macro_ece_equal_width": "Macro ECE",
+    "top_label_ece_equal_width": "Top-label ECE",
     "brier_score": "Brier score",
     "log_loss": "Log loss (nats)",
 }
@@ -78,23 +72,22 @@ def _if_calibrated(probabilities: Floats, seed: int) -> dict[str, Any]:
 
 def _errors(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
     labels, probabilities = judgements.labels, judgements.probabilities
+    classwise = one_vs_rest_ece(labels, probabilities, weights)
     values: dict[MetricPath, Floats] = {
         ("brier_score",): brier_score(labels, probabilities, weights),
         ("log_loss",): log_loss(labels, probabilities, weights),
+        ("top_label_ece_equal_width",): top_label_ece(labels, probabilities, weights),
+        ("macro_ece_equal_width",): mean_of_defined(classwise),
     }
-    for binning, error in _ERRORS.items():
-        classwise = one_vs_rest_ece(labels, probabilities, weights, error)
-        values[f"top_label_ece_{binning}",] = top_label_ece(labels, probabilities, weights, error)
-        values[f"macro_ece_{binning}",] = mean_of_defined(classwise)
-        for index, finding in enumerate(FINDINGS):
-            values["per_class", finding.value, f"ece_{binning}"] = np.asarray(classwise[..., index])
+    for index, finding in enumerate(FINDINGS):
+        values["per_class", finding.value, "ece_equal_width"] = np.asarray(classwise[..., index])
     return values
 
 
 def _paragraphs(values: Measured) -> list[str]:
     return [
         f"The logits are divided by {values['temperature']:.3f}, as fitted on the val split; before means divided by 1. "
-        f"ECE has {values['bins']} bins, of equal width or of equal mass. The top-label ECE judges the largest "
+        f"ECE has {values['bins']} bins of equal width. The top-label ECE judges the largest "
         "probability, the classwise ECE the probability of each class; the macro ECE is the mean of the "
         "latter. Smaller is better.",
         _table(values),
@@ -110,26 +103,18 @@ def _table(values: Measured) -> str:
 
 
 def _classwise_table(values: Measured) -> str:
-    binnings = {"ece_equal_width": "equal width", "ece_equal_mass": "equal mass"}
     rows = [
-        (
-            finding,
-            *(
-                cell
-                for name in binnings
-                for cell in (number(values["before"]["per_class"][finding][name]), with_interval(after, name))
-            ),
-        )
+        (finding, number(values["before"]["per_class"][finding]["ece_equal_width"]), with_interval(after, "ece_equal_width"))
         for finding, after in values["after"]["per_class"].items()
     ]
-    return markdown_table(("class", *(f"{binning}, {stage}" for binning in binnings.values() for stage in _STAGES)), rows)
+    return markdown_table(("class", *(f"ECE {stage}" for stage in _STAGES)), rows)
 
 
 def _if_calibrated_text(values: Measured) -> str:
     floor, measured = values["if_calibrated"], values["after"]["macro_ece_equal_width"]
     words = (
         "The ECE of few films is too large, and its intervals keep that bias: labels drawn from these very probabilities, "
-        f"which are then true, give a macro ECE (equal width) of {floor['macro_ece_equal_width']:.3f} on average, and of less "
+        f"which are then true, give a macro ECE of {floor['macro_ece_equal_width']:.3f} on average, and of less "
         f"than {floor['quantile_95']:.3f} in 95 % of {floor['draws']} draws. "
     )
     if measured <= floor["quantile_95"]:

@@ -1,9 +1,9 @@
 """Coverage and size of the released prediction sets, by class and by source."""
 
 import numpy as np
+import numpy.typing as npt
 
 from service.model.findings import FINDINGS
-from training.conformal import Sets
 from training.evaluation.evidence import Evidence
 from training.evaluation.measures.bootstrap import MetricPath
 from training.evaluation.measures.confusion import Floats, ratio
@@ -14,7 +14,7 @@ from training.evaluation.report.tables import enumerated, with_interval
 from training.tables import markdown_table
 
 
-def set_metrics(judgements: Judgements, sets: Sets, weights: Floats) -> dict[MetricPath, Floats]:
+def _set_metrics(judgements: Judgements, sets: npt.NDArray[np.bool_], weights: Floats) -> dict[MetricPath, Floats]:
     """Coverage and mean size of sets, bool [N, C], over all films, by class and by source; weights [..., N]."""
     holds_truth = sets[np.arange(len(sets)), judgements.labels].astype(float)
     sizes = sets.sum(axis=1).astype(float)
@@ -31,11 +31,6 @@ def set_metrics(judgements: Judgements, sets: Sets, weights: Floats) -> dict[Met
     return values
 
 
-def size_counts(sets: Sets) -> dict[str, int]:
-    """How many films have a set of 0, 1, ... findings."""
-    return {str(size): int(n) for size, n in enumerate(np.bincount(sets.sum(axis=1), minlength=len(FINDINGS) + 1))}
-
-
 def _measure(evidence: Evidence) -> Measured:
     """The sets that the service answers."""
     split, conformal = evidence.judged(), evidence.bundle.manifest.conformal
@@ -46,8 +41,8 @@ def _measure(evidence: Evidence) -> Measured:
         "promised_coverage": conformal.coverage,
         "promised_to_each_class": conformal.is_per_class,
         "quantiles": {finding.value: quantile for finding, quantile in conformal.quantiles.items()},
-        "sizes": size_counts(sets),
-        **evidence.bootstrap.measure(lambda weights: set_metrics(judgements, sets, weights), judgements.groups),
+        "sizes": {str(size): int(np.sum(sets.sum(axis=1) == size)) for size in range(len(FINDINGS) + 1)},
+        **evidence.bootstrap.measure(lambda weights: _set_metrics(judgements, sets, weights), judgements.groups),
     }
 
 

@@ -1,9 +1,5 @@
 """Predictive values where a disease is rarer, or more frequent, than in the evaluated films."""
 
-from pathlib import Path
-
-import numpy as np
-
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.evidence import Evidence
 from training.evaluation.measures.bootstrap import MetricPath
@@ -11,16 +7,13 @@ from training.evaluation.measures.confusion import ConfusionMatrix, Floats, rati
 from training.evaluation.part import Measured, Part
 from training.evaluation.parts.operating_points import callable_diseases, called_at
 from training.evaluation.report.tables import with_interval
-from training.plots import new_figure, save
-from training.tables import UNDEFINED, markdown_table, picture
+from training.tables import UNDEFINED, markdown_table
 
 # From screening of a population of moderate burden to people who come to a clinic with symptoms.
 PREVALENCES = (0.005, 0.01, 0.05, 0.10, 0.20)
 
 # The prevalence that the model card gives the positive predictive value for: the order of community screening.
 _SCREENED = 0.01
-
-_PLOT_NAME = "prevalence.png"
 
 
 def positive_predictive_value(sensitivity: Floats, specificity: Floats, prevalence: float) -> Floats:
@@ -67,7 +60,7 @@ def _paragraphs(values: Measured) -> list[str]:
     ]
     for disease in (Finding.TUBERCULOSIS, Finding.PNEUMONIA):
         paragraphs += [f"### {disease.value}", _table(values, disease)]
-    return [*paragraphs, picture("Predictive values of a call of tuberculosis", _PLOT_NAME)]
+    return paragraphs
 
 
 def _table(values: Measured, disease: Finding) -> str:
@@ -91,27 +84,6 @@ def _percent(share: float | None, decimals: int) -> str:
     return UNDEFINED if share is None else f"{share:.{decimals}%}"
 
 
-def _draw(values: Measured, folder: Path) -> None:
-    """Both predictive values of tuberculosis over the prevalence, one line for each operating point."""
-    prevalences = np.geomspace(0.001, 0.5, 60)
-    figure = new_figure(9.0, 4.2)
-    positive, negative = figure.subplots(1, 2)
-    for point, diseases in values.items():
-        each = diseases[Finding.TUBERCULOSIS.value]
-        if each["sensitivity"] is None or each["specificity"] is None:
-            continue
-        rates = np.array(each["sensitivity"]), np.array(each["specificity"])
-        positive.plot(prevalences, [positive_predictive_value(*rates, p) for p in prevalences], label=point)
-        negative.plot(prevalences, [negative_predictive_value(*rates, p) for p in prevalences], label=point)
-    positive.set(ylabel="PPV", ylim=(0, 1), title="A call of tuberculosis is right")
-    negative.set(ylabel="NPV", title="A call of another finding is right")
-    for axes in (positive, negative):
-        axes.set(xlabel="prevalence of tuberculosis", xscale="log")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
-    save(figure, folder / _PLOT_NAME)
-
-
 def _limits(values: Measured) -> list[str]:
     """The positive predictive value in screening, at the default operating point."""
     worth = values["balanced"][Finding.TUBERCULOSIS.value]["at"][str(_SCREENED)]["ppv"]
@@ -123,4 +95,4 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-PART = Part("prevalence", "Predictive values by prevalence", _measure, _paragraphs, _draw, _limits)
+PART = Part("prevalence", "Predictive values by prevalence", _measure, _paragraphs, limits=_limits)

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from service.film.preprocessing import to_model_input
 from service.model.findings import FINDINGS, Finding
-from service.model.manifest import GRAPH_NAME
 from training.data.folder import FilmFile
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.adversarial import PGD_STEPS, fgsm, pgd, random_noise
 from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
 from training.evaluation.judging.corruptions import CORRUPTIONS, LEVELS
-from training.evaluation.judging.torch_graph import TorchGraph
 from training.evaluation.measures.bootstrap import MetricPath, mean_over_films
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.discrimination import macro_auc
@@ -34,8 +32,7 @@ ATTACKED_FILMS = 48
 # Grey levels of 255. A change of one is invisible on any screen, of eight barely visible.
 EPSILONS = (1, 2, 4, 8)
 
-CORRUPTIONS_NAME = "robustness_corruptions.png"
-ATTACKS_NAME = "robustness_attacks.png"
+PLOT_NAME = "robustness_corruptions.png"
 
 _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
 _CLEAN = "clean"
@@ -48,10 +45,9 @@ def measure_robustness(
     """Macro AUC, tuberculosis recall and accuracy under each corruption and attack, on stratified subsets of the split.
 
     films: judged under each of five strengths of each corruption; attacked_films: attacked within each of `epsilons` (grey
-    levels). Raises ExportError if the bundle's graph holds operators that TorchGraph does not interpret.
+    levels), None without a network in PyTorch.
     """
     return {
-        "seed": evidence.bootstrap.seed,
         "corruptions": _measure_corruptions(evidence, films),
         "attacks": _measure_attacks(evidence, attacked_films, epsilons),
     }
@@ -85,18 +81,19 @@ def _measure_corruptions(evidence: Evidence, size: int) -> Measured:
     }
 
 
-def _measure_attacks(evidence: Evidence, size: int, epsilons: Sequence[int]) -> Measured:
+def _measure_attacks(evidence: Evidence, size: int, epsilons: Sequence[int]) -> Measured | None:
+    network = evidence.network()
+    if network is None:
+        return None
     predictor, seed = evidence.predictor, evidence.bootstrap.seed
     split, spec = evidence.judged().stratified(size, seed), predictor.manifest.preprocess
     images, labels = (
         np.stack([to_model_input(read_film(each.film, spec), spec) for each in split.judged]),
         split.judgements().labels,
     )
-    torch.set_num_threads(evidence.threads)
-    graph = TorchGraph.open(evidence.bundle.file(GRAPH_NAME))
 
-    def logits(values: torch.Tensor) -> torch.Tensor:
-        return graph(values, ("logits",))["logits"]
+    def logits(values: Tensor) -> Tensor:
+        return network(values)[0]
 
     attacked = {_CLEAN: images}
     batches = [slice(start, start + _BATCH) for start in range(0, len(images), _BATCH)]
@@ -138,7 +135,12 @@ def _measure_copies(judgements: Judgements, probabilities: Mapping[str, Floats],
 
 
 def _paragraphs(values: Measured) -> list[str]:
-    return [*_describe_corruptions(values["corruptions"]), *_describe_attacks(values["attacks"])]
+    return [
+        "### Damaged films",
+        *_describe_corruptions(values["corruptions"]),
+        "### Films changed on purpose",
+        *_describe_attacks(values["attacks"]),
+    ]
 
 
 def _describe_corruptions(values: Values) -> list[str]:
@@ -154,7 +156,6 @@ def _describe_corruptions(values: Values) -> list[str]:
         for name, each in kinds.items()
     ]
     rows.insert(0, ("none", "", *[number(clean["macro_auc"])] * LEVELS, number(clean["tuberculosis_recall"])))
-    parts = ["### Damaged films", markdown_table(header, rows)]
     words = f"{values['films']} films of the split, drawn by class and source, damaged after decoding."
     losses = [
         {name: clean["macro_auc"] - each["levels"][level]["macro_auc"] for name, each in kinds.items()}
@@ -169,10 +170,12 @@ def _describe_corruptions(values: Values) -> list[str]:
             f"more than {max(0.0, *middle.values()):.3f} of it; at the strongest, {worst} costs most ({strongest[worst]:.3f}) "
             f"and {least} least ({strongest[least]:.3f})."
         )
-    return [*parts, words, picture("Macro AUC and TB recall against strength", CORRUPTIONS_NAME)]
+    return [markdown_table(header, rows), words, picture("Macro AUC and TB recall against strength", PLOT_NAME)]
 
 
-def _describe_attacks(values: Values) -> list[str]:
+def _describe_attacks(values: Values | None) -> list[str]:
+    if values is None:
+        return ["Not measured: the graph does not give back all weights of a network of this architecture."]
     rows = [
         (
             str(epsilon),
@@ -185,24 +188,18 @@ def _describe_attacks(values: Values) -> list[str]:
     header = ("epsilon", *(f"{name} {metric}" for name in values["kinds"] for metric in ("accuracy", "AUC")))
     noise, pgd_first = values["kinds"]["noise"][0], values["kinds"]["PGD"][0]
     return [
-        "### Films changed on purpose",
         markdown_table(header, rows),
         f"{values['films']} films; epsilon in {values['unit']}; PGD takes {values['pgd_steps']} steps. The gradients come from "
-        "the bundle's own graph, so that the attacker knows the weights; what comes out, rounded to grey levels, is judged by "
+        "the bundle's own weights, so that the attacker knows them; what comes out, rounded to grey levels, is judged by "
         f"the service's predictor. At epsilon {values['epsilons'][0]} random noise leaves an accuracy of "
         f"{noise['accuracy']:.3f}, PGD {pgd_first['accuracy']:.3f} (intact: {clean['accuracy']:.3f}). The bundle has no "
         "defence against changes made on purpose.",
-        picture("Accuracy under attack", ATTACKS_NAME),
     ]
 
 
-def _draw(values: Measured, folder: Path) -> None:
-    _draw_corruptions(values["corruptions"], folder / CORRUPTIONS_NAME)
-    _draw_attacks(values["attacks"], folder / ATTACKS_NAME)
-
-
-def _draw_corruptions(values: Values, path: Path) -> None:
+def _draw(measured: Measured, folder: Path) -> None:
     """Macro AUC and TB recall against strength, one panel for each corruption."""
+    values = measured["corruptions"]
     kinds = values["kinds"]
     figure = new_figure(12.0, 5.4)
     panels = figure.subplots(2, -(-len(kinds) // 2), sharey=True)
@@ -220,23 +217,13 @@ def _draw_corruptions(values: Values, path: Path) -> None:
         axes.set_xlabel(each["unit"], fontsize="small")
     panels.flat[0].set_ylim(lowest - 0.02, 1.02)
     panels.flat[0].legend(loc="lower left", fontsize="small")
-    save(figure, path)
-
-
-def _draw_attacks(values: Values, path: Path) -> None:
-    figure = new_figure(5.6, 4.0)
-    axes = figure.subplots()
-    for name, colour in zip(values["kinds"], ("#969696", "#d95f0e", "#756bb1"), strict=True):
-        accuracies = [level["accuracy"] for level in (values["clean"], *values["kinds"][name])]
-        axes.plot([0, *values["epsilons"]], accuracies, "o-", color=colour, label=name)
-    axes.set(xlabel=f"epsilon ({values['unit']})", ylabel="accuracy", ylim=(0, 1.02))
-    axes.set_title(f"Films changed on purpose, {values['films']} films")
-    axes.legend(loc="upper right")
-    save(figure, path)
+    save(figure, folder / PLOT_NAME)
 
 
 def _limits(values: Measured) -> list[str]:
     attacks = values["attacks"]
+    if attacks is None:
+        return []
     epsilon, broken = attacks["epsilons"][0], attacks["kinds"]["PGD"][0]["accuracy"]
     return [
         f"Changes of at most {epsilon} of 255 grey levels, made on purpose (PGD), bring the accuracy from "
@@ -244,10 +231,4 @@ def _limits(values: Measured) -> list[str]:
     ]
 
 
-def _cost(evidence: Evidence) -> float:
-    """A damaged copy takes twice as long as a film, a gradient (of FGSM or PGD) five or six times as long."""
-    damaged, attacked = (min(size, evidence.count()) for size in (FILMS, ATTACKED_FILMS))
-    return 1.9 * (1 + LEVELS * len(CORRUPTIONS)) * damaged + 5.5 * len(EPSILONS) * (1 + PGD_STEPS) * attacked
-
-
-PART = Part("robustness", "Robustness", measure_robustness, _paragraphs, _draw, _limits, cost=_cost)
+PART = Part("robustness", "Robustness", measure_robustness, _paragraphs, _draw, _limits)

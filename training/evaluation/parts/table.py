@@ -9,8 +9,6 @@ from training.evaluation.parts import (
     prediction_sets,
     prevalence,
     robustness,
-    screening,
-    set_forms,
 )
 from training.evaluation.parts.attention import part as attention
 from training.evaluation.parts.outliers import part as outliers
@@ -20,9 +18,7 @@ PARTS: tuple[Part, ...] = (
     calibration.PART,
     operating_points.PART,
     prevalence.PART,
-    screening.PART,
     prediction_sets.PART,
-    set_forms.PART,
     outliers.PART,
     shortcuts.PART,
     attention.PART,

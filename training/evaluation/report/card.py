@@ -21,7 +21,6 @@ from training.evaluation.report.tables import (
     enumerated,
     headline_table,
     pair_table,
-    source_class_table,
     source_table,
 )
 
@@ -193,8 +192,6 @@ def _performance(metrics: Values) -> Iterator[str]:
     yield SOURCE_NOTE
     yield source_table(metrics)
     yield from pair_table(metrics)
-    yield "Each class of a source against its others:"
-    yield source_class_table(metrics)
 
 
 def _of_parts(metrics: Values, parts: Sequence[Part]) -> Iterator[str]:

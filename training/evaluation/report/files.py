@@ -11,7 +11,7 @@ from service.model.findings import FINDINGS
 from training.evaluation.judging.films import JudgedSplit
 from training.evaluation.part import Part
 from training.evaluation.report.html_page import markdown_page
-from training.evaluation.report.plots import CONFUSION_NAME, PRECISION_RECALL_NAME, ROC_NAME, SOURCE_RECALL_NAME
+from training.evaluation.report.plots import CONFUSION_NAME, ROC_NAME, SOURCE_RECALL_NAME
 from training.evaluation.report.tables import (
     INTERVAL_NOTE,
     SOURCE_NOTE,
@@ -21,7 +21,6 @@ from training.evaluation.report.tables import (
     data_table,
     headline_table,
     pair_table,
-    source_class_table,
     source_table,
 )
 from training.tables import picture
@@ -88,16 +87,12 @@ def _core(metrics: Values) -> Iterator[str]:
     yield "### Confusion matrix"
     yield confusion_table(metrics)
     yield picture("Confusion matrix", CONFUSION_NAME)
-    yield "### Ranking"
     yield picture("ROC curves", ROC_NAME)
-    yield picture("Precision-recall curves", PRECISION_RECALL_NAME)
     yield "## Sources"
     yield SOURCE_NOTE
     yield source_table(metrics)
     yield picture("Recall by source", SOURCE_RECALL_NAME)
     yield from pair_table(metrics)
-    yield "### Classes within sources"
-    yield source_class_table(metrics)
 
 
 def _of_parts(metrics: Values, parts: Sequence[Part]) -> Iterator[str]:

@@ -1,36 +1,32 @@
 """The plots of every evaluation (REPORT Figures 2, 4 and 5)."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
+from sklearn.metrics import roc_curve
 
 from service.model.findings import FINDINGS
 from training.evaluation.measures.calibration import ECE_BINS, one_vs_rest_ece, reliability_bins
-from training.evaluation.measures.confusion import Floats
-from training.evaluation.measures.discrimination import average_precision, one_vs_rest_auc
+from training.evaluation.measures.discrimination import one_vs_rest_auc
 from training.evaluation.measures.metrics import Judgements
 from training.evaluation.report.tables import Values
 from training.plots import COLOURS, new_figure, save
 
 CONFUSION_NAME = "confusion_matrix.png"
 ROC_NAME = "roc_curves.png"
-PRECISION_RECALL_NAME = "precision_recall.png"
 RELIABILITY_NAME = "reliability.png"
 SOURCE_RECALL_NAME = "source_recall.png"
 
 
 def draw_plots(judgements: Judgements, uncalibrated: Judgements, folder: Path, per_source: Values) -> None:
-    """Write confusion matrix, ROC and precision-recall curves, reliability diagrams and recall by source as PNG.
+    """Write confusion matrix, ROC curves, reliability diagrams and recall by source as PNG.
 
     uncalibrated: the same films with the probabilities at temperature 1. per_source: as in metrics.json.
     """
     save(_confusion_matrix(judgements), folder / CONFUSION_NAME)
     save(_roc_curves(judgements), folder / ROC_NAME)
-    save(_precision_recall_curves(judgements), folder / PRECISION_RECALL_NAME)
     save(_reliability(judgements, uncalibrated), folder / RELIABILITY_NAME)
     save(_source_recall(per_source), folder / SOURCE_RECALL_NAME)
 
@@ -64,25 +60,6 @@ def _roc_curves(judgements: Judgements) -> Figure:
     _diagonal(axes)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, each class against the others", aspect="equal")
     axes.legend(loc="lower right")
-    return figure
-
-
-def _precision_recall_curves(judgements: Judgements) -> Figure:
-    figure = new_figure(5.2, 4.8)
-    axes = figure.subplots()
-    for index, finding in enumerate(FINDINGS):
-        positive, scores = judgements.labels == index, judgements.probabilities[:, index]
-        if not positive.any():
-            continue
-        precision, recall, _ = precision_recall_curve(positive, scores)
-        # Average precision is the area under steps, so steps are drawn.
-        label = f"{finding.value}, average precision {average_precision(positive, scores):.3f}"
-        axes.plot(recall, precision, drawstyle="steps-post", color=COLOURS[index], label=label)
-        axes.axhline(positive.mean(), color=COLOURS[index], linestyle=":", linewidth=1)
-    axes.set(
-        xlabel="recall", ylabel="precision", ylim=(0, 1.02), title="Precision and recall (dotted: no skill)", aspect="equal"
-    )
-    axes.legend(loc="lower left", fontsize="small")
     return figure
 
 
@@ -143,9 +120,3 @@ def _source_recall(per_source: Values) -> Figure:
 
 def _diagonal(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", linewidth=1)
-
-
-def error_bars(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> Floats:
-    """Distances to the lower and the upper bound, [2, N], as matplotlib takes them."""
-    centre, bounds = np.array(values), np.array(intervals)
-    return np.stack([centre - bounds[:, 0], bounds[:, 1] - centre])

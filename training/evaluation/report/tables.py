@@ -19,7 +19,7 @@ HEADLINE_LABELS = {
     "macro_ece": "Macro ECE",
 }
 _COUNTED = ("precision", "recall", "specificity", "f1")
-_RANKED = {"auc": "AUC", "average_precision": "average precision", "ece": "ECE"}
+_RANKED = {"auc": "AUC", "ece": "ECE"}
 
 # Beside tables with intervals; the bound is the rule of three (Hanley & Lippman-Hand 1983).
 INTERVAL_NOTE = (
@@ -77,16 +77,6 @@ def source_table(metrics: Values) -> str:
         for source, each in metrics["per_source"].items()
     ]
     return markdown_table(("source", "films", "accuracy", *(f"recall {finding.value}" for finding in FINDINGS)), rows)
-
-
-def source_class_table(metrics: Values) -> str:
-    """One row a source and class: the class against the source's other classes, a dash where it has none."""
-    rows = [
-        (source, finding, str(each["support"]), *(with_interval(each, metric) for metric in (*_COUNTED, "auc")))
-        for source, classes in metrics["per_source_and_class"].items()
-        for finding, each in classes.items()
-    ]
-    return markdown_table(("source", "class", "films", *_COUNTED, "AUC"), rows)
 
 
 def pair_table(metrics: Values) -> list[str]:

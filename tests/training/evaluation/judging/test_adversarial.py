@@ -1,14 +1,12 @@
-"""Attacks against closed forms, and through a bundle's graph."""
+"""Attacks against closed forms, and through a bundle's network."""
 
 import numpy as np
 import pytest
 import torch
 
-from service.model.manifest import GRAPH_NAME
-from service.model.predictor import Predictor
 from tests.conftest import phantom_inputs
+from tests.support.training.phantom_evidence import phantom_evidence
 from training.evaluation.judging.adversarial import fgsm, pgd, random_noise
-from training.evaluation.judging.torch_graph import TorchGraph
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 6), dtype=np.uint8)
 LABELS = np.array([0, 1, 0, 1, 1])
@@ -68,15 +66,16 @@ def test_pgd_finds_what_one_step_overshoots():
 
 
 @pytest.mark.slow
-def test_attacks_through_the_bundles_graph_mislead_its_predictor_more_than_noise(bundle):
+def test_attacks_through_the_bundles_network_mislead_its_predictor_more_than_noise(bundle, export_data, tmp_path):
     images, labels = phantom_inputs(range(6))
-    graph, predictor = TorchGraph.open(bundle.file(GRAPH_NAME)), Predictor.from_bundle(bundle)
+    evidence = phantom_evidence(bundle, export_data, tmp_path)
+    network = evidence.network()
 
     def logits(values):
-        return graph(values, ("logits",))["logits"]
+        return network(values)[0]
 
     def of_truth(attacked):
-        return predictor.predict(attacked)["probabilities"][np.arange(len(labels)), labels].mean()
+        return evidence.predictor.predict(attacked)["probabilities"][np.arange(len(labels)), labels].mean()
 
     noise = of_truth(random_noise(images, 4, seed=0))
     once, often = of_truth(fgsm(logits, images, labels, 4)), of_truth(pgd(logits, images, labels, 4, seed=0))

@@ -7,7 +7,6 @@ from sklearn import metrics as sk
 from tests.support.training.random_judgements import random_judgements
 from training.evaluation.measures.calibration import (
     brier_score,
-    equal_mass_ece,
     expected_calibration_error,
     log_loss,
     one_vs_rest_ece,
@@ -39,21 +38,11 @@ def test_gaps_of_opposite_sign_in_one_bin_cancel_but_in_two_bins_add():
     assert expected_calibration_error(np.array([True, False]), np.array([0.4, 0.6])) == pytest.approx(0.6)
 
 
-def test_equal_mass_ece_of_a_constructed_case():
-    # Three bins of two films: claims 0.1, happens 1/2; claims 0.25, happens 0; claims 0.8, happens 1.
+def test_bins_are_as_many_as_stated():
     confidence = np.array([0.9, 0.05, 0.2, 0.15, 0.7, 0.3])
     events = np.array([True, True, False, False, True, False])
-    assert equal_mass_ece(events, confidence, bins=3) == pytest.approx((0.4 + 0.25 + 0.2) / 3)
-    # Equal width puts five of the six films elsewhere: {0.05, 0.15, 0.2, 0.3}, {}, {0.7, 0.9}.
+    # Four films in the first bin, none in the second, two in the third.
     assert expected_calibration_error(events, confidence, bins=3) == pytest.approx((4 * abs(0.175 - 0.25) + 2 * 0.2) / 6)
-
-
-def test_films_of_equal_confidence_share_a_bin_in_whatever_order_they_come():
-    confidence, events = np.r_[np.full(6, 0.5), 0.9, 0.9], np.arange(8) % 2 == 0
-    expected = (6 * abs(0.5 - events[:6].mean()) + 2 * abs(0.9 - events[6:].mean())) / 8
-    rng = np.random.default_rng(0)
-    for order in (np.arange(8), rng.permutation(8), rng.permutation(8)):
-        assert equal_mass_ece(events[order], confidence[order], bins=4) == pytest.approx(expected)
 
 
 def test_weights_act_as_repeated_films_in_calibration_too():
@@ -62,8 +51,6 @@ def test_weights_act_as_repeated_films_in_calibration_too():
     labels, probabilities = np.repeat(judged.labels, repeats), np.repeat(judged.probabilities, repeats, axis=0)
     weighted = one_vs_rest_ece(judged.labels, judged.probabilities, repeats[None].astype(float))
     np.testing.assert_allclose(weighted[0], one_vs_rest_ece(labels, probabilities))
-    equal_mass = one_vs_rest_ece(judged.labels, judged.probabilities, np.full((2, 90), 3.0), equal_mass_ece)
-    np.testing.assert_allclose(equal_mass[1], one_vs_rest_ece(judged.labels, judged.probabilities, error=equal_mass_ece))
 
 
 def test_brier_and_log_loss_equal_scikit_learn_and_closed_forms():

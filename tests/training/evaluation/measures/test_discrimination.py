@@ -1,18 +1,9 @@
-"""Areas under curves and points of the ROC curve, against scikit-learn and by hand."""
+"""Areas under curves, against scikit-learn and by hand."""
 
 import numpy as np
-import pytest
 from sklearn import metrics as sk
 
-from training.evaluation.measures.discrimination import (
-    auc,
-    average_precision,
-    pair_auc,
-    sensitivity_at_specificity,
-    source_pairs,
-    specificity_at_sensitivity,
-    within_source_auc,
-)
+from training.evaluation.measures.discrimination import auc, pair_auc, within_source_auc
 
 
 def test_auc_counts_ties_half_and_equals_scikit_learn_with_weights():
@@ -34,46 +25,8 @@ def test_pair_auc_ignores_the_third_class_in_films_and_in_scores():
     assert auc(labels[:4] == 2, probabilities[:4, 2]) == 0.75
 
 
-def scored_films(n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, scores with ties, and four rows of bootstrap weights."""
-    rng = np.random.default_rng(2)
-    positive = rng.random(n) < 0.3
-    return positive, np.round(rng.normal(0, 1, n) + 1.2 * positive, 1), rng.integers(0, 4, (4, n)).astype(float)
-
-
-@pytest.mark.parametrize("wanted", [0.5, 0.9, 0.95, 1.0])
-def test_the_best_points_of_the_curve_are_those_of_scikit_learn(wanted):
-    positive, scores, weights = scored_films()
-    for row in weights:
-        false_alarms, sensitivity, _ = sk.roc_curve(positive, scores, sample_weight=row, drop_intermediate=False)
-        best = sensitivity[1 - false_alarms >= wanted - 1e-9].max()
-        assert sensitivity_at_specificity(positive, scores, wanted, row) == pytest.approx(best)
-        best = (1 - false_alarms)[sensitivity >= wanted - 1e-9].max()
-        assert specificity_at_sensitivity(positive, scores, wanted, row) == pytest.approx(best)
-    together = sensitivity_at_specificity(positive, scores, wanted, weights)
-    assert together.shape == (4,)
-    assert together[0] == sensitivity_at_specificity(positive, scores, wanted, weights[0])
-
-
-def test_points_of_a_curve_by_hand():
-    positive, scores = np.array([0, 0, 1, 0, 1, 1], bool), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    assert sensitivity_at_specificity(positive, scores, 1.0) == pytest.approx(2 / 3)
-    assert sensitivity_at_specificity(positive, scores, 0.66) == pytest.approx(1.0)
-    assert specificity_at_sensitivity(positive, scores, 1.0) == pytest.approx(2 / 3)
-    assert np.isnan(sensitivity_at_specificity(np.ones(6, bool), scores, 0.9))
-    assert np.isnan(specificity_at_sensitivity(np.zeros(6, bool), scores, 0.9))
-
-
-def test_average_precision_equals_scikit_learn_with_ties_and_weights():
-    positive, scores, weights = scored_films()
-    expected = [sk.average_precision_score(positive, scores, sample_weight=row) for row in weights]
-    np.testing.assert_allclose(average_precision(positive, scores, weights), expected)
-    assert np.isnan(average_precision(np.zeros(200, bool), scores))
-
-
 def test_pairs_are_the_classes_that_a_source_holds():
     labels, sources = np.array([0, 2, 1, 1, 2]), ["a", "a", "b", "b", "c"]
-    assert list(source_pairs(labels, sources)) == [("a", 0, 2)]
     probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [1, 0, 0], [1, 0, 0.0]])
     areas = within_source_auc(labels, probabilities, sources, np.ones((1, 5)))
     assert {key: area.tolist() for key, area in areas.items()} == {("a", "Tuberculosis vs Normal"): [1.0]}

@@ -1,39 +1,55 @@
 """The attention part on phantoms, and what its text says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from service.model.findings import Finding
-from service.model.manifest import GRAPH_NAME
+from service.model.findings import FINDINGS, Finding
+from service.model.grad_cam import GradCam
 from tests.conftest import phantom_inputs
 from tests.support.training.phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 from training.data.folder import FilmFile
-from training.evaluation.judging.torch_graph import TorchGraph
 from training.evaluation.measures.attention_maps import rank_correlation
 from training.evaluation.parts.attention import location
 from training.evaluation.parts.attention.checks import (
     _unlike,
     describe_curves,
     describe_randomised,
-    grad_cam_maps,
-    randomised_stages,
+    network_maps,
+    randomise,
 )
 from training.evaluation.parts.attention.maps import Explained
-from training.evaluation.parts.attention.part import CHECKS_NAME, PART, measure_attention
+from training.evaluation.parts.attention.part import PART, measure_attention
+
+
+def explain_phantoms(count: int) -> list[Explained]:
+    films = zip(phantom_inputs(range(count))[0], [0, 1, 2, 0], strict=False)
+    return [replace(explained("", predicted, ""), image=image) for image, predicted in films]
+
+
+def test_maps_through_the_network_are_the_services_own(bundle, export_data, tmp_path):
+    evidence, films = phantom_evidence(bundle, export_data, tmp_path), explain_phantoms(2)
+    cam = GradCam.from_bundle(bundle)
+    for film, found in zip(films, network_maps(evidence.network(), films), strict=True):
+        features = evidence.predictor.predict(film.image[None], ("features",))["features"][0]
+        np.testing.assert_allclose(found, cam.grid(features, FINDINGS[film.predicted]), atol=1e-3)
 
 
 @pytest.mark.slow
-def test_a_randomised_graph_gives_other_maps(bundle):
-    graph = TorchGraph.open(bundle.file(GRAPH_NAME))
-    images = phantom_inputs(range(4))[0]
-    before = grad_cam_maps(graph, images, [0, 1, 2, 0])
-    *_, last = randomised_stages(graph, seed=0)
-    after = grad_cam_maps(graph, images, [0, 1, 2, 0])
-    assert last[0] == len(graph.weight_names)
-    correlations = [rank_correlation(*pair) for pair in zip(before, after, strict=True)]
+def test_a_randomised_network_keeps_its_scale_and_gives_other_maps(bundle, export_data, tmp_path):
+    evidence, films = phantom_evidence(bundle, export_data, tmp_path), explain_phantoms(4)
+    network, original = evidence.network(), evidence.network()
+    before = network_maps(network, films)
+    randomise(network, torch.Generator().manual_seed(0))
+    for (name, drawn), trained in zip(network.named_parameters(), original.parameters(), strict=True):
+        assert torch.equal(drawn, trained) == (drawn.ndim < 2), name
+    drawn, trained = network.backbone.model.conv_head.weight, original.backbone.model.conv_head.weight
+    assert drawn.std().item() == pytest.approx(trained.std().item(), rel=0.02)
+    correlations = [rank_correlation(*pair) for pair in zip(before, network_maps(network, films), strict=True)]
     assert np.nanmean(correlations) < 0.6
 
 
@@ -94,8 +110,8 @@ def test_curves_speak_for_a_map_only_beyond_chance(intervals, verdict):
     ],
 )
 def test_what_is_left_of_a_map_without_weights_is_said_with_its_sign_and_number(spearman, blank, verdict):
-    stage = {"layers": 2, "lowest": "stem", "spearman": spearman, "blank": blank}
-    values = {"films": 9, "layers": 2, "stages": [stage], "another_film": {"spearman": 0.1, "blank": 0}}
+    random, other = {"spearman": spearman, "blank": blank}, {"spearman": 0.1, "blank": 0}
+    values = {"films": 9, "head_random": other, "all_random": random, "another_film": other}
     assert verdict in "\n".join(describe_randomised(values))
 
 
@@ -103,10 +119,9 @@ def test_what_is_left_of_a_map_without_weights_is_said_with_its_sign_and_number(
 def test_report_and_plots_come_from_the_values_alone(measured, tmp_path):
     values = json.loads(json.dumps(measured))
     PART.draw(values, tmp_path / "figures")
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {location.PLOT_NAME, CHECKS_NAME}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {location.PLOT_NAME}
     text = PART.describe(values)
     assert "times as much" in text
-    assert f"figures/{CHECKS_NAME}" in text
 
 
 @pytest.mark.slow

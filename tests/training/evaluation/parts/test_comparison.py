@@ -58,25 +58,6 @@ def test_what_is_hard_for_both_does_not_widen_the_interval(labels):
     assert values["difference"]["headline"]["interval_95"]["accuracy"] == [0, 0]
 
 
-def test_without_another_bundle_nothing_is_compared(bundle_path, phantom_dataset, tmp_path):
-    data = phantom_dataset(films_per_class={"train": 1, "val": 1, "test": 2}, manifest=False)
-    arguments = [
-        "evaluate",
-        str(bundle_path),
-        "--data",
-        str(data),
-        "--out",
-        str(tmp_path),
-        "--resamples",
-        "20",
-        "--parts",
-        "comparison",
-    ]
-    assert main(arguments) == 0
-    reasons = json.loads((tmp_path / "metrics.json").read_text())["not_measured"]
-    assert reasons["comparison"] == "no other bundle was named (--against)"
-
-
 @pytest.mark.slow
 def test_a_bundle_gains_nothing_over_itself(bundle_path, export_data, tmp_path):
     other = tmp_path / "other"

@@ -18,7 +18,7 @@ from service.model.observer import Observer
 from tests.support.training.phantom_evidence import phantom_evidence
 from training.errors import DatasetError
 from training.evaluation.evidence import Evidence
-from training.evaluation.parts.outliers.part import HISTOGRAM_NAME, PART
+from training.evaluation.parts.outliers.part import PART
 from training.evaluation.parts.outliers.pictures import ANYTHING, FAULTS, REFUSED, SCORE
 
 SMALL_FILM = "test/Normal/small.png"
@@ -122,33 +122,23 @@ def test_the_description_names_shares_kinds_faults_and_refusals(measured):
         "text.txt: UnsupportedFormat",
     ):
         assert part in text
-    assert SMALL_FILM in text and f"figures/{HISTOGRAM_NAME}" in text
+    assert SMALL_FILM in text
 
 
-def test_the_histogram_holds_every_scored_picture_and_is_drawn(measured, tmp_path):
-    assert sum(measured["histogram"]["chest"]) == 12 and sum(measured["histogram"]["not_chest"]) == 3
-    PART.draw(measured, tmp_path / "figures")
-    assert cv2.imread(str(tmp_path / "figures" / HISTOGRAM_NAME)).shape[0] > 300
-
-
-def test_without_other_pictures_films_are_measured_alone(evidence, measured, tmp_path):
+def test_without_other_pictures_films_are_measured_alone(evidence, measured):
     alone = PART.measure(replace(evidence, not_chest=None))
     assert alone["not_chest"] is None
     assert alone["chest"] == measured["chest"] and alone["spoilt"] == measured["spoilt"]
     assert "no other pictures" in PART.describe(alone)
-    PART.draw(alone, tmp_path)
-    assert (tmp_path / HISTOGRAM_NAME).exists()
 
 
-def test_of_a_bundle_without_statistics_it_says_so(evidence, tmp_path):
+def test_of_a_bundle_without_statistics_it_says_so(evidence):
     bundle = evidence.bundle
     older = ModelBundle(bundle.path, bundle.manifest.model_copy(update={"outliers": None}))
     measured = PART.measure(replace(evidence, bundle=older))
     assert measured == {"available": False}
     assert "holds no statistics of its training films" in PART.describe(measured)
     assert "Nothing tells films from other pictures" in PART.limits(measured)[0]
-    PART.draw(measured, tmp_path / "figures")
-    assert not (tmp_path / "figures").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.training.phantom_evidence import NoLungs, PhantomLungs, phantom_evidence
 from training.evaluation.judging.masking import VARIANTS
-from training.evaluation.parts.shortcuts import masked, probes
+from training.evaluation.parts.shortcuts import masked
 from training.evaluation.parts.shortcuts.part import PART, measure_shortcuts
 
 
@@ -19,8 +19,8 @@ def test_films_of_one_class_leave_the_audit_something_to_say(bundle, phantom_dat
             film.unlink()
     (data / "manifest.csv").unlink()
     values = json.loads(json.dumps(measure_shortcuts(phantom_evidence(bundle, data, tmp_path / "local", PhantomLungs()))))
-    assert values["border"] is values["masked"] is None
-    assert "two classes, in the train split too" in PART.describe(values)
+    assert values["masked"] is None
+    assert "lungs found in films of two classes" in PART.describe(values)
 
 
 @pytest.mark.slow
@@ -63,7 +63,6 @@ def test_the_audit_answers_every_question_and_keeps_films_local(measured, local)
     assert (measured["masked"]["films"], measured["masked"]["left_out"]) == (12, 0)
     assert set(measured["masked"]["variants"]) == {"whole film", *VARIANTS, "lungs exchanged"}
     assert measured["leave_one_source_out"]["fitted_films"] == 24
-    assert set(measured["within_source"]) == {"source0", "source1"}
     assert [path.name for path in local.iterdir()] == [masked.FILE_NAME]
 
 
@@ -71,9 +70,9 @@ def test_the_audit_answers_every_question_and_keeps_films_local(measured, local)
 def test_report_and_plots_come_from_the_values_alone(measured, tmp_path):
     values = json.loads(json.dumps(measured))
     PART.draw(values, tmp_path / "figures")
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {probes.PLOT_NAME, masked.FILE_NAME}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {masked.FILE_NAME}
     text = PART.describe(values)
-    for heading in ("Within one source", "A source left out", "Parts of the film hidden", "The border alone"):
+    for heading in ("A source left out", "Parts of the film hidden", "The source within a class"):
         assert f"### {heading}\n" in text
     assert len(PART.limits(values)) == 2
 

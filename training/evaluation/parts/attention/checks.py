@@ -4,34 +4,28 @@ Randomisation is the sanity check of Adebayo et al. (arXiv:1810.03292): a map th
 edges of the film, not the model's reasons.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from matplotlib.axes import Axes
+from torch import nn
 from tqdm import tqdm
 
-from service.model.grad_cam import Grid
-from service.model.manifest import GRAPH_NAME
+from service.model.findings import FINDINGS
+from service.model.grad_cam import GradCam, Grid
 from training.data.parallel import each_of
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.altered import film_rng
-from training.evaluation.judging.torch_graph import TorchGraph
 from training.evaluation.measures.attention_maps import Images, deletion_and_insertion, random_grid, rank_correlation
 from training.evaluation.measures.bootstrap import MetricPath, mean_over_films, plain
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.part import Measured
 from training.evaluation.parts.attention.maps import Explained
-from training.evaluation.report.plots import error_bars
 from training.evaluation.report.tables import Values, number, with_interval
-from training.plots import height_of
+from training.network.classifier import ChestXrayNetwork
 from training.tables import markdown_table
 
 _CURVES = ("deletion", "insertion")
-
-# How many layers, counted from the output, are random at each stage; the first two are the head. The last stage is all.
-STAGES = (1, 2, 3, 6, 12, 24)
 
 # Mean correlations up to this come from the lungs' similar position in all films.
 _LITTLE = 0.2
@@ -91,80 +85,59 @@ def describe_curves(values: Values) -> list[str]:
     ]
 
 
-def draw_curves(values: Values, axes: Axes) -> None:
-    """Areas under both curves, beside those of a random map."""
-    for shift, order, label, colour in ((-0.2, "grad_cam", "Grad-CAM", "#d95f0e"), (0.2, "random", "random map", "#bdbdbd")):
-        areas = [values[order][curve] for curve in _CURVES]
-        errors = error_bars(areas, [values[order]["interval_95"][curve] for curve in _CURVES])
-        axes.bar(np.arange(len(_CURVES)) + shift, areas, 0.4, color=colour, label=label, yerr=errors, capsize=3)
-    axes.set_xticks(range(len(_CURVES)), _CURVES)
-    axes.set(ylabel="area under the curve", ylim=(0, 1.02), title="Does the answer depend on what the map marks?")
-    axes.legend(loc="upper left")
-
-
-def measure_randomised(explained: Sequence[Explained], evidence: Evidence) -> Measured:
-    """Correlation with the trained model's maps at each stage, and of the trained model's maps of unlike films."""
-    torch.set_num_threads(evidence.threads)
-    graph = TorchGraph.open(evidence.bundle.file(GRAPH_NAME))
-    images = np.stack([each.image for each in explained])
-    targets, originals = [each.predicted for each in explained], [each.grid for each in explained]
-    stages = []
-    layers = len(graph.weight_names)
-    for count, name in tqdm(
-        randomised_stages(graph, evidence.bootstrap.seed), desc="Randomising layers", unit="stage", disable=None
-    ):
-        maps = grad_cam_maps(graph, images, targets)
-        stages.append({"layers": count, "lowest": name, **_correlation(originals, maps)})
+def measure_randomised(explained: Sequence[Explained], evidence: Evidence) -> Measured | None:
+    """Correlation of maps with those of the same films when the head is random (`head_random`) and when every layer is
+    (`all_random`), and with those of unlike films (`another_film`). None without a network in PyTorch.
+    """
+    network = evidence.network()
+    if network is None:
+        return None
+    generator = torch.Generator().manual_seed(evidence.bootstrap.seed)
+    originals = [each.grid for each in explained]
+    measured: Measured = {"films": len(explained)}
+    for name, part in (("head_random", network.head), ("all_random", network.backbone)):
+        randomise(part, generator)
+        measured[name] = _correlation(originals, network_maps(network, explained))
     others = [each.grid for each in _unlike(explained, evidence.bootstrap.seed)]
-    return {"films": len(explained), "layers": layers, "stages": stages, "another_film": _correlation(originals, others)}
+    return measured | {"another_film": _correlation(originals, others)}
 
 
-def randomised_stages(graph: TorchGraph, seed: int) -> Iterator[tuple[int, str]]:
-    """Randomise the graph's layers cascading from the output; yields (layers random so far, name of the lowest one) per stage.
+@torch.no_grad()
+def randomise(part: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of convolutions and linear layers anew; biases and normalisation stay.
 
-    Each weight is drawn anew from a normal distribution of its own mean and deviation, so that activations keep their size;
-    biases and normalisation stay. The graph itself is changed.
+    Each weight follows a normal distribution of its own mean and deviation, so that activations keep their size.
     """
-    names = graph.weight_names[::-1]
-    generator = torch.Generator().manual_seed(seed)
-    done = 0
-    for stage in sorted({min(stage, len(names)) for stage in (*STAGES, len(names))}):
-        for name in names[done:stage]:
-            weight = graph.weight(name)
-            drawn = torch.randn(weight.shape, generator=generator)
-            weight.copy_(weight.mean() + weight.std(correction=0) * drawn)
-        done = stage
-        yield done, names[done - 1]
+    for layer in part.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            drawn = torch.randn(layer.weight.shape, generator=generator)
+            layer.weight.copy_(layer.weight.mean() + layer.weight.std(correction=0) * drawn)
 
 
-def grad_cam_maps(graph: TorchGraph, images: npt.NDArray[np.uint8], targets: Sequence[int]) -> list[Grid]:
-    """Grad-CAM of each image's target class over `features`, through the graph; images uint8 [N, S, S] -> N maps [h, w].
-
-    The same as `service.model.grad_cam.GradCam.grid`, but through whatever weights the graph holds now.
-    """
+def network_maps(network: ChestXrayNetwork, explained: Sequence[Explained]) -> list[Grid]:
+    """Grad-CAM of each film's predicted class, as the network sees it now."""
+    grad_cam = GradCam(network.head)
     maps = []
-    for image, target in zip(images, targets, strict=True):
-        # The gradient starts at the input, for want of a leaf at the features: a small part of the cost of the forward pass.
-        values = graph(torch.from_numpy(image[None]).float().requires_grad_(), ("features", "logits"))
-        (gradient,) = torch.autograd.grad(values["logits"][0, target], values["features"])
-        cam = torch.relu((gradient.mean(dim=(2, 3), keepdim=True) * values["features"]).sum(dim=1))[0].detach()
-        strongest = cam.max()
-        maps.append(np.asarray((cam / strongest if strongest > 0 else cam).numpy(), dtype=np.float32))
+    for each in tqdm(explained, desc="Explaining with random weights", unit="film", disable=None):
+        features = network.features(network.normalise(torch.from_numpy(each.image[None])))
+        maps.append(grad_cam.grid(features[0].numpy(), FINDINGS[each.predicted]))
     return maps
 
 
-def describe_randomised(values: Values) -> list[str]:
-    """A table of the stages, and what it shows."""
-    rows = [
-        (f"{stage['layers']} of {values['layers']}", stage["lowest"], number(stage["spearman"]), str(stage["blank"]))
-        for stage in values["stages"]
-    ]
-    other = values["another_film"]
-    rows.append(("none", "(the map of an unlike film)", number(other["spearman"]), str(other["blank"])))
-    end, reference = values["stages"][-1], other["spearman"]
+def describe_randomised(values: Values | None) -> list[str]:
+    """A table of the correlations, and what it shows."""
+    if values is None:
+        return ["Not measured: the graph does not give back all weights of a network of this architecture."]
+    titles = {
+        "head_random": "random head",
+        "all_random": "every layer random",
+        "another_film": "an unlike film, trained weights",
+    }
+    rows = [(title, number(values[name]["spearman"]), str(values[name]["blank"])) for name, title in titles.items()]
+    end, reference = values["all_random"], values["another_film"]["spearman"]
     words = (
-        f"Mean rank correlation (Spearman) with the map of the trained model, {values['films']} films; layers randomised from "
-        "the output down (arXiv:1810.03292). Blank maps have no correlation and are left out. "
+        f"Mean rank correlation (Spearman) with the map of the trained model, {values['films']} films (arXiv:1810.03292). "
+        "Blank maps have no correlation and are left out. "
     )
     if end["spearman"] is None or end["blank"] > values["films"] / 2:
         words += "Too few maps are left to tell."
@@ -179,19 +152,7 @@ def describe_randomised(values: Values) -> list[str]:
             " But the trained model's maps of films of another call and another source (where there are such) correlate by "
             f"{reference:.3f}: that part of a map shows where the model looks in any film."
         )
-    return [markdown_table(("random layers", "down to", "correlation", "blank maps"), rows), words]
-
-
-def draw_randomised(values: Values, axes: Axes) -> None:
-    """Correlation against the number of random layers, and that of another film's map."""
-    stages = values["stages"]
-    correlations = [1.0, *(height_of(stage["spearman"]) for stage in stages)]
-    axes.plot(range(len(correlations)), correlations, "o-", color="#756bb1")
-    axes.axhline(height_of(values["another_film"]["spearman"]), linestyle="--", color="grey", label="map of another film")
-    axes.set_xticks(range(len(correlations)), ["0", *(str(stage["layers"]) for stage in stages)])
-    axes.set(xlabel="layers randomised, from the output down", ylabel="rank correlation", ylim=(-0.5, 1.05))
-    axes.set_title("Does the map depend on what was learnt?")
-    axes.legend(loc="upper right")
+    return [markdown_table(("map of", "correlation", "blank maps"), rows), words]
 
 
 def _unlike(explained: Sequence[Explained], seed: int) -> list[Explained]:

@@ -8,8 +8,6 @@ from training.evaluation.part import Measured, Part
 from training.evaluation.parts.attention.checks import (
     describe_curves,
     describe_randomised,
-    draw_curves,
-    draw_randomised,
     measure_curves,
     measure_randomised,
 )
@@ -21,15 +19,11 @@ from training.evaluation.parts.attention.location import (
     measure_zones,
 )
 from training.evaluation.parts.attention.maps import explain_films
-from training.plots import new_figure, save
-from training.tables import picture
 
-# A run of the graph a film; about 70 for curves; a PyTorch run a stage: two minutes on two cores in all.
+# A run of the graph a film; about 70 for curves; two PyTorch runs for random weights: two minutes on two cores in all.
 FILMS = 300
 CURVE_FILMS = 60
 RANDOMISED_FILMS = 36
-
-CHECKS_NAME = "attention_checks.png"
 
 
 def measure_attention(
@@ -37,7 +31,7 @@ def measure_attention(
 ) -> Measured:
     """Grad-CAM of the predicted class, on subsets stratified by class and source; each smaller one is part of the larger.
 
-    `lungs` is None without a lung segmenter. Raises ExportError if the bundle's graph holds operators that TorchGraph lacks.
+    `lungs` is None without a lung segmenter, `randomised` without a network in PyTorch.
     """
     bootstrap = evidence.bootstrap
 
@@ -47,7 +41,6 @@ def measure_attention(
     explained = dict(zip(chosen(films), explain_films(evidence, chosen(films)), strict=True))
     every = list(explained.values())
     return {
-        "seed": bootstrap.seed,
         "lungs": None if evidence.lungs is None else measure_lungs(every, bootstrap),
         "zones": measure_zones(every, bootstrap),
         "curves": measure_curves([explained[film] for film in chosen(curve_films)], evidence),
@@ -65,23 +58,11 @@ def _paragraphs(values: Measured) -> list[str]:
         *describe_curves(values["curves"]),
         "### Randomised weights",
         *describe_randomised(values["randomised"]),
-        picture("Deletion, insertion and randomised weights", CHECKS_NAME),
     ]
 
 
 def _draw(values: Measured, folder: Path) -> None:
     draw_zones(values["zones"], folder)
-    figure = new_figure(10.0, 4.0)
-    left, right = figure.subplots(1, 2)
-    draw_curves(values["curves"], left)
-    draw_randomised(values["randomised"], right)
-    save(figure, folder / CHECKS_NAME)
 
 
-def _cost(evidence: Evidence) -> float:
-    """Curves take about 70 runs of the graph a film, randomised weights a PyTorch run a stage."""
-    explained, curves, randomised = (min(size, evidence.count()) for size in (FILMS, CURVE_FILMS, RANDOMISED_FILMS))
-    return 3 * explained + 56 * curves + 50 * randomised
-
-
-PART = Part("attention", "Attention", measure_attention, _paragraphs, _draw, cost=_cost)
+PART = Part("attention", "Attention", measure_attention, _paragraphs, _draw)

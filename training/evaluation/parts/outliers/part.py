@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from training.evaluation.measures.discrimination import auc
 from training.evaluation.part import Measured, Part
 from training.evaluation.parts.outliers.pictures import (
     ANYTHING,
-    FAULTED_FILMS,
     FAULTS,
     REFUSED,
     SCORE,
@@ -29,15 +27,10 @@ from training.evaluation.parts.outliers.pictures import (
     spoilt_films,
 )
 from training.evaluation.report.tables import number
-from training.plots import new_figure, save
-from training.tables import markdown_table, percent, picture
-
-HISTOGRAM_NAME = "outlier_scores.png"
+from training.tables import markdown_table, percent
 
 # Share of chest films flagged at which the true positive rate is customarily given.
 FALSE_POSITIVE_RATE = 0.05
-
-_HISTOGRAM_BINS = 40
 
 
 def _measure(evidence: Evidence) -> Measured:
@@ -63,13 +56,10 @@ def _measure(evidence: Evidence) -> Measured:
     names = [SCORE, *spec.image_bounds, REFUSED, ANYTHING]
     return {
         "available": True,
-        "threshold": spec.threshold,
-        "image_bounds": {name: bounds.model_dump() for name, bounds in spec.image_bounds.items()},
         "validation": {"films": spec.films, "flagged_share": spec.flagged_share},
         "chest": _shares(chest, names, ("class", "source")),
         "not_chest": _shares(other, names, ("kind",)) | _separation(chest, other) if other else None,
         "spoilt": _shares(spoilt, names, ("fault",))["per_fault"],
-        "histogram": _histogram(chest, other, spec.threshold),
     }
 
 
@@ -100,7 +90,7 @@ def _paragraphs(measured: Measured) -> list[str]:
     rows += [(f"- {name}", each) for table in ("per_class", "per_source") for name, each in chest[table].items()]
     if other is not None:
         rows += [("other pictures", other), *((f"- {kind}", each) for kind, each in other["per_kind"].items())]
-    paragraphs += [_table("pictures", rows), picture("Scores", HISTOGRAM_NAME)]
+    paragraphs += [_table("pictures", rows)]
     paragraphs += ["### Spoilt films", "Films of the split, spoilt on purpose:", _table("fault", measured["spoilt"].items())]
     refused = {**chest["refused"], **(other["refused"] if other else {})}
     if refused:
@@ -111,23 +101,6 @@ def _paragraphs(measured: Measured) -> list[str]:
     return paragraphs
 
 
-def _draw(measured: Measured, folder: Path) -> None:
-    if not measured["available"]:
-        return
-    histogram = measured["histogram"]
-    edges = np.array(histogram["edges"])
-    figure = new_figure(6.4, 3.6)
-    axes = figure.subplots()
-    for name, label, colour in (("chest", "chest films", "#2c7fb8"), ("not_chest", "other pictures", "#d95f0e")):
-        counts = np.array(histogram[name])
-        if counts.sum():
-            axes.stairs(counts / counts.sum(), edges, fill=True, alpha=0.6, color=colour, label=f"{label} ({counts.sum()})")
-    axes.axvline(measured["threshold"], color="black", linestyle="--", linewidth=1, label="flagged above this")
-    axes.set(xscale="log", xlabel="squared distance to the nearest class, per dimension", ylabel="share")
-    axes.legend()
-    save(figure, folder / HISTOGRAM_NAME)
-
-
 def _limits(measured: Measured) -> tuple[str, ...]:
     if not measured["available"]:
         return ("Nothing tells films from other pictures: whatever is sent gets one of the three findings, without a flag.",)
@@ -136,12 +109,6 @@ def _limits(measured: Measured) -> tuple[str, ...]:
         f"A picture that is no frontal chest film gets one of the three findings, with a flag if that is noticed, as it is of "
         f"{percent(flagged)} of the chest films wrongly. A film without a flag may still be unlike those trained on.",
     )
-
-
-def _cost(evidence: Evidence) -> float:
-    """A spoilt film is written as a picture before it is judged; photographs are large."""
-    others = len(pictures_of_folder(evidence.not_chest)) if evidence.not_chest else 0
-    return 1.2 * len(FAULTS) * min(FAULTED_FILMS, evidence.count()) + 4 * others
 
 
 def _shares(answers: Sequence[Answered], names: Sequence[str], tables: Sequence[str]) -> dict[str, Any]:
@@ -181,19 +148,6 @@ def _separation(chest: Sequence[Answered], other: Sequence[Answered]) -> dict[st
     }
 
 
-def _histogram(chest: Sequence[Answered], other: Sequence[Answered], threshold: float) -> dict[str, Any]:
-    """Counts of scores between edges at equal ratios; refused pictures have none."""
-    scores = {
-        name: np.array([each.score for each in answers if each.score is not None], np.float64)
-        for name, answers in (("chest", chest), ("not_chest", other))
-    }
-    every = np.concatenate([*scores.values(), [threshold]])
-    edges = np.geomspace(every.min() * 0.99, every.max() * 1.01, _HISTOGRAM_BINS + 1)
-    return {"edges": [plain(edge) for edge in edges]} | {
-        name: np.histogram(values, edges)[0].tolist() for name, values in scores.items()
-    }
-
-
 def _table(first: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     rows = list(rows)
     names = [name for name in rows[0][1]["flagged"] if any(each["flagged"][name] for _, each in rows) or name == ANYTHING]
@@ -202,4 +156,4 @@ def _table(first: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     return markdown_table(header, cells)
 
 
-PART = Part("outliers", "Pictures unlike the training films", _measure, _paragraphs, _draw, _limits, cost=_cost)
+PART = Part("outliers", "Pictures unlike the training films", _measure, _paragraphs, limits=_limits)

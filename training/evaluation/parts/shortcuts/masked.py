@@ -26,11 +26,10 @@ from training.evaluation.judging.masking import (
     masked_films,
     with_lungs_of,
 )
-from training.evaluation.measures.bootstrap import MetricPath, plain, without_intervals
+from training.evaluation.measures.bootstrap import MetricPath, without_intervals
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.measures.discrimination import macro_auc, within_source_auc
 from training.evaluation.part import Measured
-from training.evaluation.report.plots import error_bars
 from training.evaluation.report.tables import Values, number, with_interval
 from training.plots import new_figure, save
 from training.tables import markdown_table, picture
@@ -88,10 +87,6 @@ def measure_masked_films(evidence: Evidence, lungs: LungSegmenter) -> Measured |
         return values
 
     measured = evidence.bootstrap.measure(statistics, judgements.groups)
-    for name, each in probabilities.items():
-        shares = np.bincount(each.argmax(axis=1), minlength=len(FINDINGS)) / len(each)
-        called = {finding.value: plain(share) for finding, share in zip(FINDINGS, shares, strict=True)}
-        measured["variants"][name]["called_share"] = called
     return {"films": len(films), "left_out": int((~found).sum()), **measured}
 
 
@@ -169,8 +164,9 @@ def draw_masked_films(values: Values, folder: Path) -> None:
     axes: Axes = figure.subplots()
     positions = np.arange(len(names))
     areas = [variants[name]["macro_auc"] for name in names]
-    intervals = [variants[name]["interval_95"]["macro_auc"] for name in names]
-    axes.bar(positions, areas, 0.7, color="#9ecae1", label="macro AUC", yerr=error_bars(areas, intervals), capsize=3)
+    intervals = np.array([variants[name]["interval_95"]["macro_auc"] for name in names])
+    errors = np.abs(intervals.T - areas)  # distances to the lower and the upper bound
+    axes.bar(positions, areas, 0.7, color="#9ecae1", label="macro AUC", yerr=errors, capsize=3)
     for (source, pair), marker in zip(pairs, cycle("osD^vP*X"), strict=False):
         inside = [variants[name]["within_source"][source][pair] for name in names]
         axes.plot(positions, inside, marker, markersize=5, label=f"{source}: {pair}")

@@ -1,10 +1,12 @@
-"""The parts of a dashboard as values, and the Grafana JSON model that they make. Knows no metric."""
+"""Reads the descriptions in dashboards/, and makes of each the JSON model that Grafana reads. Knows no metric."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -12,14 +14,14 @@ from grafana_foundation_sdk.models.common import GraphTresholdsStyleMode, Stacki
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, ThresholdsMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from k8s.monitoring import FOLDER
+
 Kind = Literal["timeseries", "stat", "bars", "table"]
 
-GREEN, YELLOW, RED = "green", "yellow", "red"
+NAMES = ("service", "model", "drift", "quality")
 
 # A variable of the dashboard: the user chooses the Prometheus in Grafana.
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-
-HEIGHT = {"timeseries": 8, "stat": 4, "bars": 8, "table": 8}
 
 _BUILDERS: dict[Kind, Any] = {
     "timeseries": timeseries.Panel,
@@ -30,23 +32,14 @@ _BUILDERS: dict[Kind, Any] = {
 
 
 @dataclass(frozen=True)
-class Query:
-    """PromQL, and the name of its series, where {{label}} stands for a label's value."""
-
-    expression: str
-    legend: str
-
-
-@dataclass(frozen=True)
 class Panel:
     """One panel."""
 
     title: str  # heading
     description: str  # one line that explains it
-    queries: tuple[Query, ...]  # what it shows
-    thresholds: tuple[tuple[float, str], ...]  # (from this value on, colour), rising; at least one
+    queries: dict[str, str]  # name of the series, where {{label}} stands for a label's value -> PromQL
+    thresholds: list[Any]  # colours in turn with the values from which on the next one holds: [green, 0.1, yellow]
     unit: str = "short"  # one of Grafana's: s, percentunit, reqps, short
-    base: str = GREEN  # colour below the first threshold
     kind: Kind = "timeseries"  # of panel
     width: int = 12  # in columns of 24
     minimum: float | None = 0  # of the axis
@@ -55,37 +48,26 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Panels under a heading."""
-
-    title: str
-    panels: tuple[Panel, ...]
-
-
-def row(title: str, *panels: Panel) -> Row:
-    """A row of these panels."""
-    return Row(title, panels)
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A choice at the top of the dashboard. query: gives the label values to choose from."""
-
-    name: str
-    label: str
-    query: str
-
-
-@dataclass(frozen=True)
 class Dashboard:
-    """One dashboard. uid: names its file and its address in Grafana. since: start of the time range."""
+    """One dashboard."""
 
-    uid: str
-    title: str
-    description: str
-    rows: tuple[Row, ...]
-    variables: tuple[Variable, ...] = ()
-    since: str = "now-24h"
+    uid: str  # names its file and its address in Grafana
+    title: str  # heading
+    description: str  # what it shows
+    since: str  # start of the time range
+    rows: dict[str, list[Panel]]  # heading -> panels
+    variables: Sequence[dict[str, str]] = ()  # choices at its top: name, label, and the query for the values to choose from
+
+
+def read_dashboards() -> list[Dashboard]:
+    """The dashboards of NAMES."""
+    return [_read(FOLDER / "dashboards" / f"{name}.yaml") for name in NAMES]
+
+
+def _read(path: Path) -> Dashboard:
+    described = yaml.safe_load(path.read_text("utf-8"))
+    rows = {title: [Panel(**panel) for panel in panels] for title, panels in described.pop("rows").items()}
+    return Dashboard(rows=rows, **described)
 
 
 def model_of(described: Dashboard) -> dict[str, Any]:
@@ -104,39 +86,40 @@ def model_of(described: Dashboard) -> dict[str, Any]:
     )
     for variable in described.variables:
         builder = builder.with_variable(
-            dashboard.QueryVariable(variable.name)
-            .label(variable.label)
-            .query(variable.query)
+            dashboard.QueryVariable(variable["name"])
+            .label(variable["label"])
+            .query(variable["query"])
             .datasource(DATASOURCE)
             .multi(True)
             .include_all(True)
             .all_value(".*")
         )
-    for row in described.rows:
-        builder = builder.with_row(dashboard.Row(row.title))
-        for panel in row.panels:
+    for title, panels in described.rows.items():
+        builder = builder.with_row(dashboard.Row(title))
+        for panel in panels:
             builder = builder.with_panel(_panel(panel))
     return dict(json.loads(json.dumps(builder.build(), cls=JSONEncoder)))
 
 
 def _panel(panel: Panel) -> Any:
     builder = _BUILDERS[panel.kind]()
-    steps = [Threshold(value=None, color=panel.base), *(Threshold(value, colour) for value, colour in panel.thresholds)]
+    colours, values = panel.thresholds[::2], [None, *panel.thresholds[1::2]]
+    steps = [Threshold(value, colour) for value, colour in zip(values, colours, strict=True)]
     builder = (
         builder.title(panel.title)
         .description(panel.description)
         .datasource(DATASOURCE)
         .unit(panel.unit)
         .span(panel.width)
-        .height(HEIGHT[panel.kind])
+        .height(4 if panel.kind == "stat" else 8)
         .thresholds(ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
     )
     if panel.minimum is not None:
         builder = builder.min(panel.minimum)
     if panel.maximum is not None:
         builder = builder.max(panel.maximum)
-    for index, query in enumerate(panel.queries):
-        builder = builder.with_target(_target(query, index, panel.kind))
+    for index, (legend, expression) in enumerate(panel.queries.items()):
+        builder = builder.with_target(_target(expression, legend, "ABCDEFGH"[index], panel.kind))
     if panel.kind == "timeseries":
         lines = common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.DASHED)
         builder = builder.thresholds_style(lines).fill_opacity(8)
@@ -145,19 +128,19 @@ def _panel(panel: Panel) -> Any:
     return builder
 
 
-def _target(query: Query, index: int, kind: Kind) -> Any:
-    target = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id("ABCDEFGH"[index])
+def _target(expression: str, legend: str, ref_id: str, kind: Kind) -> Any:
+    target = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(ref_id)
     if kind == "timeseries":
         return target.range()
     return target.instant().format(PromQueryFormat.TABLE if kind == "table" else PromQueryFormat.TIME_SERIES)
 
 
-def all_expressions(dashboards: Sequence[Dashboard]) -> list[tuple[str, str, str]]:
+def all_expressions() -> list[tuple[str, str, str]]:
     """(dashboard, panel, PromQL) of every query."""
     return [
-        (each.uid, panel.title, query.expression)
-        for each in dashboards
-        for row in each.rows
-        for panel in row.panels
-        for query in panel.queries
+        (each.uid, panel.title, expression)
+        for each in read_dashboards()
+        for panels in each.rows.values()
+        for panel in panels
+        for expression in panel.queries.values()
     ]

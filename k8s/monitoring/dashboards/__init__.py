@@ -1,1 +1,0 @@
-"""Grafana dashboards as code: each module describes one, as values of `panels`."""
