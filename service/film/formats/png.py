@@ -41,7 +41,12 @@ _MOST_FRAMES = 0x80000000
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises as `film_only`."""
     film = film_only(data)
-    image = PngFile(io.BytesIO(film))
+    try:
+        image = PngFile(io.BytesIO(film))
+    except ValueError as fault:
+        if str(fault).startswith(("Decompressed data too large", "Too much memory")):  # texts of over 1 MiB, or 64 MiB together
+            raise UnsupportedImage("The PNG file holds too much metadata; save it without.") from fault
+        raise
     depth, colour_type = film[24:26]
     if depth < 16 or colour_type not in _WITH_COLOUR_OR_ALPHA:
         return open_picture(image, limits)
