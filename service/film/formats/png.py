@@ -24,9 +24,6 @@ from service.film.picture import open_picture
 # A film of 40 MiB in chunks of 8 KiB, libpng's habit, has about 5000. Each costs Pillow microseconds, however empty.
 MAX_CHUNKS = 50_000
 
-# A film has one. Pillow inflates each text to a megabyte at most.
-MAX_ORIENTATIONS = 4
-
 _SIGNATURE_BYTES = 8
 _AROUND_DATA_BYTES = 12  # length and name before, CRC after
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
@@ -44,7 +41,12 @@ _MOST_FRAMES = 0x80000000
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises as `film_only`."""
     film = film_only(data)
-    image = PngFile(io.BytesIO(film))
+    try:
+        image = PngFile(io.BytesIO(film))
+    except ValueError as fault:
+        if str(fault).startswith(("Decompressed data too large", "Too much memory")):  # texts of over 1 MiB, or 64 MiB together
+            raise UnsupportedImage("The PNG file holds too much metadata; save it without.") from fault
+        raise
     depth, colour_type = film[24:26]
     if depth < 16 or colour_type not in _WITH_COLOUR_OR_ALPHA:
         return open_picture(image, limits)
@@ -68,7 +70,7 @@ def film_only(data: bytes) -> bytes:
     chunk of the pixels is cut off or does not match its checksum.
     """
     pieces = [data[:_SIGNATURE_BYTES]]
-    frames = orientations = 0
+    frames = 0
     seen = set()
     for count, (name, chunk) in enumerate(_chunks(data), start=1):
         if count > MAX_CHUNKS:
@@ -91,12 +93,7 @@ def film_only(data: bytes) -> bytes:
                 raise damaged("PNG")
             pieces.append(data[chunk])
         elif chunk.stop <= len(data) and _may_hold_orientation(name, data, chunk) and _is_sound(data, chunk):
-            orientations += 1
-            if orientations > MAX_ORIENTATIONS:
-                raise UnsupportedImage(
-                    f"The PNG file says its orientation over {MAX_ORIENTATIONS} times; save it without metadata."
-                )
-            pieces.append(data[chunk])
+            pieces.append(data[chunk])  # Pillow inflates each text to a megabyte at most, and all to 64
     return b"".join(pieces)
 
 

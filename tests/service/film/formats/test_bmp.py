@@ -14,9 +14,9 @@ FILM = film()
 GREYS = b"".join(bytes((grey, grey, grey, 0)) for grey in range(256))
 
 
-def bmp(data: bytes, bits: int, compression: int = 0, between: bytes = b"", header_bytes: int = 40) -> bytes:
+def bmp(data: bytes, bits: int, compression: int = 0, between: bytes = b"", header_bytes: int = 40, colours: int = 0) -> bytes:
     """A BMP of FILM's size. between: masks or a palette."""
-    header = struct.pack("<iiHHIIiiII", 256, 256, 1, bits, compression, len(data), 0, 0, 0, 0)
+    header = struct.pack("<iiHHIIiiII", 256, 256, 1, bits, compression, len(data), 0, 0, colours, 0)
     header = struct.pack("<I", header_bytes) + header.ljust(header_bytes - 4, b"\0")[: header_bytes - 4]
     start = 14 + len(header) + len(between)
     return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + header + between + data
@@ -53,6 +53,8 @@ UNREAD = {
     "bit fields with alpha": bmp(bytes(4 * FILM.size), 32, 6, struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
     "2 bits": bmp(bytes(FILM.size // 4), 2, 0, GREYS[:16]),
     "64 bits": bmp(bytes(8 * FILM.size), 64),
+    "palette of 300 colours": bmp(FILM.tobytes(), 8, 0, GREYS + bytes(176), colours=300),
+    "OS/2: header of 16 bytes": bmp(FILM.tobytes(), 8, 0, GREYS, header_bytes=16),
     "OS/2: Huffman codes": bmp(bytes(1000), 1, 3, GREYS[:8], header_bytes=64),
     "OS/2: 24-bit run lengths": bmp(bytes(1000), 24, 4, header_bytes=64),
 }
@@ -61,6 +63,13 @@ UNREAD = {
 @pytest.mark.parametrize("name", UNREAD)
 def test_an_intact_film_that_is_not_read_is_not_called_damaged(name):
     assert_refused(UNREAD[name], UnsupportedImage, "kind that is not read")
+
+
+@pytest.mark.parametrize(
+    "data", [bmp(bytes(FILM.size), 7), bmp(bytes(FILM.size), 8, 77, GREYS), bmp(FILM.tobytes(), 8, header_bytes=80)]
+)
+def test_a_depth_compression_or_header_that_does_not_exist_is_damage(data):
+    assert_refused(data, UnreadableImage, "again")
 
 
 def test_text_that_begins_as_a_bmp_does_is_no_film():
