@@ -11,16 +11,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from service.film.film import Orientation, Radiograph, open_film
 from service.film.limits import DecodeLimits
 from service.film.preprocessing import to_model_input
+from service.model.arrays import Grid, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.decision import DEFAULT_OPERATING_POINT, Decision, Observed, decide, find_finding
 from service.model.findings import FINDINGS, Finding
-from service.model.grad_cam import GradCam, Grid, zone_shares
+from service.model.grad_cam import GradCam, zone_shares
 from service.model.heatmap import film_png, heatmap_png, overlay_png
 from service.model.observer import Observer
 from service.model.predictor import Outputs, Predictor, load_predictor
@@ -59,7 +57,7 @@ class Prediction(Decision):
     inference_seconds: float  # time of the model run alone, without decoding
     observed: Observed  # what else was measured of the film; some review reasons follow from it
     # pooled features, float32 [C]; None if the bundle has no statistics to compare them with
-    embedding: npt.NDArray[np.float32] | None = field(repr=False, compare=False)
+    embedding: NetworkValues | None = field(repr=False, compare=False)
 
     @property
     def inference_time_ms(self) -> float:

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import softmax
 
 from service.film.errors import InputError
 from service.film.preprocessing import decode, to_model_input
+from service.model.arrays import NetworkValues
 from service.model.decision import NOTHING_OBSERVED, Observed
 from service.model.findings import FINDINGS
 from service.model.observer import Observer
@@ -35,7 +35,7 @@ class JudgedFilm:
     film: FilmFile  # the file
     probabilities: Floats  # calibrated, in the order of FINDINGS, float [C]
     logits: Floats  # before the temperature, float [C]
-    embedding: npt.NDArray[np.float32]  # pooled features, float32 [E]
+    embedding: NetworkValues  # pooled features, float32 [E]
     observed: Observed = NOTHING_OBSERVED  # what else the service's decision takes into account
 
 
