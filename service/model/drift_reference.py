@@ -69,7 +69,7 @@ class NumericReference(_Frozen):
     minimum, maximum: range of the reference films, for out-of-range alerts (REPORT Table 29).
     """
 
-    # increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
+    # Increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
     edges: tuple[float, ...]
     shares: tuple[float, ...]  # share of the reference films in each of the len(edges) + 1 bins, none of them zero
     minimum: float
@@ -117,7 +117,7 @@ class DriftReference(_Frozen):
     """The reference of every monitored feature."""
 
     schema_version: Literal[1] = 1
-    # an entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none
+    # An entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none
     numeric: dict[str, NumericReference]
     predicted_class: dict[Finding, float]  # share of each finding among the answers whose confidence was measured
 

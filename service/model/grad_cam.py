@@ -1,4 +1,6 @@
-"""Grad-CAM (Selvaraju et al., arXiv:1610.02391) through the classifier head only. The only module that imports PyTorch.
+"""Grad-CAM (Selvaraju et al., arXiv:1610.02391) through the classifier head only.
+
+The only module of the service that imports PyTorch.
 
 The gradient of a logit with respect to the last feature map passes through pooling and head, never through the backbone. So the
 feature map of the prediction's own run gives the same Grad-CAM as the whole network.

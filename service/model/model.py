@@ -56,7 +56,7 @@ class Prediction(Decision):
     image_sha256: str  # SHA-256 of the film's bytes, 64 hexadecimal digits
     inference_seconds: float  # time of the model run alone, without decoding
     observed: Observed  # what else was measured of the film; some review reasons follow from it
-    # pooled features, float32 [C]; None if the bundle has no statistics to compare them with
+    # Pooled features, float32 [C]; None if the bundle has no statistics to compare them with
     embedding: NetworkValues | None = field(repr=False, compare=False)
 
     @property
@@ -85,7 +85,7 @@ class Explanation:
 
     target: Finding  # the finding that is explained
     grid: Grid  # float32 [h, w], 0..1, covering the whole film, top row first
-    # share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower
+    # Share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower
     zones: dict[str, float]
     heatmap_png: bytes = field(repr=False)  # the grid as a grey picture
     overlay_png: bytes = field(repr=False)  # the film with the grid in colour over it

@@ -9,7 +9,7 @@ from training.commands.options import DataFolder, Device
 
 
 def average(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs with the same initial weights.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs with the same initial weights.")],
     data: DataFolder,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for best_model.pt.")],
     with_start: Annotated[bool, typer.Option("--with-start", help="Include the runs' initial weights.")] = False,

@@ -11,7 +11,8 @@ from training.commands.options import Changes, DataFolder, Experiment
 def retrain(
     data: DataFolder,
     prometheus: Annotated[
-        str | None, typer.Option(metavar="URL", help="Prometheus whose alerts are reasons. Default: only labels are.")
+        str | None,
+        typer.Option(metavar="URL", help="Prometheus whose alerts are reasons. Default: none, so that only labels are."),
     ] = None,
     archive: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder with films as they were sent, found by their SHA-256.")

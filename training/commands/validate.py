@@ -17,7 +17,7 @@ def validate(
         int, typer.Option(help="Largest Hamming distance, of 256 bits, at which two films are near duplicates.")
     ] = DataConfig.near_duplicate_bits,
 ) -> None:
-    """Validate a data folder: damaged films, duplicates, leaks between splits. Fails if nothing may be trained on it.
+    """Validate a data folder: damaged films, duplicates, leaks between splits. Fails if it must not be trained on.
 
     Example: cxr validate --data DIR
     """

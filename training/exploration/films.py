@@ -43,8 +43,8 @@ class Measures:
 class MeasuredFilm:
     """A film and what was measured."""
 
-    film: FilmFile  # the file
-    measures: Measures  # its measurements
+    film: FilmFile
+    measures: Measures
     histogram: Floats  # share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values
 
 

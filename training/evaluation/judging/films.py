@@ -32,7 +32,7 @@ _OUTPUTS = ("probabilities", "logits", "embedding")
 class JudgedFilm:
     """A film and what the graph answers."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     probabilities: Floats  # calibrated, in the order of FINDINGS, float [C]
     logits: Floats  # before the temperature, float [C]
     embedding: NetworkValues  # pooled features, float32 [E]
@@ -43,7 +43,7 @@ class JudgedFilm:
 class RefusedFilm:
     """A film that the service would refuse."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     reason: str  # the name of the error class
 
 

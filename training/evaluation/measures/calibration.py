@@ -17,7 +17,7 @@ _LOG_FLOOR = 1e-15
 class ReliabilityBins:
     """Equal-width bins of confidence, each [bins]; means and shares of empty bins are NaN."""
 
-    count: Floats  # films
+    count: Floats  # number of films
     mean_confidence: Floats  # what was claimed
     observed: Floats  # share of events
 

@@ -20,7 +20,7 @@ from training.evaluation.judging.altered import read_film
 class Explained:
     """A film and the Grad-CAM map of the class predicted."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     image: GreyPixels  # model input, uint8 [S, S]
     predicted: int  # index into FINDINGS
     grid: Grid  # the map, float32 [h, w]
