@@ -25,8 +25,7 @@ class DataConfig:
     workers: int = 2  # loader processes
     cache: bool = True  # keep decoded films in memory, about 60 kB each
     near_duplicate_bits: int = 14  # largest Hamming distance, of 256 bits, at which two films count as near duplicates
-    # Source left out of training, validation and calibration, to measure the model on a hospital that it has not seen; "" for
-    # none
+    # Source kept out of training, validation and calibration, to measure the model on an unseen hospital; "" keeps out none
     held_out_source: str = ""
     lungs: str = ""  # ONNX graph of the lung segmenter; augment.surroundings and augment.hollow need it
 

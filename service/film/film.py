@@ -43,8 +43,8 @@ class Radiograph:
     width_px, height_px: size as stored in the file, upright.
     """
 
-    # uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), upright, read-only. JPEG films may be
-    # smaller than width_px x height_px: see `from_bytes`.
+    # Grey values, uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), upright, read-only. JPEG
+    # films may be smaller than width_px x height_px: see `from_bytes`.
     pixels: GreyPixels
     format: str  # "jpeg", "png", "tiff", "bmp", "webp" or "dicom"
     width_px: int

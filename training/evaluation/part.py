@@ -20,7 +20,7 @@ class Part:
 
     name: str  # its key in metrics.json and on the command line
     title: str  # its heading
-    measure: Callable[[Evidence], Measured]  # the values. Raises NotMeasured if the evidence lacks what the part needs.
+    measure: Callable[[Evidence], Measured]  # gives the values; raises NotMeasured if the evidence lacks what the part needs
     # The values as Markdown, without headings above level 3; plots as ![title](figures/NAME)
     paragraphs: Callable[[Measured], Sequence[str]]
     draw: Callable[[Measured, Path], None] = lambda _, __: None  # draws the values into the folder figures/
