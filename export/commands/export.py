@@ -22,7 +22,7 @@ def export(
 ) -> None:
     """Turn a checkpoint into a bundle: convert, calibrate, compare with PyTorch, and hash.
 
-    Example: cxr export --checkpoint runs/lite0/best_model.pt --data DIR --version 0.1.0
+    Example: cxr export --checkpoint runs/lite0/best_model.pt --data data/cxr --version 0.1.0
     """
     from export.export import export_bundle
 

@@ -20,7 +20,9 @@ NoRegister = Annotated[bool, typer.Option("--no-register", help="Leave BentoML's
 @registry.callback()
 def _folder(
     context: typer.Context,
-    models: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Releases. Default: the project's models/.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the releases. Default: the project's models/.")
+    ] = None,
 ) -> None:
     context.obj = models
 
@@ -150,7 +152,7 @@ def reissue(
 ) -> None:
     """Release a model again with a new drift reference: same graph, same answers.
 
-    Example: cxr registry reissue models/chest-xray-1.1.1 --data DIR --version 1.1.2
+    Example: cxr registry reissue models/chest-xray-1.1.1 --data data/cxr --version 1.1.2
     """
     from export.reissue import reissue as reissue_bundle
 

@@ -1,4 +1,4 @@
-"""The only path from pixels to model input, shared by training (evaluation), export and service."""
+"""The only path from pixels to model input, shared by training, evaluation, export and service."""
 
 from typing import Literal
 

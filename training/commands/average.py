@@ -18,7 +18,7 @@ def average(
 ) -> None:
     """Average the weights of several runs, and print the validation metrics of each and of the mean.
 
-    Example: cxr average runs/first runs/second --data DIR --out runs/mean
+    Example: cxr average runs/first runs/second --data data/cxr --out runs/mean
     """
     if len(runs) + with_start < 2:
         raise typer.BadParameter("Give at least two runs, or one and --with-start.")

@@ -17,7 +17,7 @@ def lungs(
 ) -> None:
     """Train the segmenter that outlines the lungs of a film, and score it on a held-out fifth of the films.
 
-    Example: cxr lungs --data DIR --out runs/lungs
+    Example: cxr lungs --data data/lungs --out runs/lungs
     """
     from training.lungs.train import GRAPH_NAME, RESULT_NAME, train_segmenter
 

@@ -34,7 +34,7 @@ def retrain(
 
     Run it every night: without a reason it does nothing, and it resumes a retraining that was killed.
 
-    Example: cxr retrain --data DIR --prometheus http://prometheus:9090 --archive FILMS
+    Example: cxr retrain --data data/cxr --prometheus http://prometheus:9090 --archive /archive
     """
     from service.model.releases import MODELS_DIR
     from training.retraining import retrain as module

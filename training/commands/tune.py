@@ -23,7 +23,7 @@ def tune(
 ) -> None:
     """Search for better training settings in short runs, and write the best as a configuration. The same command continues.
 
-    Example: cxr tune --data DIR --trials 60
+    Example: cxr tune --data data/cxr --trials 60
     """
     from training.config_file import load_config
     from training.search.tune import TuneJob

@@ -19,7 +19,7 @@ def validate(
 ) -> None:
     """Validate a data folder: damaged films, duplicates, leaks between splits. Fails if it must not be trained on.
 
-    Example: cxr validate --data DIR
+    Example: cxr validate --data data/cxr
     """
     from training.data.folder import scan_folder
     from training.data.validation import validate_dataset
