@@ -76,7 +76,7 @@ ablate: $(DEV_ENV)/.installed ## Measure what each augmentation is worth, with s
 tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=folder
 	$(DEV_ENV)/bin/cxr tune $(call option,data,DATA)
 
-bench: $(DEV_ENV)/.installed ## Measure speed and memory of the service: BUNDLE=models/…, by default the newest
+bench: $(DEV_ENV)/.installed ## Measure speed and memory of the service: BUNDLE=models/…, by default the one that is served
 	$(DEV_ENV)/bin/cxr bench $(call option,bundle,BUNDLE)
 
 # The tests of one file stay together, since they share servers.

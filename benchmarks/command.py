@@ -7,13 +7,15 @@ import typer
 
 
 def bench(
-    bundle: Annotated[str | None, typer.Option(help="Folder of a bundle. Default: the newest release.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="Bundle to measure. Default: the release that is served.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only show that everything works; rough results.")] = False,
-    out: Annotated[Path, typer.Option(help="JSON to write, with the same as Markdown beside it.")] = (
+    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON to write, with the same as Markdown beside it.")] = (
         Path(__file__).parent / "results" / "latest.json"
     ),
 ) -> None:
-    """Measure speed and size of the service, against its parts and a plain FastAPI baseline.
+    """Measure speed and memory of the service, against its parts and a plain FastAPI baseline.
 
     Example: cxr bench --quick --out /tmp/bench.json
     """

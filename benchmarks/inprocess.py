@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from time import perf_counter, process_time
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
 from service.film.film import Radiograph
 from service.film.preprocessing import decode, to_model_input
 from service.model.bundle import ModelBundle
@@ -75,7 +74,7 @@ class InProcess:
             self._observe(film, image, self._predictor.predict(image[None], self._outputs))
         return (process_time() - start) / runs
 
-    def _observe(self, film: Radiograph, image: npt.NDArray[np.uint8], values: Outputs) -> None:
+    def _observe(self, film: Radiograph, image: GreyPixels, values: Outputs) -> None:
         self._observer.observe(film, image, values["embedding"][0] if self._observer.needs_embedding else None)
 
 

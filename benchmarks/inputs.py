@@ -8,13 +8,13 @@ from time import monotonic, perf_counter
 import cv2
 import imagecodecs
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ComputedRadiographyImageStorage, JPEG2000Lossless
 
 from benchmarks.films import jpeg_films
 from export.phantom import phantom_film
+from service.film.arrays import DeepPixels
 from service.film.limits import DecodeLimits
 from service.model.bundle import ModelBundle
 from service.model.findings import Finding
@@ -24,8 +24,6 @@ from service.sandbox.decoder import SandboxedDecoder
 
 REFERENCE = "JPEG, 512 px"
 LARGE_JPEG = "JPEG, 2048 px"
-
-Deep = npt.NDArray[np.uint16]
 
 
 def input_films() -> dict[str, bytes]:
@@ -65,7 +63,7 @@ def input_costs(bundle: ModelBundle, rounds: int) -> Mapping[str, tuple[float, f
     }
 
 
-def _dicom(deep: Deep, frame: bytes | None = None) -> bytes:
+def _dicom(deep: DeepPixels, frame: bytes | None = None) -> bytes:
     """A DICOM file with these pixels, uncompressed or as this frame in JPEG 2000."""
     dataset = Dataset()
     dataset.SOPClassUID = ComputedRadiographyImageStorage

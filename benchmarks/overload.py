@@ -28,7 +28,7 @@ class Pressure:
     p50_ms, p99_ms: latency of judged films.
     """
 
-    clients: int  # number of clients
+    clients: int
     judged_per_second: float  # answers with status 200
     refused_per_second: float  # answers with status 503
     other: int  # number of other answers and broken connections

@@ -48,8 +48,8 @@ QUICK = Effort(rounds=1, requests=32, overload_seconds=2.0, endurance_requests=2
 def benchmark(setting: str | None, effort: Effort, out: Path) -> str:
     """Measure a bundle, write `out` with the Markdown beside it, and return the Markdown.
 
-    setting: folder or store tag of the bundle; None: the newest release. Raises BundleError or ServerFailed. A target that is
-    missed is a result, not a failure.
+    setting: folder or store tag of the bundle; None: the release that is served.
+    Raises BundleError or ServerFailed. A target that is missed is a result, not a failure.
     """
     # Ended by SIGTERM, Python would skip the `finally` that ends the servers.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

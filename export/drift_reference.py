@@ -1,9 +1,9 @@
 """Builds the drift reference: the distributions that the service's counts are compared with. Arrays in, DriftReference out."""
 
 import numpy as np
-import numpy.typing as npt
 
 from export.films import Films
+from service.model.arrays import NetworkValues
 from service.model.drift_reference import (
     COMPONENT_FEATURES,
     CONFIDENCE,
@@ -18,9 +18,9 @@ from service.model.findings import FINDINGS
 
 def build_reference(
     training: Films,
-    validation_probabilities: npt.NDArray[np.float32],
-    validation_embeddings: npt.NDArray[np.float32],
-    components: npt.NDArray[np.float32],
+    validation_probabilities: NetworkValues,
+    validation_embeddings: NetworkValues,
+    components: NetworkValues,
 ) -> DriftReference:
     """Film statistics of the training films; confidence, predicted class and embedding components of the validation films.
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from service.film.arrays import GreyPixels
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.findings import FINDINGS
 from service.model.predictor import Outputs, Predictor
@@ -24,7 +25,7 @@ BATCH_SIZE = 16
 class Films:
     """Decoded films."""
 
-    images: npt.NDArray[np.uint8]  # uint8 [N, S, S]
+    images: GreyPixels  # uint8 [N, S, S]
     labels: npt.NDArray[np.int64]  # int64 [N], index into `FINDINGS`
     sizes_px: npt.NDArray[np.int64]  # int64 [N, 2], width and height as stored
     mean_chroma: npt.NDArray[np.float64]  # float64 [N], see `Radiograph`
@@ -68,7 +69,7 @@ def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | Non
     return Films(np.stack(images), np.array(labels, np.int64), np.array(sizes_px, np.int64), np.array(mean_chroma))
 
 
-def compute(predictor: Predictor, images: npt.NDArray[np.uint8], *names: str) -> Outputs:
+def compute(predictor: Predictor, images: GreyPixels, *names: str) -> Outputs:
     """The named outputs of the graph, each float32 [N, ...]; see `Predictor.predict`. images: uint8 [N, S, S], N >= 1."""
     batches = tqdm(range(0, len(images), BATCH_SIZE), desc=f"computing {', '.join(names)}", unit="batch")
     runs = [predictor.predict(images[start : start + BATCH_SIZE], names) for start in batches]

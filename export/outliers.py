@@ -11,6 +11,8 @@ import numpy.typing as npt
 from sklearn.covariance import ledoit_wolf
 
 from export.films import Films
+from service.film.arrays import GreyPixels
+from service.model.arrays import CoarseFilm, NetworkValues
 from service.model.decision import Observed, unusual_aspects
 from service.model.image_checks import coarsen, image_statistics
 from service.model.manifest import Bounds, ImageStatistic, OutlierSpec
@@ -44,7 +46,7 @@ CHROMA_ALLOWANCE = 8.0
 THRESHOLD_STEP = 1e-4
 
 
-def fit_statistics(training: Films, embeddings: npt.NDArray[np.float32], components: int = COMPONENTS) -> OutlierStatistics:
+def fit_statistics(training: Films, embeddings: NetworkValues, components: int = COMPONENTS) -> OutlierStatistics:
     """Statistics of training films and their embeddings, float32 [N, C], in the order of the films.
 
     The covariance within classes is pooled and shrunk (Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4).
@@ -72,9 +74,7 @@ def fit_statistics(training: Films, embeddings: npt.NDArray[np.float32], compone
     )
 
 
-def fit_spec(
-    statistics: OutlierStatistics, training: Films, validation: Films, embeddings: npt.NDArray[np.float32]
-) -> OutlierSpec:
+def fit_spec(statistics: OutlierStatistics, training: Films, validation: Films, embeddings: NetworkValues) -> OutlierSpec:
     """Bounds that all but `BOUND_SHARE` of the training and validation films keep, and the threshold of the score.
 
     embeddings: of the validation films, float32 [N, C]. The threshold is the lowest at which score and bounds together flag
@@ -101,7 +101,7 @@ def score_threshold(scores: npt.NDArray[np.float64], flagged: npt.NDArray[np.boo
     return _rounded_up(float(descending[min(room, len(descending) - 1)]))
 
 
-def _mean_film(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _mean_film(images: GreyPixels) -> CoarseFilm:
     """Mean of the coarse films, each with mean 0 and standard deviation 1, scaled so again; float32 [side, side]."""
     coarse = np.stack([coarsen(image, MEAN_FILM_PX) for image in images]).astype(np.float64)
     mean = _standardised(coarse).mean(axis=0, keepdims=True)

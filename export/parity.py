@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 import torch
 from tqdm import tqdm
 
 from export.graph import ServingGraph
+from service.film.arrays import GreyPixels
 from service.model.predictor import OUTPUT_NAMES, Predictor
 from training.errors import ParityFailed
 
@@ -32,7 +32,7 @@ TOLERANCES = {
 }
 
 
-def check_parity(graph: ServingGraph, predictor: Predictor, films: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def check_parity(graph: ServingGraph, predictor: Predictor, films: GreyPixels) -> dict[str, Any]:
     """Compare all outputs on films and on noise, which reaches activations that films do not, at every batch size.
 
     films: real model inputs, uint8 [N, S, S]; each batch takes the next ones, starting over at the end.
@@ -66,9 +66,7 @@ def check_parity(graph: ServingGraph, predictor: Predictor, films: npt.NDArray[n
     }
 
 
-def _gaps(
-    graph: ServingGraph, predictor: Predictor, batches: Sequence[npt.NDArray[np.uint8]], kind: str
-) -> dict[str, dict[str, float]]:
+def _gaps(graph: ServingGraph, predictor: Predictor, batches: Sequence[GreyPixels], kind: str) -> dict[str, dict[str, float]]:
     """Of each output, the largest absolute gap, PyTorch's largest absolute value, and the largest gap that passes."""
     gaps = dict.fromkeys(OUTPUT_NAMES, 0.0)
     magnitudes = dict.fromkeys(OUTPUT_NAMES, 0.0)

@@ -4,12 +4,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
 from service.model.findings import Finding
 
-Film = npt.NDArray[np.uint8]
 
-
-def phantom_film(finding: Finding, seed: int, size_px: int = 512) -> Film:
+def phantom_film(finding: Finding, seed: int, size_px: int = 512) -> GreyPixels:
     """Draw a frontal chest, uint8 [size_px, size_px], MONOCHROME2.
 
     Pneumonia adds a soft basal consolidation; tuberculosis adds apical nodules and a cavity (REPORT 3.1). A small network can

@@ -43,7 +43,7 @@ class ListedRelease:
 
     name: str  # of the folder
     manifest: ModelManifest | None  # None if the release is missing or damaged
-    # "chosen", "loaded" (what the service loads at a start), "previous", and "missing" or "damaged: …", in this order
+    # Those that hold of "chosen", "loaded" (by the service at a start), "previous", "missing" and "damaged: …", in this order
     state: tuple[str, ...]
 
 

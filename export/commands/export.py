@@ -10,17 +10,19 @@ if TYPE_CHECKING:
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Option(help="best_model.pt of a run.")],
-    data: Annotated[Path, typer.Option(help="Data folder that it was trained on.")],
+    checkpoint: Annotated[Path, typer.Option(metavar="FILE", help="best_model.pt of a run.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder that it was trained on.")],
     version: Annotated[str, typer.Option(help="Semantic version of the bundle, for example 1.0.0.")],
-    out: Annotated[Path, typer.Option(help="Folder for bundles.")] = Path("models"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for bundles.")] = Path("models"),
     name: Annotated[str, typer.Option(help="Name of the model.")] = "chest-xray",
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the bundle and store entry of this version.")] = False,
-    no_register: Annotated[bool, typer.Option("--no-register", help="Do not copy it into BentoML's model store.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite this version, also in BentoML's model store.")] = False,
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="Do not copy the bundle into BentoML's model store.")
+    ] = False,
 ) -> None:
     """Turn a checkpoint into a bundle: convert, calibrate, compare with PyTorch, and hash.
 
-    Example: cxr export --checkpoint runs/lite0/best_model.pt --data DATA --version 0.1.0
+    Example: cxr export --checkpoint runs/lite0/best_model.pt --data data/cxr --version 0.1.0
     """
     from export.export import export_bundle
 

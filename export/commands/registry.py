@@ -20,7 +20,9 @@ NoRegister = Annotated[bool, typer.Option("--no-register", help="Leave BentoML's
 @registry.callback()
 def _folder(
     context: typer.Context,
-    models: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Releases. Default: the project's models/.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the releases. Default: the project's models/.")
+    ] = None,
 ) -> None:
     context.obj = models
 
@@ -73,7 +75,9 @@ def log(context: typer.Context) -> None:
 
 
 @registry.command()
-def add(context: typer.Context, bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")]) -> None:
+def add(
+    context: typer.Context, bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.")]
+) -> None:
     """Copy a bundle into the releases, once it has given its golden outputs on this machine.
 
     Example: cxr registry add runs/new/chest-xray-1.2.0
@@ -85,7 +89,7 @@ def add(context: typer.Context, bundle: Annotated[Path, typer.Argument(help="Fol
 @registry.command()
 def promote(
     context: typer.Context,
-    version: Annotated[str, typer.Argument(help="For example 1.1.1, or the folder's name.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="For example 1.1.1, or the folder's name.")],
     note: Note = None,
 ) -> None:
     """Choose a release, once it has given its golden outputs on this machine.
@@ -109,8 +113,8 @@ def rollback(context: typer.Context, note: Note = None) -> None:
 
 
 @registry.command("note")
-def write_note(context: typer.Context, note: Annotated[str, typer.Argument(help="A sentence.")]) -> None:
-    """Log why nothing changes.
+def write_note(context: typer.Context, note: Annotated[str, typer.Argument(metavar="NOTE", help="A sentence.")]) -> None:
+    """Write a note into the log, for example why nothing changes.
 
     Example: cxr registry note "1.2.0 was no better on our films."
     """
@@ -120,9 +124,11 @@ def write_note(context: typer.Context, note: Annotated[str, typer.Argument(help=
 
 @registry.command()
 def attach(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
-    metrics: Annotated[Path, typer.Option(help="metrics.json that `cxr evaluate` wrote.")],
-    card: Annotated[Path, typer.Option(help="MODEL_CARD.md that `cxr evaluate` wrote.")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-1.1.1.")
+    ],
+    metrics: Annotated[Path, typer.Option(metavar="FILE", help="metrics.json that `cxr evaluate` wrote.")],
+    card: Annotated[Path, typer.Option(metavar="FILE", help="MODEL_CARD.md that `cxr evaluate` wrote.")],
     no_register: NoRegister = False,
 ) -> None:
     """Put an evaluation on the test split into its bundle: metrics and model card.
@@ -137,14 +143,16 @@ def attach(
 
 @registry.command()
 def reissue(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle, for example models/chest-xray-1.1.1.")],
-    data: Annotated[Path, typer.Option(help="Data folder that it was trained on.")],
-    version: Annotated[str, typer.Option(help="The bundle's with a higher last number, for example 1.1.2.")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-1.1.1.")
+    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder that it was trained on.")],
+    version: Annotated[str, typer.Option(help="The bundle's version with a higher last number, for example 1.1.2.")],
     no_register: NoRegister = False,
 ) -> None:
     """Release a model again with a new drift reference: same graph, same answers.
 
-    Example: cxr registry reissue models/chest-xray-1.1.1 --data DATA --version 1.1.2
+    Example: cxr registry reissue models/chest-xray-1.1.1 --data data/cxr --version 1.1.2
     """
     from export.reissue import reissue as reissue_bundle
 

@@ -35,12 +35,12 @@ _BUILDERS: dict[Kind, Any] = {
 class Panel:
     """One panel."""
 
-    title: str  # heading
+    title: str
     description: str  # one line that explains it
     queries: dict[str, str]  # name of the series, where {{label}} stands for a label's value -> PromQL
-    thresholds: list[Any]  # colours in turn with the values from which on the next one holds: [green, 0.1, yellow]
+    thresholds: list[Any]  # colours, and between them the values at which they change: [green, 0.1, yellow]
     unit: str = "short"  # one of Grafana's: s, percentunit, reqps, short
-    kind: Kind = "timeseries"  # of panel
+    kind: Kind = "timeseries"
     width: int = 12  # in columns of 24
     minimum: float | None = 0  # of the axis
     maximum: float | None = None  # of the axis
@@ -52,8 +52,8 @@ class Dashboard:
     """One dashboard."""
 
     uid: str  # names its file and its address in Grafana
-    title: str  # heading
-    description: str  # what it shows
+    title: str
+    description: str
     since: str  # start of the time range
     rows: dict[str, list[Panel]]  # heading -> panels
     variables: Sequence[dict[str, str]] = ()  # choices at its top: name, label, and the query for the values to choose from

@@ -28,7 +28,7 @@ class Admission:
     caller: Caller | None = None  # None without access control, for public paths, and if unknown
     address: str | None = None  # of the client, anonymised
     refusal: ChestXrayError | None = None  # why the request is refused; None if it is admitted
-    # whether it gets an audit row. Unknown callers that exceed the rate limit get none, or they could fill the disk.
+    # Whether it gets an audit row. Unknown callers that exceed the rate limit get none, or they could fill the disk.
     is_recorded: bool = True
 
 

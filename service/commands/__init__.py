@@ -1,1 +1,1 @@
-"""What an operator types."""
+"""The `cxr` command, and its sub-commands that need the service alone."""

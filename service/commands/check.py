@@ -30,7 +30,7 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
 
     settings = read_settings(os.environ)
     given = sorted(name.upper() for name in settings.model_fields_set)
-    print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, all as by default'}")
+    print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, so all have their defaults'}")
     print(f"bundle: {_found_bundle(settings, with_golden_inputs=not at_start)}")
     with configured_records() as records:
         print(f"database: {records.database.name}")

@@ -19,7 +19,7 @@ keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=Tru
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who will use the key, as audit rows show it; no spaces.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use the key, as audit rows show it; no spaces.")],
     role: Annotated[Role, typer.Option(help="What the key may call.")],
     expires_days: Annotated[int | None, typer.Option(metavar="N", help="Days until the key expires. Default: never.")] = None,
 ) -> None:
@@ -55,7 +55,7 @@ def show() -> None:
 
 
 @keys.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="As `cxr keys list` shows it.")]) -> None:
+def revoke(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `cxr keys list` shows it.")]) -> None:
     """End a key. Running servers notice within five seconds.
 
     Example: cxr keys revoke 8f14e45fceea167a

@@ -12,19 +12,22 @@ from service.film.limits import DecodeLimits
 
 
 def score(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the films are; or one film.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the films, or one film.")],
     out: Annotated[Path, typer.Option(metavar="TABLE", help="CSV file to write.")],
     bundle: Bundle = None,
     operating_point: OperatingPoint = "balanced",
-    processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Films judged at once. Default: the CPUs.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Films judged at once. Default: one per CPU.")
+    ] = None,
     max_pixels: Annotated[int, typer.Option(metavar="N", min=1, help="Largest film, in pixels.")] = DecodeLimits().max_pixels,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")] = False,
 ) -> None:
     """Judge every film below a folder and write one row for each. For research use only.
 
-    A film that is refused has the reason in its row, and so has a file with a picture's name that is no picture. Rows hold the
-    films' paths, which may name patients, and their SHA-256, and nothing else of DICOM headers. The same command continues a
-    run that was interrupted or killed. The exit status is 0 once every film has its row, refused films too.
+    The row of a refused film has the reason; so has the row of a file that is named like a picture and is none.
+    Rows hold the films' paths, which may name patients, and their SHA-256, but nothing from DICOM headers.
+    The same command continues a run that was interrupted or killed.
+    The exit status is 0 once every film has its row, refused or not.
 
     Example: cxr score /data/archive --out predictions.csv
     """

@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-# BentoML finds the package `service` and its files from here.
+# The project's folder, from which BentoML finds the package `service`.
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="IP address to listen at; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen at.")] = 3000,
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for all addresses.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on.")] = 3000,
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate (PEM); serves HTTPS, TLS 1.3 only.")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
 ) -> None:
     """Serve the released model over HTTP, with its web page, until Ctrl-C.
 
-    Settings are environment variables named CXR_…; relative paths in them start at the folder of the package `service`.
+    Settings are environment variables named CXR_…; relative paths in them start at the folder that holds `service/`.
 
     Example: cxr serve --port 8080
     """

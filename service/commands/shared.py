@@ -29,7 +29,8 @@ def _time(meaning: str) -> Any:
 Since = Annotated[datetime | None, _time("From this time on")]
 Until = Annotated[datetime | None, _time("Before this time")]
 
-Bundle = Annotated[str | None, typer.Option(metavar="FOLDER", help="Bundle to use. Default: the release that is served.")]
+_BUNDLE_HELP = "Bundle: a folder, or a tag of BentoML's model store. Default: the release that is served."
+Bundle = Annotated[str | None, typer.Option(metavar="BUNDLE", help=_BUNDLE_HELP)]
 OperatingPoint = Annotated[str, typer.Option(metavar="NAME", help="Decision rule of the bundle.")]
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A film as it is shown: [H, W], MONOCHROME2 polarity, 0 (air, black) to 255 (bone, white). Also a table of such values.
+# A film as it is shown: [H, W], MONOCHROME2 polarity, 0 (air, black) to 255 (bone, white). Also a table of such values, and
+# [N, H, W] for films of one size.
 GreyPixels = npt.NDArray[np.uint8]
 
 # Grey values of 10 to 16 bits, whose depth the file may not say: [H, W], 0 to 65535.

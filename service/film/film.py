@@ -43,8 +43,8 @@ class Radiograph:
     width_px, height_px: size as stored in the file, upright.
     """
 
-    # uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), upright, read-only. JPEG films may be
-    # smaller than width_px x height_px: see `from_bytes`.
+    # Grey values, uint8 [H, W], MONOCHROME2 polarity (air dark, bone bright; DICOM PS3.3 C.7.6.3.1.2), upright, read-only. JPEG
+    # films may be smaller than width_px x height_px: see `from_bytes`.
     pixels: GreyPixels
     format: str  # "jpeg", "png", "tiff", "bmp", "webp" or "dicom"
     width_px: int
@@ -54,7 +54,7 @@ class Radiograph:
     # "stated" if a DICOM header says how the film lies: the patient's right is on the left of `pixels` then. "assumed" if the
     # film is taken to lie as films usually do. See `dicom.orientation`.
     orientation: Orientation = "assumed"
-    # whether a DICOM header asked for a quarter turn, which was made; see `service.model.upright`
+    # Whether a DICOM header asked for a quarter turn, which was made; see `service.model.upright`
     lay_on_its_side: bool = False
     display_fault: str = ""  # why the grey values are not shown as the DICOM header asks, "" if they are; see `dicom.display`
 

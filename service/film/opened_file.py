@@ -31,7 +31,7 @@ class DecodedFile:
 class OpenedFile:
     """A file within the limits, its pixels not yet decoded."""
 
-    # whether decoding takes long, or runs codecs that a server keeps out of its own process; see `service.sandbox`
+    # Whether decoding takes long, or runs codecs that a server keeps out of its own process; see `service.sandbox`
     is_costly: bool
-    # side in pixels -> DecodedFile. A JPEG is reduced while both sides stay at least that long; None decodes it whole.
+    # Side in pixels -> DecodedFile. A JPEG is reduced while both sides stay at least that long; None decodes it whole.
     decode: Callable[[int | None], DecodedFile]

@@ -1,4 +1,4 @@
-"""The only path from pixels to model input, shared by training (evaluation), export and service."""
+"""The only path from pixels to model input, shared by training, evaluation, export and service."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ class PreprocessSpec(BaseModel):
 
     version: Literal[1] = 1
     image_size_px: int = Field(default=224, ge=32, le=1024)  # side of the square that the model sees
-    # shortest side to which a JPEG may be reduced while decoding; at least image_size_px, so that no reduced film is enlarged
+    # Shortest side to which a JPEG may be reduced while decoding; at least image_size_px, so that no reduced film is enlarged
     # again. Training resizes to a larger side before its random crop and sets this to that side or above.
     decode_side_px: int = Field(default=256, ge=32, le=2048)
     # "stretch" maps the whole film to the square (REPORT Table 7): nothing is cut off and no border is added

@@ -26,7 +26,7 @@ class Call:
     """One request. Middleware and endpoints fill it in; the audit row is written from it before the answer leaves."""
 
     request_id: str  # the client's X-Request-ID if it is valid, else a new UUID 4
-    method: str  # HTTP method
+    method: str
     endpoint: str  # the route, see `roles.endpoint_of`
     needs_row: bool  # whether an audit row is still to be written
     caller: Caller | None = None  # who called; None if unknown
@@ -36,7 +36,7 @@ class Call:
     deadline: float = inf  # time.monotonic() at which the client is told that the time is over
     reservation: Reservation | None = None  # capacity reserved for the films; None for other requests
     predictions: list[PredictionRecord] = field(default_factory=list)  # of the films that were judged, in the order sent
-    # called by any thread once the answer is on record. An answer that is refused or withheld counts no film, because its
+    # Called by any thread once the answer is on record. An answer that is refused or withheld counts no film, because its
     # client will send the film again.
     counts: list[Callable[[], None]] = field(default_factory=list)
 

@@ -32,6 +32,14 @@ _OF_EVERY_CALL = ("401", "403", "429", "503")
 _OF_FILMS = ("400", *_OF_EVERY_CALL, "413", "415", "422", "504")
 _OF_REPORTS = ("400", *_OF_EVERY_CALL, "404", "413", "504")
 
+# In place of BentoML's descriptions.
+_PROBES = {
+    "/livez": "Whether the process answers.",
+    "/healthz": "The same as /livez.",
+    "/readyz": "Whether films can be judged and recorded; tries both.",
+    "/metrics": "Prometheus metrics.",
+}
+
 _SECURITY_SCHEMES = {
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -52,6 +60,8 @@ def openapi_document(service: Any) -> dict[str, Any]:
     for name in ("InvalidArgument", "NotFound", "InternalServerError", "TaskStatusResponse"):
         schemas.pop(name, None)
     schemas["ProblemFacts"] = ProblemFacts.model_json_schema()
+    for path, description in _PROBES.items():
+        document["paths"][path]["get"]["description"] = description
     for path, form in forms.items():
         operation = document["paths"][path]["post"]
         body = operation["requestBody"]

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.film.arrays import GreyPixels
+from service.model.arrays import NetworkValues
 from service.model.findings import FINDINGS, Finding
 
 FILM_FEATURES = ("mean", "contrast", "sharpness", "aspect_ratio", "resolution")
@@ -25,7 +27,7 @@ PREDICTED_CLASS = "predicted_class"
 COMPONENT_FEATURES = ("component_1", "component_2", "component_3", "component_4")
 
 
-def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px: int) -> dict[str, float]:
+def film_statistics(model_input: GreyPixels, width_px: int, height_px: int) -> dict[str, float]:
     """Measure one film: a value for each of `FILM_FEATURES`.
 
     model_input: uint8 [S, S], so that the values do not depend on the file format.
@@ -46,7 +48,7 @@ def film_statistics(model_input: npt.NDArray[np.uint8], width_px: int, height_px
     }
 
 
-def component_values(embedding: npt.NDArray[np.float32], components: npt.NDArray[np.float32]) -> dict[str, float]:
+def component_values(embedding: NetworkValues, components: NetworkValues) -> dict[str, float]:
     """Coordinates of an embedding along the leading components: a value for each of `COMPONENT_FEATURES`, -1..1.
 
     embedding: pooled features, float32 [C]; scaled to unit length here, as for the components.
@@ -67,7 +69,7 @@ class NumericReference(_Frozen):
     minimum, maximum: range of the reference films, for out-of-range alerts (REPORT Table 29).
     """
 
-    # increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
+    # Increasing inner edges. Bin i holds edges[i-1] <= value < edges[i]; the first and the last bin are open.
     edges: tuple[float, ...]
     shares: tuple[float, ...]  # share of the reference films in each of the len(edges) + 1 bins, none of them zero
     minimum: float
@@ -115,7 +117,7 @@ class DriftReference(_Frozen):
     """The reference of every monitored feature."""
 
     schema_version: Literal[1] = 1
-    # an entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none
+    # An entry for each of `NUMERIC_FEATURES`, and for all `COMPONENT_FEATURES` or, up to chest-xray 1.1.0, none
     numeric: dict[str, NumericReference]
     predicted_class: dict[Finding, float]  # share of each finding among the answers whose confidence was measured
 

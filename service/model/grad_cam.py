@@ -1,4 +1,6 @@
-"""Grad-CAM (Selvaraju et al., arXiv:1610.02391) through the classifier head only. The only module that imports PyTorch.
+"""Grad-CAM (Selvaraju et al., arXiv:1610.02391) through the classifier head only.
+
+The only module of the service that imports PyTorch.
 
 The gradient of a logit with respect to the last feature map passes through pooling and head, never through the backbone. So the
 feature map of the prediction's own run gives the same Grad-CAM as the whole network.
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from service.model.arrays import Grid, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS, Finding
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
 # From top to bottom, and by the patient's sides: the patient's right is on the picture's left.
 ZONE_LEVELS = ("upper", "middle", "lower")
 ZONE_SIDES = ("right", "left")
-
-Grid = npt.NDArray[np.float32]
 
 
 class GradCam:
@@ -43,7 +44,7 @@ class GradCam:
         torch.set_num_threads(1)
         return cls(_read_head(bundle))
 
-    def grid(self, features: npt.NDArray[np.float32], target: Finding) -> Grid:
+    def grid(self, features: NetworkValues, target: Finding) -> Grid:
         """Grad-CAM of the target's logit over the last feature map, float32 [C, h, w] -> float32 [h, w].
 
         Scaled so that the largest cell is 1; all zero if nothing in the film speaks for the target.

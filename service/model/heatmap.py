@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
+from service.model.arrays import Grid
+
 # Large enough to tell zones apart, small enough that both pictures take about 2 ms.
 OVERLAY_SIDE_PX = 224
 
@@ -25,7 +28,7 @@ OVERLAY_PNG = [
 HEATMAP_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
 
 
-def overlay_png(film: npt.NDArray[np.uint8], grid: npt.NDArray[np.float32]) -> bytes:
+def overlay_png(film: GreyPixels, grid: Grid) -> bytes:
     """The film, uint8 [H, W], with the map in colour over it: PNG, same aspect ratio, longer side OVERLAY_SIDE_PX.
 
     grid: float32 [h, w], 0..1, covering the whole film.
@@ -42,12 +45,12 @@ def overlay_png(film: npt.NDArray[np.uint8], grid: npt.NDArray[np.float32]) -> b
     return _png(np.asarray(cv2.add(kept, coloured), dtype=np.uint8), OVERLAY_PNG)
 
 
-def heatmap_png(grid: npt.NDArray[np.float32], film_height_px: int, film_width_px: int) -> bytes:
+def heatmap_png(grid: Grid, film_height_px: int, film_width_px: int) -> bytes:
     """The map alone, in the overlay's size: grey PNG, 0 to 255."""
     return _png(_upsampled(grid, *_drawn_size(film_height_px, film_width_px)), HEATMAP_PNG)
 
 
-def film_png(film: npt.NDArray[np.uint8]) -> bytes:
+def film_png(film: GreyPixels) -> bytes:
     """The film alone, uint8 [H, W]: grey PNG, same aspect ratio, longer side at most FILM_SIDE_PX."""
     height_px, width_px = film.shape
     height, width = _drawn_size(height_px, width_px, side_px=min(FILM_SIDE_PX, max(film.shape)))
@@ -59,7 +62,7 @@ def _drawn_size(height_px: int, width_px: int, side_px: int = OVERLAY_SIDE_PX) -
     return max(1, round(height_px * scale)), max(1, round(width_px * scale))
 
 
-def _upsampled(grid: npt.NDArray[np.float32], height_px: int, width_px: int) -> npt.NDArray[np.uint8]:
+def _upsampled(grid: Grid, height_px: int, width_px: int) -> GreyPixels:
     heat = cv2.resize(grid, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
     return np.asarray(heat * 255 + 0.5, dtype=np.uint8)
 

@@ -2,18 +2,18 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
+from service.model.arrays import CoarseFilm
 from service.model.drift_reference import film_statistics
-
-Image = npt.NDArray[np.uint8]
-Film = npt.NDArray[np.float32]
 
 # Grey levels; a picture below has no pattern to compare.
 _LEAST_CONTRAST = 1.0
 
 
-def image_statistics(image: Image, width_px: int, height_px: int, mean_chroma: float, mean_film: Film) -> dict[str, float]:
+def image_statistics(
+    image: GreyPixels, width_px: int, height_px: int, mean_chroma: float, mean_film: CoarseFilm
+) -> dict[str, float]:
     """Measure one film: each `ImageStatistic`, and the others of `film_statistics`. Takes well under a millisecond.
 
     image: model input, uint8 [S, S], so that the values depend neither on resolution nor on file format.
@@ -27,7 +27,7 @@ def image_statistics(image: Image, width_px: int, height_px: int, mean_chroma: f
     }
 
 
-def resemblance(image: Image, mean_film: Film) -> float:
+def resemblance(image: GreyPixels, mean_film: CoarseFilm) -> float:
     """Pearson correlation of the coarsened film with the mean of the training films, -1..1; 0 without contrast.
 
     Two dark lungs beside a bright middle are clearly positive; the same film inverted has the negative value.
@@ -41,6 +41,6 @@ def resemblance(image: Image, mean_film: Film) -> float:
     return float((deviations * mean_film).mean()) / contrast if contrast >= _LEAST_CONTRAST else 0.0
 
 
-def coarsen(image: Image, side_px: int) -> Film:
+def coarsen(image: GreyPixels, side_px: int) -> CoarseFilm:
     """Area-averaged to float32 [side_px, side_px], in grey levels."""
     return np.asarray(cv2.resize(image.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_AREA), np.float32)

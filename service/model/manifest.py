@@ -118,7 +118,7 @@ class Bounds(_Frozen):
 class OutlierSpec(_Frozen):
     """Bounds beyond which a picture is unlike the training films, whose statistics are in outliers.safetensors."""
 
-    # how `service.model.outliers.outlier_score` measures distance
+    # How `service.model.outliers.outlier_score` measures distance
     method: Literal["mahalanobis-unit-length-ppca"] = "mahalanobis-unit-length-ppca"
     threshold: float = Field(gt=0)  # of that score; a higher one is unusual
     image_bounds: dict[ImageStatistic, Bounds]  # of the picture's own statistics
@@ -147,7 +147,7 @@ class ModelManifest(_Frozen):
     data_fingerprint: str
     training_config: dict[str, Any]
     versions: dict[str, str]
-    # metrics on the test split, as training.evaluation writes them; empty until evaluated
+    # Metrics on the test split, as training.evaluation writes them; empty until evaluated
     test_metrics: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str]  # SHA-256 (hex) of every file of the bundle except the manifest
 

@@ -11,16 +11,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from service.film.film import Orientation, Radiograph, open_film
 from service.film.limits import DecodeLimits
 from service.film.preprocessing import to_model_input
+from service.model.arrays import Grid, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.decision import DEFAULT_OPERATING_POINT, Decision, Observed, decide, find_finding
 from service.model.findings import FINDINGS, Finding
-from service.model.grad_cam import GradCam, Grid, zone_shares
+from service.model.grad_cam import GradCam, zone_shares
 from service.model.heatmap import film_png, heatmap_png, overlay_png
 from service.model.observer import Observer
 from service.model.predictor import Outputs, Predictor, load_predictor
@@ -58,8 +56,8 @@ class Prediction(Decision):
     image_sha256: str  # SHA-256 of the film's bytes, 64 hexadecimal digits
     inference_seconds: float  # time of the model run alone, without decoding
     observed: Observed  # what else was measured of the film; some review reasons follow from it
-    # pooled features, float32 [C]; None if the bundle has no statistics to compare them with
-    embedding: npt.NDArray[np.float32] | None = field(repr=False, compare=False)
+    # Pooled features, float32 [C]; None if the bundle has no statistics to compare them with
+    embedding: NetworkValues | None = field(repr=False, compare=False)
 
     @property
     def inference_time_ms(self) -> float:
@@ -87,7 +85,7 @@ class Explanation:
 
     target: Finding  # the finding that is explained
     grid: Grid  # float32 [h, w], 0..1, covering the whole film, top row first
-    # share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower
+    # Share of the grid's sum in each sixth of the film, by the patient's side, right_upper to left_lower
     zones: dict[str, float]
     heatmap_png: bytes = field(repr=False)  # the grid as a grey picture
     overlay_png: bytes = field(repr=False)  # the film with the grid in colour over it

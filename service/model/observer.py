@@ -1,9 +1,8 @@
 """Measures a film for the decision rules: distance of its embedding from the training films', and statistics of the picture."""
 
-import numpy as np
-import numpy.typing as npt
-
+from service.film.arrays import GreyPixels
 from service.film.film import Radiograph
+from service.model.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.decision import Observed
 from service.model.drift_reference import film_statistics
@@ -26,7 +25,7 @@ class Observer:
         """Read the bundle's statistics. Raises ManifestInvalid if they are not as the manifest describes them."""
         return cls(None if bundle.manifest.outliers is None else read_outlier_statistics(bundle))
 
-    def observe(self, film: Radiograph, image: npt.NDArray[np.uint8], embedding: npt.NDArray[np.float32] | None) -> Observed:
+    def observe(self, film: Radiograph, image: GreyPixels, embedding: NetworkValues | None) -> Observed:
         """film: as decoded; image: its model input, uint8 [S, S]; embedding: float32 [C], not needed without statistics."""
         if self.statistics is None or embedding is None:
             score, measured = None, film_statistics(image, film.width_px, film.height_px)

@@ -14,25 +14,24 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from service.model.arrays import CoarseFilm, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.manifest import OUTLIERS_NAME
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class OutlierStatistics:
     """Statistics of the training films; the tensors of outliers.safetensors."""
 
-    means: Floats  # mean unit-length embedding of each class, float32 [K, C]
-    components: Floats  # leading directions of the variance within classes, orthonormal, float32 [k, C]
-    variances: Floats  # variance along each component, float32 [k], positive
-    noise_variance: Floats  # variance along any other direction, float32 [1], positive
-    mean_film: Floats  # float32 [s, s]; see `service.model.image_checks.resemblance`
+    means: NetworkValues  # mean unit-length embedding of each class, float32 [K, C]
+    components: NetworkValues  # leading directions of the variance within classes, orthonormal, float32 [k, C]
+    variances: NetworkValues  # variance along each component, float32 [k], positive
+    noise_variance: NetworkValues  # variance along any other direction, float32 [1], positive
+    mean_film: CoarseFilm  # float32 [s, s]; see `service.model.image_checks.resemblance`
 
 
-def outlier_score(embedding: Floats, statistics: OutlierStatistics) -> float:
+def outlier_score(embedding: NetworkValues, statistics: OutlierStatistics) -> float:
     """Squared distance to the nearest class, divided by the number of dimensions: about 1 for a film like the training films.
 
     embedding: pooled features, float32 [C]. An all-zero one is not scaled, and is far from every class.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
+from service.model.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.errors import GoldenMismatch, ManifestInvalid
 from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, ModelManifest
@@ -22,7 +24,7 @@ OUTPUT_NAMES = ("probabilities", "logits", "embedding", "features")
 # of its range; a wrong graph or a broken kernel changes it by far more than this.
 GOLDEN_TOLERANCE = 1e-3
 
-Outputs = dict[str, npt.NDArray[np.float32]]
+Outputs = dict[str, NetworkValues]
 
 
 class Predictor:
@@ -62,7 +64,7 @@ class Predictor:
         _check_interface(session, bundle)
         return cls(session, bundle.manifest)
 
-    def predict(self, images: npt.NDArray[np.uint8], outputs: Sequence[str] = ("probabilities",)) -> Outputs:
+    def predict(self, images: GreyPixels, outputs: Sequence[str] = ("probabilities",)) -> Outputs:
         """Run the graph on grey images, uint8 [N, S, S], S = preprocess.image_size_px of the manifest, N >= 1.
 
         outputs: which of these to compute and return, float32; ask only for those that are needed.

@@ -7,10 +7,10 @@ some workstations turn the film but not its header. Turning such a film by its h
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from service.film.film import Radiograph
 from service.film.preprocessing import PreprocessSpec, to_model_input
+from service.model.arrays import CoarseFilm
 from service.model.image_checks import resemblance
 
 # How much more the film must resemble the mean film upside down. Of 7,875 upright films of ten public sources, 17 do, negatives
@@ -18,7 +18,7 @@ from service.model.image_checks import resemblance
 MIN_GAIN = 0.15
 
 
-def set_upright(film: Radiograph, spec: PreprocessSpec, mean_film: npt.NDArray[np.float32]) -> Radiograph:
+def set_upright(film: Radiograph, spec: PreprocessSpec, mean_film: CoarseFilm) -> Radiograph:
     """The film, turned by 180 degrees if its header's quarter turn left it upside down.
 
     Such a film gets `denies_frontal_chest`, so that a person looks at it: header and picture contradict each other.

@@ -34,7 +34,7 @@ def check_options() -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Try to listen at an IP address and a port. Raises SettingsError."""
+    """Try to listen on an IP address and a port. Raises SettingsError."""
     try:
         family = socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
     except ValueError as fault:
@@ -47,7 +47,7 @@ def check_address(host: str, port: int) -> None:
             listener.listen()
     except OSError as fault:
         reason = _REMEDIES.get(fault.errno or 0, os.strerror(fault.errno or 0))
-        raise SettingsError(f"Nothing can listen at {host}, port {port}: {reason}.") from fault
+        raise SettingsError(f"Nothing can listen on {host}, port {port}: {reason}.") from fault
 
 
 def check_tls(certificate: str | None, key: str | None, password: str | None = None) -> None:

@@ -27,7 +27,7 @@ class AuditEntry:
     inference_time_ms: float | None = None
     model_version: str | None = None
     image_sha256: str | None = None
-    # its identifier; those of a batch separated by semicolons; of a report, the prediction that it is about
+    # The prediction's identifier; those of a batch separated by semicolons; for a report, that of its prediction
     prediction_id: str | None = None
 
 

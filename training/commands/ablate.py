@@ -21,9 +21,9 @@ def ablate(
     ] = None,
     changes: Changes = None,
 ) -> None:
-    """Compare augmentations one by one, on a frozen backbone. The same command continues: finished cells are kept.
+    """Compare augmentations one by one, on a frozen backbone. The same command continues; finished runs are kept.
 
-    Example: cxr ablate --data DIR --only noise --only mixup
+    Example: cxr ablate --data data/cxr --only noise --only mixup
     """
     from training.config_file import load_config
     from training.search.ablate import CELLS_NAME, TABLE_NAME, AblationJob

@@ -9,7 +9,7 @@ from training.commands.options import DataFolder, Device
 
 
 def average(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs with the same initial weights.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs with the same initial weights.")],
     data: DataFolder,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for best_model.pt.")],
     with_start: Annotated[bool, typer.Option("--with-start", help="Include the runs' initial weights.")] = False,
@@ -18,7 +18,7 @@ def average(
 ) -> None:
     """Average the weights of several runs, and print the validation metrics of each and of the mean.
 
-    Example: cxr average runs/first runs/second --data DIR --out runs/mean
+    Example: cxr average runs/first runs/second --data data/cxr --out runs/mean
     """
     if len(runs) + with_start < 2:
         raise typer.BadParameter("Give at least two runs, or one and --with-start.")

@@ -11,7 +11,10 @@ import typer
 def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder. Some parts also read its train and val films.")],
     bundle: Annotated[
-        str | None, typer.Argument(help="Bundle: a folder, or a tag of BentoML's model store. Default: the release in use.")
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE", help="Bundle: a folder, or a tag of BentoML's model store. Default: the release that is served."
+        ),
     ] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Films to judge.")] = "test",
     out: Annotated[

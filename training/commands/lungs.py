@@ -13,11 +13,11 @@ def lungs(
     out: ResultsFolder = Path("runs/lungs"),
     side_px: Annotated[int, typer.Option(help="Side of the graph's input, a multiple of 16.")] = 160,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 45,
-    seed: Annotated[int, typer.Option(help="Of the held-out fifth, the batches and their augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the held-out fifth, the batches and their augmentation.")] = 0,
 ) -> None:
     """Train the segmenter that outlines the lungs of a film, and score it on a held-out fifth of the films.
 
-    Example: cxr lungs --data DIR --out runs/lungs
+    Example: cxr lungs --data data/lungs --out runs/lungs
     """
     from training.lungs.train import GRAPH_NAME, RESULT_NAME, train_segmenter
 

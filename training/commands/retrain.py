@@ -11,7 +11,8 @@ from training.commands.options import Changes, DataFolder, Experiment
 def retrain(
     data: DataFolder,
     prometheus: Annotated[
-        str | None, typer.Option(metavar="URL", help="Prometheus whose alerts are reasons. Default: only labels are.")
+        str | None,
+        typer.Option(metavar="URL", help="Prometheus whose alerts are reasons. Default: none, so that only labels are."),
     ] = None,
     archive: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder with films as they were sent, found by their SHA-256.")
@@ -33,7 +34,7 @@ def retrain(
 
     Run it every night: without a reason it does nothing, and it resumes a retraining that was killed.
 
-    Example: cxr retrain --data DIR --prometheus http://prometheus:9090 --archive FILMS
+    Example: cxr retrain --data data/cxr --prometheus http://prometheus:9090 --archive /archive
     """
     from service.model.releases import MODELS_DIR
     from training.retraining import retrain as module

@@ -21,7 +21,7 @@ def train(
 ) -> None:
     """Train a classifier, or resume a run. Under torchrun, several processes train together.
 
-    Example: cxr train --config training/configs/lite0.toml --data DIR --out runs/lite0 --version 1.2.0
+    Example: cxr train --config training/configs/lite0.toml --data data/cxr --out runs/lite0 --version 1.2.0
     """
     from training.config_file import load_config
     from training.run import train as run

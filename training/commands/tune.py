@@ -12,8 +12,8 @@ from training.commands.options import BaseConfig, Changes, DataFolder, ResultsFo
 def tune(
     data: DataFolder,
     storage: Annotated[str, typer.Option(help="Database of Optuna, as a URL; created if missing.")] = "sqlite:///runs/tune.db",
-    study: Annotated[str, typer.Option(help="Name within the storage; the same name continues.")] = "tune",
-    trials: Annotated[int, typer.Option(min=1, help="Finished trials that the study shall have.")] = 30,
+    study: Annotated[str, typer.Option(help="Name within the storage; a known name continues that study.")] = "tune",
+    trials: Annotated[int, typer.Option(min=1, help="Stop when the study has so many finished trials.")] = 30,
     config: BaseConfig = Path("training/configs/lite0.toml"),
     changes: Changes = None,
     out: ResultsFolder = Path("runs/tune"),
@@ -21,9 +21,9 @@ def tune(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 5,
     side_px: ShortSide = 160,
 ) -> None:
-    """Search for better training settings in short runs; the same command continues. Writes the best as a configuration.
+    """Search for better training settings in short runs, and write the best as a configuration. The same command continues.
 
-    Example: cxr tune --data DIR --trials 60
+    Example: cxr tune --data data/cxr --trials 60
     """
     from training.config_file import load_config
     from training.search.tune import TuneJob

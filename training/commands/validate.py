@@ -17,9 +17,9 @@ def validate(
         int, typer.Option(help="Largest Hamming distance, of 256 bits, at which two films are near duplicates.")
     ] = DataConfig.near_duplicate_bits,
 ) -> None:
-    """Validate a data folder: damaged films, duplicates, leaks between splits. Fails if nothing may be trained on it.
+    """Validate a data folder: damaged films, duplicates, leaks between splits. Fails if it must not be trained on.
 
-    Example: cxr validate --data DIR
+    Example: cxr validate --data data/cxr
     """
     from training.data.folder import scan_folder
     from training.data.validation import validate_dataset

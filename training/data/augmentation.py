@@ -7,18 +7,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.film.arrays import GreyPixels, Values
 from training.config import AugmentConfig
 
-Film = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 
-def augment(film: Film, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> Film:
+def augment(film: GreyPixels, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> GreyPixels:
     """Transform uint8 [resize_px, resize_px] -> uint8 [size_px, size_px]: geometry first, then exposure, then damage."""
     return expose_and_damage(_place(film, config, size_px, rng), config, rng)
 
 
-def expose_and_damage(film: Film, config: AugmentConfig, rng: np.random.Generator) -> Film:
+def expose_and_damage(film: GreyPixels, config: AugmentConfig, rng: np.random.Generator) -> GreyPixels:
     """Change the grey values of uint8 [S, S], without geometry."""
     if rng.random() < config.clahe:
         film = _clahe(film, float(rng.uniform(1.5, 4.0)))
@@ -38,7 +38,7 @@ def expose_and_damage(film: Film, config: AugmentConfig, rng: np.random.Generato
     return film
 
 
-def _place(film: Film, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> Film:
+def _place(film: GreyPixels, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> GreyPixels:
     """Flip, rotate, zoom and crop in one resampling, so that sharpness is lost once."""
     side = film.shape[0]
     angle = np.deg2rad(rng.uniform(-config.rotation_degrees, config.rotation_degrees))
@@ -59,7 +59,7 @@ def affine(linear: Floats, source: Floats, target: Floats) -> Floats:
     return np.column_stack([linear, target - linear @ source])
 
 
-def _expose(film: Film, config: AugmentConfig, rng: np.random.Generator) -> Film:
+def _expose(film: GreyPixels, config: AugmentConfig, rng: np.random.Generator) -> GreyPixels:
     """Gamma, contrast about the mean and brightness, through one lookup table."""
     levels = np.arange(256, dtype=np.float64)
     if config.gamma > 1:
@@ -72,12 +72,12 @@ def _expose(film: Film, config: AugmentConfig, rng: np.random.Generator) -> Film
     return np.asarray(cv2.LUT(film, _clip(levels)), dtype=np.uint8)
 
 
-def _clahe(film: Film, clip_limit: float) -> Film:
+def _clahe(film: GreyPixels, clip_limit: float) -> GreyPixels:
     """Contrast-limited adaptive histogram equalisation on 8 x 8 tiles (Zuiderveld 1994)."""
     return np.asarray(cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(8, 8)).apply(film), dtype=np.uint8)
 
 
-def _degrade(film: Film, factor: float) -> Film:
+def _degrade(film: GreyPixels, factor: float) -> GreyPixels:
     """Lower the resolution: shrink to `factor` of the side and enlarge again."""
     side = film.shape[0]
     small_px = max(16, int(side * factor))
@@ -85,12 +85,12 @@ def _degrade(film: Film, factor: float) -> Film:
     return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _jpeg(film: Film, quality: int) -> Film:
+def _jpeg(film: GreyPixels, quality: int) -> GreyPixels:
     encoded = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 
-def _erase(film: Film, rng: np.random.Generator) -> Film:
+def _erase(film: GreyPixels, rng: np.random.Generator) -> GreyPixels:
     """Random erasing (Zhong et al., arXiv:1708.04896): a rectangle of 2 to 15 % of the area becomes noise."""
     side = film.shape[0]
     area, ratio = rng.uniform(0.02, 0.15) * side * side, np.exp(rng.uniform(-0.9, 0.9))
@@ -101,7 +101,7 @@ def _erase(film: Film, rng: np.random.Generator) -> Film:
     return erased
 
 
-def _blank_border(film: Film, rng: np.random.Generator) -> Film:
+def _blank_border(film: GreyPixels, rng: np.random.Generator) -> GreyPixels:
     """Blank margins of up to 12 % a side with one grey level: markers, text and borders identify the hospital."""
     side = film.shape[0]
     top, bottom, left, right = rng.integers(0, int(side * 0.12) + 1, 4)
@@ -110,5 +110,5 @@ def _blank_border(film: Film, rng: np.random.Generator) -> Film:
     return blanked
 
 
-def _clip(values: npt.NDArray[np.float64]) -> Film:
+def _clip(values: Values) -> GreyPixels:
     return np.clip(values + 0.5, 0, 255).astype(np.uint8)

@@ -17,18 +17,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from service.film.arrays import GreyPixels, Mask
 from service.film.preprocessing import PreprocessSpec, decode, resize_stretched, to_model_input
 from service.model.findings import FINDINGS
 from training.config import AugmentConfig, TrainConfig
 from training.data.augmentation import augment
 from training.data.folder import FilmFile
-from training.data.lung_regions import Lungs
 from training.data.lung_segmenter import LungSegmenter
 from training.data.model_input import preprocess_spec
 from training.data.surroundings import hollow_out, replace_surroundings
 from training.errors import ConfigError
-
-Image = npt.NDArray[np.uint8]
 
 # Each decoding thread holds one film at full size: on large machines, more threads would cost much memory.
 _MOST_DECODING_THREADS = 8
@@ -51,15 +49,15 @@ class FilmStore:
         side_px: int,
         *,
         cache: bool,
-        outline: Callable[[Image], Lungs] | None = None,
+        outline: Callable[[GreyPixels], Mask] | None = None,
     ) -> None:
         self.films = films
         self._spec = spec
         self._side_px = side_px
         self._outline = outline
         self._cache = cache
-        self._kept: dict[int, Image] = {}
-        self._kept_lungs: dict[int, Lungs] = {}
+        self._kept: dict[int, GreyPixels] = {}
+        self._kept_lungs: dict[int, Mask] = {}
 
     @classmethod
     def for_training(cls, films: Sequence[FilmFile], config: TrainConfig, *, cache: bool) -> "FilmStore":
@@ -73,7 +71,7 @@ class FilmStore:
         spec = preprocess_spec(config)
         return cls(films, spec, spec.image_size_px, cache=cache)
 
-    def lungs(self, index: int) -> Lungs:
+    def lungs(self, index: int) -> Mask:
         """The lungs of film `index`, bool [S, S]. Raises ConfigError without a segmenter."""
         if index in self._kept_lungs:
             return self._kept_lungs[index]
@@ -84,7 +82,7 @@ class FilmStore:
             self._kept_lungs[index] = lungs
         return lungs
 
-    def __getitem__(self, index: int) -> Image:
+    def __getitem__(self, index: int) -> GreyPixels:
         if index in self._kept:
             return self._kept[index]
         radiograph = decode(self.films[index].path.read_bytes(), self._spec)
@@ -143,7 +141,7 @@ class TrainingFilms(Dataset[tuple[Tensor, ...]]):
         film, label = self._change_parts(index, rng)
         return torch.from_numpy(augment(film, self._config, self._size_px, rng)), torch.tensor(label), torch.tensor(index)
 
-    def _change_parts(self, index: int, rng: np.random.Generator) -> tuple[Image, int]:
+    def _change_parts(self, index: int, rng: np.random.Generator) -> tuple[GreyPixels, int]:
         """Exchange the lungs or what surrounds them, or neither."""
         film, label = self._film(index), self._store.label(index)
         # One draw for both: without lungs and surroundings, nothing of a film would be left.
@@ -156,13 +154,13 @@ class TrainingFilms(Dataset[tuple[Tensor, ...]]):
             film = replace_surroundings(film, self._lungs(index), self._film(other), self._lungs(other), rng)
         return film, label
 
-    def _film(self, index: int) -> Image:
+    def _film(self, index: int) -> GreyPixels:
         film = self._store[index]
         if self._films_px is None:
             return film
         return np.asarray(cv2.resize(film, (self._films_px,) * 2, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    def _lungs(self, index: int) -> Lungs:
+    def _lungs(self, index: int) -> Mask:
         lungs = self._store.lungs(index)
         if self._films_px is None:
             return lungs

@@ -29,7 +29,7 @@ def difference_hash(small: GreyPixels) -> Hash:
     return np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)
 
 
-def close_pairs(hashes: npt.NDArray[np.uint64], max_distance_bits: int) -> Iterator[tuple[int, int, int]]:
+def close_pairs(hashes: Hash, max_distance_bits: int) -> Iterator[tuple[int, int, int]]:
     """All (i, j, Hamming distance) with i < j and a distance of at most `max_distance_bits`; hashes uint64 [N, 4]."""
     for start in range(0, len(hashes), _BLOCK):
         rows, others = hashes[start : start + _BLOCK], hashes[start:]

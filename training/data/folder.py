@@ -24,7 +24,7 @@ _NAMED_AT_MOST = 10  # files in an error message
 class FilmFile:
     """One file of the data folder."""
 
-    path: Path  # of the file
+    path: Path
     relative: str  # path within the data folder, with forward slashes; reports and the fingerprint use it
     split: str  # "train", "val" or "test"
     finding: Finding  # class, as the folder's name says

@@ -4,15 +4,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.film.arrays import GreyPixels
-
-Lungs = npt.NDArray[np.bool_]
+from service.film.arrays import GreyPixels, Mask
 
 # Share of the film. The lungs of a frontal chest film cover more; an outline with less has missed one of them, or both.
 SMALLEST_LUNGS = 0.08
 
 
-def moved_onto(film: GreyPixels, film_lungs: Lungs, lungs: Lungs) -> GreyPixels:
+def moved_onto(film: GreyPixels, film_lungs: Mask, lungs: Mask) -> GreyPixels:
     """`film`, uint8, shifted and scaled so that the boxes around its lungs and around `lungs` coincide; as large as `lungs`."""
     source, target = _box(film_lungs), _box(lungs)
     scale = (target[1] - target[0]) / (source[1] - source[0])
@@ -21,13 +19,13 @@ def moved_onto(film: GreyPixels, film_lungs: Lungs, lungs: Lungs) -> GreyPixels:
     return np.asarray(moved, dtype=np.uint8)
 
 
-def widened(lungs: Lungs, radius_px: int) -> Lungs:
+def widened(lungs: Mask, radius_px: int) -> Mask:
     """The lungs, and what lies within radius_px of them."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
     return cv2.dilate(lungs.astype(np.uint8), kernel).astype(bool)
 
 
-def _box(lungs: Lungs) -> npt.NDArray[np.float64]:
+def _box(lungs: Mask) -> npt.NDArray[np.float64]:
     """Corners [[left, top], [right, bottom]] of the box around the lungs, in pixels; right and bottom lie outside."""
     left, top, width, height = cv2.boundingRect(lungs.astype(np.uint8))
     return np.array([[left, top], [left + width, top + height]], dtype=np.float64)

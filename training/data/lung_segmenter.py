@@ -5,10 +5,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
-from service.film.arrays import GreyPixels
+from service.film.arrays import GreyPixels, Mask
 from service.film.preprocessing import resize_stretched
 from service.model.errors import BundleNotFound, ManifestInvalid
 
@@ -41,14 +40,14 @@ class LungSegmenter:
         """Pickle the path: loader processes that are not forked must open the graph again, for a session cannot be sent."""
         return (LungSegmenter.open, (self._path,))
 
-    def outline(self, film: GreyPixels) -> npt.NDArray[np.bool_]:
+    def outline(self, film: GreyPixels) -> Mask:
         """uint8 [H, W] -> lungs, bool [H, W]: the two largest regions. All False if none is large enough."""
         (probabilities,) = self._session.run(["lungs"], {"image": resize_stretched(film, self._side_px)[None]})
         found = tidy(np.asarray(probabilities[0]) > 0.5)
         return cv2.resize(found.astype(np.float32), film.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
 
 
-def tidy(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def tidy(found: Mask) -> Mask:
     """Keep the two largest connected regions of bool [s, s], each at least a fiftieth of it, and fill their holes."""
     count, regions, statistics, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=4)
     areas = statistics[1:count, cv2.CC_STAT_AREA]

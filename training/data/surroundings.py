@@ -7,15 +7,17 @@ Films are uint8 [S, S], lungs bool [S, S]. All draws come from the generator pas
 import cv2
 import numpy as np
 
-from training.data.augmentation import Film
-from training.data.lung_regions import SMALLEST_LUNGS, Lungs, moved_onto, widened
+from service.film.arrays import GreyPixels, Mask
+from training.data.lung_regions import SMALLEST_LUNGS, moved_onto, widened
 
 # Signs at the pleura, the hila and the costophrenic angles lie on or just outside the outline, so the lungs are widened by up
 # to this share of the side.
 _WIDEST_MARGIN = 0.06
 
 
-def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lungs, rng: np.random.Generator) -> Film:
+def replace_surroundings(
+    film: GreyPixels, lungs: Mask, other: GreyPixels, other_lungs: Mask, rng: np.random.Generator
+) -> GreyPixels:
     """Keep the lungs of `film`. Put around them, with probability 0.5, another film, aligned by its lungs, else no film.
 
     other: of any class. Unusable outlines leave `film` unchanged.
@@ -29,14 +31,14 @@ def replace_surroundings(film: Film, lungs: Lungs, other: Film, other_lungs: Lun
     return _blend(film, surroundings, _with_margin(lungs, rng), rng)
 
 
-def hollow_out(film: Film, lungs: Lungs, rng: np.random.Generator) -> Film | None:
+def hollow_out(film: GreyPixels, lungs: Mask, rng: np.random.Generator) -> GreyPixels | None:
     """Replace the lungs with something without signs of disease. None if the outline is unusable."""
     if lungs.mean() < SMALLEST_LUNGS:
         return None
     return _blend(_without_picture(film, rng), film, _with_margin(lungs, rng), rng)
 
 
-def _without_picture(film: Film, rng: np.random.Generator) -> Film:
+def _without_picture(film: GreyPixels, rng: np.random.Generator) -> GreyPixels:
     """A flat grey, noise, or the film blurred to its shading."""
     kind = rng.integers(3)
     if kind == 0:
@@ -47,11 +49,11 @@ def _without_picture(film: Film, rng: np.random.Generator) -> Film:
     return np.asarray(cv2.GaussianBlur(film, (0, 0), film.shape[0] * rng.uniform(0.08, 0.2)), dtype=np.uint8)
 
 
-def _with_margin(lungs: Lungs, rng: np.random.Generator) -> Lungs:
+def _with_margin(lungs: Mask, rng: np.random.Generator) -> Mask:
     return widened(lungs, int(lungs.shape[0] * rng.uniform(0.01, _WIDEST_MARGIN)))
 
 
-def _blend(inside: Film, outside: Film, region: Lungs, rng: np.random.Generator) -> Film:
+def _blend(inside: GreyPixels, outside: GreyPixels, region: Mask, rng: np.random.Generator) -> GreyPixels:
     """`inside` where region is True, fading into `outside`: the network could learn a sharp edge."""
     softness = region.shape[0] * rng.uniform(0.004, 0.03)
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), softness)

@@ -36,7 +36,7 @@ _REASONS: tuple[tuple[type[InputError], Reason], ...] = (
 class _Seen:
     """A film that was looked at."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     sha256: str  # of its bytes, hex; "" if the file cannot be opened
     hash: Hash | None = None  # difference hash; None for a film that is excluded or nearly constant
     excluded: ExcludedFilm | None = None  # the reason if it cannot be read

@@ -40,7 +40,7 @@ class Link(StrEnum):
 class ExcludedFilm:
     """A film that training must not use."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     reason: Reason  # why, in a word
     detail: str  # why, in a sentence
 
@@ -50,8 +50,8 @@ class FilmPair:
     """Two films that are linked."""
 
     link: Link  # what they share
-    first: FilmFile  # one film
-    second: FilmFile  # the other
+    first: FilmFile
+    second: FilmFile
     distance_bits: int | None = None  # Hamming distance of the difference hashes of near duplicates
 
     @property

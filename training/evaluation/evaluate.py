@@ -52,14 +52,14 @@ class EvaluationOptions:
 
     split: str = "test"  # the films to judge: train, val or test
     out: Path | None = None  # folder of the results; None: reports/<bundle>-<split>
-    # what to measure beside the metrics that every evaluation has; see `parts.table.select_parts`
+    # What to measure beside the metrics that every evaluation has; see `parts.table.select_parts`
     parts: tuple[Part, ...] = PARTS
     against: Path | None = None  # folder of another bundle, to compare with on the same films
     threads: int = os.cpu_count() or 1  # films judged at the same time
     resamples: int = 2000  # bootstrap samples behind each interval
     seed: int = 0  # of the bootstrap and of random subsets of films
     lungs: Path | None = None  # graph of a lung segmenter; None: LUNGS, if it exists
-    # folder of pictures other than chest films; None: NOT_CHEST_NAME beside the data, if it exists
+    # Folder of pictures other than chest films; None: NOT_CHEST_NAME beside the data, if it exists
     not_chest: Path | None = None
 
     def given(self) -> dict[str, object]:
@@ -74,7 +74,7 @@ class EvaluationOptions:
 class EvaluationResult:
     """A finished evaluation."""
 
-    folder: Path  # where its files are
+    folder: Path  # of the results
     metrics: dict[str, Any]  # the content of metrics.json
 
     @property

@@ -20,11 +20,11 @@ class Part:
 
     name: str  # its key in metrics.json and on the command line
     title: str  # its heading
-    measure: Callable[[Evidence], Measured]  # the values. Raises NotMeasured if the evidence lacks what the part needs.
-    # those values as Markdown, without headings above level 3; plots as ![title](figures/NAME)
+    measure: Callable[[Evidence], Measured]  # gives the values; raises NotMeasured if the evidence lacks what the part needs
+    # The values as Markdown, without headings above level 3; plots as ![title](figures/NAME)
     paragraphs: Callable[[Measured], Sequence[str]]
-    draw: Callable[[Measured, Path], None] = lambda _, __: None  # those values as plots, into the folder figures/
-    limits: Callable[[Measured], Sequence[str]] = lambda _: ()  # sentences that the values add to the model card's limits
+    draw: Callable[[Measured, Path], None] = lambda _, __: None  # draws the values into the folder figures/
+    limits: Callable[[Measured], Sequence[str]] = lambda _: ()  # what the values add to the limits in the model card
     in_card: bool = True  # whether the model card has a section on it
 
     def describe(self, values: Measured) -> str:

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.drift_reference import film_statistics
 from training.data.folder import FilmFile
 from training.data.parallel import each_of
 
-Film = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 HISTOGRAM_BINS = 64
@@ -43,8 +43,8 @@ class Measures:
 class MeasuredFilm:
     """A film and what was measured."""
 
-    film: FilmFile  # the file
-    measures: Measures  # its measurements
+    film: FilmFile
+    measures: Measures
     histogram: Floats  # share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values
 
 
@@ -64,7 +64,7 @@ def measure_films(films: Sequence[FilmFile], *, threads: int) -> tuple[list[Meas
     return measured, {cell: total / count for cell, (count, total) in sums.items()}
 
 
-def edge_magnitude(film: Film) -> float:
+def edge_magnitude(film: GreyPixels) -> float:
     """Mean length of the Sobel gradient (3 x 3) of uint8 [H, W], in grey levels per pixel.
 
     A ramp that rises by one grey level a pixel has 1. The outermost pixels, which lack neighbours, are left out.
@@ -74,7 +74,7 @@ def edge_magnitude(film: Film) -> float:
     return float(np.hypot(across, down)[1:-1, 1:-1].mean())
 
 
-def _measure(film: FilmFile) -> tuple[MeasuredFilm, Film]:
+def _measure(film: FilmFile) -> tuple[MeasuredFilm, GreyPixels]:
     spec = PreprocessSpec()
     radiograph = decode(film.path.read_bytes(), spec)
     pixels = to_model_input(radiograph, spec)

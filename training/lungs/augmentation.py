@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
+from service.film.arrays import GreyPixels
 from training.config import AugmentConfig
 from training.data.augmentation import affine, expose_and_damage
-from training.lungs.films import Image
 
 # Films of other hospitals differ from these in exposure, sharpness and borders. Erased patches stand for consolidations,
 # effusions and devices, which healthy films lack: the network must continue the outline across them.
@@ -23,7 +23,7 @@ _EXPOSURE = AugmentConfig(
 )
 
 
-def augment_pair(film: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+def augment_pair(film: GreyPixels, mask: GreyPixels, rng: np.random.Generator) -> tuple[GreyPixels, GreyPixels]:
     """Film and mask, uint8 [S, S]: shifts to 12 %, zoom 0.7 to 1.35, aspect ratio to 1.25, rotation to 15 degrees."""
     side = film.shape[0]
     angle = np.deg2rad(rng.uniform(-15.0, 15.0))

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
 from service.film.film import Radiograph
 from service.film.preprocessing import resize_stretched
 from training.errors import DatasetError
-
-Image = npt.NDArray[np.uint8]
 
 HELD_OUT_SHARE = 0.2
 
@@ -22,8 +20,8 @@ class LungFilm:
     """A film and its lung mask, stretched to a square like the classifier's films."""
 
     name: str  # of the film's file
-    film: Image  # uint8 [S, S]
-    mask: Image  # uint8 [S, S], 0 or 1
+    film: GreyPixels  # uint8 [S, S]
+    mask: GreyPixels  # uint8 [S, S], 0 or 1
 
 
 def read_lung_films(folder: Path, side_px: int) -> list[LungFilm]:

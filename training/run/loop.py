@@ -41,7 +41,7 @@ class Stepper:
     optimiser: torch.optim.Optimizer  # of its parameters
     scheduler: LRScheduler  # stepped after each optimiser step
     scaler: torch.amp.GradScaler  # of the gradients
-    average: RunningAverage  # running average of the weights
+    average: RunningAverage  # of the weights
     config: OptimiserConfig  # accumulation and clipping
 
     def step(self) -> None:

@@ -23,7 +23,7 @@ class LossTerms:
     """Class-weighted cross-entropy of a batch, before it is divided."""
 
     summed: Tensor  # over the films, a scalar
-    # what to divide by, a scalar. A mean of batch means is not the mean over films when batches weigh differently.
+    # What to divide by, a scalar. A mean of batch means is not the mean over films when batches weigh differently.
     weight: Tensor
 
     @property

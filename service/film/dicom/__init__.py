@@ -1,1 +1,1 @@
-"""DICOM files; `reader.open` has the shape of the other formats."""
+"""DICOM files. `reader.open` takes and returns what `open` of each module in `formats` does."""

@@ -39,7 +39,7 @@ class Display:
 
     modality: Modality  # stored values -> the input of `voi`
     voi: Voi | None  # its own output range is spread from black to white; without one, the range of values present
-    # first and last of the stored values that are no picture. They do not count for the range present.
+    # First and last of the stored values that are no picture. They do not count for the range present.
     padding: tuple[int, int] | None = None
     background: int = 0  # grey value that shows padding
     fault: str = ""  # why the film is not shown as its header says, "" if it is

@@ -17,7 +17,7 @@ class RequestForm(bentoml.IODescriptor):  # type: ignore[misc]
     """The request, its body not yet read. BentoML's own parsing has no size limit, and fetches URLs sent in place of files."""
 
     properties: ClassVar[dict[str, dict[str, Any]]] = {}  # fields of the multipart form
-    # names in OPTIONS that the endpoint takes, as form field or query parameter
+    # Names in OPTIONS that the endpoint takes, as form field or query parameter
     options: ClassVar[tuple[str, ...]] = ("operating_point",)
     takes_raw_body: ClassVar[bool] = True  # whether the whole body may be the film
 

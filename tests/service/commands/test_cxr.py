@@ -85,7 +85,7 @@ def test_a_fault_is_one_line_and_an_exit_status(monkeypatch, capsys, fault, line
     ("argv", "line"),
     [
         (["kays"], "No such command 'kays'. Did you mean 'keys'? `cxr --help` shows what it takes."),
-        (["keys", "revoke"], "Missing argument 'key_id'. `cxr keys revoke --help` shows what it takes."),
+        (["keys", "revoke"], "Missing argument 'KEY_ID'. `cxr keys revoke --help` shows what it takes."),
         (
             ["serve", "--port", "x"],
             "Invalid value for '--port': must be a whole number. `cxr serve --help` shows what it takes.",

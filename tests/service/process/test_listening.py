@@ -106,7 +106,7 @@ def test_a_port_that_needs_rights_is_named():
         os._exit(2)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == 2:
-        pytest.skip("everybody may listen at every port of this machine")
+        pytest.skip("everybody may listen on every port of this machine")
     assert status == 1
 
 

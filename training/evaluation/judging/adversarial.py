@@ -3,14 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from service.film.arrays import GreyPixels
 from training.evaluation.measures.confusion import Labels
-
-Images = npt.NDArray[np.uint8]
 
 # Grey levels 0..255, float [N, S, S] -> logits [N, C].
 Model = Callable[[Tensor], Tensor]
@@ -22,7 +20,7 @@ PGD_STEPS = 7
 _PGD_REACH = 2.5
 
 
-def fgsm(model: Model, images: Images, labels: Labels, epsilon: int) -> Images:
+def fgsm(model: Model, images: GreyPixels, labels: Labels, epsilon: int) -> GreyPixels:
     """One step of `epsilon` grey levels along the sign of the loss's gradient (Goodfellow et al., arXiv:1412.6572).
 
     images: uint8 [N, S, S]; labels: int [N]. Returns uint8 [N, S, S].
@@ -31,7 +29,7 @@ def fgsm(model: Model, images: Images, labels: Labels, epsilon: int) -> Images:
     return _to_images(start + epsilon * _ascent(model, start, labels))
 
 
-def pgd(model: Model, images: Images, labels: Labels, epsilon: int, *, seed: int) -> Images:
+def pgd(model: Model, images: GreyPixels, labels: Labels, epsilon: int, *, seed: int) -> GreyPixels:
     """Projected gradient ascent on the loss from a random start in the ball (Madry et al., arXiv:1706.06083).
 
     images: uint8 [N, S, S]; labels: int [N]; epsilon: radius in grey levels. Rounding to grey levels stays within the ball,
@@ -47,7 +45,7 @@ def pgd(model: Model, images: Images, labels: Labels, epsilon: int, *, seed: int
     return _to_images(point)
 
 
-def random_noise(images: Images, epsilon: int, *, seed: int) -> Images:
+def random_noise(images: GreyPixels, epsilon: int, *, seed: int) -> GreyPixels:
     """Every pixel moved by `epsilon` grey levels up or down at random: as large a change as FGSM's, without an aim."""
     signs = np.random.default_rng(seed).choice(np.array([-1, 1]), images.shape)
     return np.clip(images + epsilon * signs, 0, 255).astype(np.uint8)
@@ -61,5 +59,5 @@ def _ascent(model: Model, images: Tensor, labels: Labels) -> Tensor:
     return gradient.sign()
 
 
-def _to_images(values: Tensor) -> Images:
+def _to_images(values: Tensor) -> GreyPixels:
     return values.detach().round().clamp(0, 255).numpy().astype(np.uint8)

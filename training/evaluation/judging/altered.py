@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
 from service.film.film import Radiograph
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
 from service.model.predictor import Predictor
@@ -14,10 +14,8 @@ from training.data.folder import FilmFile
 from training.data.parallel import each_of
 from training.evaluation.measures.confusion import Floats
 
-Pixels = npt.NDArray[np.uint8]
-
 # One film and its decoded pixels, uint8 [H, W] -> altered copies by name, the same names for every film.
-Alter = Callable[[FilmFile, Pixels], Mapping[str, Pixels]]
+Alter = Callable[[FilmFile, GreyPixels], Mapping[str, GreyPixels]]
 
 
 def judge_altered(
@@ -47,6 +45,6 @@ def film_rng(seed: int, relative: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(relative.encode())])
 
 
-def _judge(predictor: Predictor, radiograph: Radiograph, pixels: Pixels) -> Floats:
+def _judge(predictor: Predictor, radiograph: Radiograph, pixels: GreyPixels) -> Floats:
     image = to_model_input(replace(radiograph, pixels=pixels), predictor.manifest.preprocess)
     return predictor.predict(image[None])["probabilities"][0].astype(np.float64)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from service.film.arrays import GreyPixels, Values
 
 LEVELS = 5
 
@@ -26,61 +25,61 @@ class Corruption:
     unit: str  # of the strengths, such as "grey levels (standard deviation)"
     strengths: tuple[float, ...]  # of levels 1 to 5, in growing damage
     # uint8 [H, W], strength, random numbers of the film -> uint8 [H', W']
-    damage: Callable[[Pixels, float, np.random.Generator], Pixels]
+    damage: Callable[[GreyPixels, float, np.random.Generator], GreyPixels]
 
-    def apply(self, film: Pixels, level: int, rng: np.random.Generator) -> Pixels:
+    def apply(self, film: GreyPixels, level: int, rng: np.random.Generator) -> GreyPixels:
         """The film at level 1 to LEVELS."""
         return self.damage(film, self.strengths[level - 1], rng)
 
 
-def _noise(film: Pixels, deviation: float, rng: np.random.Generator) -> Pixels:
+def _noise(film: GreyPixels, deviation: float, rng: np.random.Generator) -> GreyPixels:
     return _to_grey(film + deviation * rng.standard_normal(film.shape))
 
 
-def _blur(film: Pixels, percent: float, rng: np.random.Generator) -> Pixels:
+def _blur(film: GreyPixels, percent: float, rng: np.random.Generator) -> GreyPixels:
     sigma = percent / 100 * min(film.shape)
     return np.asarray(cv2.GaussianBlur(film, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
-def _jpeg(film: Pixels, quality: float, rng: np.random.Generator) -> Pixels:
+def _jpeg(film: GreyPixels, quality: float, rng: np.random.Generator) -> GreyPixels:
     encoded = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 
-def _brightness(film: Pixels, levels: float, rng: np.random.Generator) -> Pixels:
+def _brightness(film: GreyPixels, levels: float, rng: np.random.Generator) -> GreyPixels:
     return _recoded(film, _GREYS + _sign(rng) * levels)
 
 
-def _contrast(film: Pixels, kept: float, rng: np.random.Generator) -> Pixels:
+def _contrast(film: GreyPixels, kept: float, rng: np.random.Generator) -> GreyPixels:
     return _recoded(film, film.mean() + kept / 100 * (_GREYS - film.mean()))
 
 
-def _gamma(film: Pixels, exponent: float, rng: np.random.Generator) -> Pixels:
+def _gamma(film: GreyPixels, exponent: float, rng: np.random.Generator) -> GreyPixels:
     return _recoded(film, 255 * (_GREYS / 255) ** (exponent ** _sign(rng)))
 
 
-def _down_sampling(film: Pixels, percent: float, rng: np.random.Generator) -> Pixels:
+def _down_sampling(film: GreyPixels, percent: float, rng: np.random.Generator) -> GreyPixels:
     height, width = film.shape
     small = (max(1, round(width * percent / 100)), max(1, round(height * percent / 100)))
     reduced = cv2.resize(film, small, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(reduced, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _rotation(film: Pixels, degrees: float, rng: np.random.Generator) -> Pixels:
+def _rotation(film: GreyPixels, degrees: float, rng: np.random.Generator) -> GreyPixels:
     height, width = film.shape
     about_centre = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), _sign(rng) * degrees, 1.0)
     turned = cv2.warpAffine(film, about_centre, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(turned, dtype=np.uint8)
 
 
-def _crop(film: Pixels, percent: float, rng: np.random.Generator) -> Pixels:
+def _crop(film: GreyPixels, percent: float, rng: np.random.Generator) -> GreyPixels:
     height, width = film.shape
     rows, columns = round(height * percent / 100), round(width * percent / 100)
     top, left = (int(share * cut) for share, cut in zip(rng.random(2), (rows, columns), strict=True))
     return film[top : height - rows + top, left : width - columns + left]
 
 
-def _occlusion(film: Pixels, percent: float, rng: np.random.Generator) -> Pixels:
+def _occlusion(film: GreyPixels, percent: float, rng: np.random.Generator) -> GreyPixels:
     side = np.sqrt(percent / 100)
     height, width = (max(1, round(side * length)) for length in film.shape)
     top, left = (
@@ -91,12 +90,12 @@ def _occlusion(film: Pixels, percent: float, rng: np.random.Generator) -> Pixels
     return hidden
 
 
-def _recoded(film: Pixels, table: npt.NDArray[np.float64]) -> Pixels:
+def _recoded(film: GreyPixels, table: Values) -> GreyPixels:
     """Grey levels replaced by those of a table, float [256]."""
     return _to_grey(table)[film]
 
 
-def _to_grey(values: npt.NDArray[np.float64]) -> Pixels:
+def _to_grey(values: Values) -> GreyPixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 

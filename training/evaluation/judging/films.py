@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import softmax
 
 from service.film.errors import InputError
 from service.film.preprocessing import decode, to_model_input
+from service.model.arrays import NetworkValues
 from service.model.decision import NOTHING_OBSERVED, Observed
 from service.model.findings import FINDINGS
 from service.model.observer import Observer
@@ -32,10 +32,10 @@ _OUTPUTS = ("probabilities", "logits", "embedding")
 class JudgedFilm:
     """A film and what the graph answers."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     probabilities: Floats  # calibrated, in the order of FINDINGS, float [C]
     logits: Floats  # before the temperature, float [C]
-    embedding: npt.NDArray[np.float32]  # pooled features, float32 [E]
+    embedding: NetworkValues  # pooled features, float32 [E]
     observed: Observed = NOTHING_OBSERVED  # what else the service's decision takes into account
 
 
@@ -43,7 +43,7 @@ class JudgedFilm:
 class RefusedFilm:
     """A film that the service would refuse."""
 
-    film: FilmFile  # the file
+    film: FilmFile
     reason: str  # the name of the error class
 
 

@@ -2,12 +2,9 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import GreyPixels, Mask
 from training.data.lung_regions import moved_onto, widened
-
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 # Of the shorter side; covers the error of the outline and the edge of the lung.
 MARGIN_SHARE = 0.03
@@ -24,7 +21,7 @@ OUTLINE_ALONE, BORDER_ONLY, LUNGS_ONLY = "outline alone", "border only", "lungs 
 VARIANTS = (*LUNGS_HIDDEN, OUTLINE_ALONE, BORDER_ONLY, LUNGS_ONLY)
 
 
-def masked_films(film: Pixels, lungs: Mask, rng: np.random.Generator) -> dict[str, Pixels]:
+def masked_films(film: GreyPixels, lungs: Mask, rng: np.random.Generator) -> dict[str, GreyPixels]:
     """The VARIANTS of a film, uint8 [H, W]; lungs: bool [H, W].
 
     "lungs ...": the lung fields, widened by MARGIN_SHARE, filled in four ways, since a model may recognise one kind of hole.
@@ -42,7 +39,7 @@ def masked_films(film: Pixels, lungs: Mask, rng: np.random.Generator) -> dict[st
     }
 
 
-def with_lungs_of(film: Pixels, lungs: Mask, donor: Pixels, donor_lungs: Mask) -> Pixels:
+def with_lungs_of(film: GreyPixels, lungs: Mask, donor: GreyPixels, donor_lungs: Mask) -> GreyPixels:
     """`film` with the donor's lungs instead of its own, shifted and scaled so that the boxes around both lungs coincide."""
     return np.where(with_margin(lungs), moved_onto(donor, donor_lungs, lungs), film)
 
@@ -61,12 +58,12 @@ def with_margin(lungs: Mask) -> Mask:
     return widened(lungs, max(1, round(MARGIN_SHARE * min(lungs.shape))))
 
 
-def _noise(film: Pixels, rng: np.random.Generator) -> Pixels:
+def _noise(film: GreyPixels, rng: np.random.Generator) -> GreyPixels:
     """Grey levels as scattered as the film's own."""
     return np.clip(rng.normal(film.mean(), film.std(), film.shape) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _inpainted(film: Pixels, hole: Mask) -> Pixels:
+def _inpainted(film: GreyPixels, hole: Mask) -> GreyPixels:
     """The hole filled from its surroundings (Bertalmio et al. 2001, CVPR), without detail."""
     side = (_INPAINT_SIDE_PX, _INPAINT_SIDE_PX)
     small = cv2.resize(film, side, interpolation=cv2.INTER_AREA)

@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-Images = npt.NDArray[np.uint8]
-Grid = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from service.film.arrays import GreyPixels, Mask
+from service.model.arrays import Grid
+from training.evaluation.measures.confusion import Floats
 
 # uint8 [K, S, S] -> the probability of one class, float [K].
-Score = Callable[[Images], Floats]
+Score = Callable[[GreyPixels], Floats]
 
 # From one point of a curve to the next, 1 / CURVE_STEPS of the pixels is exchanged.
 CURVE_STEPS = 16
@@ -22,7 +21,7 @@ CURVE_STEPS = 16
 _BLUR_SHARE = 0.05
 
 
-def enlarged(grid: Grid, side_px: int) -> npt.NDArray[np.float32]:
+def enlarged(grid: Grid, side_px: int) -> Grid:
     """A map, float32 [h, w], over the model's input, [side_px, side_px], as the service draws it."""
     return np.asarray(cv2.resize(grid, (side_px, side_px), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
@@ -34,7 +33,7 @@ def share_inside(grid: Grid, mask: Mask) -> float:
     return float(weights[mask].sum() / total) if total > 0 else float("nan")
 
 
-def deletion_and_insertion(image: Images, grid: Grid, score: Score) -> tuple[float, float]:
+def deletion_and_insertion(image: GreyPixels, grid: Grid, score: Score) -> tuple[float, float]:
     """Areas under the deletion and the insertion curve (RISE, Petsiuk et al., arXiv:1806.07421), each 0..1.
 
     image: uint8 [S, S]. Deletion greys out pixels, the most attended first: the faster the score falls, the smaller the area.
@@ -59,7 +58,7 @@ def rank_correlation(first: Grid, second: Grid) -> float:
     return float(spearmanr(first, second, axis=None).statistic)
 
 
-def _exchanged(start: Images, end: Images, order: npt.NDArray[np.intp]) -> Images:
+def _exchanged(start: GreyPixels, end: GreyPixels, order: npt.NDArray[np.intp]) -> GreyPixels:
     """CURVE_STEPS + 1 pictures from `start` to `end`, pixels exchanged in order, uint8 [CURVE_STEPS + 1, S, S]."""
     pictures = np.repeat(start.reshape(1, -1), CURVE_STEPS + 1, axis=0)
     for step in range(1, CURVE_STEPS + 1):

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from training.evaluation.measures.confusion import Floats, Labels, ratio
+from training.evaluation.measures.confusion import FilmMask, Floats, Labels, ratio
 
 # The customary number (Guo et al. 2017, arXiv:1706.04599).
 ECE_BINS = 15
@@ -18,12 +17,12 @@ _LOG_FLOOR = 1e-15
 class ReliabilityBins:
     """Equal-width bins of confidence, each [bins]; means and shares of empty bins are NaN."""
 
-    count: Floats  # films
+    count: Floats  # number of films
     mean_confidence: Floats  # what was claimed
     observed: Floats  # share of events
 
 
-def reliability_bins(events: npt.NDArray[np.bool_], confidence: Floats) -> ReliabilityBins:
+def reliability_bins(events: FilmMask, confidence: Floats) -> ReliabilityBins:
     """ECE_BINS bins of claims (confidence, [N] in 0..1) beside what happened (events, [N])."""
     membership = _membership(confidence, ECE_BINS)
     count = membership.sum(axis=0)
@@ -31,7 +30,7 @@ def reliability_bins(events: npt.NDArray[np.bool_], confidence: Floats) -> Relia
 
 
 def expected_calibration_error(
-    events: npt.NDArray[np.bool_], confidence: Floats, weights: Floats | None = None, bins: int = ECE_BINS
+    events: FilmMask, confidence: Floats, weights: Floats | None = None, bins: int = ECE_BINS
 ) -> Floats:
     """Mean gap between claimed and observed frequency over equal-width bins, weighted by their films.
 

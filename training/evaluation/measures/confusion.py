@@ -9,6 +9,9 @@ import numpy.typing as npt
 Labels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
+# What holds of each film: [N].
+FilmMask = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class ConfusionMatrix:

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from service.model.findings import FINDINGS
 from training.evaluation.measures.bootstrap import MetricPath
-from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
+from training.evaluation.measures.confusion import FilmMask, Floats, Labels, mean_of_defined, ratio
 
 # Below float32's smallest normal number a softmax output is 0; the floor keeps logarithms finite.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-def auc(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
+def auc(positive: FilmMask, scores: Floats, weights: Floats | None = None) -> Floats:
     """Probability that a positive film scores above a negative one, ties counting half (Hanley & McNeil 1982).
 
     positive, scores: [N]; weights: [..., N], each film's share (default: 1 each). Returns [...]; NaN without a positive or
@@ -67,7 +66,7 @@ def pair_auc(labels: Labels, probabilities: Floats, positive: int, negative: int
     return auc(labels[of_pair] == positive, likely[:, positive] - likely[:, negative], shares)
 
 
-def _by_score(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+def _by_score(positive: FilmMask, scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
     """Weight of the positive and of the negative films at each distinct score, ascending: two arrays [..., T]."""
     weights = np.ones(len(scores)) if weights is None else weights
     if len(scores) == 0:

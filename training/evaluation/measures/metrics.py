@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics
 from training.evaluation.measures.calibration import one_vs_rest_ece
-from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
+from training.evaluation.measures.confusion import ConfusionMatrix, FilmMask, Floats, Labels
 from training.evaluation.measures.discrimination import one_vs_rest_auc, within_source_auc
 
 _COUNTED = ("precision", "recall", "specificity", "f1")
@@ -44,7 +43,7 @@ class Judgements:
         """Every source once, sorted."""
         return sorted(set(self.sources))
 
-    def of_source(self, source: str) -> npt.NDArray[np.bool_]:
+    def of_source(self, source: str) -> FilmMask:
         """Which films come from `source`, bool [N]."""
         return np.array([name == source for name in self.sources])
 

@@ -15,9 +15,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
+from service.model.arrays import NetworkValues
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics, plain, without_intervals
-from training.evaluation.measures.confusion import Floats, Labels, mean_of_defined, ratio
+from training.evaluation.measures.confusion import FilmMask, Floats, Labels, mean_of_defined, ratio
 
 # Inverse strength of the L2 penalty on standardised embeddings; fixed, so that bundles are compared by one and the same probe.
 PROBE_C = 0.01
@@ -26,19 +27,18 @@ _ITERATIONS = 1000
 
 
 # float32 [N, D].
-Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Features:
     """What probes see of films."""
 
-    values: Values  # embeddings, one row a film
+    values: NetworkValues  # embeddings, one row a film
     labels: Labels  # indices into FINDINGS, int [N]
     sources: npt.NDArray[np.str_]  # [N]
     groups: tuple[str, ...]  # patient or group of each film, [N]
 
-    def of(self, source: str, index: int | None = None) -> npt.NDArray[np.bool_]:
+    def of(self, source: str, index: int | None = None) -> FilmMask:
         """Which films are of a source, and, if given, of a class; bool [N]."""
         return (self.sources == source) & (True if index is None else self.labels == index)
 
@@ -127,7 +127,7 @@ def _linear_probe() -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_C, class_weight="balanced", max_iter=_ITERATIONS))
 
 
-def _probabilities(fitted: Values, labels: Labels, judged: Values) -> Floats:
+def _probabilities(fitted: NetworkValues, labels: Labels, judged: NetworkValues) -> Floats:
     """[N, C] of the judged films, by a probe on the fitted ones; NaN for classes that it was not fitted on."""
     probabilities = np.full((len(judged), len(FINDINGS)), np.nan)
     if len(set(labels.tolist())) > 1:

@@ -1,1 +1,1 @@
-"""The parts of an evaluation, one module each."""
+"""The parts of an evaluation, one module or folder each."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
+from service.film.arrays import GreyPixels
 from service.film.preprocessing import decode, to_model_input
 from service.model.findings import FINDINGS, Finding
 from service.model.grad_cam import GradCam
@@ -132,7 +132,7 @@ def _cards(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Ite
         )
 
 
-def _small_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+def _small_png(pixels: GreyPixels) -> bytes:
     """The film at the size of the overlay beside it."""
     scale = OVERLAY_SIDE_PX / max(pixels.shape)
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))

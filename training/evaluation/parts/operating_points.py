@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from service.model.decision import DEFAULT_OPERATING_POINT, Decision, decide
 from service.model.findings import DISEASES, FINDINGS, Finding
@@ -12,7 +11,7 @@ from service.model.manifest import ModelManifest
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.films import JudgedSplit
 from training.evaluation.measures.bootstrap import MetricPath, plain
-from training.evaluation.measures.confusion import ConfusionMatrix, Floats, Labels
+from training.evaluation.measures.confusion import ConfusionMatrix, FilmMask, Floats, Labels
 from training.evaluation.part import Measured, Part
 from training.evaluation.report.tables import enumerated, number, with_interval
 from training.tables import UNDEFINED, markdown_table
@@ -82,7 +81,7 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
     }
 
 
-def _counted(films: npt.NDArray[np.bool_], unflagged: npt.NDArray[np.bool_]) -> dict[str, int]:
+def _counted(films: FilmMask, unflagged: FilmMask) -> dict[str, int]:
     return {"films": int(np.sum(films)), "unflagged": int(np.sum(films & unflagged))}
 
 

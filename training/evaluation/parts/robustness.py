@@ -9,12 +9,13 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from service.film.arrays import GreyPixels
 from service.film.preprocessing import to_model_input
 from service.model.findings import FINDINGS, Finding
 from training.data.folder import FilmFile
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.adversarial import PGD_STEPS, fgsm, pgd, random_noise
-from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
+from training.evaluation.judging.altered import film_rng, judge_altered, read_film
 from training.evaluation.judging.corruptions import CORRUPTIONS, LEVELS
 from training.evaluation.measures.bootstrap import MetricPath, mean_over_films
 from training.evaluation.measures.confusion import Floats
@@ -56,7 +57,7 @@ def measure_robustness(
 def _measure_corruptions(evidence: Evidence, size: int) -> Measured:
     split = evidence.judged().stratified(size, evidence.bootstrap.seed)
 
-    def damage(film: FilmFile, pixels: Pixels) -> Mapping[str, Pixels]:
+    def damage(film: FilmFile, pixels: GreyPixels) -> Mapping[str, GreyPixels]:
         copies = {_CLEAN: pixels}
         for corruption in CORRUPTIONS:
             for level in range(1, LEVELS + 1):

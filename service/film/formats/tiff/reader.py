@@ -52,8 +52,8 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     Loading raises UnreadableImage if strips or tiles are missing, which neither Pillow nor libtiff reports.
     """
 
-    file: bytes  # all bytes of the file
-    page: Page  # the page
+    file: bytes  # all its bytes
+    page: Page
 
     def load(self) -> Any:
         """Decode the page, once."""

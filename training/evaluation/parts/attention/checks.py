@@ -11,12 +11,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from service.film.arrays import GreyPixels
+from service.model.arrays import Grid
 from service.model.findings import FINDINGS
-from service.model.grad_cam import GradCam, Grid
+from service.model.grad_cam import GradCam
 from training.data.parallel import each_of
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.altered import film_rng
-from training.evaluation.measures.attention_maps import Images, deletion_and_insertion, random_grid, rank_correlation
+from training.evaluation.measures.attention_maps import deletion_and_insertion, random_grid, rank_correlation
 from training.evaluation.measures.bootstrap import MetricPath, mean_over_films, plain
 from training.evaluation.measures.confusion import Floats
 from training.evaluation.part import Measured
@@ -38,7 +40,7 @@ def measure_curves(explained: Sequence[Explained], evidence: Evidence) -> Measur
     def curves(each: Explained) -> tuple[tuple[float, float], tuple[float, float]]:
         blind = random_grid(each.grid.shape, film_rng(bootstrap.seed, each.film.relative))
 
-        def score(images: Images) -> Floats:
+        def score(images: GreyPixels) -> Floats:
             return evidence.predictor.predict(images)["probabilities"][:, each.predicted].astype(np.float64)
 
         return deletion_and_insertion(each.image, each.grid, score), deletion_and_insertion(each.image, blind, score)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from service.film.arrays import GreyPixels, Mask
 from service.film.preprocessing import resize_stretched, to_model_input
+from service.model.arrays import Grid
 from service.model.findings import FINDINGS
-from service.model.grad_cam import GradCam, Grid
+from service.model.grad_cam import GradCam
 from training.data.folder import FilmFile
 from training.data.parallel import each_of
 from training.evaluation.evidence import Evidence
@@ -19,11 +20,11 @@ from training.evaluation.judging.altered import read_film
 class Explained:
     """A film and the Grad-CAM map of the class predicted."""
 
-    film: FilmFile  # the file
-    image: npt.NDArray[np.uint8]  # model input, uint8 [S, S]
+    film: FilmFile
+    image: GreyPixels  # model input, uint8 [S, S]
     predicted: int  # index into FINDINGS
     grid: Grid  # the map, float32 [h, w]
-    lungs: npt.NDArray[np.bool_] | None  # bool [S, S]; None without an outline
+    lungs: Mask | None  # bool [S, S]; None without an outline
 
     @property
     def label(self) -> int:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from service.film.arrays import GreyPixels
 from service.film.errors import InputError
 from service.film.preprocessing import PreprocessSpec, decode
 from service.model.decision import FILM_REASONS, Decision, Observed, decide, unusual_aspects
@@ -24,17 +25,15 @@ SCORE, REFUSED, ANYTHING = "score", "refused", "anything"
 # One standard error is then 1.5 percentage points or less for rates near 5 or 95 %, and the four faults take seconds.
 FAULTED_FILMS = 200
 
-Pixels = npt.NDArray[np.uint8]
 
-
-def _blanked(film: Pixels) -> Pixels:
+def _blanked(film: GreyPixels) -> GreyPixels:
     mean = film.mean()
     return (mean + (film - mean) / 20).astype(np.uint8)
 
 
 # What happens to films before they reach a server: exchanged polarity, an exposure that leaves next to no contrast, the cast of
 # a lamp on a photographed film, and a film on its side.
-FAULTS: Mapping[str, Callable[[Pixels], Pixels]] = {
+FAULTS: Mapping[str, Callable[[GreyPixels], npt.NDArray[np.uint8]]] = {
     "inverted": lambda film: 255 - film,
     "blanked": _blanked,
     "tinted": lambda film: (film[:, :, None] * np.array([0.6, 0.8, 1.0])).astype(np.uint8),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from service.film.arrays import GreyPixels
 from service.film.preprocessing import PreprocessSpec, resize_stretched
 from service.model.findings import FINDINGS
 from training.data.folder import FilmFile
@@ -16,7 +16,7 @@ from training.data.lung_regions import SMALLEST_LUNGS
 from training.data.lung_segmenter import LungSegmenter
 from training.data.parallel import each_of
 from training.evaluation.evidence import Evidence
-from training.evaluation.judging.altered import Pixels, film_rng, judge_altered, read_film
+from training.evaluation.judging.altered import film_rng, judge_altered, read_film
 from training.evaluation.judging.masking import (
     BORDER_ONLY,
     BORDER_SHARE,
@@ -27,7 +27,7 @@ from training.evaluation.judging.masking import (
     with_lungs_of,
 )
 from training.evaluation.measures.bootstrap import MetricPath, without_intervals
-from training.evaluation.measures.confusion import Floats
+from training.evaluation.measures.confusion import FilmMask, Floats
 from training.evaluation.measures.discrimination import macro_auc, within_source_auc
 from training.evaluation.part import Measured
 from training.evaluation.report.tables import Values, number, with_interval
@@ -62,7 +62,7 @@ def measure_masked_films(evidence: Evidence, lungs: LungSegmenter) -> Measured |
         return None
     donors = _donors(films, seed)
 
-    def alter(film: FilmFile, pixels: Pixels) -> Mapping[str, Pixels]:
+    def alter(film: FilmFile, pixels: GreyPixels) -> Mapping[str, GreyPixels]:
         outline = lungs.outline(pixels)
         theirs = read_film(donors[film.relative], predictor.manifest.preprocess).pixels
         return {
@@ -188,9 +188,7 @@ def limit_of_masked_films(values: Values) -> str:
     )
 
 
-def _films_with_lungs(
-    films: Sequence[FilmFile], lungs: LungSegmenter, spec: PreprocessSpec, threads: int
-) -> npt.NDArray[np.bool_]:
+def _films_with_lungs(films: Sequence[FilmFile], lungs: LungSegmenter, spec: PreprocessSpec, threads: int) -> FilmMask:
     def has_lungs(film: FilmFile) -> bool:
         return bool(lungs.outline(read_film(film, spec).pixels).mean() >= SMALLEST_LUNGS)
 
