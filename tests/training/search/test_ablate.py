@@ -66,7 +66,7 @@ def test_cells_of_another_protocol_are_not_mixed_in(data, config_path, tmp_path,
 
 def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, "--seeds", "0")) == 2
-    assert "--seeds" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
+    assert "--seeds" in (refusal := capsys.readouterr().err) and "must be 1 or more" in refusal
 
 
 def test_only_the_head_trains_and_a_seed_repeats_its_cell(data, config_path, tmp_path):

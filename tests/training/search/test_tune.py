@@ -51,4 +51,4 @@ def test_the_same_command_continues_the_study_and_ends_with_a_configuration_that
 
 def test_an_impossible_number_is_refused_by_name(data, config_path, tmp_path, capsys):
     assert main(options(data, config_path, tmp_path, 0)) == 2
-    assert "--trials" in (refusal := capsys.readouterr().err) and "greater than or equal to 1" in refusal
+    assert "--trials" in (refusal := capsys.readouterr().err) and "must be 1 or more" in refusal
