@@ -87,9 +87,17 @@ class Processes:
 
 
 def _submit(pool: ProcessPoolExecutor, path: str) -> "Future[Row | None]":
-    """Submit with SIGINT blocked: a process that the pool starts now inherits that, and leaves Ctrl-C to this process."""
+    """Submit, and let Ctrl-C wait meanwhile: a process that the pool starts now must get its task whole.
+
+    That process inherits the blocked signal, and leaves Ctrl-C to this one. Here the signal still comes in by other threads.
+    """
+    pressed: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
     blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(judge, path)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+        signal.signal(signal.SIGINT, handler)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
