@@ -53,10 +53,15 @@ def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundl
 def _read_metrics(path: Path) -> dict[str, Any]:
     """Parse metrics.json. Raises ExportError if it is not one."""
     try:
-        metrics = json.loads(path.read_text("utf-8"))
+        metrics = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except ValueError as fault:
         raise ExportError(f"{path} is not JSON ({fault}); evaluate the bundle again: cxr evaluate.") from fault
     missing = [name for name in (*ATTACHED, "bundle") if not isinstance(metrics, dict) or name not in metrics]
     if missing:
         raise ExportError(f"{path} lacks {', '.join(missing)}; give the metrics.json that `cxr evaluate` wrote.")
     return dict(metrics)
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity; a manifest with them could not be answered by /model/info."""
+    raise ValueError(f"{constant} is no number of JSON")

@@ -34,18 +34,21 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
     print(f"bundle: {_found_bundle(settings, with_golden_inputs=not at_start)}")
     with configured_records() as records:
         print(f"database: {records.database.name}")
+        has_tables = True
         try:
             records.database.open(upgrade=at_start and settings.database_upgrade)
         except TablesOutdated:
             if not settings.database_upgrade:
                 raise
+            records.database.require_writable_folder()
+            has_tables = False
             print("The next start creates or upgrades its tables.")
         except RecordsUnavailable as away:
             # The driver's own message, if there is one: SQLAlchemy's is longer.
             reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
         AccessPolicy(settings, records.database)
-        print(f"access: {_access(settings, records.database)}")
+        print(f"access: {_access(settings, records.database if has_tables else None)}")
 
 
 def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> str:
@@ -76,10 +79,11 @@ def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> str:
     return "none that can be trusted"
 
 
-def _access(settings: "Settings", database: "Database") -> str:
+def _access(settings: "Settings", database: "Database | None") -> str:
+    """database: None if it has no tables of this release yet."""
     ways = []
     if settings.accepts_keys:
-        ways.append(_keys(database))
+        ways.append(_keys(database) if database else "API keys")
     if settings.accepts_tokens:
         ways.append(f"bearer tokens of {settings.token_issuer}")
     return " and ".join(ways) or "open to everybody who reaches the address"

@@ -1,6 +1,7 @@
 """Connects to SQLite or PostgreSQL: engines, transactions, schema version, database errors."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +84,8 @@ class Database:
             if "file is not a database" in str(cause):  # SQLITE_NOTADB
                 raise SettingsError(f"CXR_DATABASE_URL ({self.name}) names a file that is no SQLite database.") from unavailable
             if isinstance(cause, ProgrammingError):  # an option that psycopg does not know, or rights that the user lacks
-                raise SettingsError(f"CXR_DATABASE_URL ({self.name}) cannot be used: {cause.orig}.") from unavailable
+                reason = str(cause.orig).partition("\n")[0]
+                raise SettingsError(f"CXR_DATABASE_URL ({self.name}) cannot be used: {reason}.") from unavailable
             raise
         if version != SCHEMA_VERSION:
             kind = TablesOutdated if version is None or version < SCHEMA_VERSION else SettingsError
@@ -99,6 +101,13 @@ class Database:
                 f"There is no file at CXR_DATABASE_URL ({self.name}); correct the path, or create the database with "
                 "`cxr records upgrade`."
             )
+
+    def require_writable_folder(self) -> None:
+        """Raise SettingsError if the SQLite file does not exist, and its folder cannot be written or created."""
+        if self.is_sqlite and not (path := Path(str(self._url.database)).absolute()).exists():
+            folder = next(folder for folder in path.parents if folder.exists())
+            if not folder.is_dir() or not os.access(folder, os.W_OK):
+                raise self._unwritable()
 
     def _unwritable(self) -> SettingsError:
         return SettingsError(

@@ -42,11 +42,12 @@ class SqliteFile:
         """
         if self._opened is None:
             return
+        known_bytes = self._size_bytes  # read first: another thread may see the database grow meanwhile
         files, size_bytes = self._look()
         for ending, found, opened in zip(_ENDINGS, files, self._opened, strict=True):
             if found != opened:
                 self._refuse(ending, "is gone" if found is None else "was replaced by another file")
-        if size_bytes < self._size_bytes:
+        if size_bytes < known_bytes:
             self._refuse("", "was cut short")  # or made shorter by VACUUM, which only a restart accepts
         self._size_bytes = size_bytes
 

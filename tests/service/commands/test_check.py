@@ -47,6 +47,20 @@ def test_it_says_what_it_checked_and_what_it_found_and_changes_nothing(check, bu
     assert check(CXR_DATABASE_UPGRADE="false", CXR_DATABASE_URL=f"sqlite:///{tmp_path}/other.db")[0] == 1
 
 
+def test_asking_for_keys_creates_no_database(check, tmp_path):
+    assert check(CXR_AUTH="keys")[1].endswith("access: API keys\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_no_start_could_create_is_a_fault(check, tmp_path):
+    (tmp_path / "text").write_text("text")
+    status, _, faults = check(CXR_DATABASE_URL=f"sqlite:///{tmp_path}/text/records.db")
+    assert (status, faults.count("\n")) == (1, 1)
+    assert "cannot be written" in faults
+    assert check(CXR_DATABASE_URL=f"sqlite:///{tmp_path}/new/records.db")[0] == 0
+    assert not (tmp_path / "new").exists()
+
+
 def test_golden_inputs_are_replayed(check, monkeypatch):
     def wrong(*_):
         raise GoldenMismatch("other numbers.")

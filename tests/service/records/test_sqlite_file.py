@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from service.errors import RecordsUnavailable
+from service.records.sqlite_file import SqliteFile
 from service.records.store import RecordStore
 from service.records.values import AuditFilter
 from service.records.verification import verify_chain
@@ -55,6 +56,23 @@ def goes_on(store):
     with store.database.reading() as connection:
         found = verify_chain(connection, None, MOMENT, anonymise_days=90)
     return (found.fault, found.rows) == (None, rows + 1)
+
+
+def test_a_database_that_grows_while_it_is_looked_at_was_not_cut(path, monkeypatch):
+    path.write_bytes(bytes(10))
+    file = SqliteFile(path)
+    file.remember()
+    look = file._look
+
+    def slow_look():
+        found = look()
+        if path.stat().st_size == 10:
+            path.write_bytes(bytes(20))
+            file.check()  # as another thread does
+        return found
+
+    monkeypatch.setattr(file, "_look", slow_look)
+    file.check()
 
 
 @pytest.mark.parametrize("ending", ["", "-wal", "-shm"])

@@ -33,6 +33,7 @@ def test_metrics_of_another_graph_or_split_are_not_attached(evaluated, metrics, 
         ("{}", "lacks command, split"),
         ("[]", "lacks command, split"),
         ("not json", "is not JSON"),
+        (json.dumps({**metrics, "n": float("nan")}), "is not JSON (NaN is no number of JSON)"),
     ):
         (tmp_path / "metrics.json").write_text(content)
         files = ["--metrics", str(tmp_path / "metrics.json"), "--card", card]
