@@ -34,6 +34,7 @@ def test_each_architecture_converts_and_agrees(architecture, settled_network, bu
     set_temperature(graph, model, 1.4)
     films, _ = phantom_inputs(range(40, 52), SMALL_SIDE_PX)
     report = check_parity(graph, predictor_of(model, bundle, tmp_path, SMALL_SIDE_PX), films)
+    assert report["batch_sizes"] == (1, 2, 7, 16)
     for kind in ("real", "random"):
         assert set(report[kind]) == set(OUTPUT_NAMES)
         for name, output in report[kind].items():

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from service.commands.records import expire
 from service.errors import SettingsError
 from service.records import schema
 from service.records.backup import back_up
@@ -167,16 +168,17 @@ def test_retention_says_what_it_would_forget_and_then_forgets_it(store, records_
     old = MOMENT.replace(year=2016)
     store.append(entry(9, old), [prediction(9, old)]).result(30)
     report(store, Feedback(old, of_request(9), "Normal", "dr_who"))
-    expire = ["records", "expire", "--predictions-days", "3000", "--anonymise-days", "3000", "--audit-days", "36500"]
+    command = ["records", "expire", "--predictions-days", "3000", "--anonymise-days", "3000", "--audit-days", "36500"]
     counts = "predictions deleted: 1, audit anonymised: 2, audit deleted: 0, reports anonymised: 1\n"
-    assert run(records_url, *expire, "--dry-run").stdout == f"Would forget: {counts}"
-    assert run(records_url, *expire).stdout == f"Forgotten: {counts}"
+    assert run(records_url, *command, "--dry-run").stdout == f"Would forget: {counts}"
+    assert run(records_url, *command).stdout == f"Forgotten: {counts}"
     assert run(records_url, "audit", "verify").returncode == 0
     with store.database.reading() as connection:  # a report keeps what it is about when its prediction is forgotten
         assert "request-9" not in connection.execute(select(schema.predictions.c.request_id)).scalars().all()
         [row] = connection.execute(select(schema.feedback)).mappings().all()
     assert (row["prediction"], row["label"], row["user_id"]) == ("Pneumonia", "Normal", None)
     assert run(records_url, "records", "expire", "--audit-days", "0").returncode == 2
+    assert expire.__defaults__ == (False, 90, 90, 365)  # of the nightly job, as docs/security.md promises
 
 
 def test_keys_are_made_listed_and_revoked(records_url):

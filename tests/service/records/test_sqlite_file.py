@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 
 import httpx
 import pytest
@@ -118,6 +120,17 @@ def test_a_file_that_was_cut_short_is_refused_until_its_content_is_back(store, p
     with path.open("r+b") as stream:
         stream.write(content)
     assert goes_on(store)
+
+
+def test_a_file_that_grew_is_refused_once_it_is_as_short_as_it_was(store, path, caplog):
+    size_bytes = path.stat().st_size
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE passing AS SELECT randomblob(1000000)")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert goes_on(store)
+    os.truncate(path, size_bytes)
+    assert is_refused(store)
+    assert "cut short" in caplog.text
 
 
 def test_a_log_that_was_deleted_is_written_into_the_database_when_the_service_stops_in_order(store, path):
