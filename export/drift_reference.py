@@ -3,7 +3,7 @@
 import numpy as np
 
 from export.films import Films
-from service.model.arrays import NetworkValues
+from service.film.arrays import NetworkValues
 from service.model.drift_reference import (
     COMPONENT_FEATURES,
     CONFIDENCE,

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from sklearn.covariance import ledoit_wolf
 
 from export.films import Films
-from service.film.arrays import GreyPixels
-from service.model.arrays import CoarseFilm, NetworkValues
+from service.film.arrays import CoarseFilm, GreyPixels, NetworkValues
 from service.model.decision import Observed, unusual_aspects
 from service.model.image_checks import coarsen, image_statistics
 from service.model.manifest import Bounds, ImageStatistic, OutlierSpec

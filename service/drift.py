@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from service.film.arrays import NetworkValues
 from service.metrics import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE
-from service.model.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import CONFIDENCE, PREDICTED_CLASS, DriftReference, NumericReference, component_values
 from service.model.errors import ManifestInvalid

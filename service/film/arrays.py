@@ -1,4 +1,4 @@
-"""Types of the arrays that hold a film on its way from file to display."""
+"""Types of the arrays that hold a film, from its file to what a network computes of it."""
 
 from typing import Any
 
@@ -23,3 +23,12 @@ Values = npt.NDArray[np.float64]
 
 # What holds of each pixel: [H, W].
 Mask = npt.NDArray[np.bool_]
+
+# An output of the network, and statistics of it, of any shape.
+NetworkValues = npt.NDArray[np.float32]
+
+# A Grad-CAM map that covers the whole film: [h, w], 0 to 1, top row first.
+Grid = npt.NDArray[np.float32]
+
+# A film reduced to a few pixels: [s, s].
+CoarseFilm = npt.NDArray[np.float32]

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.film.arrays import GreyPixels
-from service.model.arrays import NetworkValues
+from service.film.arrays import GreyPixels, NetworkValues
 from service.model.findings import FINDINGS, Finding
 
 FILM_FEATURES = ("mean", "contrast", "sharpness", "aspect_ratio", "resolution")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from service.model.arrays import Grid, NetworkValues
+from service.film.arrays import Grid, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS, Finding

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.film.arrays import GreyPixels
-from service.model.arrays import Grid
+from service.film.arrays import GreyPixels, Grid
 
 # Large enough to tell zones apart, small enough that both pictures take about 2 ms.
 OVERLAY_SIDE_PX = 224

@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 
-from service.film.arrays import GreyPixels
-from service.model.arrays import CoarseFilm
+from service.film.arrays import CoarseFilm, GreyPixels
 from service.model.drift_reference import film_statistics
 
 # Grey levels; a picture below has no pattern to compare.

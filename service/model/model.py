@@ -11,10 +11,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from service.film.arrays import Grid, NetworkValues
 from service.film.film import Orientation, Radiograph, open_film
 from service.film.limits import DecodeLimits
 from service.film.preprocessing import to_model_input
-from service.model.arrays import Grid, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.decision import DEFAULT_OPERATING_POINT, Decision, Observed, decide, find_finding
 from service.model.findings import FINDINGS, Finding

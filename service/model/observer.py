@@ -1,8 +1,7 @@
 """Measures a film for the decision rules: distance of its embedding from the training films', and statistics of the picture."""
 
-from service.film.arrays import GreyPixels
+from service.film.arrays import GreyPixels, NetworkValues
 from service.film.film import Radiograph
-from service.model.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.decision import Observed
 from service.model.drift_reference import film_statistics

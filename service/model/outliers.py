@@ -14,7 +14,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from service.model.arrays import CoarseFilm, NetworkValues
+from service.film.arrays import CoarseFilm, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.manifest import OUTLIERS_NAME

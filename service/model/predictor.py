@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from service.film.arrays import GreyPixels
-from service.model.arrays import NetworkValues
+from service.film.arrays import GreyPixels, NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.errors import GoldenMismatch, ManifestInvalid
 from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, ModelManifest

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from service.film.arrays import CoarseFilm
 from service.film.film import Radiograph
 from service.film.preprocessing import PreprocessSpec, to_model_input
-from service.model.arrays import CoarseFilm
 from service.model.image_checks import resemblance
 
 # How much more the film must resemble the mean film upside down. Of 7,875 upright films of ten public sources, 17 do, negatives

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import softmax
 
+from service.film.arrays import NetworkValues
 from service.film.errors import InputError
 from service.film.preprocessing import decode, to_model_input
-from service.model.arrays import NetworkValues
 from service.model.decision import NOTHING_OBSERVED, Observed
 from service.model.findings import FINDINGS
 from service.model.observer import Observer

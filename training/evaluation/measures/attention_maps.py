@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from service.film.arrays import GreyPixels, Mask
-from service.model.arrays import Grid
+from service.film.arrays import GreyPixels, Grid, Mask
 from training.evaluation.measures.confusion import Floats
 
 # uint8 [K, S, S] -> the probability of one class, float [K].

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from service.model.arrays import NetworkValues
+from service.film.arrays import NetworkValues
 from service.model.findings import FINDINGS, Finding
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics, plain, without_intervals
 from training.evaluation.measures.confusion import FilmMask, Floats, Labels, mean_of_defined, ratio

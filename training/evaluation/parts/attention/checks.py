@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from service.film.arrays import GreyPixels
-from service.model.arrays import Grid
+from service.film.arrays import GreyPixels, Grid
 from service.model.findings import FINDINGS
 from service.model.grad_cam import GradCam
 from training.data.parallel import each_of

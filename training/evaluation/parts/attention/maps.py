@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.film.arrays import GreyPixels, Mask
+from service.film.arrays import GreyPixels, Grid, Mask
 from service.film.preprocessing import resize_stretched, to_model_input
-from service.model.arrays import Grid
 from service.model.findings import FINDINGS
 from service.model.grad_cam import GradCam
 from training.data.folder import FilmFile
