@@ -5,6 +5,7 @@ Sources: DICOM PS3.10, 7.1; TIFF 6.0, section 2; the other formats' own specific
 
 import re
 
+from service.film.dicom.file import is_bare_data_set
 from service.film.errors import UnsupportedDicom, UnsupportedFormat
 
 READABLE_FORMATS = "JPEG, PNG, TIFF, BMP, WebP or DICOM"
@@ -23,10 +24,6 @@ _READ: tuple[tuple[bytes, str], ...] = (
     (rb"RIFF.{4}WEBP", "webp"),
     (rb"BM", "bmp"),
 )
-
-# Pattern at the start of a DICOM data set or file meta group that has no file around it: an element of group 0002 or 0008, with
-# a VR or, in implicit VR, a length below 256 (PS3.5 7.1).
-_DATA_SET = rb"(DICM)?([\x02\x08]\0.\0([A-Z]{2}|[^\0]\0\0\0)|\0[\x02\x08]\0.[A-Z]{2})"
 
 # Patterns at the start of other files, and what those are.
 _OTHERS: tuple[tuple[bytes, str], ...] = (
@@ -79,7 +76,7 @@ def sniff_format(data: bytes) -> str:
         return name
     if not data:
         raise UnsupportedFormat(f"The image is empty (0 bytes); send a {READABLE_FORMATS} file.")
-    if re.match(_DATA_SET, head, re.DOTALL):
+    if is_bare_data_set(data):
         raise UnsupportedDicom(
             "The file is a DICOM data set without the preamble and file meta information of DICOM Part 10; send the film as a "
             "DICOM Part 10 file, as a viewer or a PACS exports it."

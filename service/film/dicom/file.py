@@ -10,6 +10,7 @@ import zlib
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
 from service.film.dicom.values import text
 from service.film.errors import UnreadableImage, UnsupportedDicom
@@ -119,3 +120,34 @@ def _read_meta(data: bytes) -> tuple[str, int]:
         specific_tags=[Tag("TransferSyntaxUID")],
     )
     return text(meta, "TransferSyntaxUID"), file.tell()
+
+
+def is_bare_data_set(data: bytes) -> bool:
+    """Whether the bytes are a DICOM data set or file meta group without the preamble of a file (PS3.10 7.1).
+
+    Such bytes begin with two elements in ascending order, the first of group 0002 or 0008, in explicit or implicit VR.
+    """
+    return any(_begins_a_data_set(data.removeprefix(b"DICM"), order) for order in "<>")
+
+
+def _begins_a_data_set(data: bytes, order: str) -> bool:
+    first, end = _element(data, 0, order)
+    second, second_end = _element(data, end, order)
+    # Both groups begin with standard elements of low numbers.
+    return first >> 16 in (0x0002, 0x0008) and first & 0xFFFF < 0x0100 and first < second and second_end <= len(data)
+
+
+def _element(data: bytes, start: int, order: str) -> tuple[int, int]:
+    """Tag and end of the element at `start`; 0 and the end of the data without one. order: "<" or ">"."""
+    head = data[start : start + 12]
+    if len(head) < 12:
+        return 0, len(data)
+    group, element = struct.unpack(order + "HH", head[:4])
+    vr = head[4:6].decode("latin-1")
+    if vr not in STANDARD_VR:
+        size, length = 8, struct.unpack(order + "I", head[4:8])[0]
+    elif vr in EXPLICIT_VR_LENGTH_32:
+        size, length = 12, struct.unpack(order + "I", head[8:])[0]
+    else:
+        size, length = 8, struct.unpack(order + "H", head[6:8])[0]
+    return group << 16 | element, start + size + length

@@ -1,7 +1,7 @@
 """The compressed frame of a DICOM image: its header is checked, then the one codec for its transfer syntax decodes it.
 
 Sources: DICOM PS3.5 A.4 (encapsulation), 8.2 (sign and depth of compressed pixels); ITU-T T.81, B.2.2 (JPEG frame header);
-T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.5.1 (its file format).
+T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000), I.4 (boxes of its file format).
 """
 
 import struct
@@ -42,8 +42,9 @@ _ITEM = b"\xfe\xff\x00\xe0"
 # First bytes of a JPEG 2000 codestream: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 
-# First bytes of a JP2 file (T.800, I.5.1), whose boxes lie around the codestream.
+# First bytes of a JP2 file (T.800, I.5.1). It has four boxes before the codestream, and may have some more.
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+MAX_BOXES = 64
 
 # First bytes of frames; a table of offsets begins with 0.
 _BEGINNINGS = (b"\xff\xd8\xff", _JPEG_2000_START)
@@ -171,10 +172,18 @@ def _codestream(frame: bytes) -> bytes:
     """The JPEG 2000 codestream alone (PS3.5 A.4.4). Some writers wrap it in a JP2 file, whose other boxes are not needed."""
     if not frame.startswith(_JP2_SIGNATURE):
         return frame
-    start, end = frame.find(_JPEG_2000_START), frame.rfind(_END)
-    if start < 0:
-        raise UnreadableImage("The JP2 file in the DICOM frame holds no codestream; export the film again.")
-    return frame[start : end + len(_END)] if end > start else frame[start:]
+    position = 0
+    for _ in range(MAX_BOXES):
+        head = 8
+        length, kind = int.from_bytes(frame[position : position + 4], "big"), frame[position + 4 : position + head]
+        if length == 1:  # the length follows, in 8 bytes (T.800 I.4)
+            length, head = int.from_bytes(frame[position + 8 : position + 16], "big"), 16
+        if kind == b"jp2c":
+            return frame[position + head : position + length if length else None]
+        if length < head:
+            break
+        position += length
+    raise UnreadableImage("The JP2 file in the DICOM frame holds no codestream; export the film again.")
 
 
 def _jpeg_header(frame: bytes) -> _Declared:

@@ -24,6 +24,9 @@ from service.film.picture import open_picture
 # A film of 40 MiB in chunks of 8 KiB, libpng's habit, has about 5000. Each costs Pillow microseconds, however empty.
 MAX_CHUNKS = 50_000
 
+# Pillow inflates no text beyond this.
+MAX_TEXT_BYTES = PngImagePlugin.MAX_TEXT_CHUNK
+
 _SIGNATURE_BYTES = 8
 _AROUND_DATA_BYTES = 12  # length and name before, CRC after
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
@@ -41,12 +44,7 @@ _MOST_FRAMES = 0x80000000
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
     """Raises as `film_only`."""
     film = film_only(data)
-    try:
-        image = PngFile(io.BytesIO(film))
-    except ValueError as fault:
-        if str(fault).startswith(("Decompressed data too large", "Too much memory")):  # texts of over 1 MiB, or 64 MiB together
-            raise UnsupportedImage("The PNG file holds too much metadata; save it without.") from fault
-        raise
+    image = PngFile(io.BytesIO(film))
     depth, colour_type = film[24:26]
     if depth < 16 or colour_type not in _WITH_COLOUR_OR_ALPHA:
         return open_picture(image, limits)
@@ -70,7 +68,7 @@ def film_only(data: bytes) -> bytes:
     chunk of the pixels is cut off or does not match its checksum.
     """
     pieces = [data[:_SIGNATURE_BYTES]]
-    frames = 0
+    frames = text_bytes = 0
     seen = set()
     for count, (name, chunk) in enumerate(_chunks(data), start=1):
         if count > MAX_CHUNKS:
@@ -93,7 +91,10 @@ def film_only(data: bytes) -> bytes:
                 raise damaged("PNG")
             pieces.append(data[chunk])
         elif chunk.stop <= len(data) and _may_hold_orientation(name, data, chunk) and _is_sound(data, chunk):
-            pieces.append(data[chunk])  # Pillow inflates each text to a megabyte at most, and all to 64
+            text_bytes += _inflated_bytes(name, data[chunk.start + 8 : chunk.stop - 4], MAX_TEXT_BYTES - text_bytes)
+            if text_bytes > MAX_TEXT_BYTES:
+                raise UnsupportedImage(f"The PNG file holds over {MAX_TEXT_BYTES} bytes of metadata; save it without them.")
+            pieces.append(data[chunk])
     return b"".join(pieces)
 
 
@@ -105,6 +106,20 @@ def _is_sound(data: bytes, chunk: slice) -> bool:
 def _may_hold_orientation(name: bytes, data: bytes, chunk: slice) -> bool:
     is_text = name in _TEXT_CHUNKS and data.startswith(_ORIENTATION_KEYWORDS, chunk.start + 8)
     return is_text or name == b"eXIf"
+
+
+def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
+    """Length of a compressed text, at most `most` + 1; 0 for anything else."""
+    rest = body.partition(b"\0")[2]
+    compressed = b""
+    if name == b"zTXt":
+        compressed = rest[1:]
+    elif name == b"iTXt" and rest[:1] == b"\1":
+        compressed = rest[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
+    try:
+        return len(zlib.decompressobj().decompress(compressed, most + 1))
+    except zlib.error:
+        return 0
 
 
 class PngFile(PngImagePlugin.PngImageFile):

@@ -151,7 +151,11 @@ def test_a_data_set_without_a_file_around_it_is_named(syntax):
         assert_refused(data, UnsupportedDicom, r"without the preamble .* DICOM Part 10")
 
 
-OTHER = (b"\x08\0", b"\x08\0\x05\0", b"\x08\0\x08\0" * 40, b"\x02\0" * 80, b"\0\x08" * 80, b"\x08" + bytes(200), bytes(200))
+OTHER = (
+    *(b"\x08\0", b"\x08\0\x05\0", b"\x08\0\x08\0" * 40, b"\x02\0" * 80, b"\0\x08" * 80, b"\x08" + bytes(200), bytes(200)),
+    *(b"\x08\0\x05\0CS\x0a\0ISO_IR 100", b"\x08\0\x05\0CS\xff\xffISO_IR 100" * 3),  # one element; one that does not end
+    b"\x08\0\x16\0" + struct.pack("<I", 4) + b"abcd" + b"\x08\0\x05\0" + struct.pack("<I", 4) + b"abcd" * 9,  # descending
+)
 
 
 @pytest.mark.parametrize("data", OTHER)

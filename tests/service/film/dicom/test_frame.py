@@ -106,14 +106,16 @@ def test_padding_behind_a_frame_is_no_damage(syntax):
 
 JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 FREE_BOX = struct.pack(">I4s", 24, b"free") + bytes(16)
+NO_CODESTREAM = (b"", FREE_BOX, struct.pack(">I4s", 0, b"free"), struct.pack(">I4s", 3, b"free"), bytes(4), bytes(4000))
 
 
 @pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEG2000])
-@pytest.mark.parametrize("behind", [b"", b"\0\0\0", b" ", FREE_BOX])
+@pytest.mark.parametrize("behind", [b"", b"\0\0\0", b" "])
 def test_a_codestream_in_a_jp2_file_is_read(syntax, behind):
-    wrapped, to_the_end = jpeg_2000(DEEP, "jp2"), struct.pack(">I4s", 0, b"jp2c")
+    wrapped, stream = jpeg_2000(DEEP, "jp2"), jpeg_2000(DEEP)
     assert wrapped.startswith(JP2_SIGNATURE)
-    for frame in (wrapped, JP2_SIGNATURE + FREE_BOX + to_the_end + jpeg_2000(DEEP)):
+    to_the_end, of_64_bits = struct.pack(">I4s", 0, b"jp2c"), struct.pack(">I4sQ", 1, b"jp2c", 16 + len(stream))
+    for frame in (wrapped, *(JP2_SIGNATURE + FREE_BOX + head + stream for head in (to_the_end, of_64_bits))):
         assert np.array_equal(pixels_of(of_frame(syntax, frame + behind)), PLAIN)
     assert_refused(of_frame(syntax, wrapped[:-1500] + behind), UnreadableImage, "truncated")
 
@@ -175,7 +177,7 @@ REFUSED = [
     (UnsupportedDicom, "MPEG2", of_frame(uid.MPEG2MPML, bytes(64))),
     (UnsupportedDicom, "3 components", of_frame(uid.JPEGBaseline8Bit, imagecodecs.jpeg8_encode(np.dstack([FILM] * 3)))),
     (UnsupportedDicom, f"{dicom_frame.MAX_TILES} tiles", of_frame(uid.JPEG2000Lossless, TILES_OF_ONE_PIXEL)),
-    *[(UnreadableImage, "no codestream", of_frame(uid.JPEG2000, JP2_SIGNATURE + box)) for box in (b"", FREE_BOX, bytes(4000))],
+    *[(UnreadableImage, "no codestream", of_frame(uid.JPEG2000, JP2_SIGNATURE + box)) for box in NO_CODESTREAM],
     # Pixels that contradict their transfer syntax.
     (UnreadableImage, "not encapsulated", dicom_file(DEEP, **TWELVE).replace(PLAIN_SYNTAX, RUN_LENGTHS)),
     (UnreadableImage, "pixels are compressed", compressed(uid.RLELossless).replace(RUN_LENGTHS, PLAIN_SYNTAX)),
