@@ -137,7 +137,7 @@ assert register(bundle) == "chest-xray:1.0.0"
 try:
     register(bundle)
 except ExportError as fault:
-    assert "--replace" in str(fault)
+    assert "bentoml models delete chest-xray:1.0.0" in str(fault)
 else:
     raise AssertionError("the second registration must be refused")
 register(bundle, replace=True)
