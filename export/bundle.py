@@ -123,7 +123,7 @@ def register(bundle: ModelBundle, *, replace: bool = False) -> str:
     tag = f"{manifest.name}:{manifest.version}"
     if is_registered(tag):
         if not replace:
-            raise ExportError(f"BentoML's model store holds {tag}; raise the version, or remove it there: bentoml models delete {tag}")
+            raise ExportError(f"BentoML's model store holds {tag}; raise the version, or `bentoml models delete {tag}` first.")
         bentoml.models.delete(tag)
     labels = {"architecture": manifest.architecture, "data-fingerprint": manifest.data_fingerprint[:16]}
     with bentoml.models.create(tag, labels=labels) as model:
