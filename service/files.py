@@ -24,10 +24,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
+def write_json(path: Path, content: Any, *, allow_nan: bool = False) -> None:
+    """Write `content` as indented JSON, atomically.
+
+    allow_nan: whether it may hold NaN and infinity, which Python writes and reads, but JSON lacks; else they raise ValueError.
+    """
     with atomic_write(path) as draft:
-        draft.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        draft.write_text(json.dumps(content, indent=2, allow_nan=allow_nan) + "\n", "utf-8")
 
 
 def sync(path: Path) -> None:

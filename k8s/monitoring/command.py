@@ -8,13 +8,14 @@ import typer
 
 from k8s.monitoring import FOLDER, GENERATED
 
+_DATA = FOLDER.parents[1] / "monitoring"
+
 
 def monitor(
     port: Annotated[int, typer.Option(help="Port of the service.")] = 3000,
     prometheus_port: Annotated[int, typer.Option(help="Port of Prometheus.")] = 9090,
     grafana_port: Annotated[int, typer.Option(help="Port of Grafana.")] = 3001,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder for data and logs of both.")] = FOLDER.parents[1]
-    / "monitoring",
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder for data and logs of both.")] = _DATA,
 ) -> None:
     """Serve with a Prometheus beside the service, and Grafana if it is installed.
 

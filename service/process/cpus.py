@@ -27,5 +27,5 @@ def _quota(group: Path) -> float | None:
         else:
             quota, period = ((group / "cpu" / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period"))
         return int(quota) / int(period) if int(quota) > 0 else None  # version 1 writes -1
-    except (OSError, ValueError):  # ValueError: version 2 writes "max"
+    except (OSError, ValueError, ZeroDivisionError):  # ValueError: version 2 writes "max"
         return None

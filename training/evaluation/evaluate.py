@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.manifest import MODEL_CARD_NAME
 from service.model.predictor import Predictor
@@ -29,7 +30,6 @@ from training.evaluation.report.files import (
     PREDICTIONS_NAME,
     render_report,
     summary,
-    write_metrics,
     write_predictions,
     write_report,
 )
@@ -126,7 +126,7 @@ def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = Evaluat
     result = EvaluationResult(out, metrics)
     result.card_path.write_text(render_model_card(manifest, metrics, PARTS), encoding="utf-8")
     # Last, so that a metrics.json stands for a complete evaluation.
-    write_metrics(metrics, result.metrics_path)
+    write_json(result.metrics_path, metrics)
     return result
 
 

@@ -42,7 +42,7 @@ def from_columns(columns: dict[str, list[Any]]) -> list[EpochRecord]:
 
 def write_history(out: Path, history: Sequence[EpochRecord], outcome: dict[str, Any]) -> None:
     """Write training_history.json: the columns, and the outcome of the run (best epoch, why it stopped)."""
-    write_json(out / HISTORY_NAME, {"outcome": outcome, "history": as_columns(history)})
+    write_json(out / HISTORY_NAME, {"outcome": outcome, "history": as_columns(history)}, allow_nan=True)
 
 
 def read_history(out: Path) -> dict[str, Any]:

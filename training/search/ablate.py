@@ -65,7 +65,7 @@ def ablate(job: AblationJob) -> str:
     job.out.mkdir(parents=True, exist_ok=True)
     for row, seed in tqdm(missing, desc="Cells", unit="cell", dynamic_ncols=True, disable=None):
         done[row, seed] = _compute(row, seed, config, replace(data, train=films_of_every_class(data.train, job.films, seed)))
-        write_json(path, {"protocol": protocol, "cells": [asdict(cell) for cell in done.values()]})
+        write_json(path, {"protocol": protocol, "cells": [asdict(cell) for cell in done.values()]}, allow_nan=True)
     text = f"{_protocol_text(job)}\n\n{table(summarise([done[key] for key in wanted]))}\n\n{_LIMITS}\n"
     (job.out / TABLE_NAME).write_text(f"# Ablation of augmentations\n\n{text}", encoding="utf-8")
     return text

@@ -24,6 +24,7 @@ def group(tmp_path, monkeypatch):
         ("max 100000", 16),
         ("9000000 100000", 16),
         ("none of these", 16),
+        ("100000 0", 16),
     ],
 )
 def test_a_container_of_version_2_has_its_quota(group, quota, cpus):

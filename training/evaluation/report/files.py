@@ -1,10 +1,8 @@
 """The files of an evaluation: report.md, report.html, metrics.json and predictions.csv. Computes nothing."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from service.model.decision import Decision
 from service.model.findings import FINDINGS
@@ -50,11 +48,6 @@ def write_report(markdown: str, out: Path) -> None:
     """Write report.md, and report.html with the plots inside, which must exist."""
     (out / REPORT_NAME).write_text(markdown, encoding="utf-8")
     (out / PAGE_NAME).write_text(markdown_page(markdown, out), encoding="utf-8")
-
-
-def write_metrics(metrics: dict[str, Any], path: Path) -> None:
-    """Write metrics.json. Raises ValueError for NaN and infinity, which JSON lacks."""
-    path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_predictions(split: JudgedSplit, decisions: Sequence[Decision], path: Path) -> None:
