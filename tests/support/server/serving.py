@@ -1,13 +1,14 @@
 """`bentoml serve` as a process: started on a free loopback port, always ended with all its children."""
 
 import os
+import random
 import re
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -82,10 +83,15 @@ def failed_start(environment: Mapping[str, str], options: Sequence[str] = (), po
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody listens on at this moment.
+
+    Below 32768, where the kernel takes the ports of clients' connections from: one of those could come before the server.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port was found")
 
 
 def _start(
