@@ -72,7 +72,9 @@ def choose_device(name: str) -> torch.device:
 class _DepthwiseInFloat32(TorchFunctionMode):
     """Keeps depthwise convolutions in float32: on CPUs their gradients take three times as long in bfloat16 (oneDNN 3.12)."""
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         groups = args[6] if len(args) == 7 else 1  # torch.nn and timm pass all by position
         if func is functional.conv2d and groups == args[0].shape[1] > 1:
             with torch.autocast("cpu", enabled=False):

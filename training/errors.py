@@ -40,7 +40,7 @@ class TrainingDiverged(ChestXrayError):
 
 
 class StepFailed(ChestXrayError):
-    """A step of a retraining ended with a fault of its own."""
+    """A step of a longer piece of work ended with a fault of its own."""
 
 
 class WeightsUnavailable(ChestXrayError):
