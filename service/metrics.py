@@ -153,14 +153,14 @@ CORRECTIONS = Counter(
 INCIDENTS = Counter("cxr_incidents_total", "Misdiagnoses reported.", labelnames=MODEL_LABELS)
 
 
-def site_label(site: Site | str | None) -> str:
-    """Value of the label `site`. site: the profile that answered, or its text on record."""
-    return "" if site is None else str(site)
+def model_labels(version: str, site: Site | str | None) -> tuple[str, str]:
+    """Values of MODEL_LABELS. site: the profile that answered, or its text on record; None for none."""
+    return version, "" if site is None else str(site)
 
 
 def begin_counting(model: Model) -> None:
     """Create every series of a model at zero, so that Prometheus counts the first film of each as an increase."""
-    labels = model.manifest.version, site_label(model.site)
+    labels = model_labels(model.manifest.version, model.site)
     FILMS_FOR_REVIEW.labels(*labels)
     INCIDENTS.labels(*labels)
     CORRECTIONS.labels(*labels)
@@ -187,7 +187,7 @@ def _expected_accuracy(model: Model) -> float | None:
 
 def count_prediction(prediction: Prediction) -> None:
     """Count one judged film."""
-    labels = prediction.model_version, site_label(prediction.site)
+    labels = model_labels(prediction.model_version, prediction.site)
     PREDICTIONS.labels(*labels, prediction.finding).inc()
     CONFIDENCE.labels(*labels).observe(max(prediction.probabilities.values()))
     for reason in prediction.review_reasons:

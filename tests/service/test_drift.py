@@ -12,8 +12,15 @@ from safetensors.numpy import load_file
 
 from service.drift import DriftCounter
 from service.film.limits import DecodeLimits
+from service.metrics import MODEL_LABELS
 from service.model.bundle import ModelBundle
-from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES, DriftReference, component_values
+from service.model.drift_reference import (
+    COMPONENT_FEATURES,
+    NUMERIC_FEATURES,
+    DriftReference,
+    NumericReference,
+    component_values,
+)
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
 from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME
@@ -21,24 +28,25 @@ from service.model.model import Model
 from service.pipeline import Pipeline
 from tests.support.encoded_films import encode, film
 from tests.support.manifests import make_manifest
+from tests.support.site_profiles import make_profile
 
 VERSION = "9.9.9"
 
 
-def counts(name="cxr_drift_bin_total", version=VERSION) -> dict[tuple[str, ...], float]:
-    """Labels but the version -> value."""
+def counts(name="cxr_drift_bin_total", version=VERSION, site="") -> dict[tuple[str, ...], float]:
+    """Labels but those of the model -> value."""
     samples = [sample for family in REGISTRY.collect() for sample in family.samples if sample.name == name]
     return {
-        tuple(value for label, value in sorted(sample.labels.items()) if label != "version"): sample.value
+        tuple(value for label, value in sorted(sample.labels.items()) if label not in MODEL_LABELS): sample.value
         for sample in samples
-        if sample.labels["version"] == version
+        if (sample.labels["version"], sample.labels["site"]) == (version, site)
     }
 
 
-def counted_by(act, name="cxr_drift_bin_total", version=VERSION):
-    before = counts(name, version)
+def counted_by(act, name="cxr_drift_bin_total", version=VERSION, site=""):
+    before = counts(name, version, site)
     act()
-    return Counter({labels: value - before.get(labels, 0) for labels, value in counts(name, version).items()})
+    return Counter({labels: value - before.get(labels, 0) for labels, value in counts(name, version, site).items()})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,7 @@ def components(bundle):
 
 @pytest.fixture
 def counter(reference, components):
-    return DriftCounter(reference, components, VERSION)
+    return DriftCounter(reference, components, (VERSION, ""))
 
 
 @pytest.fixture
@@ -127,6 +135,23 @@ def test_a_film_is_counted_when_the_pipeline_is_told_that_it_was_answered_and_no
     most_probable = max(FINDINGS, key=prediction.probabilities.__getitem__)
     assert counted[most_probable.value, "predicted_class"] == 1
     assert sum(counted.values()) == len(NUMERIC_FEATURES) + len(COMPONENT_FEATURES) + 1
+
+
+def test_a_film_that_a_site_profile_judged_is_counted_with_the_profile_in_the_bins_of_its_own_reference(bundle, tmp_path):
+    reference = DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_bytes())
+    coarse = NumericReference(edges=(0.5,), shares=(0.25, 0.75), minimum=0.0, maximum=1.0, films=80)
+    own = reference.model_copy(update={"numeric": reference.numeric | {"mean": coarse}})
+    profile = make_profile(bundle, tmp_path, version=2, drift_reference=own)
+    model = Model.from_bundle(bundle, profile=profile)
+    pipeline = Pipeline(
+        model, DecodeLimits(), drift=DriftCounter.from_bundle(bundle, model.observer.statistics.components, profile)
+    )
+    prediction = pipeline.predict(encode(film(), "PNG"), "balanced")
+    released = counts(version=bundle.manifest.version)
+    counted = counted_by(lambda: pipeline.count(prediction), version=bundle.manifest.version, site="mercy-2")
+    assert sum(number for (_, feature), number in counted.items() if feature == "mean") == 1
+    assert {label for label, feature in counted if feature == "mean"} == {"0", "1"}
+    assert counts(version=bundle.manifest.version) == released
 
 
 @pytest.mark.parametrize("damage", ["text", "more components than the bundle has"])

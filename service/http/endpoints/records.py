@@ -15,7 +15,7 @@ from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, re
 from service.http.call import current_call
 from service.http.context import ServiceContext
 from service.http.middleware.recording import record_with
-from service.metrics import CORRECTIONS, INCIDENTS, count_feedback, site_label
+from service.metrics import CORRECTIONS, INCIDENTS, count_feedback, model_labels
 from service.model.site_profile import Site
 from service.records.values import AuditFilter, Feedback, Incident, NewReport, StoredReport
 
@@ -50,7 +50,7 @@ async def _incidents(context: ServiceContext, request: Request) -> Response:
     report = await asyncio.to_thread(context.records.incident_report, incident)
     stored = await _stored(context, report)
     if stored.is_first:  # a prediction counts once, even if it is reported again
-        INCIDENTS.labels(report.values["model_version"], site_label(report.values["site"])).inc()
+        INCIDENTS.labels(*model_labels(report.values["model_version"], report.values["site"])).inc()
     answer = {
         "incident_id": stored.number,
         "case_id": body.case_id,
@@ -91,7 +91,7 @@ async def _stored(context: ServiceContext, report: NewReport) -> StoredReport:
     """Store the report, and count the first label of a prediction, in whichever report it comes. Counters only increase."""
     stored = await record_with(context.records, report, HTTPStatus.CREATED)
     values = report.values
-    model = values["model_version"], site_label(values["site"])
+    model = model_labels(values["model_version"], values["site"])
     if stored.is_first_label:
         count_feedback(model, values["label"], values["prediction"], values["confidence"])
     if stored.corrected_from is not None:
