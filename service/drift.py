@@ -49,7 +49,7 @@ class DriftCounter:
             raise ManifestInvalid(
                 f"The drift reference has more components than the outlier statistics of {bundle.path}; export the model again."
             )
-        return cls(reference, components, model_labels(bundle.manifest.version, profile and profile.site))
+        return cls(reference, components, model_labels(bundle.manifest.version, None if profile is None else profile.site))
 
     def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: NetworkValues | None) -> None:
         """Count one judged film.

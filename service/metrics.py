@@ -89,7 +89,9 @@ CONFIDENCE = Histogram(
 FILMS_FOR_REVIEW = Counter("cxr_films_for_review_total", "Films that a person must look at.", labelnames=MODEL_LABELS)
 
 REVIEW_REASONS = Counter(
-    "cxr_reviews_total", "Reasons why a person must look at a film; a film may have several.", labelnames=[*MODEL_LABELS, "reason"]
+    "cxr_reviews_total",
+    "Reasons why a person must look at a film; a film may have several.",
+    labelnames=[*MODEL_LABELS, "reason"],
 )
 
 DRIFT_BIN = Counter(

@@ -164,7 +164,7 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], pipeline: Pip
     return BatchAnswer(
         request_id=current_call().request_id,
         model_version=pipeline.manifest.version,
-        site=pipeline.site and SiteFacts(**pipeline.site.members()),
+        site=None if pipeline.site is None else SiteFacts(**pipeline.site.members()),
         results=items,
     )
 
@@ -179,7 +179,7 @@ def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> P
         endpoint=call.endpoint,
         user_id=call.user_id,
         model_version=prediction.model_version,
-        site=prediction.site and str(prediction.site),
+        site=None if prediction.site is None else str(prediction.site),
         image_sha256=prediction.image_sha256,
         image_format=prediction.format,
         width_px=prediction.width_px,

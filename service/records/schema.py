@@ -1,7 +1,7 @@
 """The tables, as `migrations/` creates them; a test compares the two.
 
-Times are text (see `utc_text`), lists and mappings are JSON text, so that all databases store, and hash, the same. `site` is the
-site profile that answered, as name-version; none did where it is empty, as in all rows of releases before 1.7.
+Times are text (see `utc_text`), lists and mappings are JSON text, so that all databases store, and hash, the same. `site` is
+the site profile that answered, as name-version; none did where it is empty, as in all rows of releases before 1.7.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text

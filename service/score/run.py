@@ -53,6 +53,7 @@ def score_films(
     folder = (films.parent if is_one_film else films).resolve()
     profile = open_profile(site)
     applied = None if profile is None else profile.path.resolve()
+    model = model_columns(opened.manifest.version, None if profile is None else profile.site)
     task = Task(folder, opened.path.resolve(), operating_point, max_pixels, every_file=is_one_film, site=applied)
     settings = {
         "folder": str(folder / films.name if is_one_film else folder),
@@ -65,7 +66,7 @@ def score_films(
     paths = [films.name] if is_one_film else list(find_files(folder, _warn_of_missing_films))
     with Table(out, settings, overwrite) as table:
         progress = Progress(len(paths), table.rows())
-        with Processes(task, processes, model_columns(opened.manifest.version, profile and profile.site)) as pool:
+        with Processes(task, processes, model) as pool:
             for row in pool.rows(_remaining(paths, table)):
                 if row is not None:
                     table.add(row)

@@ -117,11 +117,17 @@ def counted(guarded, name, **labels):
     """Sum of the series of the model and the profile that have these labels."""
     wanted = {f'{label}="{value}"' for label, value in (labels | {"site": "mercy-2", "version": "1.0.0"}).items()}
     lines = [line for line in guarded.client.get("/metrics").text.splitlines() if line.startswith(f"{name}{{")]
-    return sum(float(line.split()[-1]) for line in lines if wanted <= set(line[line.index("{") + 1 : line.index("}")].split(",")))
+    return sum(
+        float(line.split()[-1]) for line in lines if wanted <= set(line[line.index("{") + 1 : line.index("}")].split(","))
+    )
 
 
 def test_metrics_count_under_the_profile_alone_and_expect_what_its_acceptance_found(guarded):
-    judged = [("cxr_predictions_total", {}), ("cxr_confidence_count", {}), ("cxr_drift_bin_total", {"feature": "predicted_class"})]
+    judged = [
+        ("cxr_predictions_total", {}),
+        ("cxr_confidence_count", {}),
+        ("cxr_drift_bin_total", {"feature": "predicted_class"}),
+    ]
     before = [counted(guarded, name, **labels) for name, labels in judged]
     confirmed = counted(guarded, "cxr_feedback_total", true="Normal")
     answer = asked(guarded, "/predict", content=PNG).json()

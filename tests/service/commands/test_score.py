@@ -253,7 +253,9 @@ def test_rows_name_the_site_profile_that_judged_and_a_table_is_not_continued_wit
     assert {row["site"] for row in rows.values()} == {"mercy-2"}
     expected = load_model(bundle.path, profile.path).predict(folder / "film.png").probabilities["Tuberculosis"]
     assert float(rows["film.png"]["probability_tuberculosis"]) == pytest.approx(expected, abs=1e-5)
-    assert expected != pytest.approx(load_model(bundle.path).predict(folder / "film.png").probabilities["Tuberculosis"], abs=1e-3)
+    assert expected != pytest.approx(
+        load_model(bundle.path).predict(folder / "film.png").probabilities["Tuberculosis"], abs=1e-3
+    )
     (tmp_path / "x.csv.partial").write_text("")
     settings = {
         "folder": str(folder),
