@@ -230,4 +230,4 @@ def test_a_profile_without_a_reference_leaves_drift_to_the_bundles(bundle_path, 
     bundle = ModelBundle.open(copy_bundle(bundle_path, tmp_path, "7.0.2"))
     DriftCounter.from_bundle(bundle, components, make_profile(bundle, tmp_path / "sites"))
     published = {(label, feature): share for feature, label, share in reference.shares()}
-    assert counts("cxr_drift_reference_share", "7.0.2") == published
+    assert counts("cxr_drift_reference_share", "7.0.2", "mercy-1") == published
