@@ -210,11 +210,12 @@ def test_films_like_the_sites_drift_from_the_bundles_reference_and_not_from_the_
     model = Model.from_bundle(commissioned)
     reference = reference_of([model.predict(data) for data in site_films(range(SITE_FILMS))], components)
     profile = make_profile(commissioned, tmp_path / "sites", drift_reference=reference)
+    later = list(site_films(range(SITE_FILMS, 2 * SITE_FILMS)))
     indexes = {}
     for bundle, applied in ((alone, None), (commissioned, profile)):
         drift = DriftCounter.from_bundle(bundle, components, applied)
         served = Pipeline(Model.from_bundle(bundle, profile=applied), DecodeLimits(), drift=drift)
-        for data in site_films(range(SITE_FILMS, 2 * SITE_FILMS)):
+        for data in later:
             served.count(served.predict(data, "balanced"))
         version = bundle.manifest.version
         site = "" if applied is None else "mercy-1"

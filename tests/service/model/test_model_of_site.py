@@ -13,11 +13,11 @@ from service.model import model as module
 from service.model.bundle import ModelBundle
 from service.model.decision import ReviewReason
 from service.model.drift_reference import DriftReference
-from service.model.errors import HashMismatch, ProfileGoldenMismatch, ProfileMismatch, ProfileNotFound
+from service.model.errors import HashMismatch, ProfileGoldenMismatch, ProfileInvalid, ProfileMismatch, ProfileNotFound
 from service.model.findings import Finding
 from service.model.manifest import DRIFT_REFERENCE_NAME, HEAD_NAME
 from service.model.model import Model
-from service.model.site_profile import Site
+from service.model.site_profile import SITE_GOLDEN_NAME, Site
 from tests.support.encoded_films import dicom_file, film
 from tests.support.manifests import copy_bundle
 from tests.support.site_profiles import make_profile, site_head
@@ -119,6 +119,9 @@ def test_proving_a_model_proves_the_profile_too(bundle, head, tmp_path):
     golden[0] = golden[0, ::-1]
     model.profile = make_profile(bundle, tmp_path, head=head, golden=golden, version=2)
     with pytest.raises(ProfileGoldenMismatch):
+        model.prove()
+    model.profile.file(SITE_GOLDEN_NAME).unlink()
+    with pytest.raises(ProfileInvalid):
         model.prove()
 
 
