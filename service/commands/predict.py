@@ -100,5 +100,5 @@ def _footer(model: "Model", operating_point: str) -> str:
     profile = model.profile.manifest
     lines.append(f"Commissioned for {profile.name}, profile {profile.version}.")
     if not profile.verified:
-        lines.append("Nothing was verified: this site gave films without labels alone.")
+        lines.append("Nothing was verified: this site gave only films without labels.")
     return "\n".join([*lines, *profile.warnings])

@@ -6,14 +6,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from service import __version__
-from service.http.answers import ProblemFacts
+from service.http.answers import ModelFacts, ProblemFacts
 from service.http.body.forms import RequestForm
 from service.http.body.options import OPTIONS
 from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody
 from service.http.middleware.recording import PREDICTION_ID_HEADER
 from service.http.problems import MEDIA_TYPE
 
-_PROBLEM_SCHEMA = "#/components/schemas/ProblemFacts"
+_REFERENCE = "#/components/schemas/{model}"
+_PROBLEM_SCHEMA = _REFERENCE.format(model="ProblemFacts")
 
 _PROBLEMS = {
     "400": "The request or the film is damaged, or an option is unknown.",
@@ -62,6 +63,8 @@ def openapi_document(service: Any) -> dict[str, Any]:
     schemas["ProblemFacts"] = ProblemFacts.model_json_schema()
     for path, description in _PROBES.items():
         document["paths"][path]["get"]["description"] = description
+    # BentoML keeps the first kind of what may be of several, and forgets that there may be no site profile.
+    site = ModelFacts.model_json_schema(ref_template=_REFERENCE)["properties"]["site"]
     for path, form in forms.items():
         operation = document["paths"][path]["post"]
         body = operation["requestBody"]
@@ -75,6 +78,7 @@ def openapi_document(service: Any) -> dict[str, Any]:
             body["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         operation["parameters"] = [_query_parameter(name, OPTIONS[name]) for name in form.options]
         operation["responses"] = {"200": operation["responses"][200]} | _problems(_OF_FILMS)
+        operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["site"] = site
         operation["security"] = _SECURED
     for path in ("/predict", "/predict/explain"):
         document["paths"][path]["post"]["responses"]["200"]["headers"] = {
@@ -133,6 +137,6 @@ def _report(model: type[BaseModel]) -> dict[str, Any]:
 
 def _without_definitions(model: type[BaseModel]) -> dict[str, Any]:
     """The model's schema; its only definition, Finding, is a component of the document already."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = model.model_json_schema(ref_template=_REFERENCE)
     schema.pop("$defs", None)
     return schema

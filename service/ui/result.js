@@ -45,7 +45,7 @@ async function showAnswer(film, point) {
   byId("facts").textContent =
     `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. ` +
     `Prediction ${answer.prediction_id}, request ${answer.request_id}.`;
-  byId("announcement").textContent = announcement(film.name, decided, siteText(answer.site).title);
+  byId("announcement").textContent = announcement(film.name, decided, siteOf(answer).title);
   await showFilm(film);
 }
 
@@ -75,13 +75,17 @@ function showReview(review) {
 /** Say which site profile answered, and what it was found to lack. */
 function showSite(answer) {
   const box = byId("site");
-  const { title, sentences } = siteText(answer.site, modelOf(answer)?.site);
+  const { title, sentences } = siteOf(answer);
   if (sentences.length > 0) {
     warn(box, title, sentences);
     return;
   }
   box.classList.remove("flag");
   box.replaceChildren(element("p", `${title}.`));
+}
+
+function siteOf(answer) {
+  return siteText(answer.site, modelOf(answer)?.site);
 }
 
 function warn(box, title, sentences) {

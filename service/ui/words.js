@@ -19,7 +19,7 @@ const REASONS = {
 };
 
 const UNCOMMISSIONED = "The model was not tested on films of this hospital. Its probabilities and thresholds may be wrong here.";
-const UNVERIFIED = "Nothing was verified: this site gave films without labels alone.";
+const UNVERIFIED = "Nothing was verified: this site gave only films without labels.";
 
 /** @param {string} name of a review reason */
 export function reasonText(name) {
@@ -51,7 +51,7 @@ export function modelText({ model_version: version, site }) {
  */
 export function siteText(site, profile) {
   if (!site) return { title: "Not commissioned for this site", sentences: [UNCOMMISSIONED] };
-  const title = `Commissioned for ${site.name}, profile ${site.version}`;
+  const title = `Commissioned for ${site.name}, profile ${site.version}${profile?.verified === false ? ", not verified" : ""}`;
   if (!profile) return { title, sentences: ["What this profile was tested on is not known."] };
   return { title, sentences: [...(profile.verified ? [] : [UNVERIFIED]), ...profile.warnings] };
 }

@@ -143,5 +143,6 @@ def test_openapi_describes_the_profile_of_an_answer(guarded):
     for path in ("/predict", "/predict/explain", "/predict/batch"):
         schema = document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert "site" in schema["required"]
+        assert schema["properties"]["site"]["anyOf"] == [{"$ref": "#/components/schemas/SiteFacts"}, {"type": "null"}]
         assert "null: the model answered as it was released" in schema["properties"]["site"]["description"]
     assert set(document["components"]["schemas"]["SiteFacts"]["properties"]) == {"name", "version"}

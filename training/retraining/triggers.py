@@ -52,7 +52,7 @@ def firing_alerts(prometheus: str) -> list[Trigger]:
 
 
 def _trigger(labels: dict[str, str]) -> Trigger:
-    shown = {name: labels[name] for name in ("feature", "true", "version") if name in labels}
+    shown = {name: labels[name] for name in ("feature", "true", "version", "site") if name in labels}
     return Trigger(labels["alertname"], ", ".join(f"{name} {value}" for name, value in shown.items()))
 
 

@@ -52,10 +52,10 @@ def test_a_profile_is_named_with_what_was_not_verified_and_its_warnings(commissi
     answer = answer_of(commissioned, FILM)
     assert answer["site"] == {"name": "mercy", "version": 2}
     box = commissioned.locator("#site")
-    expect(box.locator("strong")).to_have_text("Commissioned for mercy, profile 2")
-    expect(box.locator("li")).to_have_text(["Nothing was verified: this site gave films without labels alone.", WARNING])
+    expect(box.locator("strong")).to_have_text("Commissioned for mercy, profile 2, not verified")
+    expect(box.locator("li")).to_have_text(["Nothing was verified: this site gave only films without labels.", WARNING])
     expect(box).to_have_class(re.compile("flag"))
-    expect(commissioned.locator("#announcement")).to_contain_text("Commissioned for mercy, profile 2.")
+    expect(commissioned.locator("#announcement")).to_contain_text("Commissioned for mercy, profile 2, not verified.")
     assert commissioned.faults == []
 
 

@@ -50,7 +50,7 @@ def test_a_person_reads_which_site_profile_answered_and_its_warnings(predict, pa
     _, lines, _ = predict(path, "--site", made.path)
     assert lines[-3:] == [
         "Commissioned for mercy, profile 3.",
-        "Nothing was verified: this site gave films without labels alone.",
+        "Nothing was verified: this site gave only films without labels.",
         "The scanner explains most of the gain.",
     ]
     _, [line], _ = predict(path, "--site", made.path, "--json")

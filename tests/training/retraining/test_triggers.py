@@ -46,10 +46,11 @@ def alerting(*alerts, body=None):
 
 def test_alerts_that_fire_are_triggers_with_what_they_are_about(monkeypatch):
     monkeypatch.setenv("PROMETHEUS_TOKEN", "a-token")
-    alert = {"alertname": "ChestXrayRetrainDrift", "feature": "mean", "version": "1.1.1", "alertstate": "firing"}
+    about = {"feature": "mean", "version": "1.1.1", "site": "mercy-1"}
+    alert = {"alertname": "ChestXrayRetrainDrift", "alertstate": "firing"} | about
     with alerting(alert) as (address, asked):
         [trigger] = firing_alerts(address)
-    assert str(trigger) == "ChestXrayRetrainDrift (feature mean, version 1.1.1)"
+    assert str(trigger) == "ChestXrayRetrainDrift (feature mean, version 1.1.1, site mercy-1)"
     assert "retraining" in asked[0] and asked[0].endswith("Bearer a-token")
 
 
