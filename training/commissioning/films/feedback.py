@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 from service.model.findings import Finding
-from training.commissioning.films.folder import SiteFilm
+from training.commissioning.films.folder import FoundFilm
 from training.errors import DatasetError
 from training.retraining.confirmed import films_in, read_labels, write_labels
 
 
-def feedback_films(archive: Path) -> tuple[SiteFilm, ...]:
+def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
     """The archive's films that the records have a confirmed label for. Says on stderr how many labels have no film.
 
     Raises ConfigError if the records cannot be read, and DatasetError without the archive or any film.
@@ -24,5 +24,5 @@ def feedback_films(archive: Path) -> tuple[SiteFilm, ...]:
             f"{archive} holds no film with a confirmed label on record; give the folder with the films as they were sent, and the "
             "records' CXR_DATABASE_URL."
         )
-    films = (SiteFilm(path, path.relative_to(archive).as_posix(), Finding(labels[sha256])) for sha256, path in found.items())
+    films = (FoundFilm(path, path.relative_to(archive).as_posix(), Finding(labels[sha256])) for sha256, path in found.items())
     return tuple(sorted(films, key=lambda film: film.relative))

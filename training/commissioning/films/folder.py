@@ -11,7 +11,7 @@ from training.errors import DatasetError, DatasetNotFound
 
 
 @dataclass(frozen=True)
-class SiteFilm:
+class FoundFilm:
     """One file of the site's folder."""
 
     path: Path
@@ -20,7 +20,7 @@ class SiteFilm:
     patient: str | None = None  # as labels.csv says; None if it does not
 
 
-def find_films(folder: Path) -> tuple[SiteFilm, ...]:
+def find_films(folder: Path) -> tuple[FoundFilm, ...]:
     """Every file of the folder that is not hidden, by relative path, so that a stray file is reported as unreadable.
 
     A film's finding is that of its row in labels.csv, else the name of the folder at the top that it lies in, else unknown.
@@ -41,13 +41,13 @@ def find_films(folder: Path) -> tuple[SiteFilm, ...]:
     return tuple(films.values())
 
 
-def _walk(folder: Path) -> Iterator[SiteFilm]:
+def _walk(folder: Path) -> Iterator[FoundFilm]:
     for child in _visible(folder):
         # By child, because rglob enters no links, and class folders may be links into an archive.
         for path in child.rglob("*") if child.is_dir() else (child,):
             relative = path.relative_to(folder)
             if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                yield SiteFilm(path, relative.as_posix(), _finding_of(child.name) if child.is_dir() else None)
+                yield FoundFilm(path, relative.as_posix(), _finding_of(child.name) if child.is_dir() else None)
 
 
 def _refuse_other_layouts(folder: Path) -> None:
@@ -65,7 +65,7 @@ def _refuse_other_layouts(folder: Path) -> None:
             )
 
 
-def _labelled(path: Path, rows: dict[str, Row], films: dict[str, SiteFilm]) -> dict[str, SiteFilm]:
+def _labelled(path: Path, rows: dict[str, Row], films: dict[str, FoundFilm]) -> dict[str, FoundFilm]:
     """The films that labels.csv names, with what it says of them. Raises DatasetError."""
     missing = [relative for relative in rows if relative not in films]
     if missing:
@@ -80,7 +80,7 @@ def _labelled(path: Path, rows: dict[str, Row], films: dict[str, SiteFilm]) -> d
                 f"{path}, line {row.line}, calls {relative} {row.finding}, but it lies in {film.finding}/; correct the line or "
                 "move the film."
             )
-        described[relative] = SiteFilm(film.path, relative, row.finding or film.finding, row.patient)
+        described[relative] = FoundFilm(film.path, relative, row.finding or film.finding, row.patient)
     return described
 
 

@@ -15,7 +15,7 @@ from service.model.decision import Observed
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from service.model.upright import set_upright
-from training.commissioning.films.folder import SiteFilm
+from training.commissioning.films.folder import FoundFilm
 from training.commissioning.films.patients import patient_in_header
 from training.data.parallel import each_of
 from training.evaluation.measures.confusion import Floats
@@ -28,7 +28,7 @@ DUPLICATE, CONTRADICTION = "Duplicate", "Contradiction"
 class ReadFilm:
     """A film, and what the model says of it."""
 
-    film: SiteFilm
+    film: FoundFilm
     patient: str | None  # tells patients apart, in memory only; None if unknown
     image: GreyPixels  # model input, uint8 [S, S]
     width_px: int  # as stored
@@ -44,7 +44,7 @@ class ReadFilm:
 class LeftOutFilm:
     """A film that is not used."""
 
-    film: SiteFilm
+    film: FoundFilm
     reason: str  # the name of the decoder's error class, DUPLICATE or CONTRADICTION
     detail: str  # for people; may name other films
 
@@ -57,7 +57,7 @@ class ReadFilms:
     left_out: tuple[LeftOutFilm, ...]
 
 
-def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[SiteFilm], *, threads: int) -> ReadFilms:
+def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundFilm], *, threads: int) -> ReadFilms:
     """Decode, set upright and judge every film, `threads` at a time; progress on stderr.
 
     A film that the service would refuse is left out, and so is one that equals another one: the later ones of a duplicate, or
@@ -77,7 +77,7 @@ class _Reader:
     predictor: Predictor
     observer: Observer
 
-    def read(self, film: SiteFilm) -> ReadFilm | LeftOutFilm:
+    def read(self, film: FoundFilm) -> ReadFilm | LeftOutFilm:
         """One film, one run of the graph, so that the numbers depend neither on thread count nor on a batch size."""
         spec = self.predictor.manifest.preprocess
         try:
@@ -108,7 +108,7 @@ class _Reader:
 
 def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[str, LeftOutFilm]]:
     """Films to leave out by their path. A labelled film stands for its copies without a label."""
-    groups: dict[bytes, list[SiteFilm]] = defaultdict(list)
+    groups: dict[bytes, list[FoundFilm]] = defaultdict(list)
     for each in films:
         groups[hashlib.sha256(each.image.tobytes()).digest()].append(each.film)
     for same in groups.values():
@@ -116,7 +116,9 @@ def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[str, LeftOutFilm]]:
         if len({film.finding for film in same} - {None}) > 1:
             # One of the labels is wrong, and nothing says which.
             names = ", ".join(film.relative for film in same)
-            yield from ((film.relative, LeftOutFilm(film, CONTRADICTION, f"One picture with several labels: {names}.")) for film in same)
+            yield from (
+                (film.relative, LeftOutFilm(film, CONTRADICTION, f"One picture with several labels: {names}.")) for film in same
+            )
         else:
             detail = f"It is the same picture as {first.relative}."
             yield from ((film.relative, LeftOutFilm(film, DUPLICATE, detail)) for film in later)
