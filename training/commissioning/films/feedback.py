@@ -21,8 +21,8 @@ def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
     print(f"{len(labels)} confirmed labels on record, {len(found)} of their films in {archive}.", file=sys.stderr)
     if not found:
         raise DatasetError(
-            f"{archive} holds no film with a confirmed label on record; give the folder with the films as they were sent, and the "
-            "records' CXR_DATABASE_URL."
+            f"{archive} holds no film with a confirmed label on record; give the folder with the films as they were sent, and "
+            "the database of the records in CXR_DATABASE_URL."
         )
     films = (FoundFilm(path, path.relative_to(archive).as_posix(), Finding(labels[sha256])) for sha256, path in found.items())
     return tuple(sorted(films, key=lambda film: film.relative))

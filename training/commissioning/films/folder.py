@@ -20,22 +20,23 @@ class FoundFilm:
     patient: str | None = None  # as labels.csv says; None if it does not
 
 
-def find_films(folder: Path) -> tuple[FoundFilm, ...]:
+def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...]:
     """Every file of the folder that is not hidden, by relative path, so that a stray file is reported as unreadable.
 
-    A film's finding is that of its row in labels.csv, else the name of the folder at the top that it lies in, else unknown.
+    labels: table of labels with paths within the folder; None takes labels.csv of the folder, if it is there.
+    A film's finding is that of its row in the table, else the name of the folder at the top that it lies in, else unknown.
 
     Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that holds splits, a class
-    folder that is misspelt, and a labels.csv that is malformed or contradicts the folders.
+    folder that is misspelt, and a table that is malformed or contradicts the folders.
     """
     if not folder.is_dir():
         raise DatasetNotFound(f"There is no folder {folder}; give the one that holds the site's films.")
     _refuse_other_layouts(folder)
     films = {film.relative: film for film in sorted(_walk(folder), key=lambda film: film.relative)}
-    labels = folder / LABELS_NAME
-    if labels.is_file():
-        del films[LABELS_NAME]
-        films |= _labelled(labels, read_labels(labels), films)
+    films.pop(LABELS_NAME, None)
+    table = labels or folder / LABELS_NAME
+    if labels or table.is_file():
+        films |= _labelled(table, read_labels(table), films)
     if not films:
         raise DatasetError(f"{folder} holds no files; give the folder with the site's films.")
     return tuple(films.values())

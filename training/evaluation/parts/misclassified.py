@@ -93,8 +93,8 @@ def _write_page(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -
     write_local_page(
         evidence.local / FILE_NAME,
         f"Misclassified films, {manifest.name} {manifest.version}, {evidence.split} split",
-        f"{len(wrong)} of {len(evidence.judged().judged)} films, most confident first. Left the film, right what speaks for the "
-        "finding it was called (Grad-CAM, red is strongest).",
+        f"{len(wrong)} of {len(evidence.judged().judged)} films, most confident first. Left the film, right what speaks for "
+        "the finding it was called (Grad-CAM, red is strongest).",
         _figures(evidence, wrong),
     )
 

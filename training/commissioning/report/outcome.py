@@ -1,0 +1,157 @@
+"""What one commissioning found, and the JSON object of metrics.json that says so. It names no film, path or patient."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from service.model.decision import FILM_REASONS, unusual_aspects
+from service.model.findings import FINDINGS, Finding
+from service.model.manifest import ModelManifest
+from service.model.site_profile import Site
+from training.commissioning.cases import Acceptance, PartVerdict, Unlabelled
+from training.commissioning.films.read import ReadFilm, ReadFilms
+from training.evaluation.measures.bootstrap import plain
+from training.evaluation.report.provenance import bundle_identity
+
+UNLABELLED = "unlabelled"
+DRIFT_REFERENCE = "drift_reference"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A commissioning that has come to its end."""
+
+    command: str  # the command line, without folders of this machine
+    created_at: str  # ISO 8601, UTC
+    site: Site  # name and number of this commissioning; its profile, if it is written, has the same
+    manifest: ModelManifest  # of the bundle
+    films: ReadFilms  # all films that were found, but for those of a class left out
+    classes_left_out: dict[Finding, int]  # films of classes that were not to be used
+    acceptance: Acceptance | None  # of the labelled films; None without any
+    unlabelled: Unlabelled | None  # of the films without a label; None without any
+    drift_reference: PartVerdict
+    has_profile: bool  # whether a profile is written
+
+    @property
+    def labelled_films(self) -> tuple[ReadFilm, ...]:
+        """The used films with a label, in the order of the acceptance's arrays."""
+        return tuple(each for each in self.films.used if each.film.finding)
+
+    @property
+    def verdict(self) -> str:
+        """One paragraph for people."""
+        of_films = [found.verdict for found in (self.acceptance, self.unlabelled) if found]
+        profile = f"The site profile {self.site.name}-{self.site.version}"
+        if not self.has_profile:
+            return f"{of_films[0]} No site profile is written."
+        parts = [label(name) for name, part in self.parts.items() if part.written]
+        return f"{of_films[0]} {profile} has: {', '.join(parts)}."
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person must read before using the profile."""
+        found = [*(self.acceptance.warnings if self.acceptance else ()), *(self.unlabelled.warnings if self.unlabelled else ())]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def parts(self) -> dict[str, PartVerdict]:
+        """Every part that a profile may have: whether it is written, and why."""
+        return {**(self.acceptance.parts if self.acceptance else {}), DRIFT_REFERENCE: self.drift_reference}
+
+    def members(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        return {
+            "command": self.command,
+            "created_at": self.created_at,
+            "site": self.site.members(),
+            "bundle": bundle_identity(self.manifest),
+            "verdict": self.verdict,
+            "warnings": list(self.warnings),
+            "verified": self.acceptance is not None,
+            "profile": f"{self.site.name}-{self.site.version}" if self.has_profile else None,
+            "parts": {name: asdict(part) for name, part in self.parts.items()},
+            "films": self._films(),
+            "acceptance": None if self.acceptance is None else _acceptance(self.acceptance, self.labelled_films),
+            "unlabelled": None if self.unlabelled is None else _unlabelled(self.unlabelled),
+        }
+
+    def _films(self) -> dict[str, Any]:
+        used = self.films.used
+        flags = [unusual_aspects(each.observed, self.manifest.outliers) if self.manifest.outliers else () for each in used]
+        return {
+            "used": len(used),
+            "by_finding": films_by_finding(used),
+            "patients": self.acceptance.patients if self.acceptance else None,
+            "with_known_patient": sum(each.patient is not None for each in used),
+            "left_out": dict(Counter(each.reason for each in self.films.left_out).most_common()),
+            "classes_left_out": {finding.value: films for finding, films in self.classes_left_out.items()},
+            "flagged": {reason.value: plain(np.mean([reason in each for each in flags])) for reason in FILM_REASONS},
+        }
+
+
+def films_by_finding(films: Iterable[ReadFilm]) -> dict[str, int]:
+    """Films of each finding and without a label, those of none left out."""
+    counts = Counter(each.film.finding.value if each.film.finding else UNLABELLED for each in films)
+    return {name: counts[name] for name in (*FINDINGS, UNLABELLED) if counts[name]}
+
+
+def label(name: str) -> str:
+    """The name of a part of the profile as people read it: "operating_points" -> "operating points"."""
+    return name.replace("_", " ")
+
+
+def called(probabilities: Sequence[float] | np.ndarray[Any, Any]) -> Finding:
+    """The most probable finding."""
+    return FINDINGS[int(np.argmax(probabilities))]
+
+
+def _acceptance(found: Acceptance, films: Sequence[ReadFilm]) -> dict[str, Any]:
+    return {
+        "before": found.before,
+        "after": found.after,
+        "difference": found.difference,
+        "tells_classes_apart": found.tells_classes_apart,
+        "unlike_training": found.unlike_training,
+        "films_needed": {finding.value: films for finding, films in found.films_needed.items()},
+        "shortcuts": asdict(found.shortcuts),
+        "errors": _errors(found, films),
+    }
+
+
+def _errors(found: Acceptance, films: Sequence[ReadFilm]) -> list[dict[str, Any]]:
+    """Films of one class that were called another one, before and after."""
+    counts = {"before": Counter[tuple[Finding, Finding]](), "after": Counter[tuple[Finding, Finding]]()}
+    rows = {"before": found.probabilities_before, "after": found.probabilities_after}
+    for when, probabilities in rows.items():
+        for each, row in zip(films, probabilities, strict=True):
+            if each.film.finding and each.film.finding is not called(row):
+                counts[when][each.film.finding, called(row)] += 1
+    pairs = sorted(counts["before"].keys() | counts["after"].keys(), key=lambda pair: (-counts["before"][pair], pair))
+    return [
+        {
+            "truth": truth.value,
+            "called": wrong.value,
+            "before": counts["before"][truth, wrong],
+            "after": counts["after"][truth, wrong],
+        }
+        for truth, wrong in pairs
+    ]
+
+
+def _unlabelled(found: Unlabelled) -> dict[str, Any]:
+    return {
+        "films": found.films,
+        "shares": {
+            finding.value: {"share": plain(share), "interval_95": [plain(bound) for bound in found.shares_95[finding]]}
+            for finding, share in found.shares.items()
+        },
+        "called": {finding.value: plain(share) for finding, share in found.called.items()},
+        "unlike_training": {
+            "share": plain(found.unlike_training),
+            "interval_95": [plain(bound) for bound in found.unlike_training_95],
+        },
+        "review_rate": plain(found.review_rate),
+    }
