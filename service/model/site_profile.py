@@ -17,9 +17,11 @@ from safetensors.numpy import load
 
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle, sha256_of
+from service.model.drift_reference import DriftReference
 from service.model.errors import ProfileInvalid, ProfileMismatch, ProfileNotFound
 from service.model.findings import FINDINGS
 from service.model.manifest import (
+    DRIFT_REFERENCE_NAME,
     GOLDEN_NAME,
     GRAPH_NAME,
     HEAD_NAME,
@@ -139,7 +141,7 @@ class SiteProfile:
 
     @classmethod
     def open(cls, path: Path) -> "SiteProfile":
-        """Read the profile and verify every hash. Raises ProfileNotFound or ProfileInvalid."""
+        """Read the profile, verify every hash and look into every file. Raises ProfileNotFound or ProfileInvalid."""
         try:
             return cls._verified(path)
         except OSError as fault:
@@ -168,20 +170,27 @@ class SiteProfile:
                 raise ProfileInvalid(
                     f"{file} has SHA-256 {actual[:12]}, {PROFILE_NAME} says {expected[:12]}; restore the profile from its copy."
                 )
-        return cls(path, manifest, _read_head(path / SITE_HEAD_NAME) if manifest.head else None)
+        profile = cls(path, manifest, _read_head(path / SITE_HEAD_NAME) if manifest.head else None)
+        profile.golden_probabilities()
+        profile.drift_reference()
+        return profile
 
     @property
     def site(self) -> Site:
         """Name and version, as answers give them."""
         return Site(self.manifest.name, self.manifest.version)
 
-    def has(self, name: str) -> bool:
-        """Whether the profile has a file of that name."""
-        return name in self.manifest.files
-
     def file(self, name: str) -> Path:
         """Path of one of the profile's files."""
         return self.path / name
+
+    def versions(self) -> list[Path]:
+        """Folders <name>-<version> of this site's profiles beside this one, and usually this one, the highest version first."""
+        prefix = f"{self.manifest.name}-"
+        found = self.path.resolve().parent.glob(f"{prefix}*/{PROFILE_NAME}")
+        numbers = {path.parent: path.parent.name.removeprefix(prefix) for path in found}
+        folders = [folder for folder, number in numbers.items() if number.isdecimal()]
+        return sorted(folders, key=lambda folder: int(numbers[folder]), reverse=True)
 
     def require_bundle(self, bundle: ModelBundle) -> None:
         """Raises ProfileMismatch if the profile was made for another bundle, or does not fit the parts of this one."""
@@ -207,6 +216,9 @@ class SiteProfile:
             )
         if own.outliers is not None and manifest.outliers is None:
             faults.append("it has a threshold for outliers, the bundle no statistics of them")
+        reference = self.drift_reference()
+        if reference is not None and reference.components and manifest.outliers is None:
+            faults.append("its drift reference has components of the embedding, the bundle none")
         return faults
 
     def apply_to(self, manifest: ModelManifest) -> ModelManifest:
@@ -215,13 +227,23 @@ class SiteProfile:
         given = {name: part for name in parts if (part := getattr(self.manifest, name)) is not None}
         return manifest.model_copy(update=given)
 
+    def drift_reference(self) -> DriftReference | None:
+        """The distributions of the site's own films; None if the profile has none. Raises ProfileInvalid."""
+        path = self.file(DRIFT_REFERENCE_NAME)
+        if path.name not in self.manifest.files:
+            return None
+        try:
+            return DriftReference.model_validate_json(path.read_bytes())
+        except ValidationError as fault:
+            raise ProfileInvalid(f"{path} is not a valid drift reference; commission the site again. {fault}") from fault
+
     def golden_probabilities(self) -> NetworkValues:
         """What the profile answers on the bundle's golden images, float32 [K, 3]. Raises ProfileInvalid."""
         path = self.file(SITE_GOLDEN_NAME)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 probabilities: NetworkValues = arrays["probabilities"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
             raise ProfileInvalid(f"{path} records no probabilities; commission the site again. {fault}") from fault
         if probabilities.dtype != np.float32 or probabilities.ndim != 2 or probabilities.shape[1] != len(FINDINGS):
             raise ProfileInvalid(
