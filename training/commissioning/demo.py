@@ -62,9 +62,10 @@ def _film(finding: Finding, rng: np.random.Generator) -> GreyPixels:
     healthy, diseased = (phantom_film(each, seed, _SIDE_PX).astype(np.float32) for each in (Finding.NORMAL, finding))
     film = (1 - strength) * healthy + strength * diseased
     zoom, angle = rng.uniform(0.95, 1.2), rng.uniform(-5, 5)
-    turn = cv2.getRotationMatrix2D((_SIDE_PX / 2, _SIDE_PX / 2), angle, zoom)
-    turn[:, 2] += rng.uniform(-12, 12, 2)
+    shift = np.zeros((2, 3))
+    shift[:, 2] = rng.uniform(-12, 12, 2)
+    turn = cv2.getRotationMatrix2D((_SIDE_PX / 2, _SIDE_PX / 2), angle, zoom) + shift
     framed = cv2.warpAffine(film, turn, (_SIDE_PX, _SIDE_PX), borderMode=cv2.BORDER_REPLICATE)
-    exposed = 255 * (framed / 255) ** rng.uniform(1.2, 2.4) * rng.uniform(0.6, 0.9)
+    exposed = 255 * (framed / 255) ** rng.uniform(0.9, 1.9) * rng.uniform(0.65, 1.0)
     noisy = exposed + rng.normal(0, rng.uniform(2, 8), exposed.shape)
     return np.asarray(np.clip(noisy + 0.5, 0, 255), dtype=np.uint8)

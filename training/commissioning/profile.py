@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from export.site_profile import golden_answers, write_profile
 
 from export.drift_reference import build_reference
+from export.site_profile import golden_answers, write_profile
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import DriftReference, film_statistics

@@ -17,7 +17,7 @@ from training.evaluation.measures.bootstrap import plain
 from training.evaluation.report.provenance import bundle_identity
 
 UNLABELLED = "unlabelled"
-DRIFT_REFERENCE = "drift_reference"
+OUTLIERS, DRIFT_REFERENCE = "outliers", "drift_reference"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ class Outcome:
     acceptance: Acceptance | None  # of the labelled films; None without any
     unlabelled: Unlabelled | None  # of the films without a label; None without any
     drift_reference: PartVerdict
-    has_profile: bool  # whether a profile is written
+
+    @property
+    def has_profile(self) -> bool:
+        """Whether a profile is written: whether any part of it is."""
+        return any(part.written for part in self.parts.values())
 
     @property
     def labelled_films(self) -> tuple[ReadFilm, ...]:
@@ -59,7 +63,18 @@ class Outcome:
     @property
     def parts(self) -> dict[str, PartVerdict]:
         """Every part that a profile may have: whether it is written, and why."""
-        return {**(self.acceptance.parts if self.acceptance else {}), DRIFT_REFERENCE: self.drift_reference}
+        if self.acceptance:
+            return {**self.acceptance.parts, DRIFT_REFERENCE: self.drift_reference}
+        has_threshold = self.unlabelled is not None and self.unlabelled.outliers is not None
+        why = (
+            "Set on this site's films"
+            if has_threshold
+            else "The bundle has no statistics to compare films with, or too few films were given"
+        )
+        return {
+            OUTLIERS: PartVerdict(has_threshold, f"{why}; nothing else can be fitted without labels."),
+            DRIFT_REFERENCE: self.drift_reference,
+        }
 
     def members(self) -> dict[str, Any]:
         """The content of metrics.json."""

@@ -44,10 +44,9 @@ def _head(metrics: Values) -> Iterator[str]:
     bundle, site = metrics["bundle"], metrics["site"]
     yield f"# Commissioning of {bundle['name']} {bundle['version']} at {site['name']}, number {site['version']}"
     yield f"**{metrics['verdict']}**"
-    if metrics["warnings"]:
-        yield "\n".join(f"- **Warning.** {warning}" for warning in metrics["warnings"])
     if not metrics["verified"]:
-        yield "**Nothing was verified: no film has a label.** Whether the model is right at this site is not known."
+        yield "> **Nothing was verified: no film has a label.** Whether the model is right at this site is not known."
+    yield from (f"> **Warning.** {warning}" for warning in metrics["warnings"])
     yield f"Made {metrics['created_at']} by:"
     yield f"```\n{metrics['command']}\n```"
     yield "## The profile"
@@ -130,7 +129,7 @@ def _shortcuts(control: Values) -> Iterator[str]:
         f"has an AUC of {control['macro_auc']:.3f}. The released head has {control['released_macro_auc']:.3f}, the refitted "
         f"one {control['refitted_macro_auc']:.3f}."
     )
-    yield control["warning"] or "The gain is not explained by what shows the scanner alone."
+    yield control["warning"] or "So what shows the scanner alone does not do nearly as well as the refitted head."
 
 
 def _unlabelled(metrics: Values) -> Iterator[str]:
