@@ -7,7 +7,7 @@ from pathlib import Path
 from service.model.findings import Finding
 from training.commissioning.films.folder import FoundFilm
 from training.errors import DatasetError
-from training.retraining.confirmed import films_in, read_labels, write_labels
+from training.retraining.confirmed import films_in, no_archive, read_labels, write_labels
 
 
 def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
@@ -15,6 +15,8 @@ def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
 
     Raises ConfigError if the records cannot be read, and DatasetError without the archive or any film.
     """
+    if not archive.is_dir():
+        raise no_archive(archive)
     with tempfile.TemporaryDirectory() as scratch:
         labels = read_labels(write_labels(Path(scratch, "labels.csv")))
     found = films_in(archive, labels)
