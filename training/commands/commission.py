@@ -62,7 +62,7 @@ def commission(
     """
     from service.model.releases import locate_bundle
     from training.commissioning import commission as module
-    from training.commissioning.demo import NAME, write_hospital
+    from training.commissioning.films.demo import NAME, write_hospital
 
     if demo:
         if site or labels or from_feedback or unlabelled or leave_out:

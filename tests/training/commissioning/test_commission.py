@@ -234,7 +234,7 @@ def test_labels_at_random_give_a_report_and_no_profile(site, capsys):
     assert site.written() == ["commission-mercy-1"]
     assert site.metrics()["profile"] is None
     shown = capsys.readouterr().out
-    assert "No site profile is written." in shown and "CXR_SITE" not in shown
+    assert "Check the labels" in shown and "No profile is written." in shown and "CXR_SITE" not in shown
 
 
 def test_a_number_that_only_a_report_or_only_a_profile_has_is_taken(site):

@@ -13,7 +13,7 @@ from service.model.drift_reference import DriftReference
 from service.model.findings import FINDINGS
 from service.model.releases import locate_bundle
 from service.model.site_profile import Site, SiteProfile
-from training.commissioning.demo import write_hospital
+from training.commissioning.films.demo import write_hospital
 from training.commissioning.films.folder import find_films
 from training.evaluation.measures.bootstrap import without_intervals
 

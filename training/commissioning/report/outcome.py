@@ -15,6 +15,7 @@ from training.commissioning.cases import Acceptance, PartVerdict, Unlabelled
 from training.commissioning.films.read import ReadFilm, ReadFilms
 from training.evaluation.measures.bootstrap import plain
 from training.evaluation.report.provenance import bundle_identity
+from training.evaluation.report.tables import enumerated
 
 UNLABELLED = "unlabelled"
 OUTLIERS, DRIFT_REFERENCE = "outliers", "drift_reference"
@@ -46,13 +47,15 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """One paragraph for people."""
-        of_films = [found.verdict for found in (self.acceptance, self.unlabelled) if found]
-        profile = f"The site profile {self.site.name}-{self.site.version}"
+        """One paragraph for people: what was measured, and what is written."""
+        found = self.acceptance or self.unlabelled
+        measured = found.verdict if found else ""
         if not self.has_profile:
-            return f"{of_films[0]} No site profile is written."
+            # Where the classes cannot be told apart, the measured part has said so.
+            is_said = self.acceptance and not self.acceptance.tells_classes_apart
+            return measured if is_said else f"{measured} No site profile is written."
         parts = [label(name) for name, part in self.parts.items() if part.written]
-        return f"{of_films[0]} {profile} has: {', '.join(parts)}."
+        return f"{measured} Written as {self.site.name}-{self.site.version}: {enumerated(parts)}."
 
     @property
     def warnings(self) -> tuple[str, ...]:

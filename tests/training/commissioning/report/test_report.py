@@ -105,7 +105,7 @@ def test_each_part_is_named_with_its_reason_whether_written_or_not(report):
     _, metrics, markdown, _ = report
     assert [name for name, part in metrics["parts"].items() if part["written"]] == ["head", "conformal", "drift_reference"]
     assert re.search(r"\| operating points +\| no +\| Made up for operating_points\. +\|", markdown)
-    assert metrics["verdict"].endswith("The site profile mercy-3 has: head, conformal, drift reference.")
+    assert metrics["verdict"].endswith("Written as mercy-3: head, conformal and drift reference.")
     assert metrics["profile"] == "mercy-3"
 
 
@@ -166,7 +166,7 @@ def test_without_any_part_there_is_no_profile_and_the_report_says_so(bundle, fil
     outcome = outcome_of(bundle, films, found, None, drift_reference=PartVerdict(False, "The labels are in doubt."))
     metrics, markdown, _ = written(outcome, bundle, tmp_path)
     assert metrics["profile"] is None
-    assert metrics["verdict"] == "Check the labels. No site profile is written."
+    assert metrics["verdict"] == "Check the labels."
     assert "CXR_SITE" not in markdown and "The labels are in doubt." in markdown
 
 
