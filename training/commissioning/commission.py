@@ -126,7 +126,7 @@ def _found(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, 
             f"No film of {job.folder or job.archive} has a label: put films into folders named {', '.join(FINDINGS)}, or write "
             "labels.csv. Without labels nothing can be verified; --unlabelled goes on all the same."
         )
-    return kept, {finding: films for finding, films in dropped.items() if finding}
+    return kept, {finding: number for finding, number in dropped.items() if finding}
 
 
 def _describe(films: ReadFilms) -> None:

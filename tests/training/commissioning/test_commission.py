@@ -182,10 +182,13 @@ def test_confirmed_labels_on_record_find_their_films_in_the_archive(site, tmp_pa
         report(store, Feedback(MOMENT, of_request(index), TWO[index % 2], "dr_who"))
     store.close()
     (archive / "40.png").unlink()
+    add_film(site.films, "0.png", Finding.NORMAL, 65_001)  # another film of the same name
+    (site.films / "copy.png").write_bytes((archive / "1.png").read_bytes())
     add_film(archive, "unreported.png", Finding.PNEUMONIA, 65_000)
-    assert site.commission("--from-feedback", str(archive), films=False) == 0
+    assert site.commission("--from-feedback", str(archive)) == 0
     assert "41 confirmed labels on record, 40 of their films in" in capsys.readouterr().err
-    assert site.metrics()["films"]["by_finding"] == {"Normal": 20, "Tuberculosis": 20}
+    assert site.metrics()["films"]["by_finding"] == {"Normal": 20, "Tuberculosis": 20, "unlabelled": 1}
+    assert site.metrics()["films"]["left_out"] == {"Duplicate": 1}
 
 
 def test_an_archive_without_a_film_that_is_on_record_is_named(site, tmp_path, monkeypatch, capsys):

@@ -66,8 +66,9 @@ def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundF
     reader = _Reader(predictor, Observer.from_bundle(bundle))
     read = list(each_of(films, reader.read, threads=threads, title="Reading films"))
     refused = [each for each in read if isinstance(each, LeftOutFilm)]
-    copies = dict(_copies([each for each in read if isinstance(each, ReadFilm)]))
-    used = tuple(each for each in read if isinstance(each, ReadFilm) and each.film.relative not in copies)
+    judged = [each for each in read if isinstance(each, ReadFilm)]
+    copies = dict(_copies(judged))
+    used = tuple(each for index, each in enumerate(judged) if index not in copies)
     left_out = sorted([*refused, *copies.values()], key=lambda each: each.film.relative)
     return ReadFilms(used, tuple(left_out))
 
@@ -106,19 +107,17 @@ class _Reader:
         )
 
 
-def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[str, LeftOutFilm]]:
-    """Films to leave out by their path. A labelled film stands for its copies without a label."""
-    groups: dict[bytes, list[FoundFilm]] = defaultdict(list)
-    for each in films:
-        groups[hashlib.sha256(each.image.tobytes()).digest()].append(each.film)
+def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[int, LeftOutFilm]]:
+    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for index, each in enumerate(films):
+        groups[hashlib.sha256(each.image.tobytes()).digest()].append(index)
     for same in groups.values():
-        first, *later = sorted(same, key=lambda film: film.finding is None)  # stable
-        if len({film.finding for film in same} - {None}) > 1:
+        first, *later = sorted(same, key=lambda index: films[index].film.finding is None)  # stable
+        if len({films[index].film.finding for index in same} - {None}) > 1:
             # One of the labels is wrong, and nothing says which.
-            names = ", ".join(film.relative for film in same)
-            yield from (
-                (film.relative, LeftOutFilm(film, CONTRADICTION, f"One picture with several labels: {names}.")) for film in same
-            )
+            detail = f"One picture with several labels: {', '.join(films[index].film.relative for index in same)}."
+            yield from ((index, LeftOutFilm(films[index].film, CONTRADICTION, detail)) for index in same)
         else:
-            detail = f"It is the same picture as {first.relative}."
-            yield from ((film.relative, LeftOutFilm(film, DUPLICATE, detail)) for film in later)
+            detail = f"It is the same picture as {films[first].film.relative}."
+            yield from ((index, LeftOutFilm(films[index].film, DUPLICATE, detail)) for index in later)

@@ -60,8 +60,8 @@ class Outcome:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person must read before using the profile."""
-        found = [*(self.acceptance.warnings if self.acceptance else ()), *(self.unlabelled.warnings if self.unlabelled else ())]
-        return tuple(dict.fromkeys(found))
+        found = self.acceptance or self.unlabelled
+        return found.warnings if found else ()
 
     @property
     def parts(self) -> dict[str, PartVerdict]:
