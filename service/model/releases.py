@@ -1,14 +1,22 @@
-"""Which bundle to serve: releases in a folder, the registry's choice among them, entries of BentoML's model store."""
+"""Which bundle to serve: releases in a folder, the registry's choice among them, entries of BentoML's model store.
+
+And which site profile with it.
+"""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from service.model.errors import BundleError, BundleNotFound
+from service.model.bundle import ModelBundle
+from service.model.errors import BundleError, BundleNotFound, ProfileError
 from service.model.manifest import MANIFEST_NAME
+from service.model.site_profile import SiteProfile
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -130,15 +138,55 @@ def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]
 def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T | None, list[BundleError]]:
     """What `load` returns for the first bundle that it trusts, or None; and the faults of the bundles before it.
 
-    load: opens or loads a bundle; raises BundleError for one that cannot be trusted.
+    load: opens or loads a bundle; raises BundleError for one that cannot be trusted. A ProfileError is raised again: another
+        bundle is no remedy for a fault of the site profile.
     """
     faults: list[BundleError] = []
     for path in paths:
         try:
             return load(path), faults
+        except ProfileError:
+            raise
         except BundleError as fault:
             faults.append(fault)
     return None, faults
+
+
+def open_profile(setting: str | None) -> SiteProfile | None:
+    """The site profile of a setting, a folder; None without one. Raises ProfileNotFound or ProfileInvalid."""
+    return None if setting is None else SiteProfile.open(Path(os.path.expanduser(setting)))  # noqa: PTH111 (as for bundles)
+
+
+def first_trusted_with_profile(
+    paths: Iterable[Path], chosen: SiteProfile | None, load: Callable[[ModelBundle, SiteProfile | None], T]
+) -> tuple[T | None, list[BundleError]]:
+    """As `first_trusted`, with the site profile that is applied to the bundle.
+
+    To the first bundle the chosen profile is applied. If an older one serves instead, it is the highest version of that site
+    that belongs to it, or none, with an error in the log.
+
+    load: loads a bundle and applies the profile; raises ProfileError if the profile is at fault, else BundleError.
+    Raises ProfileError if the first bundle can be trusted and the chosen profile cannot be applied to it.
+    """
+    first = True
+
+    def attempt(path: Path) -> T:
+        nonlocal first
+        is_first, first = first, False
+        bundle = ModelBundle.open(path)
+        if chosen is None or is_first:
+            return load(bundle, chosen)
+        for folder in chosen.versions():
+            try:
+                profile = SiteProfile.open(folder)
+                profile.require_bundle(bundle)
+                return load(bundle, profile)
+            except ProfileError as fault:
+                logger.warning("%s", fault)
+        logger.error("%s serves without a site profile: none of %s belongs to it.", path, chosen.manifest.name)
+        return load(bundle, None)
+
+    return first_trusted(paths, attempt)
 
 
 def releases(models_dir: Path) -> list[Path]:
