@@ -33,7 +33,7 @@ def acceptance(films: SiteFilms, *, head: bool = True, warnings: tuple[str, ...]
         "before": figures(0.5, films.present),
         "after": figures(0.9, films.present),
         "difference": figures(0.4, films.present),
-        "unlike_training": {"share": 0.25, "interval_95": [0.2, 0.3]},
+        "unlike_training": {"share": 0.25, "interval_95": {"share": [0.2, 0.3]}},
         "films_needed": {FINDINGS[index]: 139 for index in films.present},
         "tells_classes_apart": True,
         "parts": {name: PartVerdict(head and name in ("head", "conformal"), f"Made up for {name}.") for name in parts},

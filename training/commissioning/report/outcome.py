@@ -15,7 +15,6 @@ from training.commissioning.cases import Acceptance, PartVerdict, Unlabelled
 from training.commissioning.films.read import ReadFilm, ReadFilms
 from training.evaluation.measures.bootstrap import plain
 from training.evaluation.report.provenance import bundle_identity
-from training.evaluation.report.tables import enumerated
 
 UNLABELLED = "unlabelled"
 OUTLIERS, DRIFT_REFERENCE = "outliers", "drift_reference"
@@ -54,8 +53,11 @@ class Outcome:
             # Where the classes cannot be told apart, the measured part has said so.
             is_said = self.acceptance and not self.acceptance.tells_classes_apart
             return measured if is_said else f"{measured} No site profile is written."
-        parts = [label(name) for name, part in self.parts.items() if part.written]
-        return f"{measured} Written as {self.site.name}-{self.site.version}: {enumerated(parts)}."
+        name, written = f"{self.site.name}-{self.site.version}", [part for part, each in self.parts.items() if each.written]
+        if written == [DRIFT_REFERENCE]:
+            return f"{measured} Only a drift reference of the site's own films is written, as {name}."
+        drift = " with a drift reference of the site's own films," if DRIFT_REFERENCE in written else ""
+        return f"{measured} The profile is written,{drift} as {name}."
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -162,14 +164,12 @@ def _errors(found: Acceptance, films: Sequence[ReadFilm]) -> list[dict[str, Any]
 def _unlabelled(found: Unlabelled) -> dict[str, Any]:
     return {
         "films": found.films,
-        "shares": {
-            finding.value: {"share": plain(share), "interval_95": [plain(bound) for bound in found.shares_95[finding]]}
-            for finding, share in found.shares.items()
-        },
+        "shares": {finding.value: _share(share, found.shares_95[finding]) for finding, share in found.shares.items()},
         "called": {finding.value: plain(share) for finding, share in found.called.items()},
-        "unlike_training": {
-            "share": plain(found.unlike_training),
-            "interval_95": [plain(bound) for bound in found.unlike_training_95],
-        },
+        "unlike_training": _share(found.unlike_training, found.unlike_training_95),
         "review_rate": plain(found.review_rate),
     }
+
+
+def _share(share: float, interval: tuple[float, float]) -> dict[str, Any]:
+    return {"share": plain(share), "interval_95": {"share": [plain(bound) for bound in interval]}}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from export.calibration import TB_SCREENING
 from service.model.findings import FINDINGS
 from training.commissioning.report.outcome import label
 from training.commissioning.report.plots import CALIBRATION_NAME, ROC_NAME
@@ -92,7 +93,7 @@ def _measured(metrics: Values) -> Iterator[str]:
     rows = [(title, *(with_interval(found[column], name) for column in columns)) for name, title in _MEASURES.items()]
     yield markdown_table(header, rows)
     yield INTERVAL_NOTE
-    yield "At the operating point `balanced`:"
+    yield "At the operating point `balanced`, if no other is named:"
     yield markdown_table(header, _class_rows(found))
     yield picture("ROC curves", ROC_NAME)
     yield picture("Calibration", CALIBRATION_NAME)
@@ -102,7 +103,7 @@ def _measured(metrics: Values) -> Iterator[str]:
     if errors:
         yield f"`{LOCAL_FOLDER}/{WORST_NAME}` shows the worst of them with Grad-CAM. It shows patients: do not pass it on."
     yield "### How many films a useful interval takes"
-    yield "For an interval of ±0.05 around the sensitivity of each disease, and around the specificity, that were measured:"
+    yield "For an interval of ±0.05 around the sensitivity that the release has for each class:"
     used = metrics["films"]["by_finding"]
     rows = [(name, str(used.get(name, 0)), str(needed)) for name, needed in found["films_needed"].items()]
     yield markdown_table(("class", "films used", "films needed"), rows)
@@ -120,6 +121,10 @@ def _class_rows(found: Values) -> Iterator[tuple[str, ...]]:
             levels = [found[column].get("per_class", {}).get(name.value, {}) for column in ("before", "after", "difference")]
             if any(levels):
                 yield f"{name.value}: {title}", *(with_interval(level, measure) for level in levels)
+    for measure in ("sensitivity", "specificity"):
+        levels = [found[column].get(TB_SCREENING, {}) for column in ("before", "after", "difference")]
+        if any(levels):
+            yield f"Tuberculosis at `{TB_SCREENING}`: {measure}", *(with_interval(level, measure) for level in levels)
 
 
 def _shortcuts(control: Values) -> Iterator[str]:
@@ -164,5 +169,5 @@ def _share(level: Values) -> str:
     """A share and its 95 % interval in percent."""
     if level["share"] is None:
         return UNDEFINED
-    low, high = level["interval_95"]
+    low, high = level["interval_95"]["share"]
     return f"{percent(level['share'])} ({percent(low)} to {percent(high)})"

@@ -105,7 +105,7 @@ def test_each_part_is_named_with_its_reason_whether_written_or_not(report):
     _, metrics, markdown, _ = report
     assert [name for name, part in metrics["parts"].items() if part["written"]] == ["head", "conformal", "drift_reference"]
     assert re.search(r"\| operating points +\| no +\| Made up for operating_points\. +\|", markdown)
-    assert metrics["verdict"].endswith("Written as mercy-3: head, conformal and drift reference.")
+    assert metrics["verdict"].endswith("The profile is written, with a drift reference of the site's own films, as mercy-3.")
     assert metrics["profile"] == "mercy-3"
 
 
@@ -158,7 +158,10 @@ def test_without_labels_the_report_says_that_nothing_was_verified(bundle, films,
     assert "Before and after" not in markdown
     assert not (tmp_path / "figures").exists() and not (tmp_path / "local" / "worst.html").exists()
     assert [name for name, part in metrics["parts"].items() if part["written"]] == ["outliers", "drift_reference"]
-    assert metrics["unlabelled"]["shares"]["Normal"] == {"share": 0.7, "interval_95": pytest.approx([0.65, 0.75])}
+    assert metrics["unlabelled"]["shares"]["Normal"] == {
+        "share": 0.7,
+        "interval_95": {"share": pytest.approx([0.65, 0.75])},
+    }
 
 
 def test_without_any_part_there_is_no_profile_and_the_report_says_so(bundle, films, cases, tmp_path):
