@@ -13,7 +13,6 @@ from service.model.drift_reference import DriftReference
 from service.model.findings import FINDINGS
 from service.model.releases import locate_bundle
 from service.model.site_profile import Site, SiteProfile
-from training.commissioning.films.demo import write_hospital
 from training.commissioning.films.folder import find_films
 from training.evaluation.measures.bootstrap import without_intervals
 
@@ -77,12 +76,6 @@ def test_no_film_and_no_path_is_in_the_profile_or_in_what_may_be_passed_on(demo,
         content = path.read_bytes()
         assert [name for name in names if name in content] == [], path.name
     assert sum(path.stat().st_size for path in profile.path.iterdir()) < 100_000
-
-
-def test_the_hospital_is_the_same_for_the_same_seed(demo, tmp_path):
-    write_hospital(tmp_path / "films")
-    for path in (tmp_path / "films").rglob("*.png"):
-        assert path.read_bytes() == (demo / "films" / path.relative_to(tmp_path / "films")).read_bytes()
 
 
 def test_an_existing_folder_is_left_as_it_is(demo, capsys):
