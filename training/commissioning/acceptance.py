@@ -2,12 +2,12 @@
 
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import Acceptance, PartVerdict, ShortcutControl, SiteFilms
-from training.commissioning.choice import CONFORMAL, OPERATING_POINTS, OUTLIERS, REVIEW, Choice, choose
-from training.commissioning.figures import films_needed, measure, share_with_interval, within_site_auc
-from training.commissioning.folds import require_enough
-from training.commissioning.nested import Adjustment, Classifier, NestedAnswers, adjust, nested_cross_validation
+from training.commissioning.fitting.choice import CONFORMAL, OPERATING_POINTS, OUTLIERS, REVIEW, Choice, choose
+from training.commissioning.fitting.figures import films_needed, measure, share_with_interval, within_site_auc
+from training.commissioning.fitting.folds import require_enough
+from training.commissioning.fitting.nested import Adjustment, Classifier, NestedAnswers, adjust, nested_cross_validation
+from training.commissioning.fitting.shortcuts import shortcut_auc, shortcut_warning
 from training.commissioning.sentences import verdict_of, warnings_of
-from training.commissioning.shortcuts import shortcut_auc, shortcut_warning
 
 
 def commission_labelled(films: SiteFilms, manifest: ModelManifest, seed: int = 0) -> Acceptance:

@@ -132,6 +132,6 @@ class Unlabelled:
     unlike_training: float  # share of films whose outlier score is above the bundle's threshold
     unlike_training_95: tuple[float, float]
     review_rate: float  # share of films that the released bundle flags for review
-    outliers: OutlierSpec | None  # with the site's threshold; None if the bundle has no outlier statistics
+    outliers: OutlierSpec | None  # with the site's threshold; None: the bundle's does not flag too many of the films
     warnings: tuple[str, ...] = field(default=())  # sentences
     verdict: str = ""  # a paragraph for people: what was measured, and that nothing was verified

@@ -3,8 +3,8 @@
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import Figures, PartVerdict, ShortcutControl, SiteFilms
-from training.commissioning.choice import Choice
-from training.commissioning.nested import Classifier
+from training.commissioning.fitting.choice import Choice
+from training.commissioning.fitting.nested import Classifier
 from training.evaluation.report.tables import enumerated
 
 _NAMES = {

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from export.calibration import TB_SENSITIVITY
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import PartVerdict, SiteFilms
-from training.commissioning.decisions import Answers
-from training.commissioning.figures import BETTER, Bounded, bounds, tells_apart
-from training.commissioning.nested import Classifier, NestedAnswers
-from training.commissioning.thresholds import MOST_FLAGGED
+from training.commissioning.fitting.decisions import Answers
+from training.commissioning.fitting.figures import BETTER, Bounded, bounds, tells_apart
+from training.commissioning.fitting.nested import Classifier, NestedAnswers
+from training.commissioning.fitting.thresholds import MOST_FLAGGED
 from training.evaluation.measures.bootstrap import MetricPath
 
 HEAD, OPERATING_POINTS, CONFORMAL, REVIEW, OUTLIERS = PARTS = ("head", "operating_points", "conformal", "review", "outliers")
@@ -51,14 +51,15 @@ def choose(films: SiteFilms, nested: NestedAnswers, manifest: ModelManifest, see
 
 
 def _judge_head(gain: _Bounds) -> PartVerdict:
-    """Better in AUC or accuracy beyond chance, with a log loss that is not larger; or in log loss, with both not smaller.
+    """Better in AUC or accuracy beyond chance, with a log loss that is not larger; or in log loss, with neither of them
+    smaller by more than its standard error.
 
     gain: figures minus the released ones.
     """
     auc, accuracy, loss = gain["macro_auc",], gain["accuracy",], gain["log_loss",]
     figures = f"AUC {auc.value:+.3f}, accuracy {accuracy.value:+.3f}, log loss {loss.value:+.3f}"
     calls_better = max(auc.at_least(BETTER), accuracy.at_least(BETTER)) > 0 and loss.value <= 0
-    is_truer = loss.at_most(BETTER) < 0 and min(auc.value, accuracy.value) >= 0
+    is_truer = loss.at_most(BETTER) < 0 and min(auc.at_most(1), accuracy.at_most(1)) >= 0
     if calls_better or is_truer:
         return PartVerdict(True, f"A head of the site's own is better than the released one beyond chance: {figures}.")
     return PartVerdict(False, f"A head of the site's own is not better than the released one beyond chance: {figures}.")

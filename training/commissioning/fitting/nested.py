@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import SiteFilms
-from training.commissioning.decisions import Answers, answers_of
-from training.commissioning.folds import patient_folds
-from training.commissioning.head import PENALTIES, Cases, HeadValues, fit_heads, mean_head, out_of_fold_logits, weigh
-from training.commissioning.thresholds import fit_thresholds
+from training.commissioning.fitting.decisions import Answers, answers_of
+from training.commissioning.fitting.folds import patient_folds
+from training.commissioning.fitting.head import PENALTIES, Cases, HeadValues, fit_heads, mean_head, out_of_fold_logits, weigh
+from training.commissioning.fitting.thresholds import fit_thresholds
 from training.evaluation.measures.confusion import Floats
 
 
@@ -68,7 +68,7 @@ def nested_cross_validation(films: SiteFilms, manifest: ModelManifest, seed: int
     answered: dict[Classifier, list[tuple[npt.NDArray[np.intp], Answers]]] = {classifier: [] for classifier in Classifier}
     own_outliers = []
     outer = patient_folds(films.labels, films.patients, seed)
-    for number, fold in enumerate(tqdm(outer, desc="Fitting and judging by patient", unit="fold", disable=None)):
+    for number, fold in enumerate(tqdm(outer, desc="Fitting and judging by patient", unit="fold", disable=None, leave=False)):
         others = np.setdiff1d(np.arange(len(films)), fold)
         left_out = films.only(fold)
         cases = Cases.of(left_out, manifest.temperature)

@@ -1,6 +1,6 @@
 """What the service would answer to a site's films, by its own rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,11 @@ class Answers:
         return cls(*(np.concatenate([getattr(part, name) for _, part in parts])[order] for name in cls.__dataclass_fields__))
 
 
-def answers_of(probabilities: Floats, films: SiteFilms, manifest: ModelManifest) -> Answers:
-    """Apply the manifest's rules to calibrated probabilities [N, 3] of the films."""
+def answer(probabilities: Floats, outlier_scores: npt.NDArray[np.float64], manifest: ModelManifest) -> Answers:
+    """Apply the manifest's rules to calibrated probabilities [N, 3] and outlier scores [N]; the pictures are not looked at."""
     decisions = [
         decide(row, manifest, DEFAULT_OPERATING_POINT, Observed(outlier_score=float(score)))
-        for row, score in zip(probabilities.tolist(), films.outlier_scores, strict=True)
+        for row, score in zip(probabilities.tolist(), outlier_scores, strict=True)
     ]
     point = manifest.operating_points.get(TB_SCREENING)
     threshold = point.thresholds[Finding.TUBERCULOSIS] if point else np.inf
@@ -42,6 +42,12 @@ def answers_of(probabilities: Floats, films: SiteFilms, manifest: ModelManifest)
         probabilities=probabilities,
         called=np.array([FINDINGS.index(decision.finding) for decision in decisions], dtype=np.intp),
         sets=np.array([[finding in decision.prediction_set for finding in FINDINGS] for decision in decisions]),
-        flagged=np.array([decision.review_required for decision in decisions]) | films.flagged_images,
+        flagged=np.array([decision.review_required for decision in decisions]),
         suspected=probabilities[:, FINDINGS.index(Finding.TUBERCULOSIS)] >= threshold,
     )
+
+
+def answers_of(probabilities: Floats, films: SiteFilms, manifest: ModelManifest) -> Answers:
+    """The same of films, whose pictures may be flagged themselves."""
+    answers = answer(probabilities, films.outlier_scores, manifest)
+    return replace(answers, flagged=answers.flagged | films.flagged_images)

@@ -19,7 +19,7 @@ from export.outliers import score_threshold
 from service.model.findings import FINDINGS, Finding
 from service.model.manifest import ConformalSpec, ModelManifest, OperatingPoint, OutlierSpec, ReviewSpec
 from training.commissioning.cases import SiteFilms
-from training.commissioning.decisions import answers_of
+from training.commissioning.fitting.decisions import answers_of
 from training.errors import ExportError
 from training.evaluation.measures.confusion import FilmMask, Floats
 

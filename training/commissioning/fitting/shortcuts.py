@@ -11,9 +11,9 @@ from scipy.special import softmax
 from service.film.arrays import GreyPixels
 from service.model.findings import FINDINGS
 from training.commissioning.cases import SiteFilms
-from training.commissioning.figures import within_site_auc
-from training.commissioning.folds import patient_folds
-from training.commissioning.head import Cases, out_of_fold_logits, weigh
+from training.commissioning.fitting.figures import within_site_auc
+from training.commissioning.fitting.folds import patient_folds
+from training.commissioning.fitting.head import Cases, out_of_fold_logits, weigh
 from training.evaluation.judging.masking import BORDER_SHARE
 from training.evaluation.measures.confusion import Floats
 
@@ -57,8 +57,8 @@ def shortcut_warning(control: float, released: float, refitted: float) -> str | 
         return None
     return (
         "Border, histogram and sharpness of the films alone, which show no lung, tell the classes with an AUC of "
-        f"{control:.3f} (the refitted head: {refitted:.3f}; the released model: {released:.3f}): what was gained here may be the scanner "
-        "and not the lungs. Check whether films of the classes come from different devices, wards or times."
+        f"{control:.3f} (the refitted head: {refitted:.3f}; the released model: {released:.3f}): what was gained here may be "
+        "the scanner and not the lungs. Check whether films of the classes come from different devices, wards or times."
     )
 
 

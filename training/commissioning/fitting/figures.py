@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from service.model.findings import FINDINGS, Finding
 from training.commissioning.cases import Figures, SiteFilms
-from training.commissioning.decisions import Answers
+from training.commissioning.fitting.decisions import Answers
 from training.evaluation.measures.bootstrap import Bootstrap, MetricPath, Statistics
-from training.evaluation.measures.calibration import log_loss, one_vs_rest_ece
+from training.evaluation.measures.calibration import log_loss, top_label_ece
 from training.evaluation.measures.confusion import ConfusionMatrix, Floats, mean_of_defined, ratio
 from training.evaluation.measures.discrimination import pair_auc
 
@@ -57,7 +57,7 @@ def film_statistics(films: SiteFilms, answers: Answers) -> Statistics:
         values: dict[MetricPath, Floats] = {
             ("macro_auc",): within_site_auc(labels, answers.probabilities, weights),
             ("accuracy",): 1 - ratio(weights @ wrong, total),
-            ("ece",): mean_of_defined(one_vs_rest_ece(labels, answers.probabilities, weights)[..., list(present)]),
+            ("ece",): top_label_ece(labels, answers.probabilities, weights),
             ("log_loss",): log_loss(labels, answers.probabilities, weights),
             ("coverage",): ratio(weights @ covered, total),
             ("set_size",): ratio(weights @ sizes, total),
