@@ -31,6 +31,10 @@ Until = Annotated[datetime | None, _time("Before this time")]
 
 _BUNDLE_HELP = "Bundle: a folder, or a tag of BentoML's model store. Default: the release that is served."
 Bundle = Annotated[str | None, typer.Option(metavar="BUNDLE", help=_BUNDLE_HELP)]
+SiteFolder = Annotated[
+    str | None,
+    typer.Option("--site", metavar="FOLDER", help="Site profile of the bundle. Default: none, even if the service has one."),
+]
 OperatingPoint = Annotated[str, typer.Option(metavar="NAME", help="Decision rule of the bundle.")]
 
 

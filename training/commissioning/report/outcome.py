@@ -70,16 +70,17 @@ class Outcome:
         """Every part that a profile may have: whether it is written, and why."""
         if self.acceptance:
             return {**self.acceptance.parts, DRIFT_REFERENCE: self.drift_reference}
-        has_threshold = self.unlabelled is not None and self.unlabelled.outliers is not None
-        why = (
-            "Set on this site's films"
-            if has_threshold
-            else "The bundle has no statistics to compare films with, or too few films were given"
+        return {OUTLIERS: self._outliers_without_labels(), DRIFT_REFERENCE: self.drift_reference}
+
+    def _outliers_without_labels(self) -> PartVerdict:
+        if self.manifest.outliers is None:
+            return PartVerdict(False, "The bundle has no statistics of outliers.")
+        if self.unlabelled is None or self.unlabelled.outliers is None:
+            return PartVerdict(False, "The released threshold does not flag too many of the site's films.")
+        released, own = self.manifest.outliers.threshold, self.unlabelled.outliers.threshold
+        return PartVerdict(
+            True, f"The released threshold of {released:.2f} flags many of the site's films; its own is {own:.2f}."
         )
-        return {
-            OUTLIERS: PartVerdict(has_threshold, f"{why}; nothing else can be fitted without labels."),
-            DRIFT_REFERENCE: self.drift_reference,
-        }
 
     def members(self) -> dict[str, Any]:
         """The content of metrics.json."""
