@@ -14,7 +14,7 @@ from training.commissioning.fitting.decisions import answers_of
 from training.commissioning.fitting.figures import film_statistics
 from training.commissioning.fitting.head import Cases
 from training.commissioning.fitting.nested import Adjustment, Classifier, adjust
-from training.evaluation.measures.confusion import Floats
+from training.evaluation.measures.confusion import Floats, mean_of_defined
 from training.tables import markdown_table
 
 # The released bundle; with the site's head and thresholds, whether or not they are better beyond chance; with what is written.
@@ -63,8 +63,8 @@ def trials_table(trials: Sequence[Trial]) -> str:
         chosen = [trial for trial in trials if (trial.source, trial.per_class) == (source, per_class)]
         written = f"{sum(trial.head_written for trial in chosen)} / {sum(trial.profile_written for trial in chosen)}"
         for stage in STAGES:
-            means = (np.nanmean([trial.figures[stage][name] for trial in chosen]) for name in FIGURES)
-            rows.append((source, str(per_class), stage, *(f"{mean:.3f}" for mean in means), written))
+            of_stage = np.array([[trial.figures[stage][name] for trial in chosen] for name in FIGURES])
+            rows.append((source, str(per_class), stage, *(f"{mean:.3f}" for mean in mean_of_defined(of_stage)), written))
     return markdown_table(("source", "films a class", "answers", *FIGURES.values(), "heads / profiles written"), rows)
 
 

@@ -32,10 +32,12 @@ def shortcut_auc(films: SiteFilms, seed: int) -> float:
     features = np.stack([shortcut_features(image) for image in films.thumbnails])
     deviations = features.std(axis=0)
     varying = deviations > 1e-9
+    if not varying.any():
+        return 0.5
     # Of unlabelled statistics, over all films: no label passes from one fold to another.
     standardised = (features[:, varying] - features[:, varying].mean(axis=0)) / deviations[varying]
     # Of length 1 on average, as embeddings are, so that the same penalties suit.
-    units = standardised / np.sqrt(max(1, varying.sum()))
+    units = standardised / np.sqrt(varying.sum())
     cases = Cases(films.labels, np.zeros((len(films), len(FINDINGS))), units, released_scale=1.0)
     logits = out_of_fold_logits(cases, patient_folds(films.labels, films.patients, seed))
     mean = np.tensordot(weigh(logits, films.labels), logits, 1)

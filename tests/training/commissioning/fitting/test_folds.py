@@ -28,7 +28,7 @@ def test_every_class_is_on_both_sides_of_every_fold():
 
 
 def test_a_class_with_too_few_films_is_named_with_number_and_remedy():
-    with pytest.raises(TooFewFilms, match="Pneumonia has 19 films, commissioning needs 20 .*--leave-out Pneumonia"):
+    with pytest.raises(TooFewFilms, match=r"Pneumonia has 19 films, commissioning needs 20 .*--leave-out Pneumonia"):
         require_enough(site_films((20, 19, 30)))
     with pytest.raises(TooFewFilms, match="Tuberculosis has 1 film, "):
         require_enough(site_films((20, 0, 1)))
