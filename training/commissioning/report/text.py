@@ -45,8 +45,6 @@ def _head(metrics: Values) -> Iterator[str]:
     bundle, site = metrics["bundle"], metrics["site"]
     yield f"# Commissioning of {bundle['name']} {bundle['version']} at {site['name']}, number {site['version']}"
     yield f"**{metrics['verdict']}**"
-    if not metrics["verified"]:
-        yield "> **Nothing was verified: no film has a label.** Whether the model is right at this site is not known."
     yield from (f"> **Warning.** {warning}" for warning in metrics["warnings"])
     yield f"Made {metrics['created_at']} by:"
     yield f"```\n{metrics['command']}\n```"

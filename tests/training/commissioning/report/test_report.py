@@ -20,6 +20,7 @@ from training.commissioning.films.folder import find_films
 from training.commissioning.films.read import read_films
 from training.commissioning.report.files import write_report
 from training.commissioning.report.outcome import Outcome
+from training.commissioning.unlabelled import NOTHING_VERIFIED
 
 WARNING = "The border alone tells the classes apart."
 
@@ -152,9 +153,10 @@ def test_the_worst_films_are_shown_most_confident_first_with_what_they_were_call
 
 def test_without_labels_the_report_says_that_nothing_was_verified(bundle, films, tmp_path):
     only = type(films)(tuple(each for each in films.used if not each.film.finding), films.left_out)
-    metrics, markdown, page = written(outcome_of(bundle, only, None, unlabelled(6, bundle.manifest.outliers)), bundle, tmp_path)
+    found = unlabelled(6, bundle.manifest.outliers, (NOTHING_VERIFIED,))
+    metrics, markdown, page = written(outcome_of(bundle, only, None, found), bundle, tmp_path)
     assert metrics["verified"] is False and metrics["acceptance"] is None
-    assert "Nothing was verified: no film has a label." in markdown and "<blockquote>" in page
+    assert f"> **Warning.** {NOTHING_VERIFIED}" in markdown and "<blockquote>" in page
     assert "Before and after" not in markdown
     assert not (tmp_path / "figures").exists() and not (tmp_path / "local" / "worst.html").exists()
     assert [name for name, part in metrics["parts"].items() if part["written"]] == ["outliers", "drift_reference"]
