@@ -103,8 +103,9 @@ def evaluate(
         print(f"\nWritten to {job.out}: report.md, report.html, metrics.json, and a folder with bundle and log for each run.")
         return
     from service.model.releases import locate_bundle
-    from training.evaluation.evaluate import LOCAL_FOLDER, EvaluationOptions, evaluate
+    from training.evaluation.evaluate import EvaluationOptions, evaluate
     from training.evaluation.parts.table import PARTS, select_parts
+    from training.evaluation.report.local_page import LOCAL_FOLDER
 
     try:
         chosen = select_parts(parts) if parts else PARTS
