@@ -1,14 +1,17 @@
-"""Which bundle to serve: releases in a folder, the registry's choice among them, entries of BentoML's model store."""
+"""Which bundle to serve, and with which site profile: releases in a folder, the registry's choice, BentoML's model store."""
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound
 from service.model.manifest import MANIFEST_NAME
+from service.model.site_profile import SiteProfile
 
 T = TypeVar("T")
 
@@ -18,27 +21,48 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 # Written by `cxr registry`, beside the releases.
 STATE_NAME = "registry.json"
 
+# Folder of the site profiles, beside the folder of the releases.
+SITES_NAME = "sites"
+
 # The chosen bundle and its fallbacks. If all of these fail, older ones will too.
 MAX_CANDIDATES = 4
 
 
 @dataclass(frozen=True)
-class ServingChoice:
-    """The releases to serve, by folder name."""
+class Served:
+    """What a service serves, by folder names."""
 
-    serving: str  # the chosen release
-    previous: tuple[str, ...] = ()  # releases that were served before it, the latest first; the fallbacks
+    bundle: str  # the release
+    site: str | None = None  # the site profile in `sites_dir`, <site>-<version>; None for none
+
+    def __str__(self) -> str:
+        return self.bundle if self.site is None else f"{self.bundle} with {SITES_NAME}/{self.site}"
+
+
+@dataclass(frozen=True)
+class ServingChoice:
+    """What to serve: a release and its profile are chosen together."""
+
+    serving: Served  # the chosen one
+    previous: tuple[Served, ...] = ()  # what was served before it, the latest first; their releases are the fallbacks
+
+    @property
+    def bundles(self) -> list[str]:
+        """The chosen release, then its fallbacks. Each once, though it may have been served with several profiles."""
+        return list(dict.fromkeys(each.bundle for each in (self.serving, *self.previous)))
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One decision about which release to serve."""
+    """One decision about what to serve."""
 
     at: str  # time of the decision, ISO 8601, UTC
     event: str  # "promoted", "rolled back" or "kept"
     release: str  # the release served since
     before: str  # the release served until then
     note: str | None = None  # why; None if nobody said
+    site: str | None = None  # the profile served since; None for none
+    site_before: str | None = None  # the profile served until then
 
 
 @dataclass(frozen=True)
@@ -49,9 +73,11 @@ class RegistryState:
     log: tuple[LogEntry, ...] = ()  # the decisions, the latest first
 
     def members(self) -> dict[str, Any]:
-        """The JSON object that `read_state` reads."""
-        choice = asdict(self.choice) if self.choice else {"serving": None, "previous": ()}
-        return {**choice, "log": [asdict(entry) for entry in self.log]}
+        """The JSON object that `read_state` reads. Without profiles it is what services up to 1.6.0 read, too."""
+        serving = self.choice and _written(self.choice.serving)
+        previous = [_written(each) for each in self.choice.previous] if self.choice else []
+        log = [{name: value for name, value in asdict(entry).items() if value is not None} for entry in self.log]
+        return {"serving": serving, "previous": previous, "log": log}
 
 
 def state_path(models_dir: Path) -> Path:
@@ -76,16 +102,24 @@ def read_choice(models_dir: Path) -> ServingChoice | None:
     if not members or members.get("serving", "") is None:
         return None
     try:
-        choice = ServingChoice(members["serving"], tuple(members["previous"]))
+        choice = ServingChoice(_read(members["serving"]), tuple(_read(each) for each in members["previous"]))
     except (KeyError, TypeError) as fault:
         raise _damaged(path) from fault
-    for name in (choice.serving, *choice.previous):
-        if not isinstance(name, str) or version_of(name) is None or "/" in name or "\\" in name:
-            raise BundleNotFound(
-                f"{path} names {name!r}, which is not the folder name of a release, <name>-<version>; "
-                "`cxr registry promote VERSION` writes it anew."
-            )
+    for each in (choice.serving, *choice.previous):
+        if not isinstance(each.bundle, str) or version_of(each.bundle) is None or "/" in each.bundle or "\\" in each.bundle:
+            raise _misnamed(path, each.bundle, "the folder name of a release, <name>-<version>")
+        if each.site is not None and profile_name(each.site) is None:
+            raise _misnamed(path, each.site, "the folder name of a site profile, <site>-<version>")
     return choice
+
+
+def _written(served: Served) -> str | dict[str, Any]:
+    return served.bundle if served.site is None else asdict(served)
+
+
+def _read(member: Any) -> Served:
+    """Raises TypeError."""
+    return Served(**member) if isinstance(member, dict) else Served(member)
 
 
 def _members(path: Path) -> dict[str, Any]:
@@ -105,6 +139,10 @@ def _damaged(path: Path) -> BundleNotFound:
     return BundleNotFound(f"{path} does not state which release to serve; `cxr registry promote VERSION` writes it anew.")
 
 
+def _misnamed(path: Path, name: object, wanted: str) -> BundleNotFound:
+    return BundleNotFound(f"{path} names {name!r}, which is not {wanted}; `cxr registry promote VERSION` writes it anew.")
+
+
 def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
     """The first of `candidates`. Raises BundleNotFound."""
     return candidates(setting, models_dir)[0]
@@ -121,10 +159,42 @@ def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]
     if setting is not None:
         found = _named(setting)
     elif (choice := read_choice(models_dir)) is not None:
-        found = [models_dir / name for name in (choice.serving, *choice.previous)]
+        found = [models_dir / name for name in choice.bundles]
     else:
         found = releases(models_dir)
     return found[:MAX_CANDIDATES]
+
+
+def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> Path | None:
+    """Folder of the site profile to apply to the first of `candidates`, or None. It is not opened.
+
+    bundle, site: settings. A profile that is set is taken as it is, "" for none. A bundle that is set puts the registry's
+        choice aside, and the chosen profile with it.
+
+    Raises BundleNotFound if the registry's state is damaged.
+    """
+    if site is not None:
+        return Path(os.path.expanduser(site)) if site else None  # noqa: PTH111 (Path.expanduser raises for an unknown user)
+    choice = None if bundle is not None else read_choice(models_dir)
+    return sites_dir(models_dir) / choice.serving.site if choice and choice.serving.site else None
+
+
+def profiles_for(bundle: ModelBundle, served: Path) -> list[SiteProfile]:
+    """Profiles of one site that belong to this bundle, the highest version first; damaged ones are passed over.
+
+    served: folder of a profile of the site; the others are beside it.
+    """
+    named = profile_name(served.name)
+    versions = {path: found for path in served.parent.glob("*") if (found := profile_name(path.name))}
+    fitting = []
+    for path in sorted((path for path in versions if named and versions[path][0] == named[0]), key=versions.get, reverse=True):
+        try:
+            profile = SiteProfile.open(path)
+            profile.require_bundle(bundle)
+        except BundleError:
+            continue
+        fitting.append(profile)
+    return fitting
 
 
 def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T | None, list[BundleError]]:
@@ -146,6 +216,17 @@ def releases(models_dir: Path) -> list[Path]:
     if not (found := _release_folders(models_dir)):
         raise BundleNotFound(f"No released bundle <name>-<version> in {models_dir}; export one, or set CXR_BUNDLE.")
     return found
+
+
+def sites_dir(models_dir: Path = MODELS_DIR) -> Path:
+    """The folder of the site profiles, whether it exists or not."""
+    return models_dir.parent / SITES_NAME
+
+
+def profile_name(text: object) -> tuple[str, int] | None:
+    """("st-mary", 1) of st-mary-1, the folder name of a site profile; None for any other text."""
+    found = re.fullmatch(r"([a-z0-9][a-z0-9-]{0,39})-([1-9][0-9]*)", text) if isinstance(text, str) else None
+    return (found[1], int(found[2])) if found else None
 
 
 def version_of(folder_name: str) -> tuple[int, int, int] | None:
