@@ -1,4 +1,4 @@
-"""Errors of bundles, and of names that a caller gives."""
+"""Errors of bundles, of site profiles, and of names that a caller gives."""
 
 from service.film.errors import ChestXrayError, InputError
 
@@ -29,3 +29,23 @@ class HashMismatch(BundleError):
 
 class GoldenMismatch(BundleError):
     """The runtime does not reproduce the outputs recorded at export."""
+
+
+class ProfileError(BundleError):
+    """The site profile cannot be applied; the bundle itself may be whole."""
+
+
+class ProfileNotFound(ProfileError):
+    """No site profile at the given path."""
+
+
+class ProfileInvalid(ProfileError):
+    """The site profile is malformed, or a file of it differs from its SHA-256."""
+
+
+class ProfileMismatch(ProfileError):
+    """The site profile belongs to another bundle."""
+
+
+class ProfileGoldenMismatch(ProfileError, GoldenMismatch):
+    """The runtime does not reproduce the answers recorded at commissioning."""

@@ -23,6 +23,7 @@ from service.model.heatmap import film_png, heatmap_png, overlay_png
 from service.model.observer import Observer
 from service.model.predictor import Outputs, Predictor, load_predictor
 from service.model.releases import candidates, first_trusted, locate_bundle
+from service.model.site_profile import Site
 from service.model.upright import set_upright
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Prediction(Decision):
     probabilities: Mapping[Finding, float]  # calibrated probability of each finding, in the order of `FINDINGS`, summing to 1
     operating_point: str  # name of the decision rule that chose `finding`
     model_version: str  # of the bundle
+    site: Site | None  # the site profile that answered; None if the bundle alone did
     format: str
     width_px: int
     height_px: int
@@ -68,6 +70,7 @@ class Prediction(Decision):
         """The members of a JSON object with the answer, as /predict gives them."""
         image = ("format", "width_px", "height_px", "orientation")
         return {
+            "site": self.site and self.site.members(),
             "prediction": self.finding,
             "confidence": self.confidence,
             "probabilities": self.probabilities,
@@ -197,6 +200,7 @@ class Model:
             probabilities=dict(zip(FINDINGS, probabilities, strict=True)),
             operating_point=operating_point,
             model_version=self.manifest.version,
+            site=None,
             format=film.format,
             width_px=film.width_px,
             height_px=film.height_px,

@@ -1,0 +1,271 @@
+"""A site profile: the folder with what a hospital's own films changed in how one bundle answers. Reads it and verifies it.
+
+It belongs to the bundle that it was made for, whose graph stays as it is. `export.site_profile` writes profiles.
+"""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from service.film.arrays import NetworkValues
+from service.model.bundle import ModelBundle, sha256_of
+from service.model.errors import ProfileInvalid, ProfileMismatch, ProfileNotFound
+from service.model.findings import FINDINGS
+from service.model.manifest import (
+    GOLDEN_NAME,
+    GRAPH_NAME,
+    HEAD_NAME,
+    OUTLIERS_NAME,
+    ConformalSpec,
+    ModelManifest,
+    OperatingPoint,
+    OutlierSpec,
+    ReviewSpec,
+)
+
+PROFILE_NAME = "profile.json"
+SITE_HEAD_NAME = "head.safetensors"
+SITE_GOLDEN_NAME = "golden.npz"
+
+# What a bundle answers with. Card, parity and test metrics may be written again without changing an answer.
+_ANSWERING_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, OUTLIERS_NAME)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BundleIdentity(_Frozen):
+    """The one bundle that a profile belongs to."""
+
+    name: str
+    version: str
+    files_sha256: str  # see `files_sha256`
+
+    @classmethod
+    def of(cls, bundle: ModelBundle) -> "BundleIdentity":
+        """The identity of a verified bundle."""
+        return cls(name=bundle.manifest.name, version=bundle.manifest.version, files_sha256=files_sha256(bundle))
+
+
+class ProfileManifest(_Frozen):
+    """Content of profile.json: what the profile changes, and what it was made of. It names no film, path or patient."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)  # of the site
+    version: int = Field(ge=1)
+    created_at: str  # ISO 8601, UTC
+    bundle: BundleIdentity
+    head: bool  # whether head.safetensors is there; else the bundle's own probabilities answer
+    # Decision parts; None leaves the bundle's. The operating points have the names of the bundle's.
+    operating_points: dict[str, OperatingPoint] | None = None
+    conformal: ConformalSpec | None = None
+    review: ReviewSpec | None = None
+    outliers: OutlierSpec | None = None  # bounds alone: the statistics stay the bundle's
+    verified: bool  # False: only films without a label were given, so nothing was verified
+    warnings: tuple[str, ...] = ()  # sentences that a person must read
+    figures: dict[str, Any] = Field(default_factory=dict)  # acceptance figures, before and after
+    films: dict[str, int]  # number of films by finding; "unlabelled" for those without a label
+    files: dict[str, str]  # SHA-256 (hex) of every file of the profile except profile.json
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "ProfileManifest":
+        if SITE_GOLDEN_NAME not in self.files:
+            raise ValueError(f"files lacks {SITE_GOLDEN_NAME}")
+        if self.head != (SITE_HEAD_NAME in self.files):
+            raise ValueError(f"head is {self.head}, but {SITE_HEAD_NAME} is {'not ' * self.head}among the files")
+        for name in self.files:
+            if Path(name).name != name or name == PROFILE_NAME:
+                raise ValueError(f"file name {name!r} must be a plain name inside the profile")
+        return self
+
+
+@dataclass(frozen=True)
+class Site:
+    """Which profile answered."""
+
+    name: str  # of the site
+    version: int  # of its profile
+
+    def members(self) -> dict[str, Any]:
+        """The JSON object that stands for the site in answers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SiteHead:
+    """The classifier of a site, on top of the released network; the tensors of the profile's head.safetensors.
+
+    Its logits are scale * released logits + weights @ embedding of unit length + bias, its probabilities their softmax: a
+    temperature is part of scale and weights.
+    """
+
+    scale: NetworkValues  # of the released logits before temperature, float32 [1]
+    weights: NetworkValues  # float32 [3, C]
+    bias: NetworkValues  # float32 [3]
+
+    def logits(self, released: NetworkValues, embedding: NetworkValues) -> NetworkValues:
+        """Logits of one film, float32 [3], or of several, [N, 3].
+
+        released: the graph's logits, before temperature, float32 [3] or [N, 3].
+        embedding: pooled features of the same run, float32 [C] or [N, C]. An all-zero one is not scaled.
+        """
+        length = np.sqrt(np.square(embedding).sum(axis=-1, keepdims=True))
+        unit = embedding / np.maximum(length, np.finfo(np.float32).tiny)
+        return np.asarray(self.scale * released + unit @ self.weights.T + self.bias, np.float32)
+
+    def probabilities(self, released: NetworkValues, embedding: NetworkValues) -> NetworkValues:
+        """Calibrated probabilities, float32 [3] or [N, 3], rows summing to 1; arguments as of `logits`."""
+        logits = self.logits(released, embedding)
+        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
+
+
+@dataclass(frozen=True)
+class SiteProfile:
+    """A verified profile folder."""
+
+    path: Path
+    manifest: ProfileManifest
+    head: SiteHead | None  # None: the bundle's own probabilities answer
+
+    @classmethod
+    def open(cls, path: Path) -> "SiteProfile":
+        """Read the profile and verify every hash. Raises ProfileNotFound or ProfileInvalid."""
+        try:
+            return cls._verified(path)
+        except OSError as fault:
+            raise ProfileNotFound(
+                f"The site profile at {path} cannot be read ({fault.strerror}: {fault.filename}); let this user read its files."
+            ) from fault
+
+    @classmethod
+    def _verified(cls, path: Path) -> "SiteProfile":
+        manifest_path = path / PROFILE_NAME
+        if not path.is_dir() or not manifest_path.is_file():
+            raise ProfileNotFound(
+                f"No site profile at {path}: it must be a folder with a {PROFILE_NAME}, as `cxr commission` writes it."
+            )
+        try:
+            members = json.loads(manifest_path.read_text("utf-8"), parse_constant=_refuse)
+            manifest = ProfileManifest.model_validate(members)
+        except (ValidationError, ValueError) as fault:
+            raise ProfileInvalid(f"{manifest_path} is not a valid site profile; commission the site again. {fault}") from fault
+        for name, expected in manifest.files.items():
+            file = path / name
+            if not file.is_file():
+                raise ProfileInvalid(f"{file} is named in {PROFILE_NAME} but missing; restore the profile from its copy.")
+            actual = sha256_of(file)
+            if actual != expected:
+                raise ProfileInvalid(
+                    f"{file} has SHA-256 {actual[:12]}, {PROFILE_NAME} says {expected[:12]}; restore the profile from its copy."
+                )
+        return cls(path, manifest, _read_head(path / SITE_HEAD_NAME) if manifest.head else None)
+
+    @property
+    def site(self) -> Site:
+        """Name and version, as answers give them."""
+        return Site(self.manifest.name, self.manifest.version)
+
+    def has(self, name: str) -> bool:
+        """Whether the profile has a file of that name."""
+        return name in self.manifest.files
+
+    def file(self, name: str) -> Path:
+        """Path of one of the profile's files."""
+        return self.path / name
+
+    def require_bundle(self, bundle: ModelBundle) -> None:
+        """Raises ProfileMismatch if the profile was made for another bundle, or does not fit the parts of this one."""
+        own, found = self.manifest.bundle, BundleIdentity.of(bundle)
+        if own != found:
+            raise ProfileMismatch(
+                f"The site profile at {self.path} belongs to {_text(own)}, not to {_text(found)} at {bundle.path}; "
+                "serve that bundle, or commission this one."
+            )
+        for fault in self._misfits(bundle.manifest):
+            raise ProfileMismatch(
+                f"The site profile at {self.path} does not fit {_text(found)}: {fault}; commission the site again."
+            )
+
+    def _misfits(self, manifest: ModelManifest) -> list[str]:
+        own, faults = self.manifest, []
+        if self.head is not None and self.head.weights.shape[1] != manifest.head.features:
+            faults.append(f"its head reads {self.head.weights.shape[1]} features, the bundle has {manifest.head.features}")
+        if own.operating_points is not None and set(own.operating_points) != set(manifest.operating_points):
+            faults.append(
+                f"its operating points are {', '.join(sorted(own.operating_points))}, "
+                f"the bundle's {', '.join(sorted(manifest.operating_points))}"
+            )
+        if own.outliers is not None and manifest.outliers is None:
+            faults.append("it has a threshold for outliers, the bundle no statistics of them")
+        return faults
+
+    def apply_to(self, manifest: ModelManifest) -> ModelManifest:
+        """The bundle's manifest with the decision parts of the profile."""
+        parts = ("operating_points", "conformal", "review", "outliers")
+        given = {name: part for name in parts if (part := getattr(self.manifest, name)) is not None}
+        return manifest.model_copy(update=given)
+
+    def golden_probabilities(self) -> NetworkValues:
+        """What the profile answers on the bundle's golden images, float32 [K, 3]. Raises ProfileInvalid."""
+        path = self.file(SITE_GOLDEN_NAME)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                probabilities: NetworkValues = arrays["probabilities"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
+            raise ProfileInvalid(f"{path} records no probabilities; commission the site again. {fault}") from fault
+        if probabilities.dtype != np.float32 or probabilities.ndim != 2 or probabilities.shape[1] != len(FINDINGS):
+            raise ProfileInvalid(
+                f"{path} must record probabilities, float32 [K, {len(FINDINGS)}], not {_shape(probabilities)}; "
+                "commission the site again."
+            )
+        return probabilities
+
+
+def files_sha256(bundle: ModelBundle) -> str:
+    """SHA-256 over names and hashes of the bundle's files that answer, as its manifest states them, as 64 hex digits."""
+    files = bundle.manifest.files
+    lines = "\n".join(f"{name}\0{files[name]}" for name in sorted(_ANSWERING_FILES) if name in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _read_head(path: Path) -> SiteHead:
+    try:
+        tensors = load(path.read_bytes())
+    except (SafetensorError, KeyError) as fault:  # KeyError: a type of number that numpy lacks
+        raise ProfileInvalid(f"{path} holds no tensors; commission the site again. {fault}") from fault
+    features = tensors["weights"].shape[-1] if tensors.get("weights", np.empty(0)).ndim == 2 else 0
+    shapes = {"scale": (1,), "weights": (len(FINDINGS), features), "bias": (len(FINDINGS),)}
+    if {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()} != {
+        name: (np.dtype(np.float32), shape) for name, shape in shapes.items()
+    }:
+        found = {name: _shape(tensor) for name, tensor in sorted(tensors.items())}
+        raise ProfileInvalid(
+            f"{path} must hold scale [1], weights [{len(FINDINGS)}, C] and bias [{len(FINDINGS)}] of float32, not {found}; "
+            "commission the site again."
+        )
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ProfileInvalid(f"{path} holds values that are no finite numbers; commission the site again.")
+    return SiteHead(**tensors)
+
+
+def _shape(values: np.ndarray[Any, Any]) -> str:
+    return f"{values.dtype} {list(values.shape)}"
+
+
+def _text(identity: BundleIdentity) -> str:
+    return f"{identity.name} {identity.version} (files {identity.files_sha256[:12]})"
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity; a profile with them could not be answered by /model/info."""
+    raise ValueError(f"{constant} is no number of JSON")
