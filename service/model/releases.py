@@ -184,10 +184,10 @@ def profiles_for(bundle: ModelBundle, served: Path) -> list[SiteProfile]:
 
     served: folder of a profile of the site; the others are beside it.
     """
-    named = profile_name(served.name)
-    versions = {path: found for path in served.parent.glob("*") if (found := profile_name(path.name))}
+    site, _ = profile_name(served.name) or (None, 0)
+    versions = {path: found for path in served.parent.glob("*") if (found := profile_name(path.name)) and found[0] == site}
     fitting = []
-    for path in sorted((path for path in versions if named and versions[path][0] == named[0]), key=versions.get, reverse=True):
+    for path in sorted(versions, key=lambda path: versions[path], reverse=True):
         try:
             profile = SiteProfile.open(path)
             profile.require_bundle(bundle)
