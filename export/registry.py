@@ -20,7 +20,6 @@ from service.files import lock, write_json
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound, ProfileError, ProfileInvalid
 from service.model.manifest import GRAPH_NAME, MANIFEST_NAME, ModelManifest
-from service.model.model import Model
 from service.model.predictor import load_predictor
 from service.model.releases import (
     SITES_NAME,
@@ -31,7 +30,6 @@ from service.model.releases import (
     ServingChoice,
     locate_profile,
     profile_name,
-    profiles_for,
     read_choice,
     read_state,
     releases,
@@ -39,7 +37,7 @@ from service.model.releases import (
     state_path,
     version_of,
 )
-from service.model.site_profile import SiteProfile
+from service.model.site_profile import SiteProfile, versions_of
 from training.errors import NotCommissioned
 
 # Previous releases that stay ready to go back to (REPORT Table 27), each with the profiles that it was served with.
@@ -97,12 +95,13 @@ class Registry:
             return None
         if served is None:
             return None
-        found = profiles_for(bundle, served)
-        fitting = [profile for profile in found if profile.manifest.verified or not _is_verified(served)]
+        site, _ = profile_name(served.resolve().name) or (served.name, 0)
+        found = [each for path in versions_of(site, served.resolve().parent) if (each := _opened(path, bundle))]
+        now = _opened(served)  # None where it is out of reach: then ask for as much as a profile can be
+        fitting = [each for each in found if each.manifest.verified or (now and not now.manifest.verified)]
         if fitting:
             return fitting[0]
         name = bundle.path.name
-        site, _ = profile_name(served.name) or (served.name, 0)
         fault = f"has only unverified profiles of {site}" if found else f"is not commissioned for {site}"
         raise NotCommissioned(
             f"{SITES_NAME}/{served.name} is served, and {name} {fault}. Run `cxr commission FOLDER --site {site} "
@@ -130,11 +129,11 @@ class Registry:
             return target, True
 
     def promote(
-        self, version: str | None, note: str | None = None, *, profile: str | None = None, without_profile: bool = False
+        self, name: str, note: str | None = None, *, profile: str | None = None, without_profile: bool = False
     ) -> LogEntry:
         """Choose a release with a profile, once both have passed their checks here.
 
-        version: 1.1.1, or the folder's name. None: the release that the profile belongs to.
+        name: of the release (1.1.1, or its folder's name), or of a profile's folder, which comes with its release.
         profile: folder name of the profile. None: that of `require_commissioned`.
         without_profile: insist on the release alone.
 
@@ -142,7 +141,11 @@ class Registry:
         Raises BundleNotFound if it is not one release or chosen already, NotCommissioned, and BundleError for a damage.
         """
         with self._alone():
-            bundle = self._trusted(self._release_of(profile) if version is None else self._release(version))
+            if profile_name(name):
+                profile = name
+                bundle = self._trusted(self._release_of(profile))
+            else:
+                bundle = self._trusted(self._release(name))
             target = self._target(bundle, profile, without_profile)
             self._require_profile(bundle, target)
             try:
@@ -196,7 +199,10 @@ class Registry:
     def _target(self, bundle: ModelBundle, profile: str | None, without_profile: bool) -> Served:
         if profile is not None or without_profile:
             return Served(bundle.path.name, profile)
-        chosen = self._readable_choice()
+        try:
+            chosen = read_choice(self.models)
+        except BundleNotFound:  # damaged: it is set aside
+            chosen = None
         if chosen and chosen.serving.bundle == bundle.path.name:
             return chosen.serving
         found = self.require_commissioned(bundle)
@@ -206,12 +212,6 @@ class Registry:
         # Where no site is commissioned now, the release comes with the profile that it was served with.
         before = chosen.previous if chosen and not found else ()
         return next((each for each in before if each.bundle == bundle.path.name), Served(bundle.path.name))
-
-    def _readable_choice(self) -> ServingChoice | None:
-        try:
-            return read_choice(self.models)
-        except BundleNotFound:
-            return None
 
     def _trusted(self, path: Path) -> ModelBundle:
         """A release that passes its checks. Raises BundleError."""
@@ -229,7 +229,7 @@ class Registry:
         """Raises ProfileError if the profile cannot be served with its bundle, which passed its own checks."""
         if served.site is not None:
             try:
-                Model.from_bundle(bundle, profile=self._profile(served.site))
+                load_predictor(bundle, profile=self._profile(served.site))
             except ProfileError as fault:
                 raise type(fault)(f"{served} cannot be served. Nothing was changed. {fault}") from fault
 
@@ -285,11 +285,15 @@ def _kept(serving: Served, before: Iterable[Served]) -> tuple[Served, ...]:
     return tuple(each for each in others if each.bundle in (serving.bundle, *bundles))
 
 
-def _is_verified(profile: Path) -> bool:
+def _opened(path: Path, bundle: ModelBundle | None = None) -> SiteProfile | None:
+    """The profile, unless it is damaged or belongs to another bundle."""
     try:
-        return SiteProfile.open(profile).manifest.verified
-    except ProfileError:  # nobody knows: ask for as much as a profile can be
-        return True
+        profile = SiteProfile.open(path)
+        if bundle is not None:
+            profile.require_bundle(bundle)
+    except ProfileError:
+        return None
+    return profile
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""Counts films and answers in the bins of the bundle's drift reference. Prometheus computes drift from the counts."""
+"""Counts films and answers in the bins of a drift reference, the bundle's or the site's. Prometheus computes drift of it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,12 +11,13 @@ from service.model.drift_reference import CONFIDENCE, PREDICTED_CLASS, DriftRefe
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
 from service.model.manifest import DRIFT_REFERENCE_NAME
+from service.model.site_profile import SiteProfile
 
 
 class DriftCounter:
     """Counts films for one bundle. May be called by several threads at once.
 
-    reference: of the bundle.
+    reference: of the bundle, or of the site that it serves.
     components: float32 [k, C], for the component features of the reference; not needed if it has none.
     version: of the bundle; a label of every count, because another bundle has other bins.
     """
@@ -32,17 +33,22 @@ class DriftCounter:
             DRIFT_REFERENCE_FILMS.labels(version, feature).set(films)
 
     @classmethod
-    def from_bundle(cls, bundle: ModelBundle, components: NetworkValues | None) -> "DriftCounter | None":
-        """None for a bundle without a reference. Raises ManifestInvalid if the reference cannot be read."""
-        if DRIFT_REFERENCE_NAME not in bundle.manifest.files:
+    def from_bundle(
+        cls, bundle: ModelBundle, components: NetworkValues | None, profile: SiteProfile | None = None
+    ) -> "DriftCounter | None":
+        """With the site's own reference if its profile has one, else with the bundle's; None if neither has one.
+
+        Raises ManifestInvalid if the bundle's cannot be read, or has more components than the bundle's statistics of outliers.
+        """
+        reference = None if profile is None else profile.drift_reference()
+        if reference is None:
+            reference = _read_reference(bundle)
+        if reference is None:
             return None
-        path = bundle.file(DRIFT_REFERENCE_NAME)
-        try:
-            reference = DriftReference.model_validate_json(path.read_bytes())
-        except (ValidationError, OSError) as fault:
-            raise ManifestInvalid(f"{path} is not a valid drift reference; export the model again. {fault}") from fault
         if reference.components > (0 if components is None else len(components)):
-            raise ManifestInvalid(f"{path} has more components than the bundle's outlier statistics; export the model again.")
+            raise ManifestInvalid(
+                f"The drift reference has more components than the outlier statistics of {bundle.path}; export the model again."
+            )
         return cls(reference, components, bundle.manifest.version)
 
     def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: NetworkValues | None) -> None:
@@ -59,6 +65,16 @@ class DriftCounter:
             if name in values:
                 counter.count(values[name])
         self._classes[probabilities.index(max(probabilities))].inc()
+
+
+def _read_reference(bundle: ModelBundle) -> DriftReference | None:
+    if DRIFT_REFERENCE_NAME not in bundle.manifest.files:
+        return None
+    path = bundle.file(DRIFT_REFERENCE_NAME)
+    try:
+        return DriftReference.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as fault:
+        raise ManifestInvalid(f"{path} is not a valid drift reference; export the model again. {fault}") from fault
 
 
 class _NumericCounter:

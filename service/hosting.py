@@ -1,9 +1,11 @@
-"""Selects the bundle to serve, falls back to the previous one if verification fails, and swaps bundles on reload."""
+"""Selects the bundle to serve, falls back to the previous one if verification fails, and swaps bundles on reload.
+
+With it the site profile that the settings name.
+"""
 
 import logging
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,9 +15,10 @@ from service.film.errors import kebab_case
 from service.film.limits import DecodeLimits
 from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting, stage_timer
 from service.model.bundle import ModelBundle
-from service.model.errors import BundleError
+from service.model.errors import BundleError, ProfileError
 from service.model.model import Model
-from service.model.releases import candidates, first_trusted
+from service.model.releases import candidates, first_trusted_with_profile, open_profile
+from service.model.site_profile import Site, SiteProfile
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
 from service.settings import Settings
@@ -30,18 +33,23 @@ PROOF_SECONDS = 5.0
 class ReloadOutcome:
     """Result of a reload."""
 
-    outcome: str  # "swapped", "unchanged", or "fallback" if the chosen bundle cannot be trusted
+    outcome: str  # "swapped", "unchanged", or "fallback" if the chosen bundle cannot be trusted, or its profile not applied
     previous_version: str | None  # served before the reload; None if no model was
     model_version: str | None  # served now; None if no model is
-    fallback_in_use: bool  # whether another bundle than the chosen one is served
+    fallback_in_use: bool  # whether another bundle or profile than the chosen one is served
 
 
 @dataclass(frozen=True)
 class _Served:
     """State of the host, replaced as a whole."""
 
-    pipeline: Pipeline | None  # None if no bundle can be trusted
-    fault: BundleError | None  # why the chosen bundle is not served; None if it is
+    pipeline: Pipeline | None  # None if no bundle can be trusted, or the profile cannot be applied
+    fault: BundleError | None  # why the chosen bundle is not served with the chosen profile; None if it is
+
+    @property
+    def site(self) -> Site | None:
+        """The profile that is applied; None if none is."""
+        return None if self.pipeline is None else self.pipeline.model.site
 
 
 class ModelHost:
@@ -74,6 +82,7 @@ class ModelHost:
             "status": "unavailable" if served.pipeline is None else "ok",
             "model_version": None if served.pipeline is None else served.pipeline.manifest.version,
             "fallback_in_use": served.pipeline is not None and served.fault is not None,
+            "site": served.site and served.site.members(),
         }
         if served.fault is None:
             return body
@@ -90,9 +99,10 @@ class ModelHost:
             self._proven_at = monotonic()
 
     def reload(self) -> ReloadOutcome:
-        """Choose a bundle as at a start, and swap to it if it is another one. Blocks while it loads, some seconds.
+        """Choose bundle and profile as at a start, and swap to them if one is another. Blocks while they load, some seconds.
 
-        If the chosen bundle cannot be trusted, the served model stays: it is proven, and nobody chose another one.
+        If the chosen bundle cannot be trusted, or the profile not applied to it, what is served stays: it is proven, and nobody
+        chose anything else.
         Raises ReloadInProgress.
         """
         if not self._reloading.acquire(blocking=False):
@@ -109,35 +119,42 @@ class ModelHost:
         return ReloadOutcome(outcome, _version(before), _version(now), now.pipeline is not None and now.fault is not None)
 
     def _load(self, served: Pipeline | None) -> _Served:
-        """Load the chosen bundle. At a start, fall back to older ones; in a reload, keep `served` instead."""
+        """Load the chosen bundle with its profile. At a start, fall back to older bundles; in a reload, keep `served` instead.
+
+        A profile that cannot be applied to a bundle that can be trusted is never left out: the bundle alone would answer as if
+        nobody had commissioned it.
+        """
         try:
             paths = candidates(self._settings.bundle)
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
             return _Served(served, unknown)
 
-        def load(path: Path) -> Pipeline:
-            try:
-                bundle = ModelBundle.open(path)
-                if served is not None and bundle.manifest == served.manifest:
-                    return served
-                pipeline = self._build(bundle)
-            except BundleError:
-                logger.exception("%s cannot be served", path)
-                FALLBACKS.inc()
-                raise
-            logger.info("Serving %s %s from %s", bundle.manifest.name, bundle.manifest.version, path)
+        def load(bundle: ModelBundle, profile: SiteProfile | None) -> Pipeline:
+            if served is not None and _is_same(served, bundle, profile):
+                return served
+            pipeline = self._build(bundle, profile)
+            applied = "no site profile" if profile is None else f"the site profile {profile.path}"
+            logger.info("Serving %s %s from %s with %s", bundle.manifest.name, bundle.manifest.version, bundle.path, applied)
             return pipeline
 
-        pipeline, faults = first_trusted(paths[:1] if served is not None else paths, load)
+        try:
+            profile = open_profile(self._settings.bundle, self._settings.site)
+            pipeline, faults = first_trusted_with_profile(paths[:1] if served is not None else paths, profile, load)
+        except ProfileError as unfit:
+            logger.exception("The site profile cannot be applied")
+            return _Served(served, unfit)
+        for fault in faults:
+            logger.error("A bundle cannot be served: %s", fault, exc_info=fault)
+            FALLBACKS.inc()
         if pipeline is None and served is None:
             logger.error("No model is served")
         return _Served(pipeline or served, faults[0] if faults else None)
 
-    def _build(self, bundle: ModelBundle) -> Pipeline:
-        model = Model.from_bundle(bundle, self._settings.ort_threads_per_session, stage_timer)
+    def _build(self, bundle: ModelBundle, profile: SiteProfile | None) -> Pipeline:
+        model = Model.from_bundle(bundle, self._settings.ort_threads_per_session, stage_timer, profile)
         statistics = model.observer.statistics
-        drift = DriftCounter.from_bundle(bundle, None if statistics is None else statistics.components)
+        drift = DriftCounter.from_bundle(bundle, None if statistics is None else statistics.components, profile)
         begin_counting(bundle.manifest)
         return Pipeline(model, self._limits, self._sandbox, drift)
 
@@ -147,6 +164,13 @@ class ModelHost:
         FALLBACK_IN_USE.set(self.health()["fallback_in_use"])
         for version in {before, now} - {None}:
             MODEL_INFO.labels(version).set(version == now)
+
+
+def _is_same(served: Pipeline, bundle: ModelBundle, profile: SiteProfile | None) -> bool:
+    """Whether these are what is served: manifests hold the hash of every file."""
+    applied = served.model.profile
+    manifests = (None if applied is None else applied.manifest, None if profile is None else profile.manifest)
+    return bundle.manifest == served.bundle.manifest and manifests[0] == manifests[1]
 
 
 def _version(served: _Served) -> str | None:

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
         description="Model to serve: a bundle folder, or a tag of BentoML's model store such as `chest-xray:1.1.1`. "
         "By default the release that `cxr registry promote` chose, else the highest version in `models/`.",
     )
+    site: str | None = Field(
+        default=None,
+        description="Site profile to apply, a folder such as `sites/mercy-1`, made by commissioning the bundle that is served. "
+        "One that cannot be read, that belongs to another bundle, or whose golden answers differ ends the start. "
+        "By default the one that `cxr registry promote` chose with the release, unless `CXR_BUNDLE` is set; empty: none.",
+    )
     threads: int = Field(
         default_factory=usable_cpus,
         ge=1,

@@ -93,15 +93,17 @@ def promote(
     """
     from service.model.releases import profile_name
 
-    if version is not None and profile_name(Path(version).name):
-        if site is not None:
-            raise typer.BadParameter(f"{version} and --site {site} are two profiles; give one.")
-        version, site = None, version
-    if version is None and site is None:
+    # Folders as they lie in the repository are names, too.
+    name, profile = (None if text is None else Path(text).name for text in (version or site, site))
+    if name is None:
         raise typer.BadParameter("Give a VERSION or a profile; `cxr registry list` shows both.")
-    if site is not None and without_profile:
-        raise typer.BadParameter(f"--without-profile contradicts {site}.")
-    _tell(_open(context).promote(version, note, profile=site and Path(site).name, without_profile=without_profile))
+    if profile_name(name):
+        if profile not in {None, name}:
+            raise typer.BadParameter(f"{version} and --site {site} are two profiles; give one.")
+        profile = name
+    if profile is not None and without_profile:
+        raise typer.BadParameter(f"--without-profile contradicts the profile {profile}.")
+    _tell(_open(context).promote(name, note, profile=profile, without_profile=without_profile))
 
 
 @registry.command()

@@ -9,16 +9,14 @@ from export.registry import Registry, headline
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, ProfileError
 from service.model.findings import FINDINGS
-from service.model.model import Model
 from service.model.predictor import load_predictor
 from service.model.releases import (
     SITES_NAME,
     Served,
     candidates,
-    first_trusted,
+    first_trusted_with_profile,
     locate_profile,
     profile_name,
-    profiles_for,
     read_choice,
     sites_dir,
     version_of,
@@ -53,23 +51,16 @@ def print_list(registry: Registry) -> None:
 def _start(models: Path) -> _Start:
     """The first candidate that passes its checks on this machine, with its profile."""
 
-    def load(path: Path) -> ModelBundle:
-        bundle = ModelBundle.open(path)
-        load_predictor(bundle)
-        return bundle
+    def load(bundle: ModelBundle, profile: SiteProfile | None) -> Served:
+        load_predictor(bundle, profile=profile)
+        return Served(bundle.path.name, profile.path.name if profile else None)
 
-    bundle, faults = first_trusted(candidates(None, models), load)
-    profile = locate_profile(None, None, models)
-    if bundle is None or profile is None:
-        return _Start(bundle and Served(bundle.path.name), None)
-    if faults:  # of the chosen release, whose profile does not fit the fallback
-        fitting = [each.path.name for each in profiles_for(bundle, profile)]
-        return _Start(Served(bundle.path.name, fitting[0] if fitting else None), None)
     try:
-        Model.from_bundle(bundle, profile=SiteProfile.open(profile))
+        chosen = locate_profile(None, None, models)
+        profile = SiteProfile.open(chosen) if chosen else None
+        return _Start(first_trusted_with_profile(candidates(None, models), profile, load)[0], None)
     except ProfileError as fault:
         return _Start(None, fault)
-    return _Start(Served(bundle.path.name, profile.name), None)
 
 
 def _releases(registry: Registry, loaded: Served | None) -> list[str]:

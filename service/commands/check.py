@@ -2,8 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,12 +11,14 @@ import typer
 from service.commands.shared import configured_records
 
 if TYPE_CHECKING:
+    from service.model.bundle import ModelBundle
+    from service.model.site_profile import SiteProfile
     from service.records.database import Database
     from service.settings import Settings
 
 
 def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = False) -> None:
-    """Check settings, model bundle with its golden inputs, database and access control; changes nothing.
+    """Check settings, model bundle and site profile with their golden inputs, database and access control; changes nothing.
 
     Prints what was found, and on stderr what keeps the service from being ready. Exit status 1 if it could not start.
 
@@ -31,7 +33,8 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
     settings = read_settings(os.environ)
     given = sorted(name.upper() for name in settings.model_fields_set)
     print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, so all have their defaults'}")
-    print(f"bundle: {_found_bundle(settings, with_golden_inputs=not at_start)}")
+    for line in _found_bundle(settings, with_golden_inputs=not at_start):
+        print(line)
     with configured_records() as records:
         print(f"database: {records.database.name}")
         has_tables = True
@@ -51,32 +54,37 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
         print(f"access: {_access(settings, records.database if has_tables else None)}")
 
 
-def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> str:
-    """The bundle that the service will load. Raises BundleNotFound if there is no candidate at all.
+def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> Iterator[str]:
+    """What is to be said of the bundle that the service will load, and of its site profile.
 
-    With one that is there and damaged the service starts, and /health says why it is not ready.
+    With a bundle that is there and damaged the service starts, and /health says why it is not ready. Raises BundleNotFound if
+    there is no candidate at all, and ProfileError if the site profile cannot be applied to the bundle.
     """
-    from service.model.bundle import ModelBundle
     from service.model.errors import BundleNotFound
     from service.model.predictor import load_predictor
-    from service.model.releases import candidates, first_trusted
+    from service.model.releases import candidates, first_trusted_with_profile, open_profile
 
-    def load(path: Path) -> ModelBundle:
-        bundle = ModelBundle.open(path)
-        if with_golden_inputs:
-            load_predictor(bundle)
-        return bundle
+    def load(bundle: "ModelBundle", profile: "SiteProfile | None") -> "tuple[ModelBundle, SiteProfile | None]":
+        if with_golden_inputs or profile is not None:  # those of a profile end a start, so they are not left to the worker
+            load_predictor(bundle, profile=profile)
+        return bundle, profile
 
-    found, faults = first_trusted(candidates(settings.bundle), load)
+    profile = open_profile(settings.bundle, settings.site)
+    found, faults = first_trusted_with_profile(candidates(settings.bundle), profile, load)
     if found is not None:
+        bundle, profile = found
         for fault in faults:
             print(f"{fault} An older bundle serves instead.", file=sys.stderr)
-        checked = "its files are whole" + (" and its golden inputs give the recorded outputs" if with_golden_inputs else "")
-        return f"{found.path}, {found.manifest.name} {found.manifest.version}; {checked}"
-    if all(isinstance(fault, BundleNotFound) for fault in faults):
+        replayed = with_golden_inputs or profile is not None
+        checked = "its files are whole" + (" and its golden inputs give the recorded outputs" if replayed else "")
+        yield f"bundle: {bundle.path}, {bundle.manifest.name} {bundle.manifest.version}; {checked}"
+        if profile is not None:
+            yield f"site: {profile.path}, {profile.site.name} {profile.site.version}; {checked}"
+    elif all(isinstance(fault, BundleNotFound) for fault in faults):
         raise faults[0]
-    print(f"{faults[0]} No model is served.", file=sys.stderr)
-    return "none that can be trusted"
+    else:
+        print(f"{faults[0]} No model is served.", file=sys.stderr)
+        yield "bundle: none that can be trusted"
 
 
 def _access(settings: "Settings", database: "Database | None") -> str:

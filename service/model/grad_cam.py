@@ -17,6 +17,7 @@ from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS, Finding
 from service.model.manifest import HEAD_NAME
+from service.model.site_profile import SiteHead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ ZONE_SIDES = ("right", "left")
 
 
 class GradCam:
-    """The classifier head of one bundle, ready to explain. `grid` may be called by several threads at once.
+    """The classifier head that answers, ready to explain. `grid` may be called by several threads at once.
 
     head: pooled features, float tensor [1, C] -> logits [1, 3], with gradients for its input only.
     """
@@ -36,13 +37,17 @@ class GradCam:
         self._head = head
 
     @classmethod
-    def from_bundle(cls, bundle: ModelBundle) -> "GradCam":
-        """Rebuild the head from head.safetensors. The first call imports PyTorch, some seconds. Raises ManifestInvalid."""
+    def from_bundle(cls, bundle: ModelBundle, site_head: SiteHead | None = None) -> "GradCam":
+        """Rebuild the head from head.safetensors. The first call imports PyTorch, some seconds. Raises ManifestInvalid.
+
+        site_head: of the site profile that answers, on top of the bundle's; None if the bundle alone answers.
+        """
         import torch
 
         # The head takes a fraction of a millisecond; more threads would only take cores from other films.
         torch.set_num_threads(1)
-        return cls(_read_head(bundle))
+        head = _read_head(bundle)
+        return cls(head if site_head is None else _with_site(head, site_head))
 
     def grid(self, features: NetworkValues, target: Finding) -> Grid:
         """Grad-CAM of the target's logit over the last feature map, float32 [C, h, w] -> float32 [h, w].
@@ -106,3 +111,13 @@ def _read_head(bundle: ModelBundle) -> "Callable[[Tensor], Tensor]":
     except RuntimeError as fault:
         raise ManifestInvalid(f"{path} does not hold the manifest's head; export the model again. {fault}") from fault
     return head.requires_grad_(False).eval()
+
+
+def _with_site(head: "Callable[[Tensor], Tensor]", site: SiteHead) -> "Callable[[Tensor], Tensor]":
+    """The logits that `SiteHead` describes, of pooled features."""
+    import torch
+    from torch.nn.functional import normalize
+
+    scale, weights, bias = (torch.tensor(values) for values in (site.scale, site.weights, site.bias))
+    # An embedding is pooled features, so the path through it has a gradient of its own.
+    return lambda pooled: scale * head(pooled) + normalize(pooled) @ weights.T + bias

@@ -21,9 +21,9 @@ from service.model.findings import FINDINGS, Finding
 from service.model.grad_cam import GradCam, zone_shares
 from service.model.heatmap import film_png, heatmap_png, overlay_png
 from service.model.observer import Observer
-from service.model.predictor import Outputs, Predictor, load_predictor
-from service.model.releases import candidates, first_trusted, locate_bundle
-from service.model.site_profile import Site
+from service.model.predictor import Outputs, Predictor, answered, answering_outputs, load_predictor
+from service.model.releases import candidates, first_trusted_with_profile, locate_bundle, open_profile
+from service.model.site_profile import Site, SiteProfile
 from service.model.upright import set_upright
 
 logger = logging.getLogger(__name__)
@@ -101,19 +101,40 @@ class Model:
     bundle: the verified bundle.
     predictor, observer: made from `bundle`.
     timer: gives a context manager for each stage; see `StageTimer`.
+    profile: of the site, made for `bundle`; None answers as the bundle was released. `manifest` is the bundle's with the
+        profile's decision parts.
     """
 
-    def __init__(self, bundle: ModelBundle, predictor: Predictor, observer: Observer, timer: StageTimer = _untimed) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        predictor: Predictor,
+        observer: Observer,
+        timer: StageTimer = _untimed,
+        profile: SiteProfile | None = None,
+    ) -> None:
         self.bundle = bundle
-        self.manifest = bundle.manifest
+        self.profile = profile
+        self.manifest = bundle.manifest if profile is None else profile.apply_to(bundle.manifest)
         self.observer = observer
+        self._site_head = None if profile is None else profile.head
         self._predictor = predictor
         self._timer = timer
 
     @classmethod
-    def from_bundle(cls, bundle: ModelBundle, threads: int = 1, timer: StageTimer = _untimed) -> "Model":
-        """Open the graph and prove it on its golden inputs. threads: within one model run. Raises BundleError."""
-        return cls(bundle, load_predictor(bundle, threads), Observer.from_bundle(bundle), timer)
+    def from_bundle(
+        cls, bundle: ModelBundle, threads: int = 1, timer: StageTimer = _untimed, profile: SiteProfile | None = None
+    ) -> "Model":
+        """Open the graph and prove it on its golden inputs, also through the profile. threads: within one model run.
+
+        Raises BundleError, and of its kinds ProfileError if the profile is at fault.
+        """
+        return cls(bundle, load_predictor(bundle, threads, profile), Observer.from_bundle(bundle), timer, profile)
+
+    @property
+    def site(self) -> Site | None:
+        """The site profile that answers; None if the bundle alone does."""
+        return None if self.profile is None else self.profile.site
 
     def predict(self, film: Film, operating_point: str = DEFAULT_OPERATING_POINT) -> Prediction:
         """Judge one film: JPEG, PNG, TIFF, BMP, WebP or DICOM, by its content.
@@ -137,7 +158,7 @@ class Model:
 
     def judge(self, film: Radiograph, data: bytes, operating_point: str) -> Prediction:
         """`predict` for a film that is decoded and upright already. data: the bytes that it was decoded from."""
-        return self._judge(film, data, operating_point, ("probabilities",))[0]
+        return self._judge(film, data, operating_point, ())[0]
 
     def judge_and_explain(
         self,
@@ -154,7 +175,7 @@ class Model:
         target: None explains the predicted finding. with_film: also draw the film as it was decoded, for viewers that read
         neither DICOM nor 16 bit.
         """
-        prediction, outputs = self._judge(film, data, operating_point, ("probabilities", "features"))
+        prediction, outputs = self._judge(film, data, operating_point, ("features",))
         target = target or prediction.finding
         with self._timer("explain"):
             grid = grad_cam.grid(outputs["features"][0], target)
@@ -168,12 +189,16 @@ class Model:
             )
 
     def prove(self) -> None:
-        """Run one of the golden inputs again. Raises GoldenMismatch."""
-        self._predictor.replay_golden(self.bundle, inputs=1)
+        """Run one of the golden inputs again, also through the profile. Raises GoldenMismatch."""
+        self._predictor.replay_golden(self.bundle, 1, self.profile)
+
+    def load_grad_cam(self) -> GradCam:
+        """Grad-CAM of the head that answers. The first call imports PyTorch, some seconds. Raises ManifestInvalid."""
+        return GradCam.from_bundle(self.bundle, self._site_head)
 
     @cached_property
     def _grad_cam(self) -> GradCam:
-        return GradCam.from_bundle(self.bundle)
+        return self.load_grad_cam()
 
     def _decode(self, film: Film) -> tuple[bytes, Radiograph]:
         data = film if isinstance(film, bytes) else Path(film).read_bytes()
@@ -185,13 +210,16 @@ class Model:
         return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
     def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
+        """outputs: of the graph, that are wanted beside those that the answer is made of."""
         with self._timer("preprocess"):
             images = to_model_input(film, self.manifest.preprocess)[None]
+        observed_outputs = ("embedding",) if self.observer.needs_embedding else ()
+        needed = dict.fromkeys((*outputs, *answering_outputs(self._site_head), *observed_outputs))
         start = perf_counter()
         with self._timer("infer"):
-            values = self._predictor.predict(images, (*outputs, "embedding") if self.observer.needs_embedding else outputs)
+            values = self._predictor.predict(images, list(needed))
+            probabilities = tuple(answered(values, self._site_head)[0].tolist())
         inference_seconds = perf_counter() - start
-        probabilities = tuple(float(value) for value in values["probabilities"][0])
         with self._timer("observe"):
             embedding = values["embedding"][0] if "embedding" in values else None
             observed = self.observer.observe(film, images[0], embedding)
@@ -200,7 +228,7 @@ class Model:
             probabilities=dict(zip(FINDINGS, probabilities, strict=True)),
             operating_point=operating_point,
             model_version=self.manifest.version,
-            site=None,
+            site=self.site,
             format=film.format,
             width_px=film.width_px,
             height_px=film.height_px,
@@ -213,19 +241,25 @@ class Model:
         return prediction, values
 
 
-def load_model(bundle: str | os.PathLike[str] | None = None) -> Model:
+def load_model(bundle: str | os.PathLike[str] | None = None, site: str | os.PathLike[str] | None = None) -> Model:
     """Open a bundle, verify its files, and prove it on its golden inputs. Takes about a second, and needs no PyTorch.
 
     bundle: a bundle folder, or a tag of BentoML's model store such as "chest-xray:1.1.1". By default the release that the
         service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
         one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is a
         setting of the service, and not read here.
+    site: folder of a site profile that belongs to the bundle, or "" for none. By default the one that was chosen with the
+        release, and none where a bundle is given.
 
-    Raises BundleError if the bundle cannot be trusted.
+    Raises BundleError if the bundle cannot be trusted, or the profile cannot be applied to it.
     """
-    if bundle is not None:
-        return Model.from_bundle(ModelBundle.open(locate_bundle(os.fspath(bundle))))
-    model, faults = first_trusted(candidates(None), lambda path: Model.from_bundle(ModelBundle.open(path)))
+    setting = None if bundle is None else os.fspath(bundle)
+    profile = open_profile(setting, None if site is None else os.fspath(site))
+    if setting is not None:
+        return Model.from_bundle(ModelBundle.open(locate_bundle(setting)), profile=profile)
+    model, faults = first_trusted_with_profile(
+        candidates(None), profile, lambda found, applied: Model.from_bundle(found, profile=applied)
+    )
     if model is None:
         raise faults[0]
     for fault in faults:

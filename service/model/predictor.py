@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from service.film.arrays import GreyPixels, NetworkValues
 from service.model.bundle import ModelBundle
-from service.model.errors import GoldenMismatch, ManifestInvalid
+from service.model.errors import GoldenMismatch, ManifestInvalid, ProfileGoldenMismatch
 from service.model.manifest import GOLDEN_NAME, GRAPH_NAME, ModelManifest
+from service.model.site_profile import SITE_GOLDEN_NAME, SiteHead, SiteProfile
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -83,30 +84,55 @@ class Predictor:
         values = self._session.run(list(outputs), {INPUT_NAME: images})
         return dict(zip(outputs, values, strict=True))
 
-    def replay_golden(self, bundle: ModelBundle, inputs: int | None = None) -> None:
+    def replay_golden(self, bundle: ModelBundle, inputs: int | None = None, profile: SiteProfile | None = None) -> None:
         """Run the bundle's synthetic inputs and compare with the outputs recorded at export. Raises GoldenMismatch.
 
         A difference may be GOLDEN_TOLERANCE of the output's largest recorded magnitude, or absolute where that is below 1.
 
         inputs: how many of the inputs; None runs all.
+        profile: whose answers are compared with those recorded at commissioning, from the same runs. Raises
+            ProfileGoldenMismatch, or ProfileInvalid if it records none.
         """
         golden = {name: values[:inputs] for name, values in _read_golden(bundle).items()}
         recorded = [name for name in ("probabilities", "logits", "embedding") if name in golden]
         # One by one, as films are served: after a batch the session would keep memory for a batch.
-        runs = [self.predict(image[None], recorded) for image in golden["images"]]
+        needed = dict.fromkeys((*recorded, *(() if profile is None else answering_outputs(profile.head))))
+        runs = [self.predict(image[None], list(needed)) for image in golden["images"]]
+        actual = {name: np.concatenate([run[name] for run in runs]) for name in needed}
         for name in recorded:
-            actual, expected = np.concatenate([run[name] for run in runs]), golden[name]
-            if actual.shape != expected.shape:
+            if (fault := _difference(name, actual[name], golden[name])) is not None:
                 raise GoldenMismatch(
-                    f"{name} has shape {list(actual.shape)}, {bundle.file(GOLDEN_NAME)} records {list(expected.shape)}; "
-                    "export the model again."
+                    f"{bundle.file(GOLDEN_NAME)}: {fault}. ONNX Runtime {version('onnxruntime')} does not reproduce the "
+                    "exported model here: do not serve it, or export it again."
                 )
-            gap = float(np.abs(actual - expected).max()) / max(1.0, float(np.abs(expected).max()))
-            if not gap <= GOLDEN_TOLERANCE:  # written so that NaN fails
-                raise GoldenMismatch(
-                    f"{name} differs from {bundle.file(GOLDEN_NAME)} by {gap:.2e}, more than {GOLDEN_TOLERANCE:.0e}; "
-                    f"ONNX Runtime {version('onnxruntime')} does not reproduce the exported model here: do not serve it."
-                )
+        if profile is None:
+            return
+        fault = _difference("probabilities", answered(actual, profile.head), profile.golden_probabilities()[:inputs])
+        if fault is not None:
+            raise ProfileGoldenMismatch(
+                f"{profile.file(SITE_GOLDEN_NAME)}: {fault}. ONNX Runtime {version('onnxruntime')} does not reproduce the "
+                "commissioned answers here: do not apply this profile, or commission the site again."
+            )
+
+
+def answering_outputs(head: SiteHead | None) -> tuple[str, ...]:
+    """The outputs that `answered` reads. head: of the site, if it has one."""
+    return ("probabilities",) if head is None else ("logits", "embedding")
+
+
+def answered(outputs: Outputs, head: SiteHead | None) -> NetworkValues:
+    """The probabilities that are told, float32 [N, 3]: those of the site's head, or else those of the graph, to the bit."""
+    return outputs["probabilities"] if head is None else head.probabilities(outputs["logits"], outputs["embedding"])
+
+
+def _difference(name: str, actual: NetworkValues, expected: npt.NDArray[Any]) -> str | None:
+    """How outputs differ from the recorded ones by more than the tolerance; None if they do not."""
+    if actual.shape != expected.shape:
+        return f"{name} has shape {list(actual.shape)}, not the recorded {list(expected.shape)}"
+    gap = float(np.abs(actual - expected).max()) / max(1.0, float(np.abs(expected).max()))
+    if not gap <= GOLDEN_TOLERANCE:  # written so that NaN fails
+        return f"{name} differs from the recorded values by {gap:.2e}, more than {GOLDEN_TOLERANCE:.0e}"
+    return None
 
 
 def _check_interface(session: "InferenceSession", bundle: ModelBundle) -> None:
@@ -140,8 +166,10 @@ def _read_golden(bundle: ModelBundle) -> dict[str, npt.NDArray[Any]]:
     return golden
 
 
-def load_predictor(bundle: ModelBundle, threads: int = 1) -> Predictor:
-    """Open the bundle's graph and replay its golden inputs. Raises BundleError."""
+def load_predictor(bundle: ModelBundle, threads: int = 1, profile: SiteProfile | None = None) -> Predictor:
+    """Open the bundle's graph and replay its golden inputs, also through the site profile. Raises BundleError."""
+    if profile is not None:
+        profile.require_bundle(bundle)
     predictor = Predictor.from_bundle(bundle, threads)
-    predictor.replay_golden(bundle)
+    predictor.replay_golden(bundle, None, profile)
     return predictor

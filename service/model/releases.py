@@ -1,17 +1,20 @@
 """Which bundle to serve, and with which site profile: releases in a folder, the registry's choice, BentoML's model store."""
 
 import json
+import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service.model.bundle import ModelBundle
-from service.model.errors import BundleError, BundleNotFound
+from service.model.errors import BundleError, BundleNotFound, ProfileError
 from service.model.manifest import MANIFEST_NAME
 from service.model.site_profile import SiteProfile
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -27,13 +30,15 @@ SITES_NAME = "sites"
 # The chosen bundle and its fallbacks. If all of these fail, older ones will too.
 MAX_CANDIDATES = 4
 
+_REMEDY = "`cxr registry promote VERSION` writes it anew"
+
 
 @dataclass(frozen=True)
 class Served:
-    """What a service serves, by folder names."""
+    """What a service serves."""
 
-    bundle: str  # the release
-    site: str | None = None  # the site profile in `sites_dir`, <site>-<version>; None for none
+    bundle: str  # folder name of the release
+    site: str | None = None  # folder name of the site profile, <site>-<version>; None for none
 
     def __str__(self) -> str:
         return self.bundle if self.site is None else f"{self.bundle} with {SITES_NAME}/{self.site}"
@@ -91,7 +96,7 @@ def read_state(models_dir: Path) -> RegistryState:
     try:
         log = tuple(LogEntry(**entry) for entry in _members(path).get("log", ()))
     except TypeError as fault:
-        raise BundleNotFound(f"The log in {path} is damaged; `cxr registry promote VERSION` writes it anew.") from fault
+        raise BundleNotFound(f"The log in {path} is damaged; {_REMEDY}.") from fault
     return RegistryState(read_choice(models_dir), log)
 
 
@@ -136,11 +141,11 @@ def _members(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path) -> BundleNotFound:
-    return BundleNotFound(f"{path} does not state which release to serve; `cxr registry promote VERSION` writes it anew.")
+    return BundleNotFound(f"{path} does not state which release to serve; {_REMEDY}.")
 
 
 def _misnamed(path: Path, name: object, wanted: str) -> BundleNotFound:
-    return BundleNotFound(f"{path} names {name!r}, which is not {wanted}; `cxr registry promote VERSION` writes it anew.")
+    return BundleNotFound(f"{path} names {name!r}, which is not {wanted}; {_REMEDY}.")
 
 
 def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
@@ -179,36 +184,56 @@ def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODE
     return sites_dir(models_dir) / choice.serving.site if choice and choice.serving.site else None
 
 
-def profiles_for(bundle: ModelBundle, served: Path) -> list[SiteProfile]:
-    """Profiles of one site that belong to this bundle, the highest version first; damaged ones are passed over.
-
-    served: folder of a profile of the site; the others are beside it.
-    """
-    site, _ = profile_name(served.name) or (None, 0)
-    versions = {path: found for path in served.parent.glob("*") if (found := profile_name(path.name)) and found[0] == site}
-    fitting = []
-    for path in sorted(versions, key=lambda path: versions[path], reverse=True):
-        try:
-            profile = SiteProfile.open(path)
-            profile.require_bundle(bundle)
-        except BundleError:
-            continue
-        fitting.append(profile)
-    return fitting
+def open_profile(bundle: str | None, site: str | None) -> SiteProfile | None:
+    """The profile of `locate_profile`. Raises ProfileNotFound or ProfileInvalid, and as that function."""
+    path = locate_profile(bundle, site)
+    return None if path is None else SiteProfile.open(path)
 
 
 def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T | None, list[BundleError]]:
     """What `load` returns for the first bundle that it trusts, or None; and the faults of the bundles before it.
 
-    load: opens or loads a bundle; raises BundleError for one that cannot be trusted.
+    load: opens or loads a bundle; raises BundleError for one that cannot be trusted. A ProfileError is raised again: another
+        bundle is no remedy for a fault of the site profile.
     """
     faults: list[BundleError] = []
     for path in paths:
         try:
             return load(path), faults
+        except ProfileError:
+            raise
         except BundleError as fault:
             faults.append(fault)
     return None, faults
+
+
+def first_trusted_with_profile(
+    paths: Sequence[Path], chosen: SiteProfile | None, load: Callable[[ModelBundle, SiteProfile | None], T]
+) -> tuple[T | None, list[BundleError]]:
+    """As `first_trusted`, with the site profile that is applied to the bundle.
+
+    To the first bundle the chosen profile is applied. If an older one serves instead, it is the highest version of that site
+    that belongs to it, or none, with an error in the log.
+
+    load: loads a bundle and applies the profile; raises ProfileError if the profile is at fault, else BundleError.
+    Raises ProfileError if the first bundle can be trusted and the chosen profile cannot be applied to it.
+    """
+
+    def attempt(path: Path) -> T:
+        bundle = ModelBundle.open(path)
+        if chosen is None or path == paths[0]:
+            return load(bundle, chosen)
+        for folder in chosen.versions():
+            try:
+                profile = SiteProfile.open(folder)
+                profile.require_bundle(bundle)
+                return load(bundle, profile)
+            except ProfileError as fault:
+                logger.warning("%s", fault)
+        logger.error("%s serves without a site profile: none of %s belongs to it.", path, chosen.manifest.name)
+        return load(bundle, None)
+
+    return first_trusted(paths, attempt)
 
 
 def releases(models_dir: Path) -> list[Path]:

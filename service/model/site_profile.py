@@ -17,9 +17,11 @@ from safetensors.numpy import load
 
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle, sha256_of
+from service.model.drift_reference import DriftReference
 from service.model.errors import ProfileInvalid, ProfileMismatch, ProfileNotFound
 from service.model.findings import FINDINGS
 from service.model.manifest import (
+    DRIFT_REFERENCE_NAME,
     GOLDEN_NAME,
     GRAPH_NAME,
     HEAD_NAME,
@@ -139,7 +141,7 @@ class SiteProfile:
 
     @classmethod
     def open(cls, path: Path) -> "SiteProfile":
-        """Read the profile and verify every hash. Raises ProfileNotFound or ProfileInvalid."""
+        """Read the profile, verify every hash and look into every file. Raises ProfileNotFound or ProfileInvalid."""
         try:
             return cls._verified(path)
         except OSError as fault:
@@ -168,20 +170,23 @@ class SiteProfile:
                 raise ProfileInvalid(
                     f"{file} has SHA-256 {actual[:12]}, {PROFILE_NAME} says {expected[:12]}; restore the profile from its copy."
                 )
-        return cls(path, manifest, _read_head(path / SITE_HEAD_NAME) if manifest.head else None)
+        profile = cls(path, manifest, _read_head(path / SITE_HEAD_NAME) if manifest.head else None)
+        profile.golden_probabilities()
+        profile.drift_reference()
+        return profile
 
     @property
     def site(self) -> Site:
         """Name and version, as answers give them."""
         return Site(self.manifest.name, self.manifest.version)
 
-    def has(self, name: str) -> bool:
-        """Whether the profile has a file of that name."""
-        return name in self.manifest.files
-
     def file(self, name: str) -> Path:
         """Path of one of the profile's files."""
         return self.path / name
+
+    def versions(self) -> list[Path]:
+        """Folders of this site's profiles beside this one, and usually this one, as `versions_of`."""
+        return versions_of(self.manifest.name, self.path.resolve().parent)
 
     def require_bundle(self, bundle: ModelBundle) -> None:
         """Raises ProfileMismatch if the profile was made for another bundle, or does not fit the parts of this one."""
@@ -207,6 +212,9 @@ class SiteProfile:
             )
         if own.outliers is not None and manifest.outliers is None:
             faults.append("it has a threshold for outliers, the bundle no statistics of them")
+        reference = self.drift_reference()
+        if reference is not None and reference.components and manifest.outliers is None:
+            faults.append("its drift reference has components of the embedding, the bundle none")
         return faults
 
     def apply_to(self, manifest: ModelManifest) -> ModelManifest:
@@ -215,13 +223,23 @@ class SiteProfile:
         given = {name: part for name in parts if (part := getattr(self.manifest, name)) is not None}
         return manifest.model_copy(update=given)
 
+    def drift_reference(self) -> DriftReference | None:
+        """The distributions of the site's own films; None if the profile has none. Raises ProfileInvalid."""
+        path = self.file(DRIFT_REFERENCE_NAME)
+        if path.name not in self.manifest.files:
+            return None
+        try:
+            return DriftReference.model_validate_json(path.read_bytes())
+        except ValidationError as fault:
+            raise ProfileInvalid(f"{path} is not a valid drift reference; commission the site again. {fault}") from fault
+
     def golden_probabilities(self) -> NetworkValues:
         """What the profile answers on the bundle's golden images, float32 [K, 3]. Raises ProfileInvalid."""
         path = self.file(SITE_GOLDEN_NAME)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 probabilities: NetworkValues = arrays["probabilities"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
             raise ProfileInvalid(f"{path} records no probabilities; commission the site again. {fault}") from fault
         if probabilities.dtype != np.float32 or probabilities.ndim != 2 or probabilities.shape[1] != len(FINDINGS):
             raise ProfileInvalid(
@@ -229,6 +247,13 @@ class SiteProfile:
                 "commission the site again."
             )
         return probabilities
+
+
+def versions_of(site: str, folder: Path) -> list[Path]:
+    """Folders <site>-<version> of the site's profiles in this folder, the highest version first."""
+    numbers = {path.parent: path.parent.name.removeprefix(f"{site}-") for path in folder.glob(f"{site}-*/{PROFILE_NAME}")}
+    found = [path for path, number in numbers.items() if number.isdecimal()]
+    return sorted(found, key=lambda path: int(numbers[path]), reverse=True)
 
 
 def files_sha256(bundle: ModelBundle) -> str:

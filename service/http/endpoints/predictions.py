@@ -61,7 +61,7 @@ class Predictions:
         """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
         loading = self._grad_cam.get(pipeline)
         if loading is None or (loading.done() and loading.exception() is not None):
-            loading = asyncio.get_running_loop().run_in_executor(None, GradCam.from_bundle, pipeline.bundle)
+            loading = asyncio.get_running_loop().run_in_executor(None, pipeline.model.load_grad_cam)
             self._grad_cam = {pipeline: loading}
         return loading
 
