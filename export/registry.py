@@ -143,11 +143,11 @@ class Registry:
         with self._alone():
             if profile_name(name):
                 profile = name
-                bundle = self._trusted(self._release_of(profile))
+                bundle = self._bundle(self._release_of(profile))
             else:
-                bundle = self._trusted(self._release(name))
+                bundle = self._bundle(self._release(name))
             target = self._target(bundle, profile, without_profile)
-            self._require_profile(bundle, target)
+            self._prove(bundle, target)
             try:
                 self.log()
             except BundleNotFound:
@@ -170,8 +170,8 @@ class Registry:
             if not now.previous:
                 raise BundleNotFound(f"No release was chosen before {now.serving}; `cxr registry list` shows all releases.")
             before = now.previous[0]
-            bundle = self._trusted(self.models / before.bundle)
-            self._require_profile(bundle, before)
+            bundle = self._bundle(self.models / before.bundle)
+            self._prove(bundle, before)
             return self._choose(bundle.manifest, ServingChoice(before, now.previous[1:]), "rolled back", note)
 
     def note(self, text: str) -> LogEntry:
@@ -213,25 +213,25 @@ class Registry:
         before = chosen.previous if chosen and not found else ()
         return next((each for each in before if each.bundle == bundle.path.name), Served(bundle.path.name))
 
-    def _trusted(self, path: Path) -> ModelBundle:
-        """A release that passes its checks. Raises BundleError."""
+    def _bundle(self, path: Path) -> ModelBundle:
+        """The release in this folder, whose files are whole. Raises BundleError."""
         try:
-            bundle = ModelBundle.open(path)
-            load_predictor(bundle)
+            return ModelBundle.open(path)
         except BundleError as fault:
-            problem = "damaged" if path.is_dir() else "missing"
-            raise type(fault)(
-                f"{path.name} is {problem}; restore it, or promote another. Nothing was changed. {fault}"
-            ) from fault
-        return bundle
+            raise self._untrusted(path, fault) from fault
 
-    def _require_profile(self, bundle: ModelBundle, served: Served) -> None:
-        """Raises ProfileError if the profile cannot be served with its bundle, which passed its own checks."""
-        if served.site is not None:
-            try:
-                load_predictor(bundle, profile=self._profile(served.site))
-            except ProfileError as fault:
-                raise type(fault)(f"{served} cannot be served. Nothing was changed. {fault}") from fault
+    def _prove(self, bundle: ModelBundle, served: Served) -> None:
+        """Raises BundleError if the release does not give its golden outputs here, or its profile cannot be served with it."""
+        try:
+            load_predictor(bundle, profile=None if served.site is None else self._profile(served.site))
+        except ProfileError as fault:
+            raise type(fault)(f"{served} cannot be served. Nothing was changed. {fault}") from fault
+        except BundleError as fault:
+            raise self._untrusted(bundle.path, fault) from fault
+
+    def _untrusted(self, path: Path, fault: BundleError) -> BundleError:
+        problem = "damaged" if path.is_dir() else "missing"
+        return type(fault)(f"{path.name} is {problem}; restore it, or promote another. Nothing was changed. {fault}")
 
     def _profile(self, name: str) -> SiteProfile:
         """The profile in the folder of this name. Raises ProfileError."""

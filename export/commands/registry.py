@@ -94,7 +94,7 @@ def promote(
     from service.model.releases import profile_name
 
     # Folders as they lie in the repository are names, too.
-    name, profile = (None if text is None else Path(text).name for text in (version or site, site))
+    name, profile = (None if text is None else Path(text).name for text in (site if version is None else version, site))
     if name is None:
         raise typer.BadParameter("Give a VERSION or a profile; `cxr registry list` shows both.")
     if profile_name(name):

@@ -15,7 +15,7 @@ from service.model.releases import (
     Served,
     candidates,
     first_trusted_with_profile,
-    locate_profile,
+    open_profile,
     profile_name,
     read_choice,
     sites_dir,
@@ -56,8 +56,7 @@ def _start(models: Path) -> _Start:
         return Served(bundle.path.name, profile.path.name if profile else None)
 
     try:
-        chosen = locate_profile(None, None, models)
-        profile = SiteProfile.open(chosen) if chosen else None
+        profile = open_profile(None, None, models)
         return _Start(first_trusted_with_profile(candidates(None, models), profile, load)[0], None)
     except ProfileError as fault:
         return _Start(None, fault)
@@ -108,7 +107,7 @@ def _profiles(registry: Registry, loaded: Served | None) -> list[str]:
             release = f"{manifest.bundle.name}-{manifest.bundle.version}"
             state["release missing"] = not (registry.models / release).is_dir()
             verified = "yes" if manifest.verified else "no"
-            figures = (_gain(manifest, metric) for metric in ("auc", "accuracy"))
+            figures = (_gain(manifest, metric) for metric in ("macro_auc", "accuracy"))
             cells = [release, manifest.created_at[:10], _films(manifest), verified, *figures]
         except ProfileError as fault:
             damage = None if state["missing"] else fault

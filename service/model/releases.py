@@ -184,9 +184,9 @@ def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODE
     return sites_dir(models_dir) / choice.serving.site if choice and choice.serving.site else None
 
 
-def open_profile(bundle: str | None, site: str | None) -> SiteProfile | None:
+def open_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> SiteProfile | None:
     """The profile of `locate_profile`. Raises ProfileNotFound or ProfileInvalid, and as that function."""
-    path = locate_profile(bundle, site)
+    path = locate_profile(bundle, site, models_dir)
     return None if path is None else SiteProfile.open(path)
 
 

@@ -68,14 +68,14 @@ def _was_promoted(challenger: str, registry: Registry) -> bool:
 
 def _promote(challenger: Path, registry: Registry, decision: dict[str, Any], note: str) -> str:
     """Release and promote the challenger, or change the decision to that it needs commissioning; returns the note."""
-    bundle = ModelBundle.open(challenger)
-    if registry.has_chosen():  # else the service would load it, as the newest
-        bundle = ModelBundle.open(registry.add(challenger)[0])
+    is_added = registry.has_chosen()  # else the service would load it, as the newest
+    bundle = ModelBundle.open(registry.add(challenger)[0] if is_added else challenger)
     try:
         registry.require_commissioned(bundle)
     except NotCommissioned as missing:
         decision |= {"promoted": False, "verdict": f"{decision['verdict']}; needs commissioning"}
-        return f"{note} Not promoted, because it needs commissioning: {missing}"
+        between = "" if is_added else f" Between these two, `cxr registry add {challenger}`."
+        return f"{note} Not promoted, because it needs commissioning: {missing}{between}"
     registry.add(challenger)
     registry.promote(decision["challenger"], note)
     return note
