@@ -78,7 +78,6 @@ def test_check_and_load_model_take_the_chosen_profile_too(house, monkeypatch, tm
     assert f"site: {house / 'sites' / 'mercy-2'}, mercy 2;" in capsys.readouterr().out
     assert load_model().site.version == 2
     assert load_model(site="").site is None
-    assert load_model(house / "models" / "chest-xray-1.1.0").site is None
     shutil.rmtree(house / "sites" / "mercy-2")
     assert main(["check"]) == 1
     assert "No site profile at" in capsys.readouterr().err
