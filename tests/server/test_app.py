@@ -27,6 +27,7 @@ def test_importing_the_service_reads_no_settings():
     [
         ({"CXR_THREAD": "3"}, "Unknown setting CXR_THREAD; did you mean CXR_THREADS?"),
         ({"CXR_ENVIRONMENT": "production"}, "Wrong setting: CXR_ENVIRONMENT=production needs CXR_AUTH="),
+        ({"CXR_SITE": "sites/nowhere-1"}, "No site profile at sites/nowhere-1: it must be a folder with a profile.json"),
     ],
 )
 def test_a_wrong_setting_ends_the_start_with_its_name(setting, complaint):

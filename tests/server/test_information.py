@@ -29,7 +29,7 @@ def test_model_info_is_the_manifest_without_the_training_configuration(client, b
 
 
 def test_health_names_the_model(client):
-    assert client.get("/health").json() == {"status": "ok", "model_version": "1.0.0", "fallback_in_use": False}
+    assert client.get("/health").json() == {"status": "ok", "model_version": "1.0.0", "fallback_in_use": False, "site": None}
 
 
 def test_bentomls_own_refusals_are_problems(client):

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
@@ -13,14 +14,21 @@ from safetensors.numpy import load_file
 from service.drift import DriftCounter
 from service.film.limits import DecodeLimits
 from service.model.bundle import ModelBundle
-from service.model.drift_reference import COMPONENT_FEATURES, NUMERIC_FEATURES, DriftReference, component_values
+from service.model.drift_reference import (
+    COMPONENT_FEATURES,
+    NUMERIC_FEATURES,
+    DriftReference,
+    NumericReference,
+    component_values,
+)
 from service.model.errors import ManifestInvalid
 from service.model.findings import FINDINGS
 from service.model.manifest import DRIFT_REFERENCE_NAME, OUTLIERS_NAME
 from service.model.model import Model
 from service.pipeline import Pipeline
 from tests.support.encoded_films import encode, film
-from tests.support.manifests import make_manifest
+from tests.support.manifests import copy_bundle, make_manifest
+from tests.support.site_profiles import make_profile
 
 VERSION = "9.9.9"
 
@@ -136,3 +144,71 @@ def test_a_reference_that_cannot_be_used_is_a_fault_of_the_bundle(bundle, compon
         (folder / DRIFT_REFERENCE_NAME).write_text(json.dumps({"schema_version": 2}))
     with pytest.raises(ManifestInvalid, match="export the model again"):
         DriftCounter.from_bundle(ModelBundle(folder, bundle.manifest), components[:2])
+
+
+# Enough that chance alone leaves the index of bins of a quarter each well below the 0.2 that alerts call drift.
+SITE_FILMS = 60
+
+
+def site_films(seeds):
+    """Films of a scanner that the bundle's phantoms do not come from: dark, flat, smooth and wide."""
+    for seed in seeds:
+        sharp = film(160, seed)
+        smooth = cv2.GaussianBlur(cv2.resize(sharp, (200, 160)), (0, 0), 2)
+        yield encode((smooth // 3 + 20 + seed % 8).astype(np.uint8), "PNG")
+
+
+def reference_of(predictions, components):
+    """As commissioning makes it of a site's own films."""
+    values = [
+        {
+            **prediction.observed.image,
+            "confidence": max(prediction.probabilities.values()),
+            **component_values(prediction.embedding, components),
+        }
+        for prediction in predictions
+    ]
+    called = [max(FINDINGS, key=prediction.probabilities.__getitem__) for prediction in predictions]
+    numeric = {
+        name: NumericReference.from_values(np.array([each[name] for each in values]), bins=4)
+        for name in (*NUMERIC_FEATURES, *COMPONENT_FEATURES)
+    }
+    return DriftReference(numeric=numeric, predicted_class={name: called.count(name) / len(called) for name in FINDINGS})
+
+
+def stability(counted, shares):
+    """Population stability index of each feature that has bins, from counts and shares by (label, feature)."""
+    index = Counter()
+    for (label, feature), share in shares.items():
+        total = sum(number for (_, other), number in counted.items() if other == feature)
+        actual, expected = max(counted[label, feature] / total, 1e-4), max(share, 1e-4)
+        index[feature] += (actual - expected) * np.log(actual / expected)
+    return index
+
+
+def test_films_like_the_sites_drift_from_the_bundles_reference_and_not_from_the_sites_own(bundle_path, components, tmp_path):
+    # Versions of their own: the series of the other tests hold other counts.
+    alone, commissioned = (ModelBundle.open(copy_bundle(bundle_path, tmp_path, version)) for version in ("7.0.0", "7.0.1"))
+    model = Model.from_bundle(commissioned)
+    reference = reference_of([model.predict(data) for data in site_films(range(SITE_FILMS))], components)
+    profile = make_profile(commissioned, tmp_path / "sites", drift_reference=reference)
+    later = list(site_films(range(SITE_FILMS, 2 * SITE_FILMS)))
+    indexes = {}
+    for bundle, applied in ((alone, None), (commissioned, profile)):
+        drift = DriftCounter.from_bundle(bundle, components, applied)
+        served = Pipeline(Model.from_bundle(bundle, profile=applied), DecodeLimits(), drift=drift)
+        for data in later:
+            served.count(served.predict(data, "balanced"))
+        version = bundle.manifest.version
+        indexes[version] = stability(Counter(counts(version=version)), counts("cxr_drift_reference_share", version))
+    for feature in ("mean", "contrast", "sharpness", "component_1"):
+        assert indexes["7.0.0"][feature] > 1
+        assert indexes["7.0.1"][feature] < 0.2
+    assert max(indexes["7.0.1"].values()) < 0.3
+
+
+def test_a_profile_without_a_reference_leaves_drift_to_the_bundles(bundle_path, components, tmp_path, reference):
+    bundle = ModelBundle.open(copy_bundle(bundle_path, tmp_path, "7.0.2"))
+    DriftCounter.from_bundle(bundle, components, make_profile(bundle, tmp_path / "sites"))
+    published = {(label, feature): share for feature, label, share in reference.shares()}
+    assert counts("cxr_drift_reference_share", "7.0.2") == published

@@ -4,15 +4,19 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from service.access.keys import KeyStore
 from service.access.roles import Role
 from service.commands.cxr import main
+from service.model.bundle import ModelBundle
 from service.model.errors import GoldenMismatch
 from service.model.manifest import HEAD_NAME, MANIFEST_NAME
 from service.records.store import RecordStore
+from tests.support.manifests import copy_bundle
 from tests.support.server.serving import failed_start
+from tests.support.site_profiles import make_profile, site_head
 
 
 @pytest.fixture
@@ -69,6 +73,40 @@ def test_golden_inputs_are_replayed(check, monkeypatch):
     assert check()[2] == "other numbers. No model is served.\n"
 
 
+def test_a_site_profile_is_replayed_even_at_a_start(check, bundle, tmp_path):
+    profile = make_profile(bundle, tmp_path / "sites", head=site_head(bundle.manifest.head.features))
+    expected = f"site: {profile.path}, mercy 1; its files are whole and its golden inputs give the recorded outputs"
+    for options in ((), ("--at-start",)):
+        status, found, faults = check(*options, CXR_SITE=profile.path)
+        assert (status, faults) == (0, "")
+        assert found.splitlines()[2] == expected
+    wrong = make_profile(bundle, tmp_path / "sites", version=2, golden=np.full((6, 3), 1 / 3, np.float32))
+    for options in ((), ("--at-start",)):
+        status, _, faults = check(*options, CXR_SITE=wrong.path)
+        assert (status, faults.count("\n")) == (1, 1)
+        assert f"{wrong.path}/golden.npz: probabilities differs" in faults
+
+
+def test_a_site_profile_of_another_bundle_ends_it_whatever_other_bundles_there_are(check, bundle, tmp_path):
+    newer = copy_bundle(bundle.path, tmp_path, "1.1.0")
+    copy_bundle(bundle.path, tmp_path, "1.0.0")
+    profile = make_profile(bundle, tmp_path / "sites")
+    status, _, faults = check("--at-start", CXR_BUNDLE=newer, CXR_SITE=profile.path)
+    assert (status, faults.count("\n")) == (1, 1)
+    assert f"The site profile at {profile.path} belongs to chest-xray 1.0.0" in faults
+
+
+def test_an_older_bundle_is_told_with_the_profile_that_will_be_applied_to_it(check, bundle, tmp_path):
+    newer, older = (ModelBundle.open(copy_bundle(bundle.path, tmp_path, version)) for version in ("1.1.0", "1.0.0"))
+    make_profile(older, tmp_path / "sites")
+    chosen = make_profile(newer, tmp_path / "sites", version=2)
+    (newer.path / HEAD_NAME).write_bytes(b"other weights")
+    status, found, faults = check(CXR_BUNDLE=newer.path, CXR_SITE=chosen.path)
+    assert status == 0
+    assert f"site: {tmp_path}/sites/mercy-1, mercy 1" in found
+    assert "An older bundle serves instead." in faults
+
+
 def test_it_says_who_may_call_and_no_secret(check, tmp_path):
     records = RecordStore(f"sqlite:///{tmp_path}/records.db")
     records.open()
@@ -95,6 +133,8 @@ PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPa
         ({"CXR_BUNDLE": "{folder}/absent"}, "No bundle folder at {folder}/absent"),
         ({"CXR_BUNDLE": "{folder}"}, "No bundle at {folder}: it must be a folder with a manifest.json"),
         ({"CXR_BUNDLE": "chest-xray:99.9.9"}, "neither a folder nor in BentoML's model store"),
+        ({"CXR_SITE": "{folder}/absent"}, "No site profile at {folder}/absent: it must be a folder with a profile.json"),
+        ({"CXR_SITE": ""}, "No site profile at .: it must be"),
         ({"CXR_DATABASE_URL": "sqlite:///{folder}"}, "cannot be written"),
         ({"CXR_DATABASE_URL": "sqlite:///{folder}/text/records.db"}, "cannot be written"),
         ({"CXR_DATABASE_URL": "sqlite:///{folder}/text"}, "is no SQLite database"),

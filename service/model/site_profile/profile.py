@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle, sha256_of
@@ -32,6 +30,7 @@ from service.model.manifest import (
     OutlierSpec,
     ReviewSpec,
 )
+from service.model.site_profile.head import SiteHead, read_head
 
 PROFILE_NAME = "profile.json"
 SITE_HEAD_NAME = "head.safetensors"
@@ -103,35 +102,6 @@ class Site:
 
 
 @dataclass(frozen=True)
-class SiteHead:
-    """The classifier of a site, on top of the released network; the tensors of the profile's head.safetensors.
-
-    Its logits are scale * released logits + weights @ embedding of unit length + bias, its probabilities their softmax: a
-    temperature is part of scale and weights.
-    """
-
-    scale: NetworkValues  # of the released logits before temperature, float32 [1]
-    weights: NetworkValues  # float32 [3, C]
-    bias: NetworkValues  # float32 [3]
-
-    def logits(self, released: NetworkValues, embedding: NetworkValues) -> NetworkValues:
-        """Logits of one film, float32 [3], or of several, [N, 3].
-
-        released: the graph's logits, before temperature, float32 [3] or [N, 3].
-        embedding: pooled features of the same run, float32 [C] or [N, C]. An all-zero one is not scaled.
-        """
-        length = np.sqrt(np.square(embedding).sum(axis=-1, keepdims=True))
-        unit = embedding / np.maximum(length, np.finfo(np.float32).tiny)
-        return np.asarray(self.scale * released + unit @ self.weights.T + self.bias, np.float32)
-
-    def probabilities(self, released: NetworkValues, embedding: NetworkValues) -> NetworkValues:
-        """Calibrated probabilities, float32 [3] or [N, 3], rows summing to 1; arguments as of `logits`."""
-        logits = self.logits(released, embedding)
-        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
-
-
-@dataclass(frozen=True)
 class SiteProfile:
     """A verified profile folder."""
 
@@ -170,7 +140,7 @@ class SiteProfile:
                 raise ProfileInvalid(
                     f"{file} has SHA-256 {actual[:12]}, {PROFILE_NAME} says {expected[:12]}; restore the profile from its copy."
                 )
-        profile = cls(path, manifest, _read_head(path / SITE_HEAD_NAME) if manifest.head else None)
+        profile = cls(path, manifest, read_head(path / SITE_HEAD_NAME) if manifest.head else None)
         profile.golden_probabilities()
         profile.drift_reference()
         return profile
@@ -230,7 +200,7 @@ class SiteProfile:
             return None
         try:
             return DriftReference.model_validate_json(path.read_bytes())
-        except ValidationError as fault:
+        except (ValidationError, OSError) as fault:
             raise ProfileInvalid(f"{path} is not a valid drift reference; commission the site again. {fault}") from fault
 
     def golden_probabilities(self) -> NetworkValues:
@@ -239,12 +209,12 @@ class SiteProfile:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 probabilities: NetworkValues = arrays["probabilities"]
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
             raise ProfileInvalid(f"{path} records no probabilities; commission the site again. {fault}") from fault
         if probabilities.dtype != np.float32 or probabilities.ndim != 2 or probabilities.shape[1] != len(FINDINGS):
             raise ProfileInvalid(
-                f"{path} must record probabilities, float32 [K, {len(FINDINGS)}], not {_shape(probabilities)}; "
-                "commission the site again."
+                f"{path} must record probabilities, float32 [K, {len(FINDINGS)}], not {probabilities.dtype} "
+                f"{list(probabilities.shape)}; commission the site again."
             )
         return probabilities
 
@@ -261,30 +231,6 @@ def files_sha256(bundle: ModelBundle) -> str:
     files = bundle.manifest.files
     lines = "\n".join(f"{name}\0{files[name]}" for name in sorted(_ANSWERING_FILES) if name in files)
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _read_head(path: Path) -> SiteHead:
-    try:
-        tensors = load(path.read_bytes())
-    except (SafetensorError, KeyError) as fault:  # KeyError: a type of number that numpy lacks
-        raise ProfileInvalid(f"{path} holds no tensors; commission the site again. {fault}") from fault
-    features = tensors["weights"].shape[-1] if tensors.get("weights", np.empty(0)).ndim == 2 else 0
-    shapes = {"scale": (1,), "weights": (len(FINDINGS), features), "bias": (len(FINDINGS),)}
-    if {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()} != {
-        name: (np.dtype(np.float32), shape) for name, shape in shapes.items()
-    }:
-        found = {name: _shape(tensor) for name, tensor in sorted(tensors.items())}
-        raise ProfileInvalid(
-            f"{path} must hold scale [1], weights [{len(FINDINGS)}, C] and bias [{len(FINDINGS)}] of float32, not {found}; "
-            "commission the site again."
-        )
-    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise ProfileInvalid(f"{path} holds values that are no finite numbers; commission the site again.")
-    return SiteHead(**tensors)
-
-
-def _shape(values: np.ndarray[Any, Any]) -> str:
-    return f"{values.dtype} {list(values.shape)}"
 
 
 def _text(identity: BundleIdentity) -> str:
