@@ -248,7 +248,7 @@ def load_model(bundle: str | os.PathLike[str] | None = None, site: str | os.Path
         service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
         one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is a
         setting of the service, and not read here.
-    site: folder of a site profile that belongs to the bundle, or "" for none. By default the one that was chosen with the
+    site: folder of a site profile that belongs to the bundle, or "none". By default the one that was chosen with the
         release, and none where a bundle is given.
 
     Raises BundleError if the bundle cannot be trusted, or the profile cannot be applied to it.

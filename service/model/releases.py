@@ -24,8 +24,8 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 # Written by `cxr registry`, beside the releases.
 STATE_NAME = "registry.json"
 
-# Folder of the site profiles, beside the folder of the releases.
-SITES_NAME = "sites"
+# Folder of the site profiles, beside the folder of the releases, and the setting that applies none of them.
+SITES_NAME, NO_PROFILE = "sites", "none"
 
 # The chosen bundle and its fallbacks. If all of these fail, older ones will too.
 MAX_CANDIDATES = 4
@@ -173,14 +173,14 @@ def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]
 def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> Path | None:
     """Folder of the site profile to apply to the first of `candidates`, or None. It is not opened.
 
-    bundle, site: settings. A profile that is set is taken as it is, "" for none. A bundle that is set puts the registry's
-        choice aside, and the chosen profile with it.
+    bundle, site: settings. A profile that is set is taken as it is, NO_PROFILE for none. A bundle that is set puts the
+        registry's choice aside, and the chosen profile with it.
 
     Raises BundleNotFound if the registry's state is damaged.
     """
-    if site is not None:
-        return Path(os.path.expanduser(site)) if site else None  # noqa: PTH111 (Path.expanduser raises for an unknown user)
-    choice = None if bundle is not None else read_choice(models_dir)
+    if site is not None and site != NO_PROFILE:
+        return Path(os.path.expanduser(site))  # noqa: PTH111 (Path.expanduser raises for an unknown user)
+    choice = None if site or bundle is not None else read_choice(models_dir)
     return sites_dir(models_dir) / choice.serving.site if choice and choice.serving.site else None
 
 

@@ -53,7 +53,7 @@ def test_the_chosen_profile_is_served_with_its_release_and_goes_back_with_it(hou
 
 
 def test_settings_count_before_the_choice(house):
-    assert served(ModelHost(Settings(site=""))) == ("1.1.0", None)
+    assert served(ModelHost(Settings(site="none"))) == ("1.1.0", None)
     assert served(ModelHost(Settings(bundle=str(house / "models" / "chest-xray-1.0.0")))) == ("1.0.0", None)
     set_by_hand = ModelHost(Settings(site=str(house / "sites" / "mercy-1")))
     assert set_by_hand.health()["reason"] == "profile-mismatch"
@@ -77,7 +77,7 @@ def test_check_and_load_model_take_the_chosen_profile_too(house, monkeypatch, tm
     assert main(["check"]) == 0
     assert f"site: {house / 'sites' / 'mercy-2'}, mercy 2;" in capsys.readouterr().out
     assert load_model().site.version == 2
-    assert load_model(site="").site is None
+    assert load_model(site="none").site is None
     shutil.rmtree(house / "sites" / "mercy-2")
     assert main(["check"]) == 1
     assert "No site profile at" in capsys.readouterr().err

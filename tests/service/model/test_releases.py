@@ -176,10 +176,10 @@ def test_the_chosen_profile_stands_beside_the_releases(models):
     assert locate_profile(None, None, models) == models.parent / "sites" / "st-mary-3"
 
 
-def test_a_profile_that_is_set_counts_before_the_chosen_one_and_an_empty_setting_is_none(models, tmp_path):
+def test_a_profile_that_is_set_counts_before_the_chosen_one_and_none_is_none(models, tmp_path):
     write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3")))
     assert locate_profile(None, str(tmp_path / "st-mary-9"), models) == tmp_path / "st-mary-9"
-    assert locate_profile(None, "", models) is None
+    assert locate_profile(None, "none", models) is None
 
 
 def test_a_bundle_that_is_set_puts_the_chosen_profile_aside(models):
