@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import ValidationError
 
 from service.film.arrays import NetworkValues
-from service.metrics import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE
+from service.metrics import DRIFT_BIN, DRIFT_OUT_OF_RANGE, DRIFT_REFERENCE_FILMS, DRIFT_REFERENCE_SHARE, model_labels
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import CONFIDENCE, PREDICTED_CLASS, DriftReference, NumericReference, component_values
 from service.model.errors import ManifestInvalid
@@ -19,18 +19,18 @@ class DriftCounter:
 
     reference: of the bundle, or of the site that it serves.
     components: float32 [k, C], for the component features of the reference; not needed if it has none.
-    version: of the bundle; a label of every count, because another bundle has other bins.
+    model: values of MODEL_LABELS, labels of every count, because another bundle or profile has other bins.
     """
 
-    def __init__(self, reference: DriftReference, components: NetworkValues | None, version: str) -> None:
+    def __init__(self, reference: DriftReference, components: NetworkValues | None, model: tuple[str, str]) -> None:
         # Create every series at zero, so that Prometheus counts a bin's first film as an increase.
-        self._numeric = {name: _NumericCounter(name, numeric, version) for name, numeric in reference.numeric.items()}
-        self._classes = [DRIFT_BIN.labels(version, PREDICTED_CLASS, finding.value) for finding in FINDINGS]
+        self._numeric = {name: _NumericCounter(name, numeric, model) for name, numeric in reference.numeric.items()}
+        self._classes = [DRIFT_BIN.labels(*model, PREDICTED_CLASS, finding.value) for finding in FINDINGS]
         self._components = components if reference.components else None
         for feature, label, share in reference.shares():
-            DRIFT_REFERENCE_SHARE.labels(version, feature, label).set(share)
+            DRIFT_REFERENCE_SHARE.labels(*model, feature, label).set(share)
         for feature, films in reference.films().items():
-            DRIFT_REFERENCE_FILMS.labels(version, feature).set(films)
+            DRIFT_REFERENCE_FILMS.labels(*model, feature).set(films)
 
     @classmethod
     def from_bundle(
@@ -49,7 +49,7 @@ class DriftCounter:
             raise ManifestInvalid(
                 f"The drift reference has more components than the outlier statistics of {bundle.path}; export the model again."
             )
-        return cls(reference, components, bundle.manifest.version)
+        return cls(reference, components, model_labels(bundle.manifest.version, None if profile is None else profile.site))
 
     def count(self, image: Mapping[str, float], probabilities: Sequence[float], embedding: NetworkValues | None) -> None:
         """Count one judged film.
@@ -80,10 +80,10 @@ def _read_reference(bundle: ModelBundle) -> DriftReference | None:
 class _NumericCounter:
     """The bins of one number. Their series are looked up beforehand, so that a film is counted in microseconds."""
 
-    def __init__(self, feature: str, reference: NumericReference, version: str) -> None:
+    def __init__(self, feature: str, reference: NumericReference, model: tuple[str, str]) -> None:
         self._reference = reference
-        self._bins = [DRIFT_BIN.labels(version, feature, str(index)) for index in range(len(reference.shares))]
-        self._out_of_range = DRIFT_OUT_OF_RANGE.labels(version, feature)
+        self._bins = [DRIFT_BIN.labels(*model, feature, str(index)) for index in range(len(reference.shares))]
+        self._out_of_range = DRIFT_OUT_OF_RANGE.labels(*model, feature)
 
     def count(self, value: float) -> None:
         self._bins[self._reference.bin_of(value)].inc()

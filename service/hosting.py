@@ -13,7 +13,7 @@ from service.drift import DriftCounter
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.film.errors import kebab_case
 from service.film.limits import DecodeLimits
-from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting, stage_timer
+from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, begin_counting, model_labels, stage_timer
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, ProfileError
 from service.model.model import Model
@@ -37,6 +37,8 @@ class ReloadOutcome:
     previous_version: str | None  # served before the reload; None if no model was
     model_version: str | None  # served now; None if no model is
     fallback_in_use: bool  # whether another bundle or profile than the chosen one is served
+    previous_site: Site | None = None  # the profile that was applied before the reload
+    site: Site | None = None  # the profile that is applied now
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class ModelHost:
         is_same = now.pipeline is before.pipeline
         outcome = "fallback" if now.fault is not None else "unchanged" if is_same else "swapped"
         RELOADS.labels(outcome).inc()
-        return ReloadOutcome(outcome, _version(before), _version(now), now.pipeline is not None and now.fault is not None)
+        is_fallback = now.pipeline is not None and now.fault is not None
+        return ReloadOutcome(outcome, _version(before), _version(now), is_fallback, before.site, now.site)
 
     def _load(self, served: Pipeline | None) -> _Served:
         """Load the chosen bundle with its profile. At a start, fall back to older bundles; in a reload, keep `served` instead.
@@ -155,15 +158,15 @@ class ModelHost:
         model = Model.from_bundle(bundle, self._settings.ort_threads_per_session, stage_timer, profile)
         statistics = model.observer.statistics
         drift = DriftCounter.from_bundle(bundle, None if statistics is None else statistics.components, profile)
-        begin_counting(bundle.manifest)
+        begin_counting(model)
         return Pipeline(model, self._limits, self._sandbox, drift)
 
     def _swap(self, served: _Served) -> None:
-        before, now = _version(self._served), _version(served)
+        before, now = _labels(self._served), _labels(served)
         self._served = served
         FALLBACK_IN_USE.set(self.health()["fallback_in_use"])
-        for version in {before, now} - {None}:
-            MODEL_INFO.labels(version).set(version == now)
+        for labels in filter(None, {before, now}):
+            MODEL_INFO.labels(*labels).set(labels == now)
 
 
 def _is_same(served: Pipeline, bundle: ModelBundle, profile: SiteProfile | None) -> bool:
@@ -175,3 +178,7 @@ def _is_same(served: Pipeline, bundle: ModelBundle, profile: SiteProfile | None)
 
 def _version(served: _Served) -> str | None:
     return None if served.pipeline is None else served.pipeline.manifest.version
+
+
+def _labels(served: _Served) -> tuple[str, str] | None:
+    return None if served.pipeline is None else model_labels(served.pipeline.manifest.version, served.site)

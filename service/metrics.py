@@ -18,8 +18,8 @@ from prometheus_client import (
 
 from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS
-from service.model.manifest import ModelManifest
-from service.model.model import Prediction
+from service.model.model import Model, Prediction
+from service.model.site_profile import Site
 
 # BentoML asks for values in files that the processes of all servers of a user share. One process serves, so they stay in its
 # memory. Set before the metrics below, which take their values from here.
@@ -70,59 +70,64 @@ RELOADS = Counter(
     "cxr_model_reloads_total", "Reloads asked for, by outcome: swapped, unchanged or fallback.", labelnames=["outcome"]
 )
 
-MODEL_INFO = Gauge("cxr_model_info", "1 for the version of the model that serves.", labelnames=["version"])
+# What judged a film: version of the bundle, and site profile as name-version, empty without one. Labels of films arrive later,
+# and two of both may be served at once.
+MODEL_LABELS = ("version", "site")
 
-# Films are labelled with the version that judged them: labels arrive later, and two versions may be served at once.
-PREDICTIONS = Counter("cxr_predictions_total", "Films judged, by the finding called.", labelnames=["version", "finding"])
+MODEL_INFO = Gauge("cxr_model_info", "1 for the version and the site profile that serve.", labelnames=MODEL_LABELS)
+
+PREDICTIONS = Counter("cxr_predictions_total", "Films judged, by the finding called.", labelnames=[*MODEL_LABELS, "finding"])
 
 # The largest of three probabilities is at least a third; most lie near 1.
 CONFIDENCE = Histogram(
     "cxr_confidence",
     "Largest calibrated probability of a film, 0 to 1.",
-    labelnames=["version"],
+    labelnames=MODEL_LABELS,
     buckets=(0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0),
 )
 
-FILMS_FOR_REVIEW = Counter("cxr_films_for_review_total", "Films that a person must look at.", labelnames=["version"])
+FILMS_FOR_REVIEW = Counter("cxr_films_for_review_total", "Films that a person must look at.", labelnames=MODEL_LABELS)
 
 REVIEW_REASONS = Counter(
-    "cxr_reviews_total", "Reasons why a person must look at a film; a film may have several.", labelnames=["version", "reason"]
+    "cxr_reviews_total",
+    "Reasons why a person must look at a film; a film may have several.",
+    labelnames=[*MODEL_LABELS, "reason"],
 )
 
 DRIFT_BIN = Counter(
     "cxr_drift_bin_total",
-    "Films by the bin of a feature; bins are those of the reference of that version.",
-    labelnames=["version", "feature", "bin"],
+    "Films by the bin of a feature; bins are those of the reference of that version and site profile.",
+    labelnames=[*MODEL_LABELS, "feature", "bin"],
 )
 
 DRIFT_OUT_OF_RANGE = Counter(
     "cxr_drift_out_of_range_total",
     "Films whose feature is smaller or larger than any film's of the reference.",
-    labelnames=["version", "feature"],
+    labelnames=[*MODEL_LABELS, "feature"],
 )
 
 DRIFT_REFERENCE_SHARE = Gauge(
     "cxr_drift_reference_share",
     "Share of the reference films in a bin.",
-    labelnames=["version", "feature", "bin"],
+    labelnames=[*MODEL_LABELS, "feature", "bin"],
 )
 
 DRIFT_REFERENCE_FILMS = Gauge(
     "cxr_drift_reference_films",
     "Films that the reference of a feature was measured on.",
-    labelnames=["version", "feature"],
+    labelnames=[*MODEL_LABELS, "feature"],
 )
 
 REFERENCE_ACCURACY = Gauge(
     "cxr_reference_accuracy",
-    "Accuracy on the test split, as the bundle states it.",
-    labelnames=["version"],
+    "Accuracy to expect: at the acceptance of the site profile, else on the test split, as the bundle states it.",
+    labelnames=MODEL_LABELS,
 )
 
 FEEDBACK = Counter(
     "cxr_feedback_total",
     "Films whose label was confirmed, by that label and the finding called.",
-    labelnames=["version", "true", "predicted"],
+    labelnames=[*MODEL_LABELS, "true", "predicted"],
 )
 
 FEEDBACK_BINS = 10
@@ -130,66 +135,77 @@ FEEDBACK_BINS = 10
 FEEDBACK_BIN = Counter(
     "cxr_feedback_bin_total",
     "Films whose label was confirmed, by tenth of the confidence in the call.",
-    labelnames=["version", "bin"],
+    labelnames=[*MODEL_LABELS, "bin"],
 )
 
 FEEDBACK_BIN_CORRECT = Counter(
-    "cxr_feedback_bin_correct_total", "Those of them that were called right.", labelnames=["version", "bin"]
+    "cxr_feedback_bin_correct_total", "Those of them that were called right.", labelnames=[*MODEL_LABELS, "bin"]
 )
 
 FEEDBACK_BIN_CONFIDENCE = Counter(
-    "cxr_feedback_bin_confidence_total", "Sum of their confidence.", labelnames=["version", "bin"]
+    "cxr_feedback_bin_confidence_total", "Sum of their confidence.", labelnames=[*MODEL_LABELS, "bin"]
 )
 
 CORRECTIONS = Counter(
     "cxr_feedback_corrections_total",
     "Labels that replaced another one of their film; where labels are counted, the first one stays.",
-    labelnames=["version"],
+    labelnames=MODEL_LABELS,
 )
 
-INCIDENTS = Counter("cxr_incidents_total", "Misdiagnoses reported.", labelnames=["version"])
+INCIDENTS = Counter("cxr_incidents_total", "Misdiagnoses reported.", labelnames=MODEL_LABELS)
 
 
-def begin_counting(manifest: ModelManifest) -> None:
-    """Create every series of a version at zero, so that Prometheus counts the first film of each as an increase."""
-    version = manifest.version
-    FILMS_FOR_REVIEW.labels(version)
-    INCIDENTS.labels(version)
-    CORRECTIONS.labels(version)
-    CONFIDENCE.labels(version)
+def model_labels(version: str, site: Site | str | None) -> tuple[str, str]:
+    """Values of MODEL_LABELS. site: the profile that answered, or its text on record; None for none."""
+    return version, "" if site is None else str(site)
+
+
+def begin_counting(model: Model) -> None:
+    """Create every series of a model at zero, so that Prometheus counts the first film of each as an increase."""
+    labels = model_labels(model.manifest.version, model.site)
+    FILMS_FOR_REVIEW.labels(*labels)
+    INCIDENTS.labels(*labels)
+    CORRECTIONS.labels(*labels)
+    CONFIDENCE.labels(*labels)
     for finding in FINDINGS:
-        PREDICTIONS.labels(version, finding)
+        PREDICTIONS.labels(*labels, finding)
         for predicted in FINDINGS:
-            FEEDBACK.labels(version, finding, predicted)
+            FEEDBACK.labels(*labels, finding, predicted)
     for reason in ReviewReason:
-        REVIEW_REASONS.labels(version, reason)
+        REVIEW_REASONS.labels(*labels, reason)
     for index in range(FEEDBACK_BINS):
         for counter in (FEEDBACK_BIN, FEEDBACK_BIN_CORRECT, FEEDBACK_BIN_CONFIDENCE):
-            counter.labels(version, str(index))
-    accuracy = manifest.test_metrics.get("headline", {}).get("accuracy")
+            counter.labels(*labels, str(index))
+    accuracy = _expected_accuracy(model)
     if accuracy is not None:
-        REFERENCE_ACCURACY.labels(version).set(accuracy)
+        REFERENCE_ACCURACY.labels(*labels).set(accuracy)
+
+
+def _expected_accuracy(model: Model) -> float | None:
+    figures = {} if model.profile is None else model.profile.manifest.figures
+    accuracy: float | None = (figures.get("after") or {}).get("accuracy")
+    return model.manifest.test_metrics.get("headline", {}).get("accuracy") if accuracy is None else accuracy
 
 
 def count_prediction(prediction: Prediction) -> None:
     """Count one judged film."""
-    version = prediction.model_version
-    PREDICTIONS.labels(version, prediction.finding).inc()
-    CONFIDENCE.labels(version).observe(max(prediction.probabilities.values()))
+    labels = model_labels(prediction.model_version, prediction.site)
+    PREDICTIONS.labels(*labels, prediction.finding).inc()
+    CONFIDENCE.labels(*labels).observe(max(prediction.probabilities.values()))
     for reason in prediction.review_reasons:
-        REVIEW_REASONS.labels(version, reason).inc()
+        REVIEW_REASONS.labels(*labels, reason).inc()
     if prediction.review_required:
-        FILMS_FOR_REVIEW.labels(version).inc()
+        FILMS_FOR_REVIEW.labels(*labels).inc()
 
 
-def count_feedback(version: str, label: str, predicted: str, confidence: float) -> None:
-    """Count one confirmed label. confidence: probability of the predicted finding, 0..1."""
-    FEEDBACK.labels(version, label, predicted).inc()
+def count_feedback(model: tuple[str, str], label: str, predicted: str, confidence: float) -> None:
+    """Count one confirmed label. model: values of MODEL_LABELS. confidence: probability of the predicted finding, 0..1."""
+    FEEDBACK.labels(*model, label, predicted).inc()
     bin_index = str(min(int(confidence * FEEDBACK_BINS), FEEDBACK_BINS - 1))
-    FEEDBACK_BIN.labels(version, bin_index).inc()
-    FEEDBACK_BIN_CONFIDENCE.labels(version, bin_index).inc(confidence)
+    FEEDBACK_BIN.labels(*model, bin_index).inc()
+    FEEDBACK_BIN_CONFIDENCE.labels(*model, bin_index).inc(confidence)
     if label == predicted:
-        FEEDBACK_BIN_CORRECT.labels(version, bin_index).inc()
+        FEEDBACK_BIN_CORRECT.labels(*model, bin_index).inc()
 
 
 @contextmanager

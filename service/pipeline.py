@@ -51,6 +51,7 @@ class Pipeline:
         self.model = model
         self.bundle = model.bundle
         self.manifest = model.manifest
+        self.site = model.site
         self._limits = limits
         self._sandbox = sandbox
         self._drift = drift

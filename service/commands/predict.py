@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.shared import Bundle, OperatingPoint
+from service.commands.shared import Bundle, OperatingPoint, SiteFolder
 
 if TYPE_CHECKING:
     from service.model import Explanation, Model, Prediction
@@ -20,6 +20,7 @@ def predict(
         typer.Option(metavar="PNG", help="Draw which parts of one film speak for the finding (Grad-CAM)."),
     ] = None,
     bundle: Bundle = None,
+    site: SiteFolder = None,
     operating_point: OperatingPoint = "balanced",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each film.")] = False,
 ) -> None:
@@ -40,7 +41,7 @@ def predict(
     if explain is not None and explain.suffix.lower() != ".png":
         raise typer.BadParameter(f"{explain} must end in .png", param_hint="--explain")
     silence_decoding_libraries()
-    model = load_model(bundle)
+    model = load_model(bundle, site)
     find_operating_point(model.manifest, operating_point)
     judged = 0
     for film in films:
@@ -93,4 +94,11 @@ def _text(film: Path, prediction: "Prediction", explanation: "Explanation | None
 def _footer(model: "Model", operating_point: str) -> str:
     manifest = model.manifest
     rule = f"operating point {operating_point}, prediction sets of {manifest.conformal.coverage:.0%} coverage"
-    return f"{manifest.name} {manifest.version}, {rule}. For research use only; not a medical device."
+    lines = [f"{manifest.name} {manifest.version}, {rule}. For research use only; not a medical device."]
+    if model.profile is None:
+        return "\n".join([*lines, "Not commissioned for the site of these films."])
+    profile = model.profile.manifest
+    lines.append(f"Commissioned for {profile.name}, profile {profile.version}.")
+    if not profile.verified:
+        lines.append("Nothing was verified: this site gave films without labels alone.")
+    return "\n".join([*lines, *profile.warnings])

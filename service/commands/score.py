@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.shared import Bundle, OperatingPoint
+from service.commands.shared import Bundle, OperatingPoint, SiteFolder
 from service.film.limits import DecodeLimits
 
 
@@ -15,6 +15,7 @@ def score(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the films, or one film.")],
     out: Annotated[Path, typer.Option(metavar="TABLE", help="CSV file to write.")],
     bundle: Bundle = None,
+    site: SiteFolder = None,
     operating_point: OperatingPoint = "balanced",
     processes: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Films judged at once. Default: one per CPU.")
@@ -41,6 +42,7 @@ def score(
             folder,
             out,
             bundle=bundle,
+            site=site,
             operating_point=operating_point,
             processes=processes or usable_cpus(),
             max_pixels=max_pixels,

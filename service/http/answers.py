@@ -13,7 +13,7 @@ from service.http.problems import problem_of
 from service.model.decision import ReviewReason
 from service.model.findings import Finding
 from service.model.model import Explanation
-from service.pipeline import ServedPrediction
+from service.pipeline import Pipeline, ServedPrediction
 from service.records.values import PredictionRecord
 
 
@@ -65,10 +65,21 @@ class PredictionFacts(_Answer):
     prediction_id: str = Field(description="Unique; /feedback and /incidents refer to it.")
 
 
+class SiteFacts(_Answer):
+    """Identifies a site profile."""
+
+    name: str = Field(description="Of the site.")
+    version: int = Field(ge=1, description="Of the profile.")
+
+
 class ModelFacts(_Answer):
-    """Identifies the model."""
+    """Identifies the model, and the site profile if one answered."""
 
     model_version: str
+    site: SiteFacts | None = Field(
+        description="The site profile that answered; /model/info says more of it. null: the model answered as it was released, "
+        "and was not commissioned for any site."
+    )
 
 
 # Fields are listed from the last base to the first, so that an answer opens with what identifies it.
@@ -85,7 +96,8 @@ class ExplanationFacts(_Answer):
     zones: dict[str, float]
     heatmap_png: str
     overlay_png: str
-    film_png: str | None = None  # the film as it was decoded, if requested
+    # The film as it was decoded, if requested
+    film_png: str | None = Field(default=None, exclude_if=lambda picture: picture is None)
 
 
 class ExplainAnswer(PredictionAnswer):
@@ -141,15 +153,20 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation) -> Ex
     return ExplainAnswer(explanation=facts, **_members(prediction))
 
 
-def batch_answer(results: list[ServedPrediction | ChestXrayError], model_version: str) -> BatchAnswer:
-    """The JSON of a batch. Errors are of the classes in `STATUS_OF`."""
+def batch_answer(results: list[ServedPrediction | ChestXrayError], pipeline: Pipeline) -> BatchAnswer:
+    """The JSON of a batch. Errors are of the classes in `STATUS_OF`. pipeline: that judged it."""
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
         if isinstance(result, ChestXrayError)
         else BatchPrediction(index=index, **result.members())
         for index, result in enumerate(results)
     )
-    return BatchAnswer(request_id=current_call().request_id, model_version=model_version, results=items)
+    return BatchAnswer(
+        request_id=current_call().request_id,
+        model_version=pipeline.manifest.version,
+        site=None if pipeline.site is None else SiteFacts(**pipeline.site.members()),
+        results=items,
+    )
 
 
 def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> PredictionRecord:
@@ -162,6 +179,7 @@ def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> P
         endpoint=call.endpoint,
         user_id=call.user_id,
         model_version=prediction.model_version,
+        site=None if prediction.site is None else str(prediction.site),
         image_sha256=prediction.image_sha256,
         image_format=prediction.format,
         width_px=prediction.width_px,

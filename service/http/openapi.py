@@ -85,8 +85,10 @@ def openapi_document(service: Any) -> dict[str, Any]:
     document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     audit_query = _without_definitions(AuditQuery)["properties"]
     document["paths"] |= {
-        "/health": {"get": _operation("Status and model version; if unavailable, why.", ("503",))},
-        "/model/info": {"get": _operation("Metadata of the model being served.", _OF_EVERY_CALL, secured=True)},
+        "/health": {"get": _operation("Status, model version and site profile; if unavailable, why.", ("503",))},
+        "/model/info": {
+            "get": _operation("Metadata of the model being served, and of its site profile.", _OF_EVERY_CALL, secured=True)
+        },
         "/model/reload": {
             "post": _operation("Load the model that is chosen now, without dropping a request.", _OF_EVERY_CALL, secured=True)
         },

@@ -18,7 +18,7 @@ PERSONAL_FIELDS = ("request_id", "user_id", "address", "image_sha256", "predicti
 
 LASTING_FIELDS = (
     "seq", "timestamp", "method", "endpoint", "status", "outcome", "role", "prediction", "confidence", "inference_time_ms",
-    "model_version",
+    "model_version", "site",
 )  # fmt: skip
 
 
@@ -36,7 +36,11 @@ def row_hash(previous_hash: str, row: Mapping[str, Any], secret: bytes | None) -
 
     secret: if given, the hash is an HMAC (RFC 2104): writing to the database does not suffice to forge it.
     """
-    content = _canonical([previous_hash, row["personal_digest"], *(row[name] for name in LASTING_FIELDS)])
+    values = [previous_hash, row["personal_digest"], *(row[name] for name in LASTING_FIELDS)]
+    if row["site"] is None:
+        # As releases before 1.7, which had no site profiles, hashed every row.
+        values.pop()
+    content = _canonical(values)
     return (hmac.new(secret, content, "sha256") if secret else hashlib.sha256(content)).hexdigest()
 
 

@@ -35,7 +35,7 @@ def write_audit(records: RecordStore, path: Path, wanted: AuditFilter) -> int:
 def write_labels(database: Database, path: Path, since: datetime | None) -> int:
     """One line for each row of `confirmed_labels`; returns how many. Raises RecordsUnavailable or OSError."""
     before = ["timestamp", "kind", "request_id", "film_index", "image_sha256", "label", "prediction", "confidence"]
-    behind = ["model_version", "prediction_id", "corrected_from"]
+    behind = ["model_version", "prediction_id", "corrected_from", "site"]
     count = 0
     with _writer(path) as writer:
         writer.writerow([*before, *(f"probability_{finding.lower()}" for finding in FINDINGS), *behind])

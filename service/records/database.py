@@ -17,7 +17,7 @@ from service.records.sqlite_file import SqliteFile
 logger = logging.getLogger(__name__)
 
 # The newest in `migrations/versions`. Written here because importing Alembic takes a quarter of a second and 20 MB.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

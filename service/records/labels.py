@@ -15,7 +15,7 @@ KIND_OF = {"feedback": "feedback", "incidents": "incident"}
 
 _SHARED = (
     "id", "timestamp", "prediction_id", "request_id", "film_index", "image_sha256", "label", "prediction", "confidence",
-    "probabilities", "model_version",
+    "probabilities", "model_version", "site",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The tables, as `migrations/` creates them; a test compares the two.
 
-Times are text (see `utc_text`), lists and mappings are JSON text, so that all databases store, and hash, the same.
+Times are text (see `utc_text`), lists and mappings are JSON text, so that all databases store, and hash, the same. `site` is
+the site profile that answered, as name-version; none did where it is empty, as in all rows of releases before 1.7.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
@@ -24,6 +25,7 @@ audit = Table(
     Column("confidence", Float(53)),
     Column("inference_time_ms", Float(53)),
     Column("model_version", String(64)),
+    Column("site", String(64)),
     # Personal fields: emptied when the row is anonymised; the chain covers them by their salted digest only.
     Column("request_id", String(128)),
     Column("user_id", String(256), index=True),
@@ -57,6 +59,7 @@ predictions = Table(
     Column("endpoint", String(128), nullable=False),
     Column("user_id", String(256)),
     Column("model_version", String(64), nullable=False),
+    Column("site", String(64)),
     Column("image_sha256", String(64), nullable=False),
     Column("image_format", String(16), nullable=False),
     Column("width_px", Integer, nullable=False),
@@ -81,6 +84,7 @@ def _of_a_prediction() -> tuple[Column[object], ...]:
         Column("request_id", String(128), nullable=False),
         Column("film_index", Integer, nullable=False),
         Column("model_version", String(64), nullable=False),
+        Column("site", String(64)),
         Column("image_sha256", String(64), nullable=False, index=True),
         Column("prediction", String(32), nullable=False),
         Column("confidence", Float(53), nullable=False),

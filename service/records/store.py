@@ -34,7 +34,8 @@ _AUDIT_COLUMNS = [schema.audit.c[name] for name in AuditRow.__dataclass_fields__
 
 # Columns that a report copies from its prediction.
 _COPIED = (
-    "prediction_id", "request_id", "film_index", "model_version", "image_sha256", "prediction", "confidence", "probabilities",
+    "prediction_id", "request_id", "film_index", "model_version", "site", "image_sha256", "prediction", "confidence",
+    "probabilities",
 )  # fmt: skip
 
 

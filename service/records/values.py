@@ -29,6 +29,7 @@ class AuditEntry:
     image_sha256: str | None = None
     # The prediction's identifier; those of a batch separated by semicolons; for a report, that of its prediction
     prediction_id: str | None = None
+    site: str | None = None  # the site profile that answered, as name-version
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class AuditRow:
     image_sha256: str | None
     hash: str  # over this row and all before it
     prediction_id: str | None
+    site: str | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class PredictionRecord:
     endpoint: str
     user_id: str | None
     model_version: str
+    site: str | None  # the site profile that answered, as name-version
     image_sha256: str  # of the film's bytes, which are not kept
     image_format: str
     width_px: int

@@ -17,7 +17,7 @@ from service.model import load_model
 from service.pipeline import Pipeline, silence_decoding_libraries
 from service.sandbox.decoder import SandboxedDecoder
 from service.score.films import is_called_a_picture
-from service.score.rows import Row, refusal_row, row_of
+from service.score.rows import Row, model_columns, refusal_row, row_of
 
 # A film of 64 million pixels in JPEG 2000 takes some seconds; nothing that can be read takes a minute.
 FILM_SECONDS = 60.0
@@ -34,6 +34,7 @@ class Task:
     operating_point: str  # decision rule, by its name in the bundle
     max_pixels: int  # largest film that is decoded
     every_file: bool = False  # whether even a file that has no picture's name and is no picture gets a row
+    site: Path | None = None  # folder of the site profile; None applies none
 
 
 # Made by `prepare`, in each process of the pool.
@@ -47,7 +48,7 @@ def prepare(task: Task) -> None:
     cv2.setNumThreads(1)
     silence_decoding_libraries()
     limits = DecodeLimits(max_pixels=task.max_pixels)
-    _ready = task, Pipeline(load_model(task.bundle), limits, SandboxedDecoder(limits))
+    _ready = task, Pipeline(load_model(task.bundle, task.site), limits, SandboxedDecoder(limits))
 
 
 def judge(path: str) -> Row | None:
@@ -58,19 +59,19 @@ def judge(path: str) -> Row | None:
     if _ready is None:
         raise RuntimeError("prepare was not called")
     task, pipeline = _ready
-    version = pipeline.manifest.version
+    model = model_columns(pipeline.manifest.version, pipeline.site)
     data = b""
     try:
         data = _read(task.folder / path)
         prediction = pipeline.predict(data, task.operating_point, time.monotonic() + FILM_SECONDS)
     except UnsupportedFormat as error:
         if task.every_file or is_called_a_picture(path):
-            return refusal_row(path, data, error, version)
+            return refusal_row(path, data, error, model)
         return None
     except DecoderFailed:
         raise
     except ChestXrayError as error:
-        return refusal_row(path, data, error, version)
+        return refusal_row(path, data, error, model)
     return row_of(path, prediction)
 
 

@@ -21,13 +21,13 @@ class Processes:
 
     task: what each process does.
     count: processes in the pool.
-    model_version: for the rows of films that crash a process.
+    model: of the rows of films that crash a process; see `model_columns`.
     """
 
-    def __init__(self, task: Task, count: int, model_version: str) -> None:
+    def __init__(self, task: Task, count: int, model: Row) -> None:
         self._task = task
         self._count = count
-        self._version = model_version
+        self._model = model
         self._pool = self._start(count)
 
     def __enter__(self) -> "Processes":
@@ -73,7 +73,7 @@ class Processes:
                 row = _submit(alone, path).result()
             except BrokenProcessPool:
                 error = UnreadableImage("The film's file breaks the program that judges it.")
-                row = refusal_row(path, b"", error, self._version)
+                row = refusal_row(path, b"", error, self._model)
         self._pool = self._start(self._count)
         for _ in range(len(waiting)):
             other, _broken = waiting.popleft()

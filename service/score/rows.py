@@ -6,12 +6,13 @@ from hashlib import sha256
 from service.film.errors import ChestXrayError, kebab_case
 from service.model.findings import FINDINGS
 from service.model.model import Prediction
+from service.model.site_profile import Site
 
 COLUMNS = (
     "path", "image_sha256", "format", "width_px", "height_px", "prediction", "confidence",
     *(f"probability_{finding.lower()}" for finding in FINDINGS),
-    "operating_point", "prediction_set", "review_required", "review_reasons", "model_version", "inference_time_ms", "error",
-    "error_detail",
+    "operating_point", "prediction_set", "review_required", "review_reasons", "model_version", "site", "inference_time_ms",
+    "error", "error_detail",
 )  # fmt: skip
 
 Row = Mapping[str, str]
@@ -35,17 +36,22 @@ def row_of(path: str, prediction: Prediction) -> Row:
         "prediction_set": ";".join(prediction.prediction_set),
         "review_required": str(prediction.review_required).lower(),
         "review_reasons": ";".join(prediction.review_reasons),
-        "model_version": prediction.model_version,
+        **model_columns(prediction.model_version, prediction.site),
         "inference_time_ms": f"{prediction.inference_time_ms:.2f}",
     }
 
 
-def refusal_row(path: str, data: bytes, error: ChestXrayError, model_version: str) -> Row:
-    """Row of a film that was refused. data: its bytes, empty if they could not be read."""
+def model_columns(version: str, site: Site | None) -> Row:
+    """The columns that say what judged a film, or refused it. site: None without a profile."""
+    return {"model_version": version, "site": "" if site is None else str(site)}
+
+
+def refusal_row(path: str, data: bytes, error: ChestXrayError, model: Row) -> Row:
+    """Row of a film that was refused. data: its bytes, empty if they could not be read. model: see `model_columns`."""
     return {
         "path": _safe(path),
         "image_sha256": sha256(data).hexdigest() if data else "",
-        "model_version": model_version,
+        **model,
         "error": kebab_case(type(error).__name__),
         "error_detail": str(error),
     }

@@ -9,11 +9,13 @@ from service.model.bundle import ModelBundle, sha256_of
 from service.model.decision import find_operating_point
 from service.model.manifest import MANIFEST_NAME
 from service.model.predictor import load_predictor
-from service.model.releases import locate_bundle
+from service.model.releases import locate_bundle, open_profile
+from service.model.site_profile import PROFILE_NAME
 from service.score.films import find_files
 from service.score.judge import Task
 from service.score.processes import Processes
 from service.score.progress import Progress
+from service.score.rows import model_columns
 from service.score.table import Table
 
 
@@ -22,6 +24,7 @@ def score_films(
     out: Path,
     *,
     bundle: str | None,
+    site: str | None,
     operating_point: str,
     processes: int,
     max_pixels: int,
@@ -32,6 +35,7 @@ def score_films(
     films: a folder with films at any depth, or one film.
     out: CSV file.
     bundle: a bundle folder or a tag of BentoML's model store; None is the release that is served.
+    site: folder of a site profile of the bundle, or "none"; None is the one chosen with the release, if no bundle is given.
     operating_point: decision rule, by its name in the bundle.
     processes: films judged at once.
     max_pixels: largest film that is decoded.
@@ -47,18 +51,22 @@ def score_films(
     opened = ModelBundle.open(locate_bundle(bundle))
     find_operating_point(opened.manifest, operating_point)
     folder = (films.parent if is_one_film else films).resolve()
-    task = Task(folder, opened.path.resolve(), operating_point, max_pixels, every_file=is_one_film)
+    profile = open_profile(bundle, site)
+    applied = None if profile is None else profile.path.resolve()
+    model = model_columns(opened.manifest.version, None if profile is None else profile.site)
+    task = Task(folder, opened.path.resolve(), operating_point, max_pixels, every_file=is_one_film, site=applied)
     settings = {
         "folder": str(folder / films.name if is_one_film else folder),
         "model": sha256_of(opened.file(MANIFEST_NAME)),
+        "site": "" if applied is None else sha256_of(applied / PROFILE_NAME),
         "operating_point": operating_point,
         "max_pixels": str(max_pixels),
     }
-    load_predictor(opened)  # a fault is found here, once, and not by every process
+    load_predictor(opened, profile=profile)  # a fault is found here, once, and not by every process
     paths = [films.name] if is_one_film else list(find_files(folder, _warn_of_missing_films))
     with Table(out, settings, overwrite) as table:
         progress = Progress(len(paths), table.rows())
-        with Processes(task, processes, opened.manifest.version) as pool:
+        with Processes(task, processes, model) as pool:
             for row in pool.rows(_remaining(paths, table)):
                 if row is not None:
                     table.add(row)

@@ -2,11 +2,13 @@
 
 import * as api from "./api.js";
 import { render } from "./history.js";
+import { isSameModel, learnModel, modelOf } from "./models.js";
 import { isTyping, setUpOverlay } from "./overlay.js";
-import { atChosenPoint, chosenPoint, knowsPointsOf, learnPoints, setUpPoints } from "./points.js";
+import { atChosenPoint, chosenPoint, setUpPoints, showPoints } from "./points.js";
 import { Queue } from "./queue.js";
 import { setUpReports, showReports } from "./reports.js";
 import { hide, show } from "./result.js";
+import { modelText } from "./words.js";
 
 // Refusals that another key may change.
 const LIFTED_BY_KEY = [401, 403, 429];
@@ -67,7 +69,7 @@ function send(film) {
       film.answer = await api.judge(film.file, chosenPoint(), signal, (seconds) =>
         setState(film, `The server is busy; trying again in ${seconds} s`));
       film.decided = atChosenPoint(film.answer);
-      if (!knowsPointsOf(film.answer.model_version)) showModel(); // the model was changed meanwhile
+      if (!modelOf(film.answer)) showModel(); // the model was changed meanwhile
     } catch (fault) {
       const stopped = new api.Problem(0, "Stopped", "Sending was stopped before the answer came.");
       film.problem = fault instanceof api.Problem ? fault : fault.name === "AbortError" ? stopped : unexpected(fault);
@@ -104,10 +106,9 @@ function decideAll() {
 
 /** Request Grad-CAM of another finding, for which the same model judges the film again. */
 async function explanationFor(film, target) {
-  const { model_version: version, operating_point: point } = film.answer;
-  const answer = await api.explainFor(film.file, point, target);
-  if (answer.model_version === version) return answer.explanation;
-  throw new api.Problem(0, "Another model", `The server now uses model ${answer.model_version}. Choose the film again.`);
+  const answer = await api.explainFor(film.file, film.answer.operating_point, target);
+  if (isSameModel(answer, film.answer)) return answer.explanation;
+  throw new api.Problem(0, "Another model", `The server now uses model ${modelText(answer)}. Choose the film again.`);
 }
 
 function unexpected(fault) {
@@ -156,8 +157,10 @@ async function showModel() {
   try {
     const health = await api.health();
     const fallback = health.fallback_in_use ? " (an older one: the chosen one could not be trusted)" : "";
-    byId("model").textContent = health.status === "ok" ? `Model ${health.model_version}${fallback}` : "No model loaded";
-    learnPoints(await api.modelInfo());
+    byId("model").textContent = health.status === "ok" ? `Model ${modelText(health)}${fallback}` : "No model loaded";
+    const info = await api.modelInfo();
+    learnModel(info);
+    showPoints(info.operating_points);
     decideAll();
     if (!key) return false;
     byId("key-state").textContent = "The key is accepted.";

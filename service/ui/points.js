@@ -1,10 +1,10 @@
-// The operating points: which one the reader has chosen, and the thresholds of each model that has answered.
+// The operating points: which one the reader has chosen, and answers at it.
 
 import { decideAt } from "./decide.js";
+import { modelOf } from "./models.js";
 import { OPERATING_POINTS } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
-const pointsOf = new Map(); // model version -> its operating points by name
 
 /** @param {() => void} onChange told when another point is chosen */
 export function setUpPoints(onChange) {
@@ -27,21 +27,15 @@ export function chosenPoint() {
   return document.querySelector('input[name="point"]:checked').value;
 }
 
-/** @param {{version: string, operating_points: Record<string, {thresholds: Record<string, number>}>}} info of /model/info */
-export function learnPoints(info) {
-  pointsOf.set(info.version, info.operating_points);
-  for (const [name, { thresholds }] of Object.entries(info.operating_points)) showThresholds(name, thresholds);
-}
-
-/** @param {string} version of a model */
-export function knowsPointsOf(version) {
-  return pointsOf.has(version);
+/** @param {Record<string, {thresholds: Record<string, number>}>} points of the model that serves, by name */
+export function showPoints(points) {
+  for (const [name, { thresholds }] of Object.entries(points)) showThresholds(name, thresholds);
 }
 
 /** The answer at the chosen point, or unchanged if that point's thresholds are not known. */
 export function atChosenPoint(answer) {
   const point = chosenPoint();
-  const thresholds = pointsOf.get(answer.model_version)?.[point]?.thresholds;
+  const thresholds = modelOf(answer)?.operating_points[point]?.thresholds;
   return point === answer.operating_point || !thresholds ? answer : decideAt(answer, point, thresholds);
 }
 

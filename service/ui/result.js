@@ -1,7 +1,8 @@
 // One film's result on the page: finding, reasons for review, probabilities.
 
+import { modelOf } from "./models.js";
 import { hideFilm, showFilm } from "./overlay.js";
-import { FINDINGS, adviceText, percent, pointText, reasonText, setText } from "./words.js";
+import { FINDINGS, adviceText, percent, pointText, reasonText, setText, siteText } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -38,19 +39,20 @@ async function showAnswer(film, point) {
   byId("call").replaceChildren(decided.prediction, detail);
   byId("record").textContent = recordText(answer, decided, point);
   showReview(decided.review);
+  showSite(answer);
   showBars(decided);
   byId("set").textContent = setText(decided.prediction_set);
   byId("facts").textContent =
     `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. ` +
     `Prediction ${answer.prediction_id}, request ${answer.request_id}.`;
-  byId("announcement").textContent = announcement(film.name, decided);
+  byId("announcement").textContent = announcement(film.name, decided, siteText(answer.site).title);
   await showFilm(film);
 }
 
 /** The text that screen readers announce. */
-function announcement(name, { prediction, confidence, review }) {
+function announcement(name, { prediction, confidence, review }, site) {
   const advice = review.required ? "A person must look at this film." : "No reason for review was found.";
-  return `${name}: ${prediction}, probability ${percent(confidence)}. ${advice}`;
+  return `${name}: ${prediction}, probability ${percent(confidence)}. ${advice} ${site}.`;
 }
 
 /** Explain differences between the operating points shown, recorded and chosen. */
@@ -62,14 +64,31 @@ function recordText(answer, decided, point) {
 
 function showReview(review) {
   const box = byId("review");
-  box.className = review.required ? "flag" : "";
-  if (!review.required) {
-    box.replaceChildren(element("p", "No reason for review was found. That does not make the answer right."));
+  if (review.required) {
+    warn(box, "A person must look at this film", review.reasons.map(reasonText));
     return;
   }
-  const reasons = element("ul");
-  reasons.append(...review.reasons.map((name) => element("li", reasonText(name))));
-  box.replaceChildren(element("strong", "A person must look at this film"), reasons);
+  box.classList.remove("flag");
+  box.replaceChildren(element("p", "No reason for review was found. That does not make the answer right."));
+}
+
+/** Say which site profile answered, and what it was found to lack. */
+function showSite(answer) {
+  const box = byId("site");
+  const { title, sentences } = siteText(answer.site, modelOf(answer)?.site);
+  if (sentences.length > 0) {
+    warn(box, title, sentences);
+    return;
+  }
+  box.classList.remove("flag");
+  box.replaceChildren(element("p", `${title}.`));
+}
+
+function warn(box, title, sentences) {
+  const list = element("ul");
+  list.append(...sentences.map((sentence) => element("li", sentence)));
+  box.classList.add("flag");
+  box.replaceChildren(element("strong", title), list);
 }
 
 function showBars(answer) {

@@ -18,6 +18,9 @@ const REASONS = {
   operating_point_disagrees: "Another finding is more probable than the one called at this operating point.",
 };
 
+const UNCOMMISSIONED = "The model was not tested on films of this hospital. Its probabilities and thresholds may be wrong here.";
+const UNVERIFIED = "Nothing was verified: this site gave films without labels alone.";
+
 /** @param {string} name of a review reason */
 export function reasonText(name) {
   return REASONS[name] ?? name;
@@ -33,6 +36,24 @@ export function setText(set) {
 /** @param {string} point of operation @returns {string} its title */
 export function pointText(point) {
   return OPERATING_POINTS[point]?.[0] ?? point;
+}
+
+/** @param {{model_version: string, site: {name: string, version: number}|null}} answer of any path that names its model */
+export function modelText({ model_version: version, site }) {
+  return `${version}, ${site ? `commissioned for ${site.name}, profile ${site.version}` : "not commissioned for this site"}`;
+}
+
+/**
+ * What a reader must know of the site profile that answered: a title, and sentences.
+ * @param {{name: string, version: number}|null} site of an answer
+ * @param {{verified: boolean, warnings: string[]}|undefined} profile what /model/info says of it; undefined if that is not known
+ * @returns {{title: string, sentences: string[]}}
+ */
+export function siteText(site, profile) {
+  if (!site) return { title: "Not commissioned for this site", sentences: [UNCOMMISSIONED] };
+  const title = `Commissioned for ${site.name}, profile ${site.version}`;
+  if (!profile) return { title, sentences: ["What this profile was tested on is not known."] };
+  return { title, sentences: [...(profile.verified ? [] : [UNVERIFIED]), ...profile.warnings] };
 }
 
 /** @param {"stated"|"assumed"} orientation whether the file says how the film lies */

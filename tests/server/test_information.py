@@ -16,6 +16,9 @@ from tests.support.server.problems import PNG, PREDICTION_MEMBERS, assert_proble
 
 pytestmark = pytest.mark.slow
 
+# Labels of series that are counted for each model.
+MODEL = 'site="",version="1.0.0"'
+
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
@@ -23,7 +26,7 @@ def test_model_info_is_the_manifest_without_the_training_configuration(client, b
     info = client.get("/model/info").json()
     manifest = json.loads((bundle_path / MANIFEST_NAME).read_text("utf-8"))
     assert "training_config" not in info
-    assert info["version"] == "1.0.0"
+    assert (info["version"], info["site"]) == ("1.0.0", None)
     assert info["files"] == manifest["files"]
     assert set(info["operating_points"]) == set(manifest["operating_points"])
 
@@ -51,7 +54,7 @@ def test_metrics_show_stages_requests_and_the_model(client):
         assert f'cxr_stage_seconds_bucket{{le="0.0005",stage="{stage}"}}' in metrics
     assert 'cxr_rejections_total{problem="unsupported-format"}' in metrics
     assert 'cxr_request_seconds_bucket{endpoint="/predict",le="0.03",status="415"}' in metrics
-    assert 'cxr_model_info{version="1.0.0"} 1.0' in metrics
+    assert 'cxr_model_info{site="",version="1.0.0"} 1.0' in metrics
     assert "cxr_model_fallback_in_use 0.0" in metrics
     assert "cxr_requests_in_flight" in metrics
     assert "cxr_queue_depth 0.0" in metrics
@@ -69,22 +72,22 @@ def value_of(client, series):
 def test_a_judged_film_is_counted_by_finding_confidence_reasons_and_bins(client):
     answer = client.post("/predict", content=PNG).json()
     names = [
-        f'cxr_predictions_total{{finding="{answer["prediction"]}",version="1.0.0"}}',
-        'cxr_confidence_count{version="1.0.0"}',
-        f'cxr_drift_bin_total{{bin="{answer["prediction"]}",feature="predicted_class",version="1.0.0"}}',
-        *(f'cxr_reviews_total{{reason="{reason}",version="1.0.0"}}' for reason in answer["review"]["reasons"]),
-        *(['cxr_films_for_review_total{version="1.0.0"}'] if answer["review"]["required"] else []),
+        f'cxr_predictions_total{{finding="{answer["prediction"]}",{MODEL}}}',
+        f"cxr_confidence_count{{{MODEL}}}",
+        f'cxr_drift_bin_total{{bin="{answer["prediction"]}",feature="predicted_class",{MODEL}}}',
+        *(f'cxr_reviews_total{{reason="{reason}",{MODEL}}}' for reason in answer["review"]["reasons"]),
+        *([f"cxr_films_for_review_total{{{MODEL}}}"] if answer["review"]["required"] else []),
     ]
     before = [value_of(client, name) for name in names]
-    confidences = value_of(client, 'cxr_confidence_sum{version="1.0.0"}')
+    confidences = value_of(client, f"cxr_confidence_sum{{{MODEL}}}")
     client.post("/predict", content=PNG)
     assert [value_of(client, name) - value for name, value in zip(names, before, strict=True)] == [1] * len(names)
-    rise = value_of(client, 'cxr_confidence_sum{version="1.0.0"}') - confidences
+    rise = value_of(client, f"cxr_confidence_sum{{{MODEL}}}") - confidences
     assert rise == pytest.approx(max(answer["probabilities"].values()), abs=1e-6)
 
 
 def test_a_refused_film_is_a_rejection_and_no_prediction(client):
-    refused, judged = 'cxr_rejections_total{problem="unsupported-format"}', 'cxr_confidence_count{version="1.0.0"}'
+    refused, judged = 'cxr_rejections_total{problem="unsupported-format"}', f"cxr_confidence_count{{{MODEL}}}"
     before = value_of(client, refused), value_of(client, judged)
     client.post("/predict", content=b"not a film")
     client.post("/predict/batch", files=[("images", b"not a film"), ("images", PNG)])
@@ -94,11 +97,11 @@ def test_a_refused_film_is_a_rejection_and_no_prediction(client):
 def test_a_film_that_is_reported_twice_counts_once(client):
     answer = client.post("/predict", content=PNG).json()
     other = next(name for name in FINDINGS if name != answer["prediction"])
-    labels = f'true="{answer["prediction"]}",version="1.0.0"'
+    labels = f'site="",true="{answer["prediction"]}",version="1.0.0"'
     agreed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",{labels}}}'
     bin_name = str(min(int(answer["confidence"] * 10), 9))
-    in_bin = [f'cxr_feedback_bin{part}_total{{bin="{bin_name}",version="1.0.0"}}' for part in ("", "_correct", "_confidence")]
-    counts = (agreed, *in_bin, 'cxr_incidents_total{version="1.0.0"}', 'cxr_feedback_corrections_total{version="1.0.0"}')
+    in_bin = [f'cxr_feedback_bin{part}_total{{bin="{bin_name}",{MODEL}}}' for part in ("", "_correct", "_confidence")]
+    counts = (agreed, *in_bin, f"cxr_incidents_total{{{MODEL}}}", f"cxr_feedback_corrections_total{{{MODEL}}}")
     before = [value_of(client, name) for name in counts]
     said = {"prediction_id": answer["prediction_id"]}
     corrected = []
@@ -114,7 +117,7 @@ def test_a_film_that_is_reported_twice_counts_once(client):
 def test_the_first_label_of_a_film_counts_whichever_report_brings_it(client):
     answer = client.post("/predict", content=encode(film(256, seed=51), "PNG")).json()
     other = next(name for name in FINDINGS if name != answer["prediction"])
-    missed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",true="{other}",version="1.0.0"}}'
+    missed = f'cxr_feedback_total{{predicted="{answer["prediction"]}",site="",true="{other}",version="1.0.0"}}'
     before = value_of(client, missed)
     said = {"prediction_id": answer["prediction_id"], "label": other}
     assert client.post("/incidents", json=said | {"case_id": "case-1"}).json()["corrected_from"] is None

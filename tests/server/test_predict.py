@@ -159,7 +159,7 @@ def test_a_batch_answers_in_order_and_a_bad_film_fails_alone(client):
     response = client.post("/predict/batch", files=[("images", data) for data in films])
     assert response.status_code == 200, response.text
     answer = response.json()
-    assert set(answer) == {"request_id", "model_version", "results"}
+    assert set(answer) == {"request_id", "model_version", "site", "results"}
     results = answer["results"]
     assert [result["index"] for result in results] == [0, 1, 2, 3]
     assert [result.get("image", {}).get("format") for result in results] == ["png", None, "dicom", None]

@@ -156,6 +156,7 @@ def test_a_confirmed_label_is_kept_with_its_prediction(guarded):
         "request_id": request_id,
         "index": 0,
         "model_version": "1.0.0",
+        "site": None,
         "prediction": predicted,
         "label": "Tuberculosis",
         "agrees": predicted == "Tuberculosis",

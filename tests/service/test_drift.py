@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from service.drift import DriftCounter
 from service.film.limits import DecodeLimits
+from service.metrics import MODEL_LABELS
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import (
     COMPONENT_FEATURES,
@@ -33,20 +34,20 @@ from tests.support.site_profiles import make_profile
 VERSION = "9.9.9"
 
 
-def counts(name="cxr_drift_bin_total", version=VERSION) -> dict[tuple[str, ...], float]:
-    """Labels but the version -> value."""
+def counts(name="cxr_drift_bin_total", version=VERSION, site="") -> dict[tuple[str, ...], float]:
+    """Labels but those of the model -> value."""
     samples = [sample for family in REGISTRY.collect() for sample in family.samples if sample.name == name]
     return {
-        tuple(value for label, value in sorted(sample.labels.items()) if label != "version"): sample.value
+        tuple(value for label, value in sorted(sample.labels.items()) if label not in MODEL_LABELS): sample.value
         for sample in samples
-        if sample.labels["version"] == version
+        if (sample.labels["version"], sample.labels["site"]) == (version, site)
     }
 
 
-def counted_by(act, name="cxr_drift_bin_total", version=VERSION):
-    before = counts(name, version)
+def counted_by(act, name="cxr_drift_bin_total", version=VERSION, site=""):
+    before = counts(name, version, site)
     act()
-    return Counter({labels: value - before.get(labels, 0) for labels, value in counts(name, version).items()})
+    return Counter({labels: value - before.get(labels, 0) for labels, value in counts(name, version, site).items()})
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def components(bundle):
 
 @pytest.fixture
 def counter(reference, components):
-    return DriftCounter(reference, components, VERSION)
+    return DriftCounter(reference, components, (VERSION, ""))
 
 
 @pytest.fixture
@@ -137,6 +138,23 @@ def test_a_film_is_counted_when_the_pipeline_is_told_that_it_was_answered_and_no
     assert sum(counted.values()) == len(NUMERIC_FEATURES) + len(COMPONENT_FEATURES) + 1
 
 
+def test_a_film_that_a_site_profile_judged_is_counted_with_the_profile_in_the_bins_of_its_own_reference(bundle, tmp_path):
+    reference = DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_bytes())
+    coarse = NumericReference(edges=(0.5,), shares=(0.25, 0.75), minimum=0.0, maximum=1.0, films=80)
+    own = reference.model_copy(update={"numeric": reference.numeric | {"mean": coarse}})
+    profile = make_profile(bundle, tmp_path, version=2, drift_reference=own)
+    model = Model.from_bundle(bundle, profile=profile)
+    pipeline = Pipeline(
+        model, DecodeLimits(), drift=DriftCounter.from_bundle(bundle, model.observer.statistics.components, profile)
+    )
+    prediction = pipeline.predict(encode(film(), "PNG"), "balanced")
+    released = counts(version=bundle.manifest.version)
+    counted = counted_by(lambda: pipeline.count(prediction), version=bundle.manifest.version, site="mercy-2")
+    assert sum(number for (_, feature), number in counted.items() if feature == "mean") == 1
+    assert {label for label, feature in counted if feature == "mean"} == {"0", "1"}
+    assert counts(version=bundle.manifest.version) == released
+
+
 @pytest.mark.parametrize("damage", ["text", "more components than the bundle has"])
 def test_a_reference_that_cannot_be_used_is_a_fault_of_the_bundle(bundle, components, tmp_path, damage):
     folder = shutil.copytree(bundle.path, tmp_path / "bundle")
@@ -200,7 +218,9 @@ def test_films_like_the_sites_drift_from_the_bundles_reference_and_not_from_the_
         for data in later:
             served.count(served.predict(data, "balanced"))
         version = bundle.manifest.version
-        indexes[version] = stability(Counter(counts(version=version)), counts("cxr_drift_reference_share", version))
+        site = "" if applied is None else "mercy-1"
+        counted = Counter(counts(version=version, site=site))
+        indexes[version] = stability(counted, counts("cxr_drift_reference_share", version, site))
     for feature in ("mean", "contrast", "sharpness", "component_1"):
         assert indexes["7.0.0"][feature] > 1
         assert indexes["7.0.1"][feature] < 0.2
@@ -211,4 +231,4 @@ def test_a_profile_without_a_reference_leaves_drift_to_the_bundles(bundle_path, 
     bundle = ModelBundle.open(copy_bundle(bundle_path, tmp_path, "7.0.2"))
     DriftCounter.from_bundle(bundle, components, make_profile(bundle, tmp_path / "sites"))
     published = {(label, feature): share for feature, label, share in reference.shares()}
-    assert counts("cxr_drift_reference_share", "7.0.2") == published
+    assert counts("cxr_drift_reference_share", "7.0.2", "mercy-1") == published

@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from service.errors import ModelUnavailable, ReloadInProgress
 from service.hosting import ModelHost, ReloadOutcome
 from service.model.bundle import ModelBundle
 from service.model.errors import GoldenMismatch
 from service.model.manifest import HEAD_NAME
-from service.model.site_profile import SITE_GOLDEN_NAME
+from service.model.site_profile import SITE_GOLDEN_NAME, Site
 from service.settings import Settings
 from tests.support.encoded_films import encode, film
 from tests.support.manifests import copy_bundle
@@ -196,6 +197,21 @@ def test_reloading_takes_over_a_new_profile_of_the_same_bundle(models, profiled)
     assert hosted.pipeline.predict(PNG, "balanced").probabilities != before
 
 
+def info(version, site):
+    return REGISTRY.get_sample_value("cxr_model_info", {"version": version, "site": site})
+
+
+def test_metrics_say_which_profile_answers_now_and_which_one_did_before(models, profiled):
+    link = models / "current"
+    link.symlink_to(profiled(7).path)
+    hosted = commissioned(models, link)
+    assert (info("1.1.0", "mercy-7"), info("1.1.0", "mercy-8")) == (1, None)
+    link.unlink()
+    link.symlink_to(profiled(8).path)
+    hosted.reload()
+    assert (info("1.1.0", "mercy-7"), info("1.1.0", "mercy-8")) == (0, 1)
+
+
 def test_a_reload_with_a_profile_of_another_bundle_keeps_what_is_served(models, profiled):
     link = models / "current"
     link.symlink_to(profiled(1).path)
@@ -203,7 +219,8 @@ def test_a_reload_with_a_profile_of_another_bundle_keeps_what_is_served(models, 
     serving = hosted.pipeline
     link.unlink()
     link.symlink_to(profiled(2, "1.0.0").path)
-    assert hosted.reload() == ReloadOutcome("fallback", "1.1.0", "1.1.0", fallback_in_use=True)
+    kept = {"previous_site": Site("mercy", 1), "site": Site("mercy", 1)}
+    assert hosted.reload() == ReloadOutcome("fallback", "1.1.0", "1.1.0", fallback_in_use=True, **kept)
     assert hosted.pipeline is serving
     assert (hosted.health()["site"], hosted.health()["reason"]) == ({"name": "mercy", "version": 1}, "profile-mismatch")
 

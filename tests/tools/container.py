@@ -189,7 +189,7 @@ def _run(report: Report, root: Path) -> None:
         explained = _post(f"{address}/predict/explain")["explanation"]
         side = len(explained["grid"])
         report.check("explains (PyTorch)", side == 7, f"{side} x {side} map, first one in {time.monotonic() - start:.1f} s")
-        counted = 'cxr_confidence_count{version="1.1.1"} 2.0' in httpx.get(f"{address}/metrics").text
+        counted = 'cxr_confidence_count{site="",version="1.1.1"} 2.0' in httpx.get(f"{address}/metrics").text
         report.check("counts", counted, "2 films in /metrics")
         memory = sum(each.memory_info().rss for each in processes)
         report.note("memory of all its processes", f"{memory / 1e6:.0f} MB")

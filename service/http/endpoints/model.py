@@ -12,6 +12,9 @@ from starlette.routing import Route
 from service.http.context import ServiceContext
 from service.http.problems import HEALTH_MEDIA_TYPE
 
+# What /model/info says of the site profile; its decision parts stand among the manifest's members, as they are applied.
+_OF_PROFILE = {"name", "version", "created_at", "films", "verified", "warnings", "figures"}
+
 
 def model_routes(context: ServiceContext) -> list[Route]:
     """Routes to mount at /."""
@@ -33,8 +36,10 @@ async def _health(context: ServiceContext, request: Request) -> Response:
 
 
 async def _info(context: ServiceContext, request: Request) -> Response:
+    model = context.host.pipeline.model
     # The training configuration may name folders of the machine that trained the model.
-    return JSONResponse(context.host.pipeline.manifest.model_dump(mode="json", exclude={"training_config"}))
+    info = model.manifest.model_dump(mode="json", exclude={"training_config"})
+    return JSONResponse(info | {"site": model.profile and model.profile.manifest.model_dump(mode="json", include=_OF_PROFILE)})
 
 
 async def _reload(context: ServiceContext, request: Request) -> Response:

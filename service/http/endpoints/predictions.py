@@ -109,7 +109,7 @@ class Predictions:
             else:
                 job.note(result, index)
             items.append(result)
-        return _json(batch_answer(items, job.pipeline.manifest.version))
+        return _json(batch_answer(items, job.pipeline))
 
     async def _explain(self, job: "_Job") -> Response:
         film, options = job.upload.films[0], job.upload.options
@@ -144,4 +144,4 @@ class _Job:
 
 
 def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
-    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
+    return Response(answer.model_dump_json(), media_type="application/json")

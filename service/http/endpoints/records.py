@@ -15,7 +15,8 @@ from service.http.body.reports import AuditQuery, FeedbackBody, IncidentBody, re
 from service.http.call import current_call
 from service.http.context import ServiceContext
 from service.http.middleware.recording import record_with
-from service.metrics import CORRECTIONS, INCIDENTS, count_feedback
+from service.metrics import CORRECTIONS, INCIDENTS, count_feedback, model_labels
+from service.model.site_profile import Site
 from service.records.values import AuditFilter, Feedback, Incident, NewReport, StoredReport
 
 
@@ -49,7 +50,7 @@ async def _incidents(context: ServiceContext, request: Request) -> Response:
     report = await asyncio.to_thread(context.records.incident_report, incident)
     stored = await _stored(context, report)
     if stored.is_first:  # a prediction counts once, even if it is reported again
-        INCIDENTS.labels(report.values["model_version"]).inc()
+        INCIDENTS.labels(*model_labels(report.values["model_version"], report.values["site"])).inc()
     answer = {
         "incident_id": stored.number,
         "case_id": body.case_id,
@@ -81,6 +82,7 @@ def _prediction_facts(report: NewReport) -> dict[str, Any]:
         "request_id": values["request_id"],
         "index": values["film_index"],
         "model_version": values["model_version"],
+        "site": values["site"] and Site.parse(values["site"]).members(),
         "prediction": values["prediction"],
     }
 
@@ -89,8 +91,9 @@ async def _stored(context: ServiceContext, report: NewReport) -> StoredReport:
     """Store the report, and count the first label of a prediction, in whichever report it comes. Counters only increase."""
     stored = await record_with(context.records, report, HTTPStatus.CREATED)
     values = report.values
+    model = model_labels(values["model_version"], values["site"])
     if stored.is_first_label:
-        count_feedback(values["model_version"], values["label"], values["prediction"], values["confidence"])
+        count_feedback(model, values["label"], values["prediction"], values["confidence"])
     if stored.corrected_from is not None:
-        CORRECTIONS.labels(values["model_version"]).inc()
+        CORRECTIONS.labels(*model).inc()
     return stored

@@ -111,6 +111,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
         confidence=single.confidence if single else None,
         inference_time_ms=round(sum(film.inference_time_ms for film in predictions), 2) if predictions else None,
         model_version=predictions[0].model_version if predictions else None,
+        site=predictions[0].site if predictions else None,
         image_sha256=single.image_sha256 if single else None,
         prediction_id=report.values["prediction_id"]
         if report

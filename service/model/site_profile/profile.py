@@ -100,6 +100,16 @@ class Site:
         """The JSON object that stands for the site in answers."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        """As folders, records, tables and metrics name it: name-version."""
+        return f"{self.name}-{self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Site":
+        """The site that `str` gave this text for."""
+        name, _, version = text.rpartition("-")
+        return cls(name, int(version))
+
 
 @dataclass(frozen=True)
 class SiteProfile:

@@ -30,9 +30,9 @@ def once(name, value, **labels):
     return series(name, f"0 {value}x240", version=VERSION, **labels)
 
 
-def labels(confusion):
+def labels(confusion, **more):
     return [
-        once("cxr_feedback_total", confusion[row][column], true=true, predicted=called)
+        once("cxr_feedback_total", confusion[row][column], true=true, predicted=called, **more)
         for row, true in enumerate(CLASSES)
         for column, called in enumerate(CLASSES)
     ]
@@ -213,6 +213,19 @@ def test_a_version_that_serves_no_more_alerts_nobody():
 
 
 @needs_promtool
+def test_a_site_profile_that_answers_no_more_alerts_nobody_and_one_that_does_is_measured_by_its_own_acceptance():
+    """The version is the same; right on 80 % of the films, expected were 91 % of the bundle and 70 % of the profile."""
+    serving = series("cxr_model_info", "1x3000", version=VERSION, site="mercy-2")
+    expected = series("cxr_reference_accuracy", "0.7x3000", version=VERSION, site="mercy-2")
+    wrong = [[80, 10, 10], [0, 0, 0], [0, 0, 0]]
+    alert = "ChestXrayAccuracyDrop"
+    assert not firing([serving, ACCURACY, expected, *labels(wrong)], alert, "100m")
+    assert not firing([serving, ACCURACY, expected, *labels(wrong, site="mercy-2")], alert, "100m")
+    expected = expected | {"values": "0.91x3000"}
+    assert firing([serving, ACCURACY, expected, *labels(wrong, site="mercy-2")], alert, "100m")
+
+
+@needs_promtool
 def test_three_misdiagnoses_in_a_week_are_a_pattern():
     assert firing([SERVING, once("cxr_incidents_total", 3)], "ChestXrayRetrainFailurePattern", "100m")
 
@@ -225,14 +238,17 @@ def test_requests_that_stay_away_are_an_anomaly_and_a_service_of_less_than_a_wee
 
 
 @needs_promtool
-def test_an_alert_names_the_feature_the_figure_and_the_threshold():
+@pytest.mark.parametrize(("site", "named"), [({}, "1.1.1"), ({"site": "mercy-2"}, "1.1.1 at mercy-2")])
+def test_an_alert_names_the_feature_the_figure_the_threshold_and_the_model(site, named):
     rule = ALERTS["ChestXrayInputDrift"]
     value = f"{psi(SHIFTED, TENTHS):.2f}"
-    description = f"mean of the last day has a PSI of {value} against the reference of model 1.1.1 (threshold 0.2)."
+    description = f"mean of the last day has a PSI of {value} against the reference of model {named} (threshold 0.2)."
     annotations = rule["annotations"] | {"description": description}
-    expected = {"exp_labels": {"severity": "warning", "feature": "mean", "version": VERSION}, "exp_annotations": annotations}
+    fired = {"severity": "warning", "feature": "mean", "version": VERSION} | site
+    expected = {"exp_labels": fired, "exp_annotations": annotations}
     checks = {"alert_rule_test": [{"eval_time": "100m", "alertname": rule["alert"], "exp_alerts": [expected]}]}
-    result = run_rules_test([SERVING, *bins("mean", SHIFTED)], checks, "1m")
+    serving = series("cxr_model_info", "1x3000", version=VERSION, **site)
+    result = run_rules_test([serving, *bins("mean", SHIFTED, **site)], checks, "1m")
     assert result.returncode == 0, result.stdout
 
 

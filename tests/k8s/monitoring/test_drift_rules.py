@@ -35,10 +35,10 @@ def psi_null(films, reference_films, bins):
     return float((1 / films + 1 / reference_films) * chi_squared)
 
 
-def counted(feature, counts, reference, films=3000, labels=None, version="1.1.1", counting="0x59 {}", length=60):
+def counted(feature, counts, reference, films=3000, labels=None, version="1.1.1", site="", counting="0x59 {}", length=60):
     """Series of a feature's bins and reference. counting: the values of a bin's counter, with {} for its count."""
     named = labels or [str(index) for index in range(len(counts))]
-    of_feature = {"version": version, "feature": feature}
+    of_feature = {"version": version, "site": site, "feature": feature}
     inputs = [series("cxr_drift_reference_films", f"{films}x{length}", **of_feature)]
     for label, count, share in zip(named, counts, reference, strict=True):
         inputs.append(series("cxr_drift_bin_total", counting.format(count), **of_feature, bin=label))
@@ -111,6 +111,17 @@ def test_two_versions_are_not_mixed():
         'cxr:psi:1h{version="1.1.1"}': 0.0,
     }
     assert_values(old + new, expected, "60m")
+
+
+def test_site_profiles_of_one_version_are_not_mixed_though_their_references_have_other_bins():
+    released = counted("mean", [200, 0], [0.5, 0.5])
+    commissioned = counted("mean", [100, 50, 50], [0.5, 0.25, 0.25], site="mercy-2")
+    expected = {
+        'cxr:psi:1h{site=""}': psi([200, 0], [0.5, 0.5]),
+        'cxr:psi:1h{site="mercy-2"}': 0.0,
+        'cxr:psi_null:1h{site="mercy-2"}': psi_null(200, 3000, 3),
+    }
+    assert_values(released + commissioned, expected, "60m")
 
 
 def test_the_null_is_exceeded_by_chance_in_about_one_of_a_hundred_samples():

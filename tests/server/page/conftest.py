@@ -58,5 +58,5 @@ def page(new_page):
 @pytest.fixture
 def opened(page, server):
     page.goto(server.address)
-    expect(page.locator("#model")).to_have_text("Model 1.0.0")
+    expect(page.locator("#model")).to_have_text("Model 1.0.0, not commissioned for this site")
     return page

@@ -261,6 +261,6 @@ def test_a_map_that_cannot_be_had_leaves_the_one_that_is_there(opened):
     change_answers(opened, model_version="9.9.9")
     other = next(finding.value for finding in FINDINGS if finding.value != called)
     opened.locator("#targets").get_by_role("button", name=other).click()
-    fault = f"No map of {other}: The server now uses model 9.9.9. Choose the film again."
+    fault = f"No map of {other}: The server now uses model 9.9.9, not commissioned for this site. Choose the film again."
     expect(opened.locator("#map-state")).to_have_text(fault)
     expect(opened.locator("#caption")).to_contain_text(f"Map for {called}.")

@@ -6,6 +6,7 @@ import pytest
 from service.commands.cxr import main
 from service.model import load_model
 from tests.support.encoded_films import encode, film
+from tests.support.site_profiles import make_profile
 
 PNG = encode(film(), "PNG")
 
@@ -36,8 +37,24 @@ def test_a_person_reads_finding_probabilities_set_review_and_what_it_is_not_for(
     for name, value in expected.probabilities.items():
         assert f"{name} {value:.3f}" in lines[1]
     assert lines[3].split(maxsplit=1) == ["review", ", ".join(expected.review_reasons) or "not required"]
-    assert lines[-1].startswith("chest-xray 1.0.0, operating point balanced,")
-    assert "research use only" in lines[-1]
+    assert lines[-2].startswith("chest-xray 1.0.0, operating point balanced,")
+    assert "research use only" in lines[-2]
+    assert lines[-1] == "Not commissioned for the site of these films."
+
+
+def test_a_person_reads_which_site_profile_answered_and_its_warnings(predict, path, bundle, tmp_path):
+    made = make_profile(bundle, tmp_path, version=2)
+    _, lines, _ = predict(path, "--site", made.path)
+    assert lines[-1] == "Commissioned for mercy, profile 2."
+    made = make_profile(bundle, tmp_path, version=3, verified=False, warnings=("The scanner explains most of the gain.",))
+    _, lines, _ = predict(path, "--site", made.path)
+    assert lines[-3:] == [
+        "Commissioned for mercy, profile 3.",
+        "Nothing was verified: this site gave films without labels alone.",
+        "The scanner explains most of the gain.",
+    ]
+    _, [line], _ = predict(path, "--site", made.path, "--json")
+    assert json.loads(line)["site"] == {"name": "mercy", "version": 3}
 
 
 def test_a_program_reads_a_line_of_json_for_each_film(predict, path, bundle_path):
@@ -45,7 +62,7 @@ def test_a_program_reads_a_line_of_json_for_each_film(predict, path, bundle_path
     answers = [json.loads(line) for line in lines]
     expected = load_model(bundle_path).predict(PNG, "tb_screening").members()
     assert (status, len(answers)) == (0, 2)
-    assert answers[0]["film"] == str(path)
+    assert (answers[0]["film"], answers[0]["site"]) == (str(path), None)
     assert answers[0]["probabilities"] == expected["probabilities"]
     assert answers[0]["review"] == json.loads(json.dumps(expected["review"]))
 
@@ -78,6 +95,7 @@ def test_films_that_cannot_be_judged_are_one_line_each_and_the_others_are_judged
         (["film.png", "--explain", "x.jpg"], 2, "x.jpg must end in .png"),
         (["film.png", "--operating-point", "y"], 1, "no operating point 'y'; choose one of: balanced"),
         (["film.png", "--bundle", "nowhere"], 1, "No bundle folder at nowhere"),
+        (["film.png", "--site", "nowhere"], 1, "No site profile at nowhere"),
     ],
 )
 def test_wrong_arguments_are_one_line(predict, arguments, status, complaint):

@@ -14,11 +14,13 @@ from pydicom import uid
 from service.commands.cxr import main
 from service.film.limits import DecodeLimits
 from service.model import load_model
-from service.model.bundle import sha256_of
+from service.model.bundle import ModelBundle, sha256_of
+from service.model.site_profile import PROFILE_NAME
 from tests.support.compressed_dicom import compressed_dicom
 from tests.support.encoded_films import dicom_file, encode, film, png_claiming, tiff_file
 from tests.support.manifests import copy_bundle
 from tests.support.server.serving import ROOT
+from tests.support.site_profiles import make_profile, site_head
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -110,6 +112,7 @@ def test_every_film_has_a_row_as_the_service_would_judge_it(whole, archive, bund
         assert float(row["probability_tuberculosis"]) == pytest.approx(expected.probabilities["Tuberculosis"], abs=1e-5)
         assert row["image_sha256"] == expected.image_sha256
         assert row["review_reasons"] == ";".join(expected.review_reasons)
+        assert (row["model_version"], row["site"]) == ("1.0.0", "")
     assert "image_quality" in rows["c/j2k.dcm"]["review_reasons"]  # its window has no width
 
 
@@ -226,6 +229,7 @@ def test_films_that_came_or_went_between_two_runs_are_neither_missed_nor_counted
     settings = {
         "folder": str(folder),
         "model": sha256_of(bundle_path / "manifest.json"),
+        "site": "",
         "operating_point": "balanced",
         "max_pixels": str(DecodeLimits().max_pixels),
     }
@@ -237,13 +241,45 @@ def test_films_that_came_or_went_between_two_runs_are_neither_missed_nor_counted
     assert names == sorted([*(f"{number:03d}.png" for number in range(40)), "0000.png"])
 
 
+def test_rows_name_the_site_profile_that_judged_and_a_table_is_not_continued_with_another_one(archive, bundle, tmp_path):
+    profile = make_profile(bundle, tmp_path, version=2, head=site_head(1280))
+    folder, out = tmp_path / "films", tmp_path / "x.csv"
+    folder.mkdir()
+    for name in ("a/film.png", "c/truncated.png"):
+        shutil.copy(archive / name, folder)
+    done = score(folder, out, bundle.path, "--site", profile.path, "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(out)
+    assert {row["site"] for row in rows.values()} == {"mercy-2"}
+    expected = load_model(bundle.path, profile.path).predict(folder / "film.png").probabilities["Tuberculosis"]
+    assert float(rows["film.png"]["probability_tuberculosis"]) == pytest.approx(expected, abs=1e-5)
+    assert expected != pytest.approx(
+        load_model(bundle.path).predict(folder / "film.png").probabilities["Tuberculosis"], abs=1e-3
+    )
+    (tmp_path / "x.csv.partial").write_text("")
+    settings = {
+        "folder": str(folder),
+        "model": sha256_of(bundle.path / "manifest.json"),
+        "site": sha256_of(profile.file(PROFILE_NAME)),
+        "operating_point": "balanced",
+        "max_pixels": str(DecodeLimits().max_pixels),
+    }
+    (tmp_path / "x.csv.partial.json").write_text(json.dumps(settings))
+    other = score(folder, out, bundle.path, "--overwrite")
+    assert (other.returncode, "was begun with another site;" in other.stderr) == (1, True)
+
+
 def test_what_cannot_run_is_refused_before_a_film_is_judged(archive, bundle_path, tmp_path, capsys):
     spoilt = copy_bundle(bundle_path, tmp_path, "1.0.0", golden=b"no arrays")
+    other = ModelBundle.open(copy_bundle(bundle_path, tmp_path, "1.0.1"))
+    of_another = make_profile(other, tmp_path).path
     (tmp_path / "mine.csv").write_text("mine")
     for films, out, options, complaint in (
         (archive, "x.csv", ["--operating-point", "x"], "operating point"),
         (archive, "x.csv", ["--bundle", "nowhere"], "No bundle"),
         (archive, "x.csv", ["--bundle", str(spoilt)], "golden.npz"),
+        (archive, "x.csv", ["--site", "nowhere"], "No site profile"),
+        (archive, "x.csv", ["--site", str(of_another)], "belongs to"),
         (archive, "x.parquet", [], "must end in .csv"),
         (archive, "mine.csv", [], "--overwrite"),
         (tmp_path / "nowhere", "x.csv", [], "neither a folder nor a film"),

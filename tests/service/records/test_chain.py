@@ -50,7 +50,7 @@ CHANGES = {
     "timestamp": "2026-11-23T08:00:00.000001Z", "method": "GET", "endpoint": "/audit", "status": 201, "outcome": "no",
     "role": "admin", "prediction": "Normal", "confidence": 0.93, "inference_time_ms": 1.0, "model_version": "1.0.0",
     "request_id": "other", "user_id": "mr_hyde", "address": None, "image_sha256": "cd" * 32, "prediction_id": None,
-    "salt": "00" * 16, "personal_digest": "0" * 64, "hash": "f" * 64,
+    "site": "st-mary-1", "salt": "00" * 16, "personal_digest": "0" * 64, "hash": "f" * 64,
 }  # fmt: skip
 
 

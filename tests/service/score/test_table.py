@@ -16,7 +16,7 @@ SETTINGS = {"folder": "films", "model": "abc"}
 def rows(bundle_path):
     return [
         row_of("a.png", load_model(bundle_path).predict(encode(film(), "PNG"))),
-        refusal_row(os.fsdecode(b"caf\xe9.png"), b"", UnreadableImage("The file is damaged."), "1.0.0"),
+        refusal_row(os.fsdecode(b"caf\xe9.png"), b"", UnreadableImage("The file is damaged."), {"model_version": "1.0.0"}),
     ]
 
 

@@ -6,7 +6,7 @@ from tests.support.encoded_films import encode, film
 FILM = film(384)
 PNG = encode(FILM, "PNG")
 PREDICTION_MEMBERS = {
-    "request_id", "prediction_id", "model_version", "prediction", "confidence", "probabilities", "operating_point",
+    "request_id", "prediction_id", "model_version", "site", "prediction", "confidence", "probabilities", "operating_point",
     "prediction_set", "review", "image", "inference_time_ms",
 }  # fmt: skip
 

@@ -45,6 +45,7 @@ def prediction(number: int = 0, moment: datetime = MOMENT, **changes) -> Predict
         "endpoint": "/predict",
         "user_id": "dr_who",
         "model_version": "1.1.0",
+        "site": None,
         "image_sha256": digest(number),
         "image_format": "png",
         "width_px": 512,
