@@ -28,7 +28,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 
 # Waiting threads of PyTorch sleep instead of spinning: beside other work, spinning threads take the processor from those that
 # they wait for.
-train export evaluate retrain ablate tune: export OMP_WAIT_POLICY ?= PASSIVE
+train export evaluate commission retrain ablate tune: export OMP_WAIT_POLICY ?= PASSIVE
 # Freed tensors stay with the process: on virtual machines that hand freed pages to their host, returning them to the kernel
 # and asking for them again costs more than the training itself.
 train retrain ablate tune: export MALLOC_MMAP_THRESHOLD_ := 8589934592
@@ -44,7 +44,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help serve monitor test test-long check manifests container image lock audit format train export evaluate retrain \
-	explore ablate tune bench smoke docs clean
+	commission explore ablate tune bench smoke docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ export: $(DEV_ENV)/.installed ## Export a checkpoint to a bundle in models/: DAT
 
 evaluate: $(DEV_ENV)/.installed ## Evaluate a bundle on the test split: DATA=folder PARTS=quick|part,… BUNDLE=models/… AGAINST=models/…
 	$(DEV_ENV)/bin/cxr evaluate $(if $(BUNDLE),"$(BUNDLE)") $(call option,data,DATA) --split test $(call option,parts,PARTS) $(call option,against,AGAINST)
+
+commission: $(DEV_ENV)/.installed ## Test and adjust the model on a site's own films: FILMS=folder SITE=name OPTIONS=--demo
+	$(DEV_ENV)/bin/cxr commission $(if $(FILMS),"$(FILMS)") $(call option,site,SITE) $(OPTIONS)
 
 explore: $(DEV_ENV)/.installed ## Describe a data set by class and source: DATA=folder
 	$(DEV_ENV)/bin/cxr explore $(call option,data,DATA)

@@ -88,7 +88,9 @@ def export_bundle(
         outputs = compute(predictor, validation.images, "probabilities", "embedding")
         statistics = fit_statistics(training, compute(predictor, training.images, "embedding")["embedding"])
         write_outlier_statistics(folder / OUTLIERS_NAME, statistics)
-        reference = build_reference(training, outputs["probabilities"], outputs["embedding"], statistics.components)
+        reference = build_reference(
+            training.statistics(), outputs["probabilities"], outputs["embedding"], statistics.components
+        )
         write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
         outliers = fit_spec(statistics, training, validation, outputs["embedding"])
         manifest = manifest.model_copy(update={"outliers": outliers})

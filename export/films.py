@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from service.film.arrays import GreyPixels
 from service.film.preprocessing import PreprocessSpec, decode, to_model_input
+from service.model.drift_reference import film_statistics
 from service.model.findings import FINDINGS
 from service.model.predictor import Outputs, Predictor
 from training.config import DataConfig
@@ -29,6 +30,13 @@ class Films:
     labels: npt.NDArray[np.int64]  # int64 [N], index into `FINDINGS`
     sizes_px: npt.NDArray[np.int64]  # int64 [N, 2], width and height as stored
     mean_chroma: npt.NDArray[np.float64]  # float64 [N], see `Radiograph`
+
+    def statistics(self) -> list[dict[str, float]]:
+        """What `film_statistics` measures of each film."""
+        return [
+            film_statistics(image, int(width_px), int(height_px))
+            for image, (width_px, height_px) in zip(self.images, self.sizes_px, strict=True)
+        ]
 
 
 def usable_films(data: Path, config: DataConfig, data_fingerprint: str, sources_fingerprint: str | None = None) -> TrainingData:

@@ -38,7 +38,7 @@ def reissue(bundle_path: Path, data: Path, version: str) -> ModelBundle:
     validation = read_films(films.val, manifest.preprocess)
     outputs = compute(Predictor.from_bundle(bundle), validation.images, "probabilities", "embedding")
     reference = build_reference(
-        read_films(films.train, manifest.preprocess, limit=TRAINING_FILMS),
+        read_films(films.train, manifest.preprocess, limit=TRAINING_FILMS).statistics(),
         outputs["probabilities"],
         outputs["embedding"],
         read_outlier_statistics(bundle).components,

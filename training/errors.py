@@ -43,6 +43,14 @@ class TrainingDiverged(ChestXrayError):
     """The loss is not finite; further training would spoil the checkpoints."""
 
 
+class CommissioningError(ChestXrayError):
+    """A site's films cannot be commissioned with."""
+
+
+class TooFewFilms(CommissioningError):
+    """A class has films, but too few to fit or to judge anything."""
+
+
 class StepFailed(ChestXrayError):
     """A step of a retraining ended with a fault of its own."""
 

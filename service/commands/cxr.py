@@ -32,6 +32,7 @@ PANELS: dict[str, dict[str, str]] = {
     "Release a model": {
         "export": "export.commands.export",
         "evaluate": "training.commands.evaluate",
+        "commission": "training.commands.commission",
         "registry": "export.commands.registry",
         "retrain": "training.commands.retrain",
     },

@@ -29,6 +29,8 @@ def test_a_target_that_needs_films_asks_for_them_before_it_installs_anything(tar
     [
         (["evaluate", "DATA=/data/my films"], 'cxr evaluate --data "/data/my films" --split test'),
         (["evaluate", "DATA=/data", "PARTS=quick"], '--split test --parts "quick"'),
+        (["commission", "FILMS=/my films", "SITE=st-anna"], 'cxr commission "/my films" --site "st-anna"'),
+        (["commission", "OPTIONS=--demo"], "cxr commission --demo"),
         (["serve", "CERT=my cert.pem"], '--cert "my cert.pem"'),
         (["serve", "KEY=key.pem"], '--key "key.pem"'),
     ],

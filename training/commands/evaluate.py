@@ -53,8 +53,9 @@ def evaluate(
     Example: cxr evaluate --data data/cxr --parts quick
     """
     from service.model.releases import locate_bundle
-    from training.evaluation.evaluate import LOCAL_FOLDER, EvaluationOptions, evaluate
+    from training.evaluation.evaluate import EvaluationOptions, evaluate
     from training.evaluation.parts.table import PARTS, select_parts
+    from training.evaluation.report.local_page import LOCAL_FOLDER
 
     try:
         chosen = select_parts(parts) if parts else PARTS

@@ -33,6 +33,7 @@ from training.evaluation.report.files import (
     write_predictions,
     write_report,
 )
+from training.evaluation.report.local_page import LOCAL_FOLDER
 from training.evaluation.report.plots import draw_plots
 from training.evaluation.report.provenance import bundle_identity, summarise_data
 from training.tables import PLOTS_FOLDER
@@ -41,9 +42,6 @@ LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 
 # Beside the data folder, for example data/cxr and data/not_cxr.
 NOT_CHEST_NAME = "not_cxr"
-
-# Of the results, the folder whose files show films of patients.
-LOCAL_FOLDER = "local"
 
 
 @dataclass(frozen=True)

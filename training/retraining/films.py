@@ -6,16 +6,14 @@ New films join the training split only. Hard links where the file system has the
 import csv
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from service.model.bundle import sha256_of
 from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, scan_folder
 from training.data.validation import validate_dataset
-from training.errors import DatasetError
+from training.retraining.confirmed import files, films_in, no_archive
 
 SOURCE = "feedback"
 _PREFIX = "feedback_"
@@ -46,20 +44,16 @@ def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: P
     """
     scan_folder(base, required=SPLITS)
     if archive is not None and not archive.is_dir():
-        raise DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")
+        raise no_archive(archive)
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(base, out, copy_function=_link)
-    present = {sha256_of(path) for split in SPLITS for path in _files(out / split)} if labels else set()
+    present = {sha256_of(path) for split in SPLITS for path in files(out / split)} if labels else set()
     missing = labels.keys() - present
     added: dict[str, Path] = {}
-    if archive is not None and missing:
-        for path in tqdm(list(_files(archive)), desc="looking through the archive", unit="file"):
-            digest = sha256_of(path)
-            if digest in missing and digest not in added:
-                target = out / "train" / labels[digest] / f"{_PREFIX}{digest[:32]}{path.suffix.lower()}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _link(str(path), str(target))
-                added[digest] = target
+    for digest, path in films_in(archive, missing).items() if archive is not None else ():
+        added[digest] = out / "train" / labels[digest] / f"{_PREFIX}{digest[:32]}{path.suffix.lower()}"
+        added[digest].parent.mkdir(parents=True, exist_ok=True)
+        _link(str(path), str(added[digest]))
     too_close = _leaks(out, near_duplicate_bits) if added else set()
     for path in too_close:
         path.unlink()
@@ -94,10 +88,6 @@ def _extend_manifest(out: Path, added: Sequence[Path]) -> None:
         writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
 
 
 def _link(source: str, target: str) -> str:

@@ -8,8 +8,6 @@ killed retraining, and does not train twice on the same films.
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,9 +20,10 @@ from training.config_file import load_config
 from training.data.folder import SPLITS, folder_fingerprint, scan_folder
 from training.errors import ConfigError
 from training.retraining.challenger import Challenger, changes_for
+from training.retraining.confirmed import read_labels, write_labels
 from training.retraining.decision import carry_out, decided, settle, unfinished
 from training.retraining.films import assemble
-from training.retraining.triggers import Trigger, enough_labels, firing_alerts, read_labels
+from training.retraining.triggers import Trigger, enough_labels, firing_alerts
 
 CONFIG = Path(__file__).parents[1] / "configs" / "retrain.toml"
 
@@ -65,7 +64,7 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
                 print(carry_out(folder, job.models, job.site))
             return
         champion = ModelBundle.open(locate_bundle(None, job.models))
-        labels = read_labels(_write_labels(job.runs / "labels.csv", since=champion.manifest.created_at))
+        labels = read_labels(write_labels(job.runs / "labels.csv", since=champion.manifest.created_at))
         triggers = _triggers(job, len(labels))
         made = champion.manifest.created_at[:10]
         print(f"{champion.path.name} is released; {len(labels)} labels were confirmed since {made}.")
@@ -114,12 +113,3 @@ def _triggers(job: RetrainingJob, labels: int) -> list[Trigger]:
     alerts = firing_alerts(job.prometheus) if job.prometheus else []
     forced = [Trigger("Asked for", job.force)] if job.force else []
     return [*alerts, *enough_labels(labels, job.labels), *forced]
-
-
-def _write_labels(path: Path, since: str) -> Path:
-    """By a command of the service, whose settings name the database; training does not import the service's records."""
-    command = [sys.executable, "-m", "service.commands.cxr", "records", "labels", "--out", str(path), "--since", since]
-    asked = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (our own command)
-    if asked.returncode != 0:
-        raise ConfigError(f"The confirmed labels cannot be read from the records: {asked.stderr.strip()}")
-    return path

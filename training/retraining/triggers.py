@@ -1,13 +1,11 @@
 """Reasons to retrain (REPORT 8.4): alerts that fire in Prometheus, and confirmed labels."""
 
-import csv
 import json
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 
 from training.errors import ConfigError
 
@@ -54,15 +52,6 @@ def firing_alerts(prometheus: str) -> list[Trigger]:
 def _trigger(labels: dict[str, str]) -> Trigger:
     shown = {name: labels[name] for name in ("feature", "true", "version") if name in labels}
     return Trigger(labels["alertname"], ", ".join(f"{name} {value}" for name, value in shown.items()))
-
-
-def read_labels(path: Path) -> dict[str, str]:
-    """The labels that `cxr records labels` wrote: finding by the SHA-256 of the film.
-
-    Of a film that was sent more than once, the last label counts.
-    """
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {row["image_sha256"]: row["label"] for row in csv.DictReader(stream)}
 
 
 def enough_labels(labels: int, enough: int) -> list[Trigger]:

@@ -64,7 +64,7 @@ def referred(bundle, tmp_path_factory):
     """A bundle whose reference are phantoms, since phantoms are what this test may send."""
     folder = shutil.copytree(bundle.path, tmp_path_factory.mktemp("models") / "chest-xray-1.0.0")
     films, probabilities, embeddings = outputs_of(bundle, phantoms(50_000, REFERENCE_FILMS))
-    reference = build_reference(films, probabilities, embeddings, read_outlier_statistics(bundle).components)
+    reference = build_reference(films.statistics(), probabilities, embeddings, read_outlier_statistics(bundle).components)
     write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
     return seal(folder, bundle.manifest.model_copy(update={"test_metrics": {"headline": {"accuracy": 0.9}}}))
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from training.errors import ConfigError
-from training.retraining.triggers import enough_labels, firing_alerts, read_labels
+from training.retraining.triggers import enough_labels, firing_alerts
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -67,9 +67,3 @@ def test_an_answer_that_is_not_prometheus_is_no_silence():
 def test_more_than_enough_labels_are_a_trigger():
     assert enough_labels(1000, 1000) == []
     assert [trigger.name for trigger in enough_labels(1001, 1000)] == ["NewLabels"]
-
-
-def test_of_a_film_that_was_reported_twice_the_last_label_counts(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text("image_sha256,label,request_id\naa,Normal,1\nbb,Normal,2\naa,Pneumonia,3\n")
-    assert read_labels(path) == {"aa": "Pneumonia", "bb": "Normal"}

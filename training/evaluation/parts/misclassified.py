@@ -3,26 +3,22 @@
 The films go into one file that stays on this machine; metrics.json and the report hold counts only.
 """
 
-import base64
-import html
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from service.film.arrays import GreyPixels
 from service.film.preprocessing import decode, to_model_input
 from service.model.findings import FINDINGS, Finding
 from service.model.grad_cam import GradCam
-from service.model.heatmap import OVERLAY_SIDE_PX, overlay_png
+from service.model.heatmap import overlay_png
 from training.evaluation.evidence import Evidence
 from training.evaluation.judging.films import JudgedFilm
 from training.evaluation.measures.bootstrap import plain
 from training.evaluation.part import Measured, Part
 from training.evaluation.parts.operating_points import decide_films
-from training.evaluation.report.html_page import html_page
+from training.evaluation.report.local_page import film_figure, write_local_page
 from training.evaluation.report.tables import number
 from training.tables import markdown_table
 
@@ -30,10 +26,6 @@ FILE_NAME = "misclassified.html"
 
 # The probability of a wrong finding that its reader would hardly doubt.
 CONFIDENT = 0.9
-
-_BANNER = (
-    "This file shows films of patients. It stays on this machine: do not publish it, send it or put it under version control."
-)
 
 
 def _measure(evidence: Evidence) -> Measured:
@@ -97,22 +89,17 @@ def _called(film: JudgedFilm) -> Finding:
 
 
 def _write_page(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> None:
-    evidence.local.mkdir(parents=True, exist_ok=True)
     manifest = evidence.bundle.manifest
-    title = f"Misclassified films, {manifest.name} {manifest.version}, {evidence.split} split"
-    body = [
-        f'<p class="warning">{_BANNER}</p>',
-        f"<h1>{html.escape(title)}</h1>",
-        f"<p>{len(wrong)} of {len(evidence.judged().judged)} films, most confident first. Left the film, right what speaks for "
-        "the finding it was called (Grad-CAM, red is strongest).</p>",
-        '<div class="films">',
-        *_cards(evidence, wrong),
-        "</div>",
-    ]
-    (evidence.local / FILE_NAME).write_text(html_page(title, "\n".join(body)), encoding="utf-8")
+    write_local_page(
+        evidence.local / FILE_NAME,
+        f"Misclassified films, {manifest.name} {manifest.version}, {evidence.split} split",
+        f"{len(wrong)} of {len(evidence.judged().judged)} films, most confident first. Left the film, right what speaks for "
+        "the finding it was called (Grad-CAM, red is strongest).",
+        _figures(evidence, wrong),
+    )
 
 
-def _cards(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Iterator[str]:
+def _figures(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Iterator[str]:
     if not wrong:
         return
     grad_cam, spec = GradCam.from_bundle(evidence.bundle), evidence.bundle.manifest.preprocess
@@ -120,27 +107,13 @@ def _cards(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Ite
         radiograph = decode(film.film.path.read_bytes(), spec)
         features = evidence.predictor.predict(to_model_input(radiograph, spec)[None], ("features",))["features"][0]
         called = _called(film)
-        plain_film = _small_png(radiograph.pixels)
-        overlay = overlay_png(radiograph.pixels, grad_cam.grid(features, called))
-        probabilities = ", ".join(f"{f.value} {p:.3f}" for f, p in zip(FINDINGS, film.probabilities, strict=True))
-        review = f"sent to a person ({', '.join(reasons)})" if reasons else "not sent to a person"
-        yield (
-            f'<figure><div class="pair">{_image(plain_film, "the film")}{_image(overlay, f"what speaks for {called.value}")}'
-            f"</div><figcaption><b>{film.film.finding.value}</b> called <b>{called.value}</b>, "
-            f"{film.probabilities.max():.3f}<br>{probabilities}<br>{review}<br>"
-            f"<small>{html.escape(film.film.source)}: {html.escape(film.film.relative)}</small></figcaption></figure>"
+        caption = (
+            f"<b>{film.film.finding.value}</b> called <b>{called.value}</b>, {film.probabilities.max():.3f}",
+            ", ".join(f"{f.value} {p:.3f}" for f, p in zip(FINDINGS, film.probabilities, strict=True)),
+            f"sent to a person ({', '.join(reasons)})" if reasons else "not sent to a person",
         )
-
-
-def _small_png(pixels: GreyPixels) -> bytes:
-    """The film at the size of the overlay beside it."""
-    scale = OVERLAY_SIDE_PX / max(pixels.shape)
-    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
-
-
-def _image(png: bytes, alternative: str) -> str:
-    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}" alt="{html.escape(alternative)}">'
+        overlay = overlay_png(radiograph.pixels, grad_cam.grid(features, called))
+        yield film_figure(radiograph.pixels, overlay, called.value, caption, f"{film.film.source}: {film.film.relative}")
 
 
 PART = Part("misclassified", "Misclassified films", _measure, _paragraphs, in_card=False)

@@ -1,0 +1,129 @@
+"""A site's folder as films: class folders, tables of labels, films without a label."""
+
+import pytest
+
+from service.model.findings import Finding
+from tests.support.training.site_folders import add_film, class_folders, write_table
+from training.commissioning.films.folder import FoundFilm, find_films
+from training.errors import DatasetError, DatasetNotFound
+
+
+def found(folder, labels=None):
+    """Label and patient of each film by its path."""
+    return {film.relative: (film.finding, film.patient) for film in find_films(folder, labels)}
+
+
+def test_the_name_of_the_folder_is_the_label(tmp_path):
+    class_folders(tmp_path, 1, (Finding.NORMAL, Finding.TUBERCULOSIS))
+    add_film(tmp_path, "Tuberculosis/ward/deep.png")
+    assert found(tmp_path) == {
+        "Normal/000.png": (Finding.NORMAL, None),
+        "Tuberculosis/000.png": (Finding.TUBERCULOSIS, None),
+        "Tuberculosis/ward/deep.png": (Finding.TUBERCULOSIS, None),
+    }
+
+
+def test_films_elsewhere_have_no_label_and_hidden_files_are_no_films(tmp_path):
+    class_folders(tmp_path, 1, (Finding.NORMAL,))
+    for relative in ("new/a.png", "b.png", ".c.png", "new/.d/e.png"):
+        add_film(tmp_path, relative)
+    assert found(tmp_path) == {"Normal/000.png": (Finding.NORMAL, None), "b.png": (None, None), "new/a.png": (None, None)}
+
+
+def test_a_class_folder_may_be_a_link_into_an_archive(tmp_path):
+    class_folders(tmp_path / "archive", 1, (Finding.NORMAL,))
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "Normal").symlink_to(tmp_path / "archive" / "Normal")
+    assert found(site) == {"Normal/000.png": (Finding.NORMAL, None)}
+
+
+def test_the_table_names_labels_and_patients_and_is_no_film_itself(tmp_path):
+    for name in ("a.png", "b c.png", "d.png", "ward/e.png"):
+        add_film(tmp_path, name)
+    rows = [("a.png", "Normal", "p1"), ("./b c.png", "Tuberculosis", "p1"), (r"ward\e.png", "", " ")]
+    write_table(tmp_path / "labels.csv", rows)
+    assert found(tmp_path) == {
+        "a.png": (Finding.NORMAL, "p1"),
+        "b c.png": (Finding.TUBERCULOSIS, "p1"),
+        "d.png": (None, None),
+        "ward/e.png": (None, None),
+    }
+
+
+def test_a_table_may_add_patients_to_class_folders_lie_elsewhere_and_have_other_columns(tmp_path):
+    site = class_folders(tmp_path / "site", 1, (Finding.NORMAL,))
+    table = write_table(tmp_path / "table.csv", [("2026", "Normal/000.png", "", "p9")], "date,path,label,patient")
+    assert found(site, table) == {"Normal/000.png": (Finding.NORMAL, "p9")}
+
+
+def test_a_table_without_patients_will_do(tmp_path):
+    add_film(tmp_path, "a.png")
+    write_table(tmp_path / "labels.csv", [("a.png", "Pneumonia")], "path,label")
+    assert find_films(tmp_path) == (FoundFilm(tmp_path / "a.png", "a.png", Finding.PNEUMONIA, None),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,finding\na.png,Normal\n", r"lacks the column\(s\) label; its first line must be path,label"),
+        ("path;label\na.png;Normal\n", r"lacks the column\(s\) path, label"),
+        ("", r"lacks the column\(s\) path, label"),
+        ("path,label\na.png\n", "line 2, has not as many cells as the header"),
+        ("path,label\na.png,Normal,p1\n", "line 2, has not as many cells as the header"),
+        ('path,label\n"a.png,Normal\n', "cannot be read as CSV in UTF-8"),
+        ("path,label\na.png,normal\n", "line 2: 'normal' is not a label; write Normal, Pneumonia, Tuberculosis"),
+        ("path,label\na.png,Normal\na.png,Normal\n", "names a.png on lines 2 and 3"),
+        ("path,label\n../a.png,Normal\n", "line 2: '../a.png' is not a path within the folder"),
+        ("path,label\nx/../../a.png,Normal\n", "is not a path within the folder"),
+        ("path,label\n/etc/passwd,Normal\n", "'/etc/passwd' is not a path within the folder"),
+        ("path,label\n,Normal\n", "'' is not a path within the folder"),
+        ("path,label\nb.png,Normal\n", r"names 1 file\(s\) that are not in the folder: b.png"),
+    ],
+)
+def test_a_faulty_table_is_refused_with_its_line(tmp_path, text, message):
+    add_film(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        find_films(tmp_path)
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path):
+    add_film(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_bytes("path,label,patient\na.png,Normal,M\u00fcller\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="CSV in UTF-8"):
+        find_films(tmp_path)
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    add_film(tmp_path, "a.png")
+    with pytest.raises(DatasetError, match=r"nowhere\.csv"):
+        find_films(tmp_path, tmp_path / "nowhere.csv")
+
+
+def test_a_table_and_a_folder_that_contradict_each_other_are_refused(tmp_path):
+    class_folders(tmp_path, 1, (Finding.NORMAL,))
+    write_table(tmp_path / "labels.csv", [("Normal/000.png", "Pneumonia", "p1")])
+    with pytest.raises(DatasetError, match=r"line 2, calls Normal/000\.png Pneumonia, but it lies in Normal/"):
+        find_films(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["normal", "TUBERCULOSIS"])
+def test_a_class_folder_that_is_misspelt_is_no_folder_of_films_without_a_label(tmp_path, name):
+    class_folders(tmp_path, 1, (Finding.PNEUMONIA,))
+    add_film(tmp_path, f"{name}/a.png")
+    with pytest.raises(DatasetError, match=f"{name}/ is not named as a class"):
+        find_films(tmp_path)
+
+
+def test_class_folders_one_level_deeper_are_no_films_without_a_label(tmp_path):
+    class_folders(tmp_path / "test", 1)
+    with pytest.raises(DatasetError, match=r"class folders in test/ and not at its top; give .*/test, or move them"):
+        find_films(tmp_path)
+
+
+def test_a_folder_without_films_and_none_at_all_are_named(tmp_path):
+    with pytest.raises(DatasetError, match="holds no files"):
+        find_films(tmp_path)
+    with pytest.raises(DatasetNotFound, match="nowhere"):
+        find_films(tmp_path / "nowhere")

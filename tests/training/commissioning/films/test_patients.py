@@ -1,0 +1,38 @@
+"""Which films count as one patient's."""
+
+import pytest
+from pydicom import uid
+
+from export.phantom import phantom_film
+from service.model.findings import Finding
+from tests.support.encoded_films import dicom_file
+from training.commissioning.films.patients import numbered, patient_in_header
+
+PIXELS = phantom_film(Finding.NORMAL, 1, 128)
+
+
+def test_films_of_one_patient_have_one_name_that_tells_nothing():
+    assert numbered(["Miller", None, "Smith", "Miller", None]) == (
+        "patient-1", "patient-2", "patient-3", "patient-1", "patient-4",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian])
+def test_the_id_in_a_header_tells_patients_apart_and_cannot_be_read_from_the_digest(syntax):
+    first, again, other = (
+        patient_in_header(dicom_file(pixels, syntax, PatientID=identity))
+        for pixels, identity in ((PIXELS, "MRN 17"), (PIXELS[::-1].copy(), "MRN 17 "), (PIXELS, "MRN 18"))
+    )
+    assert first == again != other
+    assert first is not None and "17" not in first.replace("1", "").replace("7", "")
+    assert len(first) == 64
+
+
+def test_one_number_of_two_issuers_is_of_two_patients():
+    one, two = (patient_in_header(dicom_file(PIXELS, PatientID="17", IssuerOfPatientID=issuer)) for issuer in "AB")
+    assert one != two
+
+
+@pytest.mark.parametrize("data", [dicom_file(PIXELS), dicom_file(PIXELS, PatientID=""), b"no DICOM", b""])
+def test_without_an_id_the_patient_is_unknown(data):
+    assert patient_in_header(data) is None

@@ -1,0 +1,89 @@
+"""What is written: nothing from random labels, and only what is better beyond chance."""
+
+import numpy as np
+import pytest
+
+from service.model.manifest import ModelManifest
+from tests.support.training.site_films import calibrated_films, site_films, site_manifest
+from training.commissioning.cases import SiteFilms
+from training.commissioning.fitting.choice import CONFORMAL, HEAD, OPERATING_POINTS, REVIEW, Choice, choose
+from training.commissioning.fitting.nested import Classifier, nested_cross_validation
+
+
+def chosen(films: SiteFilms, seed: int = 0, manifest: ModelManifest | None = None) -> Choice:
+    manifest = manifest or site_manifest()
+    return choose(films, nested_cross_validation(films, manifest, seed), manifest, seed)
+
+
+# Fifty seeds in all, ten of them in the default suite.
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [0, *(pytest.param(block, marks=pytest.mark.long) for block in range(1, 5))])
+def test_random_labels_write_nothing(block: int):
+    for seed in range(10 * block, 10 * block + 10):
+        films = site_films((20, 20, 20) if seed % 2 else (20, 0, 20), features=4, seed=seed)
+        found = chosen(films, seed)
+        assert not found.tells_classes_apart
+        assert not [name for name, part in found.parts.items() if part.written]
+        assert found.classifier is Classifier.RELEASED
+
+
+@pytest.mark.long
+def test_random_labels_write_nothing_with_embeddings_of_the_real_size():
+    found = chosen(site_films((60, 60, 60), features=1280))
+    assert not [name for name, part in found.parts.items() if part.written]
+
+
+def test_labels_of_a_site_that_the_model_knows_write_nothing_in_random_order():
+    films = site_films((40, 0, 40), released=2.0)
+    labels = np.random.default_rng(3).permutation(films.labels)
+    found = chosen(SiteFilms(labels, films.logits, films.embeddings, films.patients, films.thumbnails, films.outlier_scores))
+    assert not found.tells_classes_apart
+
+
+def test_a_planted_signal_gives_a_head_and_thresholds_for_it():
+    found = chosen(site_films((30, 0, 30), planted=3.0))
+    assert found.classifier is Classifier.HEAD
+    assert all(found.parts[name].written for name in (HEAD, OPERATING_POINTS, CONFORMAL, REVIEW))
+
+
+def test_probabilities_that_are_too_sure_give_scale_and_offsets():
+    films = calibrated_films(300)
+    unsure = SiteFilms(films.labels, 4 * films.logits, films.embeddings, films.patients, films.thumbnails, films.outlier_scores)
+    found = chosen(unsure)
+    assert found.classifier in (Classifier.OFFSETS, Classifier.HEAD)
+    assert "truer" in found.parts[HEAD].reason or "log loss" in found.parts[HEAD].reason
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_head_that_is_already_right_stays(seed: int):
+    found = chosen(calibrated_films(120, seed), seed)
+    assert found.tells_classes_apart
+    assert not found.parts[HEAD].written
+    assert found.classifier is Classifier.RELEASED
+
+
+def test_sets_that_hold_the_truth_too_seldom_are_written_beside_a_right_head():
+    films = calibrated_films(150)
+    found = chosen(films)
+    assert found.parts[CONFORMAL].written
+    assert "90% is promised" in found.parts[CONFORMAL].reason
+    right = found.answers.sets[np.arange(150), films.labels]
+    assert 0.85 <= right.mean() <= 0.95
+
+
+def test_released_sets_that_keep_their_promise_stay():
+    manifest = site_manifest()
+    kept = manifest.conformal.model_copy(update={"quantiles": dict.fromkeys(manifest.conformal.quantiles, 0.93)})
+    found = chosen(calibrated_films(120), manifest=manifest.model_copy(update={"conformal": kept}))
+    assert not found.parts[CONFORMAL].written
+    assert "as promised but for chance" in found.parts[CONFORMAL].reason
+
+
+def test_screening_is_judged_by_its_sensitivity_where_the_released_head_stays():
+    films, manifest = calibrated_films(150), site_manifest()
+    point = manifest.operating_points["tb_screening"].model_copy(update={"thresholds": {"Tuberculosis": 0.9}})
+    points = {**manifest.operating_points, "tb_screening": point}
+    found = chosen(films, manifest=manifest.model_copy(update={"operating_points": points}))
+    assert found.parts[OPERATING_POINTS].written
+    assert "of tuberculosis, 90% is meant" in found.parts[OPERATING_POINTS].reason
+    assert not chosen(films).parts[OPERATING_POINTS].written

@@ -1,0 +1,109 @@
+"""Acceptance with labelled films: figures, verdict, warnings, and what goes into the profile."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.model.findings import Finding
+from tests.support.training.site_films import calibrated_films, site_films, site_manifest
+from training.commissioning.acceptance import commission_labelled
+from training.commissioning.cases import Acceptance
+from training.errors import TooFewFilms
+
+
+@pytest.fixture(scope="module")
+def planted() -> Acceptance:
+    """Normal and tuberculosis, which the released model does not know and the embedding tells."""
+    return commission_labelled(site_films((30, 0, 30), planted=3.0), site_manifest())
+
+
+@pytest.fixture(scope="module")
+def at_random() -> Acceptance:
+    return commission_labelled(site_films((20, 0, 20)), site_manifest())
+
+
+def test_a_planted_signal_writes_a_head_that_is_better_on_films_left_out(planted: Acceptance):
+    assert planted.writes_profile
+    assert planted.head is not None
+    assert planted.before["macro_auc"] < 0.7
+    assert planted.after["macro_auc"] > 0.9
+    assert planted.difference["accuracy"] == pytest.approx(planted.after["accuracy"] - planted.before["accuracy"], abs=1e-6)
+    low, high = planted.after["interval_95"]["accuracy"]
+    assert low <= planted.after["accuracy"] <= high
+
+
+def test_the_figures_after_are_those_of_the_answers_out_of_fold(planted: Acceptance):
+    labels = site_films((30, 0, 30), planted=3.0).labels
+    accuracy = (planted.probabilities_after.argmax(axis=1) == labels).mean()
+    assert planted.after["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    fitted = planted.head.probabilities(
+        site_films((30, 0, 30), planted=3.0).logits.astype(np.float32), site_films((30, 0, 30), planted=3.0).embeddings
+    )
+    assert np.abs(fitted - planted.probabilities_after).max() > 0.01  # not those of the head that has seen the films
+
+
+def test_prediction_sets_of_the_site_hold_the_truth_as_promised(planted: Acceptance):
+    assert 0.85 <= planted.after["coverage"] <= 0.97
+    assert planted.conformal is not None
+    assert planted.conformal.coverage == 0.9
+
+
+def test_sensitivity_and_specificity_are_given_for_the_classes_with_films(planted: Acceptance):
+    assert set(planted.after["per_class"]) == {"Normal", "Tuberculosis"}
+    assert set(planted.films_needed) == {Finding.NORMAL, Finding.TUBERCULOSIS}
+    assert all(films > 50 for films in planted.films_needed.values())
+
+
+def test_a_finding_without_films_is_warned_of(planted: Acceptance):
+    assert "No film of Pneumonia was given: nothing was verified for it." in planted.warnings
+    assert "Nothing was verified for Pneumonia." in planted.verdict
+    assert planted.films[Finding.PNEUMONIA] == 0
+
+
+def test_random_labels_write_nothing_and_ask_for_the_labels(at_random: Acceptance):
+    assert not at_random.writes_profile
+    parts = (at_random.head, at_random.operating_points, at_random.conformal, at_random.review, at_random.outliers)
+    assert not any(parts)
+    assert "Check the labels" in at_random.verdict
+    assert at_random.after == at_random.before
+    np.testing.assert_array_equal(at_random.probabilities_after, at_random.probabilities_before)
+
+
+def test_a_shortcut_is_warned_of_with_both_areas():
+    films = site_films((30, 0, 30), planted=3.0)
+    images = films.thumbnails.copy()
+    images[films.labels == 2, :4] = 0
+    found = commission_labelled(replace(films, thumbnails=images), site_manifest())
+    assert found.shortcuts.warning in found.warnings
+    assert f"{found.shortcuts.macro_auc:.3f}" in found.shortcuts.warning
+    assert f"{found.shortcuts.refitted_macro_auc:.3f}" in found.shortcuts.warning
+
+
+def test_outliers_of_a_site_raise_the_threshold_and_the_released_share_is_told():
+    films = calibrated_films(120)
+    scores = np.where(np.arange(120) % 4 == 0, 2.5, 1.0)
+    found = commission_labelled(replace(films, outlier_scores=scores), site_manifest())
+    assert found.unlike_training["share"] == pytest.approx(0.25)
+    assert found.outliers is not None
+    assert found.outliers.threshold >= 2.5
+    assert found.parts["outliers"].written
+
+
+def test_parts_that_are_not_written_are_the_bundles(planted: Acceptance):
+    assert not planted.parts["outliers"].written
+    assert planted.outliers is None
+    for name, part in planted.parts.items():
+        assert part.reason.endswith(".")
+        assert (getattr(planted, name) is not None) == part.written
+
+
+def test_too_few_films_are_refused_before_anything_is_fitted():
+    with pytest.raises(TooFewFilms, match="Tuberculosis has 19 films"):
+        commission_labelled(site_films((20, 0, 19)), site_manifest())
+
+
+def test_the_same_seed_gives_the_same_acceptance(at_random: Acceptance):
+    again = commission_labelled(site_films((20, 0, 20)), site_manifest())
+    assert again.before == at_random.before
+    assert again.verdict == at_random.verdict

@@ -1,0 +1,18 @@
+"""What commissioning is worth on films left over."""
+
+from tests.support.training.site_films import site_films, site_manifest
+from training.commissioning.trial import STAGES, attempts, trials_table
+
+
+def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
+    films = site_films((60, 0, 60), planted=4.0, films_per_patient=2)
+    trials = list(attempts("clinic", films, site_manifest(), per_class=25, draws=2))
+    assert [trial.head_written for trial in trials] == [True, True]
+    for trial in trials:
+        released, fitted, written = (trial.figures[stage] for stage in STAGES)
+        assert fitted["accuracy"] > released["accuracy"] + 0.3
+        assert written["accuracy"] == fitted["accuracy"]
+    header, _, *rows = trials_table(trials).splitlines()
+    assert "AUC" in header
+    assert len(rows) == len(STAGES)
+    assert "released" in rows[0]

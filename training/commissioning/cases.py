@@ -1,0 +1,137 @@
+"""What commissioning is given, and what it finds. Knows no files: arrays and numbers."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.film.arrays import GreyPixels, NetworkValues
+from service.model.findings import FINDINGS, Finding
+from service.model.manifest import ConformalSpec, OperatingPoint, OutlierSpec, ReviewSpec
+from training.evaluation.measures.confusion import FilmMask
+
+if TYPE_CHECKING:
+    from service.model.site_profile import SiteHead
+
+# Nested values beside {"interval_95": {name: [low, high]}}, as `Bootstrap.measure` makes them; undefined ones are None.
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SiteFilms:
+    """Labelled films of one site, and the bundle's answers to them."""
+
+    labels: npt.NDArray[np.int64]  # index into FINDINGS, [N]
+    logits: npt.NDArray[np.float64]  # released, before temperature, [N, 3]
+    embeddings: NetworkValues  # pooled features, as the graph computes them, float32 [N, C]
+    patients: tuple[str, ...]  # [N]; a film without patient is its own
+    thumbnails: GreyPixels  # model inputs, uint8 [N, S, S]: for the control of shortcuts
+    outlier_scores: npt.NDArray[np.float64]  # see `service.model.outliers.outlier_score`, [N]
+    # Whether the picture itself is flagged, whatever the network answers: image statistics outside the bundle's bounds, or a
+    # DICOM header; bool [N]. None: not measured, which counts as not flagged.
+    unusual_images: FilmMask | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Indices into FINDINGS of the classes that have films, ascending."""
+        return tuple(int(index) for index in np.unique(self.labels))
+
+    @property
+    def flagged_images(self) -> FilmMask:
+        """`unusual_images`, none if they were not measured."""
+        return np.zeros(len(self), dtype=bool) if self.unusual_images is None else self.unusual_images
+
+    def films_by_finding(self) -> dict[Finding, int]:
+        """Films of each finding, also of those without a film."""
+        return {finding: int((self.labels == index).sum()) for index, finding in enumerate(FINDINGS)}
+
+    def only(self, chosen: npt.NDArray[np.intp]) -> "SiteFilms":
+        """The films with these indices, in this order."""
+        return SiteFilms(
+            labels=self.labels[chosen],
+            logits=self.logits[chosen],
+            embeddings=self.embeddings[chosen],
+            patients=tuple(self.patients[index] for index in chosen),
+            thumbnails=self.thumbnails[chosen],
+            outlier_scores=self.outlier_scores[chosen],
+            unusual_images=None if self.unusual_images is None else self.unusual_images[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class PartVerdict:
+    """Whether one part of the profile is written."""
+
+    written: bool
+    reason: str  # one sentence: why, or why not, with its figures
+
+
+@dataclass(frozen=True)
+class ShortcutControl:
+    """The same refit on border pixels, histogram and sharpness of the film alone, which show the scanner and no lung."""
+
+    macro_auc: float  # within the site's classes, out of fold
+    released_macro_auc: float  # of the released head on the same films
+    refitted_macro_auc: float  # of the refitted head, out of fold
+    warning: str | None  # a sentence if the control does nearly as well as the refitted head
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Result of commissioning with labelled films. Figures after come from nested cross-validation by patient.
+
+    Figures (`before`, `after`, `difference`) have the members: macro_auc (within the site's classes, by logit difference),
+    accuracy (at the most probable finding), ece (top label), log_loss (nats), coverage and set_size (mean) of prediction sets,
+    review_rate (share of films flagged), errors_flagged (share of the wrongly called films that are flagged), and
+    {"per_class": {finding: {"sensitivity", "specificity", "coverage"}}} at `balanced`, for the classes that have films; each
+    level with "interval_95". After is what the profile would answer with the parts that are written; where none is, it equals
+    before.
+    """
+
+    films: dict[Finding, int]  # films of each finding, 0 for those without
+    patients: int
+    before: Figures  # of the released bundle
+    after: Figures  # of the bundle with the written parts
+    difference: Figures  # after minus before, paired by patient
+    unlike_training: Figures  # {"share": films whose outlier score is above the bundle's threshold, "interval_95"}
+    # Films of each finding that an interval of +-0.05 on its sensitivity (of Normal: on specificity) would take
+    films_needed: dict[Finding, int]
+    # False if neither the released nor the refitted answers tell the classes apart beyond chance: check the labels
+    tells_classes_apart: bool
+    parts: dict[str, PartVerdict]  # by "head", "operating_points", "conformal", "review", "outliers"
+    verdict: str  # a paragraph for people
+    warnings: tuple[str, ...]  # sentences for the profile: shortcuts, findings of which nothing was verified
+    shortcuts: ShortcutControl
+    probabilities_before: npt.NDArray[np.float64]  # calibrated, as released, [N, 3]
+    probabilities_after: npt.NDArray[np.float64]  # out of fold, [N, 3]; in the order of the films given
+    # What goes into the profile, fitted on all films; None: the bundle's
+    head: "SiteHead | None" = None
+    operating_points: dict[str, OperatingPoint] | None = None
+    conformal: ConformalSpec | None = None
+    review: ReviewSpec | None = None
+    outliers: OutlierSpec | None = None
+
+    @property
+    def writes_profile(self) -> bool:
+        """Whether any part is written."""
+        return any(part.written for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Result of commissioning with unlabelled films alone. Nothing of it is verified."""
+
+    films: int
+    shares: dict[Finding, float]  # estimated share of each finding among the films, summing to 1
+    shares_95: dict[Finding, tuple[float, float]]  # bootstrap intervals of the shares
+    called: dict[Finding, float]  # share of films that the released model calls so at `balanced`
+    unlike_training: float  # share of films whose outlier score is above the bundle's threshold
+    unlike_training_95: tuple[float, float]
+    review_rate: float  # share of films that the released bundle flags for review
+    outliers: OutlierSpec | None  # with the site's threshold; None: the bundle's does not flag too many of the films
+    warnings: tuple[str, ...] = field(default=())  # sentences
+    verdict: str = ""  # a paragraph for people: what was measured, and that nothing was verified

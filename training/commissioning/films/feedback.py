@@ -1,0 +1,30 @@
+"""Films with a confirmed label on record, found in the hospital's archive."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from service.model.findings import Finding
+from training.commissioning.films.folder import FoundFilm
+from training.errors import DatasetError
+from training.retraining.confirmed import films_in, no_archive, read_labels, write_labels
+
+
+def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
+    """The archive's films that the records have a confirmed label for. Says on stderr how many labels have no film.
+
+    Raises ConfigError if the records cannot be read, and DatasetError without the archive or any film.
+    """
+    if not archive.is_dir():
+        raise no_archive(archive)
+    with tempfile.TemporaryDirectory() as scratch:
+        labels = read_labels(write_labels(Path(scratch, "labels.csv")))
+    found = films_in(archive, labels)
+    print(f"{len(labels)} confirmed labels on record, {len(found)} of their films in {archive}.", file=sys.stderr)
+    if not found:
+        raise DatasetError(
+            f"{archive} holds no film with a confirmed label on record; give the folder with the films as they were sent, and "
+            "the database of the records in CXR_DATABASE_URL."
+        )
+    films = (FoundFilm(path, path.relative_to(archive).as_posix(), Finding(labels[sha256])) for sha256, path in found.items())
+    return tuple(sorted(films, key=lambda film: film.relative))

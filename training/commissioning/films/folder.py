@@ -1,0 +1,93 @@
+"""A site's folder -> its films, with finding and patient where they are known. Opens no film."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.model.findings import FINDINGS, Finding
+from training.commissioning.films.labels import LABELS_NAME, Row, read_labels
+from training.data.folder import named
+from training.errors import DatasetError, DatasetNotFound
+
+
+@dataclass(frozen=True)
+class FoundFilm:
+    """One file of the site's folder."""
+
+    path: Path
+    relative: str  # path within the folder, with forward slashes; may name a patient, so only local files show it
+    finding: Finding | None  # as the class folder or labels.csv says; None without a label
+    patient: str | None = None  # as labels.csv says; None if it does not
+
+
+def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...]:
+    """Every file of the folder that is not hidden, by relative path, so that a stray file is reported as unreadable.
+
+    labels: table of labels with paths within the folder; None takes labels.csv of the folder, if it is there.
+    A film's finding is that of its row in the table, else the name of the folder at the top that it lies in, else unknown.
+
+    Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that holds splits, a class
+    folder that is misspelt, and a table that is malformed or contradicts the folders.
+    """
+    if not folder.is_dir():
+        raise DatasetNotFound(f"There is no folder {folder}; give the one that holds the site's films.")
+    _refuse_other_layouts(folder)
+    films = {film.relative: film for film in sorted(_walk(folder), key=lambda film: film.relative)}
+    films.pop(LABELS_NAME, None)
+    table = labels or folder / LABELS_NAME
+    if labels or table.is_file():
+        films |= _labelled(table, read_labels(table), films)
+    if not films:
+        raise DatasetError(f"{folder} holds no files; give the folder with the site's films.")
+    return tuple(films.values())
+
+
+def _walk(folder: Path) -> Iterator[FoundFilm]:
+    for child in _visible(folder):
+        # By child, because rglob enters no links, and class folders may be links into an archive.
+        for path in child.rglob("*") if child.is_dir() else (child,):
+            relative = path.relative_to(folder)
+            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+                yield FoundFilm(path, relative.as_posix(), _finding_of(child.name) if child.is_dir() else None)
+
+
+def _refuse_other_layouts(folder: Path) -> None:
+    """Folders whose films would silently count as films without a label."""
+    allowed = ", ".join(FINDINGS)
+    misspelt = {finding.casefold(): finding for finding in FINDINGS}
+    for child in _visible(folder):
+        if not child.is_dir() or _finding_of(child.name):
+            continue
+        if child.name.casefold() in misspelt:
+            raise DatasetError(f"The folder {child.name}/ is not named as a class; the names are {allowed}.")
+        if any((child / finding).is_dir() for finding in FINDINGS):
+            raise DatasetError(
+                f"{folder} holds class folders in {child.name}/ and not at its top; give {folder / child.name}, or move them."
+            )
+
+
+def _labelled(path: Path, rows: dict[str, Row], films: dict[str, FoundFilm]) -> dict[str, FoundFilm]:
+    """The films that labels.csv names, with what it says of them. Raises DatasetError."""
+    missing = [relative for relative in rows if relative not in films]
+    if missing:
+        raise DatasetError(
+            f"{path} names {len(missing)} file(s) that are not in the folder: {named(missing)}; correct or delete these lines."
+        )
+    described = {}
+    for relative, row in rows.items():
+        film = films[relative]
+        if row.finding and film.finding and row.finding is not film.finding:
+            raise DatasetError(
+                f"{path}, line {row.line}, calls {relative} {row.finding}, but it lies in {film.finding}/; correct the line or "
+                "move the film."
+            )
+        described[relative] = FoundFilm(film.path, relative, row.finding or film.finding, row.patient)
+    return described
+
+
+def _finding_of(name: str) -> Finding | None:
+    return Finding(name) if name in list(FINDINGS) else None
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

@@ -1,0 +1,73 @@
+"""labels.csv of a site's folder: what is known of each film. Opens no film."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from service.model.findings import FINDINGS, Finding
+from training.errors import DatasetError
+
+LABELS_NAME = "labels.csv"
+PATH, LABEL, PATIENT = "path", "label", "patient"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of labels.csv."""
+
+    line: int  # its number, the header's being 1
+    finding: Finding | None  # None if the label is empty
+    patient: str | None  # whatever tells patients apart; None if it is empty or there is no such column
+
+
+def read_labels(path: Path) -> dict[str, Row]:
+    """The rows by path within the folder, with forward slashes. Other columns than path, label and patient are ignored.
+
+    Raises DatasetError for a file that is not CSV in UTF-8, lacks a column, or has a line with too few or too many cells, an
+    unknown label, a path outside of the folder, or a path that another line has.
+    """
+    rows: dict[str, Row] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            if missing := [column for column in (PATH, LABEL) if column not in (reader.fieldnames or ())]:
+                raise DatasetError(
+                    f"{path} lacks the column(s) {', '.join(missing)}; its first line must be {PATH},{LABEL} or "
+                    f"{PATH},{LABEL},{PATIENT}, with commas."
+                )
+            for cells in reader:
+                line = reader.line_num
+                if None in cells or None in cells.values():
+                    raise DatasetError(
+                        f"{path}, line {line}, has not as many cells as the header; quote cells that hold commas."
+                    )
+                relative = _inside(cells[PATH], path, line)
+                if relative in rows:
+                    raise DatasetError(f"{path} names {relative} on lines {rows[relative].line} and {line}; keep one of them.")
+                patient = (cells.get(PATIENT) or "").strip() or None
+                rows[relative] = Row(line, _finding(cells[LABEL].strip(), path, line), patient)
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise DatasetError(f"{path} cannot be read as CSV in UTF-8 ({fault}); save it again as such.") from fault
+    return rows
+
+
+def _inside(cell: str, path: Path, line: int) -> str:
+    """The path as the folder's listing has it; tables from Windows have backslashes."""
+    relative = PurePosixPath(cell.strip().replace("\\", "/"))
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+        raise DatasetError(
+            f"{path}, line {line}: {cell!r} is not a path within the folder; give paths relative to it, and copy or link other "
+            "films into it."
+        )
+    return relative.as_posix()
+
+
+def _finding(cell: str, path: Path, line: int) -> Finding | None:
+    if not cell:
+        return None
+    try:
+        return Finding(cell)
+    except ValueError:
+        raise DatasetError(
+            f"{path}, line {line}: {cell[:64]!r} is not a label; write {', '.join(FINDINGS)}, or nothing if it is unknown."
+        ) from None

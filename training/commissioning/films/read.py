@@ -1,0 +1,123 @@
+"""A site's films -> what the model sees and says of them, as the service would."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.film.arrays import GreyPixels, NetworkValues
+from service.film.errors import InputError
+from service.film.preprocessing import decode, to_model_input
+from service.model.bundle import ModelBundle
+from service.model.decision import Observed
+from service.model.observer import Observer
+from service.model.predictor import Predictor
+from service.model.upright import set_upright
+from training.commissioning.films.folder import FoundFilm
+from training.commissioning.films.patients import patient_in_header
+from training.data.parallel import each_of
+from training.evaluation.measures.confusion import Floats
+
+# Reasons for leaving a film out that are not an error of the decoder.
+DUPLICATE, CONTRADICTION = "Duplicate", "Contradiction"
+
+
+@dataclass(frozen=True)
+class ReadFilm:
+    """A film, and what the model says of it."""
+
+    film: FoundFilm
+    patient: str | None  # tells patients apart, in memory only; None if unknown
+    image: GreyPixels  # model input, uint8 [S, S]
+    width_px: int  # as stored
+    height_px: int  # as stored
+    mean_chroma: float  # see `Radiograph`
+    probabilities: NetworkValues  # of the released model, float32 [3]
+    logits: Floats  # before the temperature, float64 [3]
+    embedding: NetworkValues  # pooled features, float32 [C]
+    observed: Observed
+
+
+@dataclass(frozen=True)
+class LeftOutFilm:
+    """A film that is not used."""
+
+    film: FoundFilm
+    reason: str  # the name of the decoder's error class, DUPLICATE or CONTRADICTION
+    detail: str  # for people; may name other films
+
+
+@dataclass(frozen=True)
+class ReadFilms:
+    """What became of the films, in their order."""
+
+    used: tuple[ReadFilm, ...]
+    left_out: tuple[LeftOutFilm, ...]
+
+
+def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundFilm], *, threads: int) -> ReadFilms:
+    """Decode, set upright and judge every film, `threads` at a time; progress on stderr.
+
+    A film that the service would refuse is left out, and so is one that equals another one: the later ones of a duplicate, or
+    all of them if their labels differ. Two films are equal if the model sees the same picture, whatever their headers say.
+    """
+    reader = _Reader(predictor, Observer.from_bundle(bundle))
+    read = list(each_of(films, reader.read, threads=threads, title="Reading films"))
+    refused = [each for each in read if isinstance(each, LeftOutFilm)]
+    judged = [each for each in read if isinstance(each, ReadFilm)]
+    copies = dict(_copies(judged))
+    used = tuple(each for index, each in enumerate(judged) if index not in copies)
+    left_out = sorted([*refused, *copies.values()], key=lambda each: each.film.relative)
+    return ReadFilms(used, tuple(left_out))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    predictor: Predictor
+    observer: Observer
+
+    def read(self, film: FoundFilm) -> ReadFilm | LeftOutFilm:
+        """One film, one run of the graph, so that the numbers depend neither on thread count nor on a batch size."""
+        spec = self.predictor.manifest.preprocess
+        try:
+            data = film.path.read_bytes()
+            radiograph = decode(data, spec)
+        except OSError as fault:
+            return LeftOutFilm(film, "UnreadableFile", f"The file cannot be opened ({fault.strerror}); check its permissions.")
+        except InputError as fault:
+            return LeftOutFilm(film, type(fault).__name__, str(fault))
+        if self.observer.statistics is not None:
+            radiograph = set_upright(radiograph, spec, self.observer.statistics.mean_film)
+        image = to_model_input(radiograph, spec)
+        values = self.predictor.predict(image[None], ("probabilities", "logits", "embedding"))
+        embedding = values["embedding"][0]
+        return ReadFilm(
+            film=film,
+            patient=film.patient or (patient_in_header(data) if radiograph.format == "dicom" else None),
+            image=image,
+            width_px=radiograph.width_px,
+            height_px=radiograph.height_px,
+            mean_chroma=radiograph.mean_chroma,
+            probabilities=values["probabilities"][0],
+            logits=values["logits"][0].astype(np.float64),
+            embedding=embedding,
+            observed=self.observer.observe(radiograph, image, embedding),
+        )
+
+
+def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[int, LeftOutFilm]]:
+    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for index, each in enumerate(films):
+        groups[hashlib.sha256(each.image.tobytes()).digest()].append(index)
+    for same in groups.values():
+        first, *later = sorted(same, key=lambda index: films[index].film.finding is None)  # stable
+        if len({films[index].film.finding for index in same} - {None}) > 1:
+            # One of the labels is wrong, and nothing says which.
+            detail = f"One picture with several labels: {', '.join(films[index].film.relative for index in same)}."
+            yield from ((index, LeftOutFilm(films[index].film, CONTRADICTION, detail)) for index in same)
+        else:
+            detail = f"It is the same picture as {films[first].film.relative}."
+            yield from ((index, LeftOutFilm(films[index].film, DUPLICATE, detail)) for index in later)

@@ -1,0 +1,91 @@
+"""Nested cross-validation by patient: all that is fitted is fitted again in every fold, and judged on the films left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+from tqdm import tqdm
+
+from service.model.manifest import ModelManifest
+from training.commissioning.cases import SiteFilms
+from training.commissioning.fitting.decisions import Answers, answers_of
+from training.commissioning.fitting.folds import patient_folds
+from training.commissioning.fitting.head import PENALTIES, Cases, HeadValues, fit_heads, mean_head, out_of_fold_logits, weigh
+from training.commissioning.fitting.thresholds import fit_thresholds
+from training.evaluation.measures.confusion import Floats
+
+
+class Classifier(StrEnum):
+    """What answers at the site: the released head, the released head with a scale and offsets, or a head of the site's own."""
+
+    RELEASED = "released"
+    OFFSETS = "offsets"
+    HEAD = "head"
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """One classifier fitted to films, and thresholds for its answers."""
+
+    head: HeadValues | None  # None: the released one
+    temperature: float  # of the bundle; divides the logits if there is no head
+    manifest: ModelManifest  # with every threshold of the site
+
+    def probabilities(self, cases: Cases) -> Floats:
+        """Calibrated probabilities of films, [N, 3]."""
+        if self.head is None:
+            return np.asarray(softmax(cases.released / self.temperature, axis=1))
+        return np.asarray(softmax(self.head.logits(cases.released, cases.units), axis=1))
+
+
+@dataclass(frozen=True)
+class NestedAnswers:
+    """Answers to all films, each by what was fitted without the film's patient."""
+
+    released: Answers  # of the bundle as it is, which is fitted to nothing
+    # Of each classifier with thresholds of the site; RELEASED: the bundle's probabilities under these
+    adjusted: Mapping[Classifier, Answers]
+    own_outliers: Answers  # of the bundle with nothing but a threshold for outliers of the site
+
+
+def adjust(films: SiteFilms, manifest: ModelManifest, seed: int) -> dict[Classifier, Adjustment]:
+    """Fit each classifier, and to its answers out of fold every threshold."""
+    cases = Cases.of(films, manifest.temperature)
+    logits = out_of_fold_logits(cases, patient_folds(films.labels, films.patients, seed))
+    heads = fit_heads(cases)
+    weights = {Classifier.OFFSETS: np.eye(len(PENALTIES))[PENALTIES.index(None)], Classifier.HEAD: weigh(logits, films.labels)}
+    adjusted = {Classifier.RELEASED: _adjustment(None, films.logits / manifest.temperature, films, manifest)}
+    for classifier, each in weights.items():
+        adjusted[classifier] = _adjustment(mean_head(heads, each), np.tensordot(each, logits, 1), films, manifest)
+    return adjusted
+
+
+def nested_cross_validation(films: SiteFilms, manifest: ModelManifest, seed: int) -> NestedAnswers:
+    """Answers out of fold. films: as `folds.require_enough` asks for."""
+    answered: dict[Classifier, list[tuple[npt.NDArray[np.intp], Answers]]] = {classifier: [] for classifier in Classifier}
+    own_outliers = []
+    outer = patient_folds(films.labels, films.patients, seed)
+    for number, fold in enumerate(tqdm(outer, desc="Fitting and judging by patient", unit="fold", disable=None, leave=False)):
+        others = np.setdiff1d(np.arange(len(films)), fold)
+        left_out = films.only(fold)
+        cases = Cases.of(left_out, manifest.temperature)
+        # Another seed in each fold, so that the inner folds are not cut alike.
+        fitted = adjust(films.only(others), manifest, seed + number + 1)
+        for classifier, each in fitted.items():
+            answered[classifier].append((fold, answers_of(each.probabilities(cases), left_out, each.manifest)))
+        released = fitted[Classifier.RELEASED]
+        outliers = manifest.model_copy(update={"outliers": released.manifest.outliers})
+        own_outliers.append((fold, answers_of(released.probabilities(cases), left_out, outliers)))
+    return NestedAnswers(
+        released=answers_of(softmax(films.logits / manifest.temperature, axis=1), films, manifest),
+        adjusted={classifier: Answers.joined(parts) for classifier, parts in answered.items()},
+        own_outliers=Answers.joined(own_outliers),
+    )
+
+
+def _adjustment(head: HeadValues | None, logits: Floats, films: SiteFilms, manifest: ModelManifest) -> Adjustment:
+    """Thresholds from logits out of fold [N, 3], calibrated."""
+    return Adjustment(head, manifest.temperature, fit_thresholds(softmax(logits, axis=1), films, manifest))

@@ -1,0 +1,71 @@
+"""Control against shortcuts: how well do border, histogram and sharpness of the film alone tell the site's classes?
+
+They show the scanner and how a film was taken, and no lung.
+"""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from service.film.arrays import GreyPixels
+from service.model.findings import FINDINGS
+from training.commissioning.cases import SiteFilms
+from training.commissioning.fitting.figures import within_site_auc
+from training.commissioning.fitting.folds import patient_folds
+from training.commissioning.fitting.head import Cases, out_of_fold_logits, weigh
+from training.evaluation.judging.masking import BORDER_SHARE
+from training.evaluation.measures.confusion import Floats
+
+_BORDER_SIDE_PX = 32
+_HISTOGRAM_BINS = 32
+
+# AUC by which the refitted head must exceed the control.
+_LEAST_ADVANTAGE = 0.05
+
+# Control below this tells little of the classes, whatever the head does.
+_LEAST_CONTROL = 0.6
+
+
+def shortcut_auc(films: SiteFilms, seed: int) -> float:
+    """Mean AUC within the site, out of fold, of the same refit on what shows no lung."""
+    features = np.stack([shortcut_features(image) for image in films.thumbnails])
+    deviations = features.std(axis=0)
+    varying = deviations > 1e-9
+    if not varying.any():
+        return 0.5
+    # Of unlabelled statistics, over all films: no label passes from one fold to another.
+    standardised = (features[:, varying] - features[:, varying].mean(axis=0)) / deviations[varying]
+    # Of length 1 on average, as embeddings are, so that the same penalties suit.
+    units = standardised / np.sqrt(varying.sum())
+    cases = Cases(films.labels, np.zeros((len(films), len(FINDINGS))), units, released_scale=1.0)
+    logits = out_of_fold_logits(cases, patient_folds(films.labels, films.patients, seed))
+    mean = np.tensordot(weigh(logits, films.labels), logits, 1)
+    return float(within_site_auc(films.labels, softmax(mean, axis=1)))
+
+
+def shortcut_features(image: GreyPixels) -> Floats:
+    """Border pixels of the coarsened film, its histogram, mean, contrast and sharpness (logarithmic); image: uint8 [S, S]."""
+    small = cv2.resize(image, (_BORDER_SIDE_PX, _BORDER_SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float64)
+    histogram = np.bincount(image.ravel() // (256 // _HISTOGRAM_BINS), minlength=_HISTOGRAM_BINS) / image.size
+    laplacian = cv2.Laplacian(image, cv2.CV_16S, ksize=1)[1:-1, 1:-1]
+    whole = [float(image.mean()), float(image.std()), float(np.log1p(laplacian.var()))]
+    return np.concatenate([small[_border()], np.sqrt(histogram), whole])
+
+
+def shortcut_warning(control: float, released: float, refitted: float) -> str | None:
+    """A sentence if the control does nearly as well as the refitted head, or as well as the released one; AUC each."""
+    if control < max(_LEAST_CONTROL, min(released, refitted - _LEAST_ADVANTAGE)):
+        return None
+    return (
+        "Border, histogram and sharpness of the films alone, which show no lung, tell the classes with an AUC of "
+        f"{control:.3f} (the refitted head: {refitted:.3f}; the released model: {released:.3f}): what was gained here may be "
+        "the scanner and not the lungs. Check whether films of the classes come from different devices, wards or times."
+    )
+
+
+def _border() -> npt.NDArray[np.bool_]:
+    width = max(1, round(BORDER_SHARE * _BORDER_SIDE_PX))
+    border = np.ones((_BORDER_SIDE_PX, _BORDER_SIDE_PX), dtype=bool)
+    border[width:-width, width:-width] = False
+    return border

@@ -1,0 +1,70 @@
+"""Verdict and warnings of commissioning with labelled films, in words."""
+
+from service.model.findings import FINDINGS
+from service.model.manifest import ModelManifest
+from training.commissioning.cases import Figures, PartVerdict, ShortcutControl, SiteFilms
+from training.commissioning.fitting.choice import Choice
+from training.commissioning.fitting.nested import Classifier
+from training.evaluation.report.tables import enumerated
+
+_NAMES = {
+    "head": "a head of the site's own",
+    "operating_points": "operating points",
+    "conformal": "prediction sets",
+    "review": "the review threshold",
+    "outliers": "the threshold for outliers",
+}
+
+# Coverage of prediction sets may fall short of the promised one by this before a warning says so.
+_TOLERATED_SHORTFALL = 0.05
+
+
+def verdict_of(films: SiteFilms, before: Figures, after: Figures, parts: dict[str, PartVerdict], choice: Choice) -> str:
+    """A paragraph: the released figures, what is written and what that gives."""
+    counts = enumerated([f"{count} {finding.value}" for finding, count in films.films_by_finding().items() if count])
+    patients = len(set(films.patients))
+    opening = f"On {len(films)} films ({counts}) of {patients} patients the released model has {_figures(before)}."
+    if not choice.tells_classes_apart:
+        return (
+            f"{opening} Neither it nor a head fitted to these films tells their classes apart beyond chance. Check the labels; "
+            "if they are right, add films, and do not use the model here. No profile is written."
+        )
+    written = [name for name, part in parts.items() if part.written]
+    if not written:
+        return f"{opening} Nothing that was fitted to these films is better beyond chance: the released model stays as it is."
+    names = {**_NAMES, "head": "scale and offsets of the site's own"} if choice.classifier is Classifier.OFFSETS else _NAMES
+    return (
+        f"{opening} The profile holds {enumerated([names[name] for name in written])}. On patients that it was not fitted to, "
+        f"it has {_figures(after)}.{_absent(films, ' Nothing was verified for {}.')}"
+    )
+
+
+def warnings_of(films: SiteFilms, control: ShortcutControl, after: Figures, manifest: ModelManifest) -> tuple[str, ...]:
+    """Sentences that the profile carries."""
+    absent = _absent(films, "No film of {} was given: nothing was verified for it.")
+    coverage, promised = after["coverage"], manifest.conformal.coverage
+    short = f"Prediction sets made for {promised:.0%} coverage hold the truth for {coverage:.0%} of the site's films."
+    return (
+        *([absent] if absent else []),
+        *([control.warning] if control.warning else []),
+        *([short] if coverage < promised - _TOLERATED_SHORTFALL else []),
+    )
+
+
+def _absent(films: SiteFilms, sentence: str) -> str:
+    """The sentence with the findings without films in it, "" if every finding has some."""
+    absent = [FINDINGS[index].value for index in range(len(FINDINGS)) if index not in films.present]
+    return sentence.format(enumerated(absent)) if absent else ""
+
+
+def _figures(figures: Figures) -> str:
+    """AUC and accuracy with intervals, coverage, and review flags."""
+    return (
+        f"an AUC of {_with_interval(figures, 'macro_auc')} between them, an accuracy of {_with_interval(figures, 'accuracy')}, "
+        f"prediction sets that hold the truth for {figures['coverage']:.0%}, and review flags on {figures['review_rate']:.0%}"
+    )
+
+
+def _with_interval(figures: Figures, name: str) -> str:
+    low, high = figures["interval_95"][name]
+    return f"{figures[name]:.2f} ({low:.2f} to {high:.2f})"

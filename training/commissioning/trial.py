@@ -1,0 +1,100 @@
+"""What commissioning is worth: fitted to a few films of a hospital, judged on its other patients, over many draws."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from service.model.manifest import ModelManifest
+from training.commissioning.acceptance import commission_labelled
+from training.commissioning.cases import Acceptance, SiteFilms
+from training.commissioning.fitting.decisions import answers_of
+from training.commissioning.fitting.figures import film_statistics
+from training.commissioning.fitting.head import Cases
+from training.commissioning.fitting.nested import Adjustment, Classifier, adjust
+from training.evaluation.measures.confusion import Floats, mean_of_defined
+from training.tables import markdown_table
+
+# The released bundle; with the site's head and thresholds, whether or not they are better beyond chance; with what is written.
+STAGES = ("released", "fitted", "as written")
+
+FIGURES = {
+    "macro_auc": "AUC",
+    "accuracy": "accuracy",
+    "ece": "ECE",
+    "coverage": "coverage",
+    "review_rate": "flagged",
+    "errors_flagged": "errors flagged",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Commissioning with some films of a site, judged on the others."""
+
+    source: str
+    per_class: int  # films given of each class
+    figures: dict[str, dict[str, float]]  # of each of STAGES, each of FIGURES
+    head_written: bool
+    profile_written: bool
+
+
+def attempts(source: str, films: SiteFilms, manifest: ModelManifest, per_class: int, draws: int) -> Iterator[Trial]:
+    """One trial for each draw of `per_class` films of every class that the site has."""
+    for seed in range(draws):
+        given, left_over = _drawn(films, per_class, seed)
+        accepted = commission_labelled(given, manifest, seed)
+        fitted = adjust(given, manifest, seed)[Classifier.HEAD]
+        figures = (
+            _judge(left_over, _released(left_over, manifest), manifest),
+            _judge(left_over, fitted.probabilities(Cases.of(left_over, manifest.temperature)), fitted.manifest),
+            _judge(left_over, _written(left_over, accepted, manifest), _adjusted(accepted, manifest)),
+        )
+        head = accepted.head is not None
+        yield Trial(source, per_class, dict(zip(STAGES, figures, strict=True)), head, accepted.writes_profile)
+
+
+def trials_table(trials: Sequence[Trial]) -> str:
+    """Means over the draws as Markdown, one row for each source, number of films and stage."""
+    rows = []
+    for source, per_class in dict.fromkeys((trial.source, trial.per_class) for trial in trials):
+        chosen = [trial for trial in trials if (trial.source, trial.per_class) == (source, per_class)]
+        written = f"{sum(trial.head_written for trial in chosen)} / {sum(trial.profile_written for trial in chosen)}"
+        for stage in STAGES:
+            of_stage = np.array([[trial.figures[stage][name] for trial in chosen] for name in FIGURES])
+            rows.append((source, str(per_class), stage, *(f"{mean:.3f}" for mean in mean_of_defined(of_stage)), written))
+    return markdown_table(("source", "films a class", "answers", *FIGURES.values(), "heads / profiles written"), rows)
+
+
+def _drawn(films: SiteFilms, per_class: int, seed: int) -> tuple[SiteFilms, SiteFilms]:
+    """The films given, and those of other patients."""
+    rng = np.random.default_rng(seed)
+    of_class = (np.flatnonzero(films.labels == index) for index in films.present)
+    given: npt.NDArray[np.intp] = np.concatenate([rng.choice(each, per_class, replace=False) for each in of_class])
+    patients = {films.patients[index] for index in given}
+    others = [index for index, patient in enumerate(films.patients) if patient not in patients]
+    return films.only(given), films.only(np.array(others, dtype=np.intp))
+
+
+def _released(films: SiteFilms, manifest: ModelManifest) -> Floats:
+    return Adjustment(None, manifest.temperature, manifest).probabilities(Cases.of(films, manifest.temperature))
+
+
+def _written(films: SiteFilms, accepted: Acceptance, manifest: ModelManifest) -> Floats:
+    """Probabilities by the head as it is stored; the released ones if none is written."""
+    if accepted.head is None:
+        return _released(films, manifest)
+    logits = accepted.head.logits(films.logits.astype(np.float32), films.embeddings)
+    return np.asarray(softmax(logits.astype(np.float64), axis=1))
+
+
+def _adjusted(accepted: Acceptance, manifest: ModelManifest) -> ModelManifest:
+    parts = {name: getattr(accepted, name) for name in ("operating_points", "conformal", "review", "outliers")}
+    return manifest.model_copy(update={name: part for name, part in parts.items() if part is not None})
+
+
+def _judge(films: SiteFilms, probabilities: Floats, manifest: ModelManifest) -> dict[str, float]:
+    values = film_statistics(films, answers_of(probabilities, films, manifest))(np.ones((1, len(films))))
+    return {name: float(values[name,][0]) for name in FIGURES}

@@ -1,0 +1,59 @@
+"""Confirmed labels in the service's records, and their films in the hospital's archive, found by their SHA-256."""
+
+import csv
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from service.model.bundle import sha256_of
+from training.errors import ConfigError, DatasetError
+
+
+def write_labels(path: Path, since: str | None = None) -> Path:
+    """Write the labels confirmed since a moment (ISO 8601), or all of them, as CSV. Raises ConfigError.
+
+    By a command of the service, whose settings name the database; training does not import the service's records.
+    """
+    command = [sys.executable, "-m", "service.commands.cxr", "records", "labels", "--out", str(path)]
+    if since is not None:
+        command += ["--since", since]
+    asked = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (our own command)
+    if asked.returncode != 0:
+        raise ConfigError(f"The confirmed labels cannot be read from the records: {asked.stderr.strip()}")
+    return path
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """The labels that `cxr records labels` wrote: finding by the SHA-256 of the film.
+
+    Of a film that was sent more than once, the last label counts.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {row["image_sha256"]: row["label"] for row in csv.DictReader(stream)}
+
+
+def films_in(archive: Path, wanted: Collection[str]) -> dict[str, Path]:
+    """The files of an archive whose SHA-256 is wanted, by it; of several copies, the first by path.
+
+    Raises DatasetError without such a folder.
+    """
+    if not archive.is_dir():
+        raise no_archive(archive)
+    found: dict[str, Path] = {}
+    for path in tqdm(list(files(archive)) if wanted else [], desc="looking through the archive", unit="file", disable=None):
+        if (digest := sha256_of(path)) in wanted:
+            found.setdefault(digest, path)
+    return found
+
+
+def no_archive(archive: Path) -> DatasetError:
+    """The fault of an archive that is not there."""
+    return DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder that is not hidden, by path."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
