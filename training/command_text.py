@@ -5,10 +5,11 @@ from pathlib import Path
 
 
 def command_line(command: str, *arguments: object, **options: object) -> str:
-    """Such as `cxr evaluate BUNDLE --not-chest other`; of an absolute path, the last name alone."""
+    """Such as `cxr evaluate BUNDLE --not-chest other`; of an absolute path, the last name alone. A list repeats its option."""
     words = [*command.split(), *map(_shown, arguments)]
     for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", _shown(value)]
+        for each in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", _shown(each)]
     return shlex.join(words)
 
 

@@ -25,7 +25,8 @@ class DataConfig:
     workers: int = 2  # loader processes
     cache: bool = True  # keep decoded films in memory, about 60 kB each
     near_duplicate_bits: int = 14  # largest Hamming distance, of 256 bits, at which two films count as near duplicates
-    # Source kept out of training, validation and calibration, to measure the model on an unseen hospital; "" keeps out none
+    # Sources kept out of training, validation and calibration, to measure the model on an unseen hospital; "" keeps out none.
+    # Commas stand between several; "rahman/Normal" is one finding of a source.
     held_out_source: str = ""
     lungs: str = ""  # ONNX graph of the lung segmenter; augment.surroundings and augment.hollow need it
 

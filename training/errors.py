@@ -52,7 +52,7 @@ class TooFewFilms(CommissioningError):
 
 
 class StepFailed(ChestXrayError):
-    """A step of a retraining ended with a fault of its own."""
+    """A step of a longer piece of work ended with a fault of its own."""
 
 
 class WeightsUnavailable(ChestXrayError):

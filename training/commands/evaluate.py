@@ -1,4 +1,4 @@
-"""`cxr evaluate`: judge a bundle on labelled films."""
+"""`cxr evaluate`: judge a bundle on labelled films, or a recipe on hospitals that it has not seen."""
 
 import os
 import shlex
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from training.commands.options import Changes
 
 
 def evaluate(
@@ -47,11 +49,59 @@ def evaluate(
             metavar="DIR", help="Folder of pictures other than chest films. Default: not_cxr beside the data, if it exists."
         ),
     ] = None,
+    leave_one_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CONFIG",
+            help="Judge this recipe instead of a bundle: train it without each source in turn, and judge that source's films. "
+            "Takes hours; the same command resumes.",
+            rich_help_panel="Hospitals never seen",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs without each source.", rich_help_panel="Hospitals never seen")] = 2,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Sources to leave out, with commas between. Default: all that hold normal films and films of a disease.",
+            rich_help_panel="Hospitals never seen",
+        ),
+    ] = None,
+    one_hospital: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Sources to leave out together, such as rsna,nih14,rahman/Normal; repeatable.",
+            rich_help_panel="Hospitals never seen",
+        ),
+    ] = None,
+    changes: Changes = None,
 ) -> None:
-    """Judge a bundle on labelled films: metrics, report, model card.
+    """Judge a bundle on labelled films: metrics, report, model card. Or judge a recipe on hospitals that it has not seen.
 
     Example: cxr evaluate --data data/cxr --parts quick
     """
+    if leave_one_out is not None:
+        if bundle is not None:
+            raise typer.BadParameter("it trains models of its own; give no BUNDLE with it.", param_hint="--leave-one-out")
+        from training.leave_one_out.evaluate import LeaveOneOut
+        from training.leave_one_out.evaluate import leave_one_out as judge_recipe
+        from training.leave_one_out.report import unseen_table
+
+        job = LeaveOneOut(
+            leave_one_out,
+            data,
+            out or Path("reports", f"leave-one-out-{leave_one_out.stem}"),
+            changes=changes or [],
+            sources=[name.strip() for name in sources.split(",")] if sources else [],
+            one_hospital=one_hospital or [],
+            seeds=seeds,
+            threads=threads,
+            resamples=resamples,
+        )
+        print(unseen_table(judge_recipe(job)))
+        print(f"\nWritten to {job.out}: report.md, report.html, metrics.json, and a folder with bundle and log for each run.")
+        return
     from service.model.releases import locate_bundle
     from training.evaluation.evaluate import EvaluationOptions, evaluate
     from training.evaluation.parts.table import PARTS, select_parts

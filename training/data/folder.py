@@ -83,23 +83,6 @@ def scan_folder(root: Path, required: Sequence[str] = REQUIRED_SPLITS) -> tuple[
     return tuple(films.values())
 
 
-def without_source(films: Iterable[FilmFile], source: str) -> list[FilmFile]:
-    """The films of every other source; all of them if `source` is empty.
-
-    Raises DatasetError if there are none of that source, or if the others do not show every finding in train and val.
-    """
-    films = list(films)
-    kept = [film for film in films if not source or film.source != source]
-    if source and len(kept) == len(films):
-        known = ", ".join(sorted({film.source for film in films}))
-        raise DatasetError(f"There are no films of the source {source!r} to hold out (data.held_out_source); known: {known}.")
-    shown = {(film.split, film.finding) for film in kept}
-    lost = [f"{finding} in {split}" for split in REQUIRED_SPLITS for finding in FINDINGS if (split, finding) not in shown]
-    if source and lost:
-        raise DatasetError(f"Without the source {source!r} there are no films of {', '.join(lost)}; hold out another one.")
-    return kept
-
-
 def _walk(root: Path) -> Iterator[FilmFile]:
     for split in SPLITS:
         if not (root / split).is_dir():

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import DataConfig
-from training.data.folder import FilmFile, scan_folder, without_source
+from training.data.folder import FilmFile, scan_folder
+from training.data.held_out import without_held_out
 from training.data.validation import validate_dataset
 
 
@@ -31,6 +32,6 @@ def read_training_data(
         report.write(report_to)
         print(report.table(), flush=True)
     report.require_trainable()
-    kept = without_source(report.usable, config.held_out_source)
+    kept = without_held_out(report.usable, config.held_out_source)
     train, val = ([film for film in kept if film.split == split] for split in ("train", "val"))
     return TrainingData(train, val, report.data_fingerprint, report.sources_fingerprint)

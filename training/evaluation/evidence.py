@@ -10,6 +10,7 @@ from service.model.bundle import ModelBundle
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.data.folder import FilmFile
+from training.data.held_out import is_held_out
 from training.data.lung_segmenter import LungSegmenter
 from training.errors import WeightsUnavailable
 from training.evaluation.judging.films import JudgedSplit, judge
@@ -40,14 +41,14 @@ class Evidence:
     _judged: dict[str, JudgedSplit] = field(default_factory=dict, init=False)
 
     def judged(self, split: str | None = None) -> JudgedSplit:
-        """A split (default: the evaluated one) as the bundle judges it; of another split, without the source that was held out.
+        """A split (default: the evaluated one) as the bundle judges it; of another split, without the films that were held out.
 
         Computed once. Raises DatasetNotFound if the data have no films of the split, and EmptyClass if every film was refused.
         """
         name = split or self.split
         if name not in self._judged:
             held_out = "" if name == self.split else self.held_out_source
-            films = [film for film in self.films if film.split == name and not (held_out and film.source == held_out)]
+            films = [film for film in self.films if film.split == name and not is_held_out(film, held_out)]
             observer = Observer.from_bundle(self.bundle)
             self._judged[name] = judge(self.predictor, films, threads=self.threads, observer=observer)
         return self._judged[name]
@@ -67,7 +68,7 @@ class Evidence:
 
     @property
     def held_out_source(self) -> str:
-        """The source that training and calibration did without, so that no reference may use it either; "" if there is none."""
+        """What training and calibration did without, so that no reference may use it either; see `training.data.held_out`."""
         return held_out_source(self.bundle.manifest.training_config)
 
     def holds(self, split: str) -> bool:
@@ -76,5 +77,5 @@ class Evidence:
 
 
 def held_out_source(training_config: dict[str, Any]) -> str:
-    """The source that training and calibration did without; "" if there is none."""
+    """What training and calibration did without; "" if that is nothing."""
     return str(training_config.get("data", {}).get("held_out_source", ""))

@@ -17,9 +17,9 @@ from training.config import TrainConfig
 from training.evaluation.evaluate import EvaluationOptions, evaluate
 from training.evaluation.parts.table import select_parts
 from training.network.checkpoint import BEST_NAME
-from training.retraining.step import run_step
 from training.retraining.verdict import Verdict, judge_challenger
 from training.run.job import TrainingJob
+from training.run.step import run_step
 from training.run.train import train
 
 # Of a run: the version of its challenger, settled before it trains.

@@ -86,12 +86,25 @@ def free_port() -> int:
     """A loopback port that nobody listens on at this moment.
 
     Below 32768, where the kernel takes the ports of clients' connections from: one of those could come before the server.
+    Tests that run side by side choose among different ports, and none twice: the generators that code under test seeds have
+    no part in it.
     """
-    for port in random.sample(range(20_000, 32_000), 100):
+    for port in _PORTS:
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no free port was found")
+
+
+def _ports() -> list[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = list(range(20_000 + worker, 32_000, workers))
+    return random.Random(os.getpid()).sample(ports, len(ports))
+
+
+# An iterator: what it gave once, it does not give again.
+_PORTS = iter(_ports())
 
 
 def _start(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.model.findings import FINDINGS, Finding
-from training.data.folder import MANIFEST_COLUMNS, SPLITS, scan_folder, without_source
+from training.data.folder import MANIFEST_COLUMNS, SPLITS, scan_folder
 from training.errors import DatasetError, DatasetNotFound
 
 
@@ -132,20 +132,3 @@ def test_a_damaged_manifest_is_refused(tree: Path, damage: bytes) -> None:
     (tree / "manifest.csv").write_bytes(damage)
     with pytest.raises(DatasetError, match=r"manifest\.csv"):
         scan_folder(tree)
-
-
-def test_holding_a_source_out_leaves_the_films_of_all_others(tree: Path) -> None:
-    write_manifest(tree)
-    (tree / "train/Normal/other.png").write_bytes(b"")  # not in the manifest: of unknown source
-    films = scan_folder(tree)
-    assert without_source(films, "") == list(films)
-    assert without_source(films, "unknown") == [film for film in films if film.source == "clinic"]
-
-
-def test_a_source_that_is_not_there_or_that_a_class_needs_cannot_be_held_out(tree: Path) -> None:
-    write_manifest(tree)
-    films = scan_folder(tree)
-    with pytest.raises(DatasetError, match=r"no films of the source 'hospital'.*held_out_source.*known: clinic"):
-        without_source(films, "hospital")
-    with pytest.raises(DatasetError, match=r"Without the source 'clinic' .* Normal in train, .* hold out another"):
-        without_source(films, "clinic")

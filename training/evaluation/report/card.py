@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
+from training.data.held_out import learns_nothing_of
 from training.evaluation.evidence import held_out_source
 from training.evaluation.part import Part
 from training.evaluation.report.ancestry import began_packaged, origin, predecessors
@@ -112,7 +113,7 @@ def _training_data(manifest: ModelManifest, data: Values) -> Iterator[str]:
     ).strip()
     held_out = held_out_source(manifest.training_config)
     if held_out:
-        yield f"Films of {held_out} took part in none of this: they come from a source that the model has never seen."
+        yield f"Films of {held_out} took part in none of this: they come from where the model has never been."
 
 
 def _licences(data: Values) -> Iterator[str]:
@@ -133,7 +134,8 @@ def _learnt_from(manifest: ModelManifest, data: Values) -> Values:
     return {
         source: each
         for source, each in data.items()
-        if source != held_out_source(manifest.training_config) and any(counts["train"] for counts in each["counts"].values())
+        if not learns_nothing_of(source, held_out_source(manifest.training_config))
+        and any(counts["train"] for counts in each["counts"].values())
     }
 
 

@@ -1,7 +1,7 @@
-"""Runs one step of a retraining in a process of its own, which ends with this process, however that ends.
+"""Runs one step of a longer piece of work in a process of its own, which ends with this process, however that ends.
 
 Training, export and evaluation set threads and seeds for their process, and need its memory for themselves. A step that
-outlived a killed retraining would write into the folder that the next start resumes.
+outlived the killed work would write into the folder that the next start resumes.
 """
 
 import multiprocessing

@@ -9,10 +9,10 @@ import pytest
 from tests.support.server.serving import ROOT
 from tests.support.waiting import eventually
 from training.errors import DatasetError, StepFailed
-from training.retraining.step import run_step
+from training.run.step import run_step
 
 # A retraining whose step never ends by itself.
-ENDLESS = "import sys, time; from pathlib import Path; from training.retraining.step import run_step; "
+ENDLESS = "import sys, time; from pathlib import Path; from training.run.step import run_step; "
 ENDLESS += "run_step(Path(sys.argv[1]), time.sleep, 600)"
 
 

@@ -1,0 +1,46 @@
+"""`cxr evaluate --leave-one-out` on phantoms: real runs, real bundles."""
+
+import json
+
+import pytest
+
+from service.commands.cxr import main
+from service.model.bundle import ModelBundle
+from tests.support.training.tiny_training import CONFIG  # noqa: F401 - the fixture config_path reads CONFIG
+
+
+def _evaluate(config_path, data, out, *more):
+    return main(["evaluate", "--leave-one-out", str(config_path), "--data", str(data), "--out", str(out), *more])
+
+
+@pytest.mark.slow
+def test_a_recipe_is_judged_on_a_source_that_its_runs_never_saw_and_the_command_resumes(config_path, data, tmp_path, capsys):
+    options = ("--sources", "source0", "--seeds", "1", "--resamples", "20", "--set", "schedule.epochs=2")
+    assert _evaluate(config_path, data, tmp_path, *options) == 0
+    assert "source left out" in capsys.readouterr().out
+    run = tmp_path / "source0-seed1"
+    training = ModelBundle.open(run / "left-out-0.0.0").manifest.training_config
+    assert (training["data"]["held_out_source"], training["run"]["seed"], training["schedule"]["epochs"]) == ("source0", 1, 2)
+    measured = json.loads((tmp_path / "metrics.json").read_text())
+    # Half of 3 x (8 training and 4 validation) phantoms come from source0.
+    assert measured["sources"]["source0"]["films"] == 18
+    assert (tmp_path / "report.html").is_file()
+
+    written = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    assert _evaluate(config_path, data, tmp_path, *options) == 0
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == written
+    (run / "answers.npz").unlink()
+    assert _evaluate(config_path, data, tmp_path, *options) == 0
+    judged_again = {path.name for path in run.rglob("*") if path.is_file() and path.stat().st_mtime_ns != written.get(path)}
+    assert judged_again == {"answers.npz", "leave_one_out.log"}
+
+
+def test_a_bundle_and_a_recipe_are_not_judged_together(config_path, data, bundle_path, tmp_path, capsys):
+    assert _evaluate(config_path, data, tmp_path, str(bundle_path)) == 2
+    assert "give no BUNDLE" in capsys.readouterr().err
+
+
+def test_an_unknown_source_is_named_before_anything_is_trained(config_path, data, tmp_path, capsys):
+    assert _evaluate(config_path, data, tmp_path, "--sources", "nowhere") == 1
+    assert "'nowhere' does not hold normal films" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

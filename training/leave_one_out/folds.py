@@ -1,0 +1,50 @@
+"""The folds: which source is judged, and what the run that judges it leaves out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.model.findings import Finding
+from training.data.folder import FilmFile
+from training.data.held_out import learns_nothing_of, without_held_out
+from training.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One source, judged by runs without it."""
+
+    source: str  # its films are judged, of every split
+    held_out: str  # what the runs leave out, as data.held_out_source takes it
+
+    def judged(self, films: Sequence[FilmFile]) -> list[FilmFile]:
+        """The films of the source."""
+        return [film for film in films if film.source == self.source]
+
+
+def make_folds(films: Sequence[FilmFile], sources: Sequence[str] = (), one_hospital: Sequence[str] = ()) -> list[Fold]:
+    """A fold for each source, in their order.
+
+    films: of the whole data folder. sources: to judge; by default all that hold normal films and films of a disease, which is
+    what it takes to tell disease from hospital. one_hospital: what is left out together, each as data.held_out_source takes it.
+    Raises DatasetError for a source that cannot be judged or left out.
+    """
+    able = sorted(source for source in {film.source for film in films} if _findings(films, source) >= {Finding.NORMAL, None})
+    if not able:
+        raise DatasetError("No source holds both normal films and films of a disease; name the sources in manifest.csv.")
+    if unknown := [source for source in sources if source not in able]:
+        raise DatasetError(
+            f"{unknown[0]!r} does not hold normal films and films of a disease; those that do: {', '.join(able)}."
+        )
+    folds = [Fold(source, _held_out(source, one_hospital)) for source in sources or able]
+    for fold in folds:
+        without_held_out(films, fold.held_out)
+    return folds
+
+
+def _findings(films: Sequence[FilmFile], source: str) -> set[Finding | None]:
+    """Normal, if the source has normal films; None, if it has films of a disease."""
+    return {film.finding if film.finding is Finding.NORMAL else None for film in films if film.source == source}
+
+
+def _held_out(source: str, one_hospital: Sequence[str]) -> str:
+    return next((names for names in one_hospital if learns_nothing_of(source, names)), source)

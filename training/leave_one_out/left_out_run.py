@@ -1,0 +1,86 @@
+"""One run without a source: trained, exported, and judged on the films of that source. A finished step is not repeated."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from export.export import export_bundle
+from service.model.bundle import ModelBundle
+from service.model.findings import FINDINGS
+from service.model.observer import Observer
+from service.model.predictor import Predictor
+from training.config import TrainConfig
+from training.data.folder import scan_folder
+from training.evaluation.judging.films import judge
+from training.evaluation.parts.operating_points import decide_films
+from training.leave_one_out.answers import Answers
+from training.leave_one_out.folds import Fold
+from training.network.checkpoint import BEST_NAME
+from training.run.job import TrainingJob
+from training.run.step import run_step
+from training.run.train import train
+
+ANSWERS_NAME = "answers.npz"
+LOG_NAME = "leave_one_out.log"
+_BUNDLE_NAME = "left-out"
+_VERSION = "0.0.0"
+
+
+@dataclass(frozen=True)
+class LeftOutRun:
+    """A run of one fold and seed."""
+
+    fold: Fold
+    config: TrainConfig  # with the fold's held-out source and the seed
+    data: Path
+    folder: Path  # of the run; its bundle stays there
+    threads: int  # films judged at the same time
+
+    @classmethod
+    def of(cls, fold: Fold, seed: int, config: TrainConfig, data: Path, out: Path, threads: int) -> "LeftOutRun":
+        """out: folder of all runs."""
+        changed = replace(config, data=replace(config.data, held_out_source=fold.held_out), run=replace(config.run, seed=seed))
+        return cls(fold, changed, data, out / f"{fold.source}-seed{seed}", threads)
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the bundle."""
+        return self.folder / f"{_BUNDLE_NAME}-{_VERSION}"
+
+    def answers(self) -> Answers:
+        """Train, export and judge, or go on where a killed run stopped. Raises StepFailed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path, log = self.folder / ANSWERS_NAME, self.folder / LOG_NAME
+        if not path.exists():
+            if not self.bundle.exists():
+                run_step(log, train, TrainingJob(self.config, self.data, self.folder, resume=True))
+                run_step(log, export_left_out, self)
+            run_step(log, judge_left_out, self)
+        return Answers.read(path)
+
+
+def export_left_out(run: LeftOutRun) -> None:
+    """Export the best checkpoint."""
+    staging = run.folder / "export"
+    shutil.rmtree(staging, ignore_errors=True)
+    made = export_bundle(run.folder / BEST_NAME, run.data, version=_VERSION, out=staging, name=_BUNDLE_NAME)
+    made.path.rename(run.bundle)
+    staging.rmdir()
+
+
+def judge_left_out(run: LeftOutRun) -> None:
+    """Judge the films of the source as the service would, with the thresholds that the other sources gave."""
+    bundle = ModelBundle.open(run.bundle)
+    films = run.fold.judged(scan_folder(run.data))
+    split = judge(Predictor.from_bundle(bundle), films, threads=run.threads, observer=Observer.from_bundle(bundle))
+    judgements, decisions = split.judgements(), decide_films(split, bundle.manifest)
+    Answers(
+        labels=judgements.labels,
+        probabilities=judgements.probabilities,
+        sets=np.array([[finding in decision.prediction_set for finding in FINDINGS] for decision in decisions]),
+        flagged=np.array([decision.review_required for decision in decisions]),
+        groups=np.array(judgements.groups),
+        names=np.array([each.film.relative for each in split.judged]),
+    ).write(run.folder / ANSWERS_NAME)
