@@ -142,10 +142,10 @@ class ModelHost:
             return pipeline
 
         try:
-            profile = open_profile(self._settings.site)
+            profile = open_profile(self._settings.bundle, self._settings.site)
             pipeline, faults = first_trusted_with_profile(paths[:1] if served is not None else paths, profile, load)
         except ProfileError as unfit:
-            logger.exception("CXR_SITE cannot be applied")
+            logger.exception("The site profile cannot be applied")
             return _Served(served, unfit)
         for fault in faults:
             logger.error("A bundle cannot be served: %s", fault, exc_info=fault)

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         default=None,
         description="Site profile to apply, a folder such as `sites/mercy-1`, made by commissioning the bundle that is served. "
         "One that cannot be read, that belongs to another bundle, or whose golden answers differ ends the start. "
-        "By default the model answers as it was released.",
+        "`none` applies none. By default the one that `cxr registry promote` chose, unless `CXR_BUNDLE` is set.",
     )
     threads: int = Field(
         default_factory=usable_cpus,

@@ -15,6 +15,10 @@ class CheckpointInvalid(ExportError):
     """The checkpoint lacks a key of REPORT 7.2, or cannot be loaded safely."""
 
 
+class NotCommissioned(ExportError):
+    """A release has no profile of the site that the release served now is commissioned for."""
+
+
 class DatasetError(ChestXrayError):
     """The data folder cannot be trained on."""
 

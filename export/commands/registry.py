@@ -1,4 +1,4 @@
-"""`cxr registry`: releases of the model, and which of them the service loads."""
+"""`cxr registry`: releases of the model, site profiles, and which of them the service loads."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from service.model.bundle import ModelBundle
     from service.model.releases import LogEntry
 
-registry = typer.Typer(help="List releases of the model, and choose which one the service loads.", no_args_is_help=True)
+registry = typer.Typer(
+    help="List releases of the model and site profiles, and choose which of them the service loads.", no_args_is_help=True
+)
 
 Note = Annotated[str | None, typer.Option(help="A sentence for the log.")]
 NoRegister = Annotated[bool, typer.Option("--no-register", help="Leave BentoML's model store as it is.")]
@@ -29,37 +31,13 @@ def _folder(
 
 @registry.command("list")
 def show(context: typer.Context) -> None:
-    """Show all releases: which one is chosen, and which one the service loads.
+    """Show all releases and site profiles: what is chosen, and what the service loads.
 
     Example: cxr registry list
     """
-    from export.registry import headline
+    from export.commands.registry_list import print_list
 
-    opened = _open(context)
-    row = "{:24}  {:22}  {:10}  {:>9}  {:>8}  {}".format
-    releases = opened.rows()
-    print(row("release", "architecture", "made", "macro AUC", "accuracy", "state"))
-    for release in releases:
-        cells = [""] * 4
-        if manifest := release.manifest:
-            metrics = (headline(manifest, name) for name in ("macro_auc", "accuracy"))
-            cells = [manifest.architecture, manifest.created_at[:10], *metrics]
-        print(row(release.name, *cells, ", ".join(release.state)).rstrip())
-    chosen = next((release.name for release in releases if "chosen" in release.state), None)
-    loaded = next((release.name for release in releases if "loaded" in release.state), None)
-    print(f"\n{_explain(chosen, loaded)}")
-
-
-def _explain(chosen: str | None, loaded: str | None) -> str:
-    if setting := os.environ.get("CXR_BUNDLE"):
-        return f"CXR_BUNDLE is set here, to {setting}: a service with that setting loads that bundle, whatever is chosen here."
-    if loaded is None:
-        return "The service can load none of these, and refuses all films."
-    if chosen is None:
-        return f"The service loads {loaded}: none is chosen, and this is the newest that passes its checks."
-    if chosen != loaded:
-        return f"The service loads {loaded}, because {chosen} cannot be loaded."
-    return f"The service loads {loaded}."
+    print_list(_open(context))
 
 
 @registry.command()
@@ -68,8 +46,11 @@ def log(context: typer.Context) -> None:
 
     Example: cxr registry log
     """
+    from service.model.releases import Served
+
     for entry in _open(context).log():
-        print(f"{entry.at}  {entry.event} {entry.release} (before: {entry.before})")
+        now, before = Served(entry.release, entry.site), Served(entry.before, entry.site_before)
+        print(f"{entry.at}  {entry.event} {now} (before: {before})")
         if entry.note:
             print(f"    {entry.note}")
 
@@ -89,19 +70,45 @@ def add(
 @registry.command()
 def promote(
     context: typer.Context,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="For example 1.1.1, or the folder's name.")],
+    version: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[VERSION]", help="For example 1.1.1, or the folder's name; or a site profile, sites/st-mary-1."
+        ),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="Site profile to serve it with, for example st-mary-1.")
+    ] = None,
+    without_profile: Annotated[
+        bool, typer.Option("--without-profile", help="Serve the release alone, though a site profile is served now.")
+    ] = False,
     note: Note = None,
 ) -> None:
-    """Choose a release, once it has given its golden outputs on this machine.
+    """Choose a release or a site profile, once it has given its golden outputs on this machine.
+
+    A profile is served with the release that it belongs to. A release takes over from a commissioned one with a profile of the
+    same site, or not at all.
 
     Example: cxr registry promote 1.1.1 --note "Fewer false alarms at night."
     """
-    _tell(_open(context).promote(version, note))
+    from service.model.releases import profile_name
+
+    # Folders as they lie in the repository are names, too.
+    name, profile = (None if text is None else Path(text).name for text in (site if version is None else version, site))
+    if name is None:
+        raise typer.BadParameter("Give a VERSION or a profile; `cxr registry list` shows both.")
+    if profile_name(name):
+        if profile not in {None, name}:
+            raise typer.BadParameter(f"{version} and --site {site} are two profiles; give one.")
+        profile = name
+    if profile is not None and without_profile:
+        raise typer.BadParameter(f"--without-profile contradicts the profile {profile}.")
+    _tell(_open(context).promote(name, note, profile=profile, without_profile=without_profile))
 
 
 @registry.command()
 def rollback(context: typer.Context, note: Note = None) -> None:
-    """Choose the release that was chosen before.
+    """Choose what was chosen before: the release, with the site profile that it had.
 
     Example: cxr registry rollback --note "More misses since Monday."
     """
@@ -170,8 +177,14 @@ def _open(context: typer.Context) -> "Registry":
     from export.registry import Registry
     from service.model.releases import MODELS_DIR
 
-    return Registry(context.obj or MODELS_DIR)
+    return Registry(context.obj or MODELS_DIR, os.environ.get("CXR_SITE"))
 
 
 def _tell(entry: "LogEntry") -> None:
-    print(f"{entry.event.capitalize()}: {entry.release}. The service loads it on POST /model/reload, or at its next start.")
+    from service.model.releases import Served
+
+    now = Served(entry.release, entry.site)
+    print(f"{entry.event.capitalize()}: {now}. The service loads it on POST /model/reload, or at its next start.")
+    for name in ("CXR_BUNDLE", "CXR_SITE"):
+        if setting := os.environ.get(name):
+            print(f"{name} is set here, to {setting}, and counts before this choice: change it as well.")

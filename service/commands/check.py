@@ -24,8 +24,7 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
 
     Example: cxr check
     """
-    # At a start, the tables are upgraded, and golden inputs are left to the worker, which replays them anyway; not those of a
-    # site profile, which end the start.
+    # At a start, the tables are upgraded, and golden inputs are left to the worker, which replays them anyway.
     from service.access.policy import AccessPolicy
     from service.errors import RecordsUnavailable
     from service.records.database import TablesOutdated
@@ -34,7 +33,7 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
     settings = read_settings(os.environ)
     given = sorted(name.upper() for name in settings.model_fields_set)
     print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, so all have their defaults'}")
-    for line in _found_bundle(settings, with_golden_inputs=not at_start or settings.site is not None):
+    for line in _found_bundle(settings, with_golden_inputs=not at_start):
         print(line)
     with configured_records() as records:
         print(f"database: {records.database.name}")
@@ -66,16 +65,18 @@ def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> Iterator
     from service.model.releases import candidates, first_trusted_with_profile, open_profile
 
     def load(bundle: "ModelBundle", profile: "SiteProfile | None") -> "tuple[ModelBundle, SiteProfile | None]":
-        if with_golden_inputs:
+        if with_golden_inputs or profile is not None:  # those of a profile end a start, so they are not left to the worker
             load_predictor(bundle, profile=profile)
         return bundle, profile
 
-    found, faults = first_trusted_with_profile(candidates(settings.bundle), open_profile(settings.site), load)
+    profile = open_profile(settings.bundle, settings.site)
+    found, faults = first_trusted_with_profile(candidates(settings.bundle), profile, load)
     if found is not None:
         bundle, profile = found
         for fault in faults:
             print(f"{fault} An older bundle serves instead.", file=sys.stderr)
-        checked = "its files are whole" + (" and its golden inputs give the recorded outputs" if with_golden_inputs else "")
+        replayed = with_golden_inputs or profile is not None
+        checked = "its files are whole" + (" and its golden inputs give the recorded outputs" if replayed else "")
         yield f"bundle: {bundle.path}, {bundle.manifest.name} {bundle.manifest.version}; {checked}"
         if profile is not None:
             yield f"site: {profile.path}, {profile.site.name} {profile.site.version}; {checked}"

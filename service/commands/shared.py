@@ -31,10 +31,8 @@ Until = Annotated[datetime | None, _time("Before this time")]
 
 _BUNDLE_HELP = "Bundle: a folder, or a tag of BentoML's model store. Default: the release that is served."
 Bundle = Annotated[str | None, typer.Option(metavar="BUNDLE", help=_BUNDLE_HELP)]
-SiteFolder = Annotated[
-    str | None,
-    typer.Option("--site", metavar="FOLDER", help="Site profile of the bundle. Default: none, even if the service has one."),
-]
+_SITE_HELP = "Site profile of the bundle, or none. Default: the one that was chosen with the release; none with --bundle."
+SiteFolder = Annotated[str | None, typer.Option("--site", metavar="FOLDER", help=_SITE_HELP)]
 OperatingPoint = Annotated[str, typer.Option(metavar="NAME", help="Decision rule of the bundle.")]
 
 

@@ -248,13 +248,15 @@ def load_model(bundle: str | os.PathLike[str] | None = None, site: str | os.Path
         service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
         one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is a
         setting of the service, and not read here.
-    site: folder of a site profile that belongs to the bundle. By default the bundle answers as it was released.
+    site: folder of a site profile that belongs to the bundle, or "none". By default the one that was chosen with the
+        release, and none where a bundle is given.
 
     Raises BundleError if the bundle cannot be trusted, or the profile cannot be applied to it.
     """
-    profile = open_profile(None if site is None else os.fspath(site))
-    if bundle is not None:
-        return Model.from_bundle(ModelBundle.open(locate_bundle(os.fspath(bundle))), profile=profile)
+    setting = None if bundle is None else os.fspath(bundle)
+    profile = open_profile(setting, None if site is None else os.fspath(site))
+    if setting is not None:
+        return Model.from_bundle(ModelBundle.open(locate_bundle(setting)), profile=profile)
     model, faults = first_trusted_with_profile(
         candidates(None), profile, lambda found, applied: Model.from_bundle(found, profile=applied)
     )

@@ -1,12 +1,10 @@
-"""Which bundle to serve: releases in a folder, the registry's choice among them, entries of BentoML's model store.
-
-And which site profile with it.
-"""
+"""Which bundle to serve, and with which site profile: releases in a folder, the registry's choice, BentoML's model store."""
 
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,27 +24,50 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
 # Written by `cxr registry`, beside the releases.
 STATE_NAME = "registry.json"
 
+# Folder of the site profiles, beside the folder of the releases, and the setting that applies none of them.
+SITES_NAME, NO_PROFILE = "sites", "none"
+
 # The chosen bundle and its fallbacks. If all of these fail, older ones will too.
 MAX_CANDIDATES = 4
+
+_REMEDY = "`cxr registry promote VERSION` writes it anew"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a service serves."""
+
+    bundle: str  # folder name of the release
+    site: str | None = None  # folder name of the site profile, <site>-<version>; None for none
+
+    def __str__(self) -> str:
+        return self.bundle if self.site is None else f"{self.bundle} with {SITES_NAME}/{self.site}"
 
 
 @dataclass(frozen=True)
 class ServingChoice:
-    """The releases to serve, by folder name."""
+    """What to serve: a release and its profile are chosen together."""
 
-    serving: str  # the chosen release
-    previous: tuple[str, ...] = ()  # releases that were served before it, the latest first; the fallbacks
+    serving: Served  # the chosen one
+    previous: tuple[Served, ...] = ()  # what was served before it, the latest first; their releases are the fallbacks
+
+    @property
+    def bundles(self) -> list[str]:
+        """The chosen release, then its fallbacks. Each once, though it may have been served with several profiles."""
+        return list(dict.fromkeys(each.bundle for each in (self.serving, *self.previous)))
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One decision about which release to serve."""
+    """One decision about what to serve."""
 
     at: str  # time of the decision, ISO 8601, UTC
     event: str  # "promoted", "rolled back" or "kept"
     release: str  # the release served since
     before: str  # the release served until then
     note: str | None = None  # why; None if nobody said
+    site: str | None = None  # the profile served since; None for none
+    site_before: str | None = None  # the profile served until then
 
 
 @dataclass(frozen=True)
@@ -57,9 +78,11 @@ class RegistryState:
     log: tuple[LogEntry, ...] = ()  # the decisions, the latest first
 
     def members(self) -> dict[str, Any]:
-        """The JSON object that `read_state` reads."""
-        choice = asdict(self.choice) if self.choice else {"serving": None, "previous": ()}
-        return {**choice, "log": [asdict(entry) for entry in self.log]}
+        """The JSON object that `read_state` reads. Without profiles it is what services up to 1.6.0 read, too."""
+        serving = self.choice and _written(self.choice.serving)
+        previous = [_written(each) for each in self.choice.previous] if self.choice else []
+        log = [{name: value for name, value in asdict(entry).items() if value is not None} for entry in self.log]
+        return {"serving": serving, "previous": previous, "log": log}
 
 
 def state_path(models_dir: Path) -> Path:
@@ -73,7 +96,7 @@ def read_state(models_dir: Path) -> RegistryState:
     try:
         log = tuple(LogEntry(**entry) for entry in _members(path).get("log", ()))
     except TypeError as fault:
-        raise BundleNotFound(f"The log in {path} is damaged; `cxr registry promote VERSION` writes it anew.") from fault
+        raise BundleNotFound(f"The log in {path} is damaged; {_REMEDY}.") from fault
     return RegistryState(read_choice(models_dir), log)
 
 
@@ -84,16 +107,24 @@ def read_choice(models_dir: Path) -> ServingChoice | None:
     if not members or members.get("serving", "") is None:
         return None
     try:
-        choice = ServingChoice(members["serving"], tuple(members["previous"]))
+        choice = ServingChoice(_read(members["serving"]), tuple(_read(each) for each in members["previous"]))
     except (KeyError, TypeError) as fault:
         raise _damaged(path) from fault
-    for name in (choice.serving, *choice.previous):
-        if not isinstance(name, str) or version_of(name) is None or "/" in name or "\\" in name:
-            raise BundleNotFound(
-                f"{path} names {name!r}, which is not the folder name of a release, <name>-<version>; "
-                "`cxr registry promote VERSION` writes it anew."
-            )
+    for each in (choice.serving, *choice.previous):
+        if not isinstance(each.bundle, str) or version_of(each.bundle) is None or "/" in each.bundle or "\\" in each.bundle:
+            raise _misnamed(path, each.bundle, "the folder name of a release, <name>-<version>")
+        if each.site is not None and profile_name(each.site) is None:
+            raise _misnamed(path, each.site, "the folder name of a site profile, <site>-<version>")
     return choice
+
+
+def _written(served: Served) -> str | dict[str, Any]:
+    return served.bundle if served.site is None else asdict(served)
+
+
+def _read(member: Any) -> Served:
+    """Raises TypeError."""
+    return Served(**member) if isinstance(member, dict) else Served(member)
 
 
 def _members(path: Path) -> dict[str, Any]:
@@ -110,7 +141,11 @@ def _members(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path) -> BundleNotFound:
-    return BundleNotFound(f"{path} does not state which release to serve; `cxr registry promote VERSION` writes it anew.")
+    return BundleNotFound(f"{path} does not state which release to serve; {_REMEDY}.")
+
+
+def _misnamed(path: Path, name: object, wanted: str) -> BundleNotFound:
+    return BundleNotFound(f"{path} names {name!r}, which is not {wanted}; {_REMEDY}.")
 
 
 def locate_bundle(setting: str | None, models_dir: Path = MODELS_DIR) -> Path:
@@ -129,10 +164,30 @@ def candidates(setting: str | None, models_dir: Path = MODELS_DIR) -> list[Path]
     if setting is not None:
         found = _named(setting)
     elif (choice := read_choice(models_dir)) is not None:
-        found = [models_dir / name for name in (choice.serving, *choice.previous)]
+        found = [models_dir / name for name in choice.bundles]
     else:
         found = releases(models_dir)
     return found[:MAX_CANDIDATES]
+
+
+def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> Path | None:
+    """Folder of the site profile to apply to the first of `candidates`, or None. It is not opened.
+
+    bundle, site: settings. A profile that is set is taken as it is, NO_PROFILE for none. A bundle that is set puts the
+        registry's choice aside, and the chosen profile with it.
+
+    Raises BundleNotFound if the registry's state is damaged.
+    """
+    if site is not None and site != NO_PROFILE:
+        return Path(os.path.expanduser(site))  # noqa: PTH111 (Path.expanduser raises for an unknown user)
+    choice = None if site or bundle is not None else read_choice(models_dir)
+    return sites_dir(models_dir) / choice.serving.site if choice and choice.serving.site else None
+
+
+def open_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> SiteProfile | None:
+    """The profile of `locate_profile`. Raises ProfileNotFound or ProfileInvalid, and as that function."""
+    path = locate_profile(bundle, site, models_dir)
+    return None if path is None else SiteProfile.open(path)
 
 
 def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T | None, list[BundleError]]:
@@ -152,13 +207,8 @@ def first_trusted(paths: Iterable[Path], load: Callable[[Path], T]) -> tuple[T |
     return None, faults
 
 
-def open_profile(setting: str | None) -> SiteProfile | None:
-    """The site profile of a setting, a folder; None without one. Raises ProfileNotFound or ProfileInvalid."""
-    return None if setting is None else SiteProfile.open(Path(os.path.expanduser(setting)))  # noqa: PTH111 (as for bundles)
-
-
 def first_trusted_with_profile(
-    paths: Iterable[Path], chosen: SiteProfile | None, load: Callable[[ModelBundle, SiteProfile | None], T]
+    paths: Sequence[Path], chosen: SiteProfile | None, load: Callable[[ModelBundle, SiteProfile | None], T]
 ) -> tuple[T | None, list[BundleError]]:
     """As `first_trusted`, with the site profile that is applied to the bundle.
 
@@ -168,13 +218,10 @@ def first_trusted_with_profile(
     load: loads a bundle and applies the profile; raises ProfileError if the profile is at fault, else BundleError.
     Raises ProfileError if the first bundle can be trusted and the chosen profile cannot be applied to it.
     """
-    first = True
 
     def attempt(path: Path) -> T:
-        nonlocal first
-        is_first, first = first, False
         bundle = ModelBundle.open(path)
-        if chosen is None or is_first:
+        if chosen is None or path == paths[0]:
             return load(bundle, chosen)
         for folder in chosen.versions():
             try:
@@ -194,6 +241,17 @@ def releases(models_dir: Path) -> list[Path]:
     if not (found := _release_folders(models_dir)):
         raise BundleNotFound(f"No released bundle <name>-<version> in {models_dir}; export one, or set CXR_BUNDLE.")
     return found
+
+
+def sites_dir(models_dir: Path = MODELS_DIR) -> Path:
+    """The folder of the site profiles, whether it exists or not."""
+    return models_dir.parent / SITES_NAME
+
+
+def profile_name(text: object) -> tuple[str, int] | None:
+    """("st-mary", 1) of st-mary-1, the folder name of a site profile; None for any other text."""
+    found = re.fullmatch(r"([a-z0-9][a-z0-9-]{0,39})-([1-9][0-9]*)", text) if isinstance(text, str) else None
+    return (found[1], int(found[2])) if found else None
 
 
 def version_of(folder_name: str) -> tuple[int, int, int] | None:

@@ -35,7 +35,7 @@ def score_films(
     films: a folder with films at any depth, or one film.
     out: CSV file.
     bundle: a bundle folder or a tag of BentoML's model store; None is the release that is served.
-    site: folder of a site profile of the bundle; None applies none.
+    site: folder of a site profile of the bundle, or "none"; None is the one chosen with the release, if no bundle is given.
     operating_point: decision rule, by its name in the bundle.
     processes: films judged at once.
     max_pixels: largest film that is decoded.
@@ -51,7 +51,7 @@ def score_films(
     opened = ModelBundle.open(locate_bundle(bundle))
     find_operating_point(opened.manifest, operating_point)
     folder = (films.parent if is_one_film else films).resolve()
-    profile = open_profile(site)
+    profile = open_profile(bundle, site)
     applied = None if profile is None else profile.path.resolve()
     model = model_columns(opened.manifest.version, None if profile is None else profile.site)
     task = Task(folder, opened.path.resolve(), operating_point, max_pixels, every_file=is_one_film, site=applied)

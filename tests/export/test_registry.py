@@ -20,15 +20,21 @@ def linked_graph(source, target):
     return os.link(source, target) if Path(source).name == GRAPH_NAME else shutil.copy2(source, target)
 
 
+def add_release(bundle_path, models, version):
+    """The bundle under another version, with metrics."""
+    path = models / f"chest-xray-{version}"
+    shutil.copytree(bundle_path, path, copy_function=linked_graph)
+    manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+    metrics = {"headline": {"macro_auc": 0.98, "accuracy": 0.9}}
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version, "test_metrics": metrics}), "utf-8")
+    return path
+
+
 @pytest.fixture
 def models(tmp_path, bundle_path, monkeypatch):
     monkeypatch.delenv("CXR_BUNDLE", raising=False)
     for version in VERSIONS:
-        path = tmp_path / f"chest-xray-{version}"
-        shutil.copytree(bundle_path, path, copy_function=linked_graph)
-        manifest = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
-        metrics = {"headline": {"macro_auc": 0.98, "accuracy": 0.9}}
-        (path / MANIFEST_NAME).write_text(json.dumps(manifest | {"version": version, "test_metrics": metrics}), "utf-8")
+        add_release(bundle_path, tmp_path, version)
     (tmp_path / "lung-fields-1.0.0").mkdir()  # a release of another kind
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     return tmp_path

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bentoml._internal.bento.build_config import BentoPathSpec
 
+from service.model.manifest import DRIFT_REFERENCE_NAME
+from service.model.site_profile import PROFILE_NAME, SITE_GOLDEN_NAME, SITE_HEAD_NAME
 from tests.support.server.serving import environment_without_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,11 +54,21 @@ def bento(tmp_path_factory):
 @pytest.mark.slow
 def test_only_the_service_and_its_models_travel(bento):
     files = [path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()]
-    assert {path.parts[0] for path in files} <= {"service", "models", "bentofile.yaml"}
+    assert {path.parts[0] for path in files} - {"sites"} == {"service", "models", "bentofile.yaml"}
     models = {path.parts[1] for path in files if path.parts[0] == "models"}
     assert {name for name in models if not name.startswith("chest-xray-")} <= {"registry.json"}
     assert "chest-xray-1.1.1" in models
     assert not [path for path in files if "__pycache__" in path.parts]
+
+
+def test_a_site_profile_travels_and_what_lies_beside_it_stays():
+    """A report of the acceptance shows films."""
+    build = yaml.safe_load((ROOT / "bentofile.yaml").read_text("utf-8"))
+    travels = BentoPathSpec(build["include"], build["exclude"], str(ROOT / "k8s" / "container")).includes
+    profile = (PROFILE_NAME, SITE_HEAD_NAME, SITE_GOLDEN_NAME, DRIFT_REFERENCE_NAME)
+    assert [name for name in profile if not travels(f"sites/st-mary-1/{name}")] == []
+    others = ("report.html", "worst/film.png", "labels.csv", ".profile.json.draft")
+    assert [name for name in others if travels(f"sites/st-mary-1/{name}") or travels(f"sites/{name}")] == []
 
 
 @pytest.mark.slow

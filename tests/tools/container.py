@@ -35,8 +35,9 @@ START_LIMIT_SECONDS = 120
 LARGEST_IMAGE_BYTES = 2_000_000_000
 # Not needed for serving.
 NOT_IN_IMAGE = ("gcc", "cc", "g++", "make", "ld", "git", "pip", "pip3", "uv", "pytest", "curl", "wget")
-# The application's files in the image.
+# The application's files in the image; a hospital's own also holds its site profiles.
 APPLICATION = {"service", "models", "bentofile.yaml"}
+PROFILE_FILES = {"profile.json", "head.safetensors", "golden.npz", "drift_reference.json"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -130,7 +131,9 @@ def _look_at_configuration(report: Report) -> None:
 def _look_at_files(report: Report, root: Path) -> None:
     application = root / "home/bentoml/bento/src"
     found = {path.name for path in application.iterdir()}
-    report.check("application", found == APPLICATION, ", ".join(sorted(found)))
+    report.check("application", found - {"sites"} == APPLICATION, ", ".join(sorted(found)))
+    profiles = {path.name for path in application.glob("sites/*/*")}
+    report.check("site profiles without films", profiles <= PROFILE_FILES, ", ".join(sorted(profiles)) or "none")
     models = sorted(path.name for path in (application / "models").iterdir())
     others = {name for name in models if not name.startswith("chest-xray-")}
     report.check("models", others <= {"registry.json"}, ", ".join(models))

@@ -1,5 +1,6 @@
 """`cxr retrain`: train a challenger if there is a reason, and promote it if it is better."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ def retrain(
 ) -> None:
     """Train a challenger from the released model if there is a reason, and promote it if it is better.
 
+    Where a site profile is served, a better challenger is released and needs commissioning before it is promoted.
     Run it every night: without a reason it does nothing, and it resumes a retraining that was killed.
 
     Example: cxr retrain --data data/cxr --prometheus http://prometheus:9090 --archive /archive
@@ -44,6 +46,7 @@ def retrain(
         prometheus=prometheus,
         archive=archive,
         models=models or MODELS_DIR,
+        site=os.environ.get("CXR_SITE"),
         runs=runs,
         labels=labels,
         force=force,

@@ -10,6 +10,8 @@ from typing import Any
 
 from export.registry import Registry
 from service.files import write_json
+from service.model.bundle import ModelBundle
+from training.errors import NotCommissioned
 from training.retraining.verdict import OVERALL
 from training.run.tracking import RUN_NAME, open_client
 
@@ -35,27 +37,48 @@ def unfinished(runs: Path) -> list[Path]:
     return sorted(path.parent for path in runs.glob(f"*/{PENDING_NAME}"))
 
 
-def carry_out(folder: Path, models: Path) -> str:
+def carry_out(folder: Path, models: Path, site: str | None = None) -> str:
     """Carry out the decision of this folder, as far as that is not done; returns its note.
 
     Releases and promotes the challenger, or logs why the champion stays; tracks the decision in MLflow; writes decision.json
-    last, which marks the end of a retraining. Raises BundleError or ConfigError.
+    last, which marks the end of a retraining. Where the champion is commissioned for a site and the challenger is not, the
+    decision becomes that it needs commissioning: it is released, and not promoted.
+
+    site: the setting CXR_SITE, if there is one. Raises BundleError or ConfigError.
     """
     pending = folder / PENDING_NAME
     settled = json.loads(pending.read_text("utf-8"))
     decision, note = settled["decision"], settled["note"]
-    registry = Registry(models)
+    registry = Registry(models, site)
+    # Once only: it may have been rolled back since.
+    if decision["promoted"] and not _was_promoted(decision["challenger"], registry):
+        note = _promote(folder / "bundle" / decision["challenger"], registry, decision, note)
     if not decision["promoted"]:
         registry.note(note)
-    # Once only: it may have been rolled back since.
-    elif not any(entry.event == "promoted" and entry.release == decision["challenger"] for entry in registry.log()):
-        registry.add(folder / "bundle" / decision["challenger"])
-        registry.promote(decision["challenger"], note)
     if settled["mlflow"]:
         _track(folder, decision)
     write_json(folder / DECISION_NAME, decision)
     pending.unlink()
     return str(note)
+
+
+def _was_promoted(challenger: str, registry: Registry) -> bool:
+    return any(entry.event == "promoted" and entry.release == challenger for entry in registry.log())
+
+
+def _promote(challenger: Path, registry: Registry, decision: dict[str, Any], note: str) -> str:
+    """Release and promote the challenger, or change the decision to that it needs commissioning; returns the note."""
+    is_added = registry.has_chosen()  # else the service would load it, as the newest
+    bundle = ModelBundle.open(registry.add(challenger)[0] if is_added else challenger)
+    try:
+        registry.require_commissioned(bundle)
+    except NotCommissioned as missing:
+        decision |= {"promoted": False, "verdict": f"{decision['verdict']}; needs commissioning"}
+        between = "" if is_added else f" Between these two, `cxr registry add {challenger}`."
+        return f"{note} Not promoted, because it needs commissioning: {missing}{between}"
+    registry.add(challenger)
+    registry.promote(decision["challenger"], note)
+    return note
 
 
 def _track(folder: Path, decision: dict[str, Any]) -> None:

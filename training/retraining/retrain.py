@@ -1,7 +1,8 @@
 """Retraining: trains a challenger if there is a reason, and promotes it if it is better.
 
 A reason is an alert or enough confirmed labels (REPORT 8.4). Training continues from the released model; both models are
-evaluated on the same test films; the challenger is promoted only if it is better overall and worse in no class, beyond chance.
+evaluated on the same test films; the challenger is promoted only if it is better overall and worse in no class, beyond chance,
+and if it is commissioned for the site that the champion is commissioned for; else it waits for that as a release.
 The decision is in the registry's log, in the run's decision.json and, if asked for, in MLflow. The same command resumes a
 killed retraining, and does not train twice on the same films.
 """
@@ -35,6 +36,7 @@ class RetrainingJob:
     prometheus: str | None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
     archive: Path | None  # folder with the films as they were sent, found by their SHA-256; None adds no films
     models: Path  # folder of the releases
+    site: str | None  # site profile that is served whatever the registry chose, the setting CXR_SITE
     runs: Path  # folder of retrainings
     labels: int  # more new labels than this are a reason
     force: str | None  # a reason of the caller's
@@ -59,7 +61,7 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
         if not dry_run and (killed := unfinished(job.runs)):
             for folder in killed:
                 print(f"{folder} had decided when it was killed; resuming.\n")
-                print(carry_out(folder, job.models))
+                print(carry_out(folder, job.models, job.site))
             return
         champion = ModelBundle.open(locate_bundle(None, job.models))
         labels = read_labels(write_labels(job.runs / "labels.csv", since=champion.manifest.created_at))
@@ -104,7 +106,7 @@ def _challenge(job: RetrainingJob, champion: ModelBundle, labels: Mapping[str, s
     reasons = ", ".join(map(str, triggers))
     note = f"Challenger {name}, trained from {champion.path.name} because of {reasons}; {films}. On the test films: {verdict}."
     settle(folder, decision, note, job.mlflow)
-    print(f"\n{carry_out(folder, job.models)}")
+    print(f"\n{carry_out(folder, job.models, job.site)}")
 
 
 def _triggers(job: RetrainingJob, labels: int) -> list[Trigger]:

@@ -11,9 +11,11 @@ from service.model.releases import (
     STATE_NAME,
     LogEntry,
     RegistryState,
+    Served,
     ServingChoice,
     candidates,
     locate_bundle,
+    locate_profile,
     read_state,
     releases,
 )
@@ -105,6 +107,10 @@ def test_the_registrys_choice_counts_before_the_newest(models):
         '{"serving": "x", "previous": []}',
         '{"serving": "../chest-xray-1.0.0", "previous": []}',
         '{"serving": "chest-xray-1.0.0", "previous": ["a/chest-xray-1.0.0"]}',
+        '{"serving": {"bundle": "chest-xray-1.0.0", "site": "../st-mary-1"}, "previous": []}',
+        '{"serving": {"bundle": "chest-xray-1.0.0", "site": "st-mary"}, "previous": []}',
+        '{"serving": {"bundle": "chest-xray-1.0.0", "site": 1}, "previous": []}',
+        '{"serving": {"site": "st-mary-1"}, "previous": []}',
     ],
 )
 def test_a_damaged_choice_is_named(models, text):
@@ -114,8 +120,9 @@ def test_a_damaged_choice_is_named(models, text):
 
 
 def test_a_state_is_read_as_it_was_written_and_a_damaged_log_keeps_no_model_from_being_served(models):
-    entry = LogEntry("2026-01-01T00:00:00+00:00", "promoted", "chest-xray-1.0.0", "chest-xray-1.1.0", "why")
-    state = RegistryState(ServingChoice("chest-xray-1.0.0", ("chest-xray-1.1.0",)), (entry,))
+    entry = LogEntry("2026-01-01T00:00:00+00:00", "promoted", "chest-xray-1.0.0", "chest-xray-1.1.0", "why", "st-mary-1")
+    previous = (Served("chest-xray-1.0.0", "st-mary-2"), Served("chest-xray-1.1.0"))
+    state = RegistryState(ServingChoice(Served("chest-xray-1.0.0", "st-mary-1"), previous), (entry,))
     assert read_state(models) == RegistryState()
     (models / STATE_NAME).write_text(json.dumps(state.members()), "utf-8")
     assert read_state(models) == state
@@ -123,3 +130,66 @@ def test_a_state_is_read_as_it_was_written_and_a_damaged_log_keeps_no_model_from
     with pytest.raises(BundleNotFound, match="log"):
         read_state(models)
     assert names(models)[0] == "chest-xray-1.0.0"
+
+
+# As releases 1.4.0 to 1.6.0 wrote it.
+BEFORE_PROFILES = {
+    "serving": "chest-xray-1.0.0",
+    "previous": ["chest-xray-1.1.0"],
+    "log": [
+        {
+            "at": "2026-11-02T08:00:00+00:00",
+            "event": "promoted",
+            "release": "chest-xray-1.0.0",
+            "before": "chest-xray-1.1.0",
+            "note": None,
+        }
+    ],
+}
+
+
+def test_a_state_from_before_there_were_profiles_is_read_and_written_as_those_services_read_it(models):
+    (models / STATE_NAME).write_text(json.dumps(BEFORE_PROFILES), "utf-8")
+    state = read_state(models)
+    entry = LogEntry("2026-11-02T08:00:00+00:00", "promoted", "chest-xray-1.0.0", "chest-xray-1.1.0")
+    assert state == RegistryState(ServingChoice(Served("chest-xray-1.0.0"), (Served("chest-xray-1.1.0"),)), (entry,))
+    assert locate_profile(None, None, models) is None
+    written = json.loads(json.dumps(state.members()))
+    assert {name: written[name] for name in ("serving", "previous")} == {
+        name: BEFORE_PROFILES[name] for name in ("serving", "previous")
+    }
+    assert set(written["log"][0]) <= set(BEFORE_PROFILES["log"][0])
+
+
+def test_a_release_that_was_served_with_several_profiles_is_tried_once(models):
+    previous = (Served("chest-xray-1.0.0", "st-mary-1"), Served("chest-xray-1.1.0", "st-mary-2"), Served("chest-xray-1.0.0"))
+    write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3"), previous))
+    assert names(models) == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
+
+
+def write_choice(models, choice):
+    (models / STATE_NAME).write_text(json.dumps(RegistryState(choice).members()), "utf-8")
+
+
+def test_the_chosen_profile_stands_beside_the_releases(models):
+    write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3")))
+    assert locate_profile(None, None, models) == models.parent / "sites" / "st-mary-3"
+
+
+def test_a_profile_that_is_set_counts_before_the_chosen_one_and_none_is_none(models, tmp_path):
+    write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3")))
+    assert locate_profile(None, str(tmp_path / "st-mary-9"), models) == tmp_path / "st-mary-9"
+    assert locate_profile(None, "none", models) is None
+
+
+def test_a_bundle_that_is_set_puts_the_chosen_profile_aside(models):
+    """It belongs to the chosen release, and would keep the service from starting with another one."""
+    write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3")))
+    assert locate_profile("/elsewhere/chest-xray-1.1.0", None, models) is None
+    assert locate_profile("/elsewhere/chest-xray-1.1.0", "/elsewhere/st-mary-1", models).name == "st-mary-1"
+
+
+def test_a_damaged_choice_names_no_profile(models):
+    (models / STATE_NAME).write_text("{", "utf-8")
+    with pytest.raises(BundleNotFound, match=r"registry\.json"):
+        locate_profile(None, None, models)

@@ -17,7 +17,7 @@ from service.commands.cxr import main
 from service.files import lock
 from service.model.bundle import ModelBundle
 from service.model.findings import Finding
-from service.model.releases import LogEntry, ServingChoice, read_choice
+from service.model.releases import LogEntry, Served, ServingChoice, read_choice
 from service.records.store import RecordStore
 from service.records.values import Feedback, PredictionName
 from tests.support.server.recorded import MOMENT, entry, prediction, report
@@ -168,7 +168,7 @@ def test_a_better_challenger_is_trained_on_new_films_promoted_and_logged(house, 
     assert decision["promoted"] is True and decision["films"]["added"] == 6
     assert [trigger["name"] for trigger in decision["triggers"]] == ["NewLabels"]
     assert decision["comparison"]["difference"]["headline"]["interval_95"]["macro_f1"][0] > 0
-    assert read_choice(house.models) == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
+    assert read_choice(house.models) == ServingChoice(Served("chest-xray-1.1.0"), (Served("chest-xray-1.0.0"),))
     released = ModelBundle.open(house.models / "chest-xray-1.1.0")
     assert released.manifest.test_metrics["headline"]["macro_f1"] > 0.8
     [entry] = house.log()
@@ -241,7 +241,7 @@ def test_a_killed_retraining_goes_on_by_the_same_command_wherever_it_was_killed(
     assert house.decision()["promoted"] is True
     assert "Resumed after epoch" in (house.folder / "output").read_text()
     assert house.releases() == {"chest-xray-1.0.0", "chest-xray-1.1.0"}
-    assert read_choice(house.models) == ServingChoice("chest-xray-1.1.0", ("chest-xray-1.0.0",))
+    assert read_choice(house.models) == ServingChoice(Served("chest-xray-1.1.0"), (Served("chest-xray-1.0.0"),))
     assert [entry.event for entry in house.log()] == ["promoted"]
     assert in_mlflow(house)["retraining.promoted"] == "True"
 

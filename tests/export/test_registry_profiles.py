@@ -1,0 +1,286 @@
+"""Site profiles in the registry: a release and its profile are chosen together, and go back together."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.registry import Registry
+from service.commands.cxr import main
+from service.model.bundle import ModelBundle
+from service.model.releases import STATE_NAME, Served, locate_profile, read_choice
+from service.model.site_profile import SITE_GOLDEN_NAME
+from tests.export.test_registry import add_release, linked_graph, other_weights
+from tests.support.site_profiles import make_profile
+
+FIGURES = {"before": {"macro_auc": 0.8174, "accuracy": 0.742}, "after": {"macro_auc": 0.858, "accuracy": 0.7891}}
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch):
+    for name in ("CXR_BUNDLE", "CXR_SITE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, bundle_path):
+    """Releases 1.0.0, 1.1.0 and 2.0.0, and profiles: mercy-1 of 1.0.0, which is chosen, mercy-2 and mercy-3 of 1.1.0."""
+    folder = tmp_path_factory.mktemp("house")
+    bundles = {
+        version: ModelBundle.open(add_release(bundle_path, folder / "models", version))
+        for version in ("1.0.0", "1.1.0", "2.0.0")
+    }
+    for number, version in ((1, "1.0.0"), (2, "1.1.0"), (3, "1.1.0")):
+        make_profile(bundles[version], folder / "sites", version=number, figures=FIGURES)
+    assert run(folder, "promote", "mercy-1") == 0
+    return folder
+
+
+@pytest.fixture
+def house(made, tmp_path):
+    """A folder with models/ and sites/, to change."""
+    return Path(shutil.copytree(made, tmp_path / "house", copy_function=linked_graph))
+
+
+def run(house, *arguments):
+    return main(["registry", "--models", str(house / "models"), *arguments])
+
+
+def served(house):
+    return read_choice(house / "models").serving
+
+
+def said(capsys, house, *arguments):
+    """What a command that is refused says, having changed nothing."""
+    before = (house / "models" / STATE_NAME).read_bytes()
+    capsys.readouterr()
+    assert run(house, *arguments) == 1
+    assert (house / "models" / STATE_NAME).read_bytes() == before
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["mercy-2"], ["sites/mercy-2"], ["--site", "mercy-2"], ["1.1.0", "--site", "sites/mercy-2"]]
+)
+def test_a_profile_is_promoted_with_the_release_that_it_belongs_to(house, arguments, capsys):
+    assert run(house, "promote", *arguments, "--note", "Measured in November.") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-2")
+    assert locate_profile(None, None, house / "models") == house / "sites" / "mercy-2"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Promoted: chest-xray-1.1.0 with sites/mercy-2. The service")
+    entry = Registry(house / "models").log()[0]
+    assert (entry.release, entry.site, entry.before, entry.site_before) == (
+        "chest-xray-1.1.0", "mercy-2", "chest-xray-1.0.0", "mercy-1",
+    )  # fmt: skip
+    assert run(house, "log") == 0
+    first, note = capsys.readouterr().out.splitlines()[:2]
+    assert first.endswith("promoted chest-xray-1.1.0 with sites/mercy-2 (before: chest-xray-1.0.0 with sites/mercy-1)")
+    assert note.endswith("Measured in November.")
+
+
+def test_rolling_back_goes_back_to_the_release_with_the_profile_that_it_had(house, capsys):
+    for arguments in (["mercy-2"], ["mercy-3"], ["2.0.0", "--without-profile"]):
+        assert run(house, "promote", *arguments) == 0
+    went_back = []
+    for _ in range(3):
+        assert run(house, "rollback") == 0
+        went_back.append(str(served(house)))
+    assert went_back == [
+        "chest-xray-1.1.0 with sites/mercy-3",
+        "chest-xray-1.1.0 with sites/mercy-2",
+        "chest-xray-1.0.0 with sites/mercy-1",
+    ]
+    assert Registry(house / "models").log()[0].site_before == "mercy-2"
+
+
+def test_profiles_of_one_release_push_no_other_release_out_of_the_fallbacks(house):
+    bundle = ModelBundle.open(house / "models" / "chest-xray-1.0.0")
+    for number in range(4, 7):
+        make_profile(bundle, house / "sites", version=number)
+        assert run(house, "promote", f"mercy-{number}") == 0
+    assert read_choice(house / "models").bundles == ["chest-xray-1.0.0", "chest-xray-2.0.0", "chest-xray-1.1.0"]
+
+
+def test_a_release_takes_over_with_its_newest_profile_of_the_site(house):
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-3")
+
+
+def test_a_release_that_is_not_commissioned_does_not_take_over_unless_insisted(house, capsys):
+    path = house / "models" / "chest-xray-2.0.0"
+    assert said(capsys, house, "promote", "2.0.0") == (
+        "sites/mercy-1 is served, and chest-xray-2.0.0 is not commissioned for mercy. Run `cxr commission FOLDER --site mercy "
+        f"--bundle {path}`, then `cxr registry promote chest-xray-2.0.0`; --without-profile insists.\n"
+    )
+    make_profile(ModelBundle.open(path), house / "sites", name="clinic")
+    assert "not commissioned for mercy" in said(capsys, house, "promote", "2.0.0"), "a profile of another site is none"
+    assert run(house, "promote", "2.0.0", "--without-profile") == 0
+    assert served(house) == Served("chest-xray-2.0.0")
+
+
+def test_an_unverified_profile_does_not_take_over_from_a_verified_one(house, capsys):
+    path = house / "models" / "chest-xray-2.0.0"
+    make_profile(ModelBundle.open(path), house / "sites", version=4, verified=False)
+    assert "chest-xray-2.0.0 has only unverified profiles of mercy" in said(capsys, house, "promote", "2.0.0")
+    assert run(house, "promote", "mercy-4") == 0, "named, it is chosen"
+    make_profile(ModelBundle.open(house / "models" / "chest-xray-1.1.0"), house / "sites", version=5, verified=False)
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-5"), "and then none is verified"
+
+
+def test_a_release_that_was_served_with_a_profile_comes_back_with_it(house):
+    assert run(house, "promote", "2.0.0", "--without-profile") == 0
+    assert run(house, "promote", "1.0.0") == 0
+    assert served(house) == Served("chest-xray-1.0.0", "mercy-1")
+
+
+def test_what_is_chosen_already_is_not_promoted_again_and_its_profile_can_be_dropped(house, capsys):
+    assert "chest-xray-1.0.0 with sites/mercy-1 is chosen already." in said(capsys, house, "promote", "1.0.0")
+    assert run(house, "promote", "1.0.0", "--without-profile") == 0
+    assert served(house) == Served("chest-xray-1.0.0")
+
+
+def damaged(folder):
+    (folder / SITE_GOLDEN_NAME).write_bytes(b"other answers")
+
+
+@pytest.mark.parametrize(("harm", "fault"), [(damaged, "SHA-256"), (shutil.rmtree, "No site profile at")])
+def test_a_damaged_or_missing_profile_is_neither_promoted_nor_rolled_back_to(house, capsys, harm, fault):
+    harm(house / "sites" / "mercy-2")
+    assert fault in said(capsys, house, "promote", "mercy-2")
+    assert run(house, "promote", "mercy-3") == 0
+    harm(house / "sites" / "mercy-1")
+    said_now = said(capsys, house, "rollback")
+    assert (
+        said_now.startswith("chest-xray-1.0.0 with sites/mercy-1 cannot be served. Nothing was changed.") and fault in said_now
+    )
+
+
+def test_a_profile_whose_golden_answers_differ_is_not_promoted(house, capsys):
+    wrong = np.full((6, 3), 1 / 3, np.float32)
+    make_profile(ModelBundle.open(house / "models" / "chest-xray-1.1.0"), house / "sites", version=4, golden=wrong)
+    assert "does not reproduce the commissioned answers" in said(capsys, house, "promote", "mercy-4")
+
+
+def test_a_profile_is_not_served_with_another_release(house, capsys):
+    assert "belongs to chest-xray 1.1.0" in said(capsys, house, "promote", "2.0.0", "--site", "mercy-2")
+    shutil.rmtree(house / "models" / "chest-xray-1.1.0")
+    refused = said(capsys, house, "promote", "mercy-2")
+    assert refused.startswith(f"sites/mercy-2 belongs to chest-xray-1.1.0, which is not a release in {house / 'models'};")
+    assert "`cxr registry add`" in refused
+
+
+def test_a_profile_in_a_folder_of_another_name_is_not_chosen(house, capsys):
+    shutil.copytree(house / "sites" / "mercy-2", house / "sites" / "clinic-7")
+    assert "name the folder mercy-2" in said(capsys, house, "promote", "clinic-7")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ([], "Give a VERSION or a profile"),
+        (["mercy-1", "--site", "mercy-2"], "two profiles"),
+        (["mercy-2", "--without-profile"], "contradicts"),
+        (["1.1.0", "--site", "mercy-2", "--without-profile"], "contradicts"),
+    ],
+)
+def test_wrong_usage_is_told(house, arguments, fault, capsys):
+    assert run(house, "promote", *arguments) == 2
+    assert fault in capsys.readouterr().err
+    assert served(house) == Served("chest-xray-1.0.0", "mercy-1")
+
+
+def listed(house, capsys):
+    """Lines of releases and of profiles by name, and the sentence below them."""
+    capsys.readouterr()
+    assert run(house, "list") == 0
+    *tables, beneath = capsys.readouterr().out.strip().split("\n\n")
+    return [{line.split()[0]: " ".join(line.split()) for line in table.splitlines()} for table in tables], beneath
+
+
+def test_the_list_has_a_line_for_each_profile(house, capsys):
+    make_profile(
+        ModelBundle.open(house / "models" / "chest-xray-2.0.0"),
+        house / "sites",
+        name="clinic",
+        verified=False,
+        films={"unlabelled": 250},
+    )
+    run(house, "promote", "mercy-2")
+    damaged(house / "sites" / "mercy-3")
+    (releases, profiles), beneath = listed(house, capsys)
+    assert list(profiles) == ["profile", "clinic-1", "mercy-3", "mercy-2", "mercy-1"]
+    assert profiles["mercy-2"] == (
+        "mercy-2 chest-xray-1.1.0 2026-11-28 40 / 0 / 40 yes 0.817 -> 0.858 0.742 -> 0.789 chosen, loaded"
+    )
+    assert profiles["mercy-1"].endswith("0.789 previous")
+    assert profiles["clinic-1"] == "clinic-1 chest-xray-2.0.0 2026-11-28 250 unlabelled no - -"
+    assert "mercy-3 damaged: " in profiles["mercy-3"] and SITE_GOLDEN_NAME in profiles["mercy-3"]
+    assert releases["chest-xray-1.1.0"].endswith("chosen, loaded")
+    assert beneath == "The service loads chest-xray-1.1.0 with sites/mercy-2."
+
+
+def test_the_list_names_a_profile_without_its_release_and_a_chosen_one_that_is_gone(house, capsys):
+    shutil.rmtree(house / "models" / "chest-xray-1.1.0")
+    shutil.rmtree(house / "sites" / "mercy-1")
+    (_, profiles), beneath = listed(house, capsys)
+    assert profiles["mercy-2"].endswith("release missing")
+    assert profiles["mercy-1"] == "mercy-1 chosen, missing"
+    assert beneath.startswith("The service does not start, because sites/mercy-1 cannot be applied: No site profile at")
+
+
+def test_the_list_shows_the_profile_of_the_release_that_is_fallen_back_to(house, capsys):
+    run(house, "promote", "mercy-3")
+    other_weights(house / "models" / "chest-xray-1.1.0")
+    (_, profiles), beneath = listed(house, capsys)
+    assert profiles["mercy-1"].endswith("loaded, previous")
+    assert beneath == "The service loads chest-xray-1.0.0 with sites/mercy-1, because chest-xray-1.1.0 cannot be loaded."
+
+
+def test_the_list_without_profiles_has_no_table_of_them(house, capsys):
+    shutil.rmtree(house / "sites")
+    (house / "models" / STATE_NAME).unlink()
+    tables, _ = listed(house, capsys)
+    assert len(tables) == 1
+
+
+def test_a_state_from_before_there_were_profiles_goes_on(house):
+    (house / "models" / STATE_NAME).write_text(
+        json.dumps({"serving": "chest-xray-1.0.0", "previous": ["chest-xray-2.0.0"], "log": []})
+    )
+    assert run(house, "promote", "1.1.0") == 0, "no site is commissioned"
+    assert run(house, "promote", "mercy-1") == 0
+    assert run(house, "rollback") == 0
+    assert served(house) == Served("chest-xray-1.1.0")
+
+
+def test_a_profile_that_a_setting_names_counts_as_commissioned_and_is_told_of(house, tmp_path, capsys, monkeypatch):
+    (house / "models" / STATE_NAME).unlink()
+    shutil.move(house / "sites", tmp_path / "elsewhere")
+    monkeypatch.setenv("CXR_SITE", str(tmp_path / "elsewhere" / "mercy-1"))
+    assert run(house, "promote", "2.0.0") == 1
+    assert "chest-xray-2.0.0 is not commissioned for mercy" in capsys.readouterr().err
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0"), "its profile is not in sites/"
+    assert "CXR_SITE is set here, to" in capsys.readouterr().out
+    assert "applies that profile, whatever is chosen here" in listed(house, capsys)[1]
+
+
+def test_a_setting_that_cannot_be_read_here_asks_for_a_verified_profile_of_its_name(house, capsys, monkeypatch):
+    """As in a pod that retrains: the profile is in the image of another pod."""
+    monkeypatch.setenv("CXR_SITE", "/home/bentoml/bento/src/sites/mercy-1")
+    assert "chest-xray-2.0.0 is not commissioned for mercy" in said(capsys, house, "promote", "2.0.0")
+
+
+def test_a_note_names_what_is_served(house):
+    run(house, "note", "Reviewed by radiology.")
+    entry = Registry(house / "models").log()[0]
+    assert (entry.event, entry.release, entry.site, entry.site_before) == ("kept", "chest-xray-1.0.0", "mercy-1", "mercy-1")
+
+
+def test_a_damaged_state_is_set_aside_when_a_profile_is_promoted(house):
+    (house / "models" / STATE_NAME).write_text("{")
+    assert run(house, "promote", "mercy-2") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-2")
+    assert "kept as registry.json.damaged" in Registry(house / "models").log()[0].note
