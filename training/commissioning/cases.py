@@ -85,11 +85,11 @@ class Acceptance:
     """Result of commissioning with labelled films. Figures after come from nested cross-validation by patient.
 
     Figures (`before`, `after`, `difference`) have the members: macro_auc (within the site's classes, by logit difference),
-    accuracy (at the most probable finding), ece (top label), log_loss (nats), coverage and set_size (mean) of prediction sets,
-    review_rate (share of films flagged), errors_flagged (share of the wrongly called films that are flagged), and
-    {"per_class": {finding: {"sensitivity", "specificity", "coverage"}}} at `balanced`, for the classes that have films; each
-    level with "interval_95". After is what the profile would answer with the parts that are written; where none is, it equals
-    before.
+    accuracy (at the most probable finding), ece (of the largest probability), log_loss (nats), coverage and set_size (mean) of
+    prediction sets, review_rate (share of films flagged), errors_flagged (share of the wrongly called films that are flagged),
+    {"per_class": {finding: {"sensitivity", "specificity", "coverage"}}} at `balanced` for the classes that have films, and with
+    films of tuberculosis {"tb_screening": {"sensitivity", "specificity"}} at that operating point; each level with
+    "interval_95". After is what the profile would answer with the parts that are written; where none is, it equals before.
     """
 
     films: dict[Finding, int]  # films of each finding, 0 for those without

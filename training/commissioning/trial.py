@@ -44,7 +44,7 @@ class Trial:
 def attempts(source: str, films: SiteFilms, manifest: ModelManifest, per_class: int, draws: int) -> Iterator[Trial]:
     """One trial for each draw of `per_class` films of every class that the site has."""
     for seed in range(draws):
-        given, left_over = _drawn(films, per_class, seed)
+        given, left_over = draw(films, per_class, seed)
         accepted = commission_labelled(given, manifest, seed)
         fitted = adjust(given, manifest, seed)[Classifier.HEAD]
         figures = (
@@ -68,8 +68,8 @@ def trials_table(trials: Sequence[Trial]) -> str:
     return markdown_table(("source", "films a class", "answers", *FIGURES.values(), "heads / profiles written"), rows)
 
 
-def _drawn(films: SiteFilms, per_class: int, seed: int) -> tuple[SiteFilms, SiteFilms]:
-    """The films given, and those of other patients."""
+def draw(films: SiteFilms, per_class: int, seed: int) -> tuple[SiteFilms, SiteFilms]:
+    """`per_class` films of every class that the site has, at random, and the films of other patients."""
     rng = np.random.default_rng(seed)
     of_class = (np.flatnonzero(films.labels == index) for index in films.present)
     given: npt.NDArray[np.intp] = np.concatenate([rng.choice(each, per_class, replace=False) for each in of_class])

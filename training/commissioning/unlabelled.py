@@ -52,8 +52,9 @@ def commission_unlabelled(
     outlying = outlier_scores > (manifest.outliers.threshold if manifest.outliers else np.inf)
     unlike = share_with_interval(outlying, patients, seed)
     own = manifest.outliers and fit_outlier_threshold(outlier_scores, manifest.outliers)
-    by_finding = dict(zip(FINDINGS, shares.tolist(), strict=True))
-    bounds = {finding: (float(low[index]), float(high[index])) for index, finding in enumerate(FINDINGS)}
+    by_finding = {finding: round(float(share), 6) for finding, share in zip(FINDINGS, shares, strict=True)}
+    rounded = np.round(np.stack([low, high], axis=1), 6).tolist()
+    bounds = {finding: (least, most) for finding, (least, most) in zip(FINDINGS, rounded, strict=True)}
     estimated = enumerated(
         [f"{share:.0%} {each.value} ({bounds[each][0]:.0%} to {bounds[each][1]:.0%})" for each, share in by_finding.items()]
     )

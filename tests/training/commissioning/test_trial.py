@@ -1,7 +1,7 @@
 """What commissioning is worth on films left over."""
 
 from tests.support.training.site_films import site_films, site_manifest
-from training.commissioning.trial import STAGES, attempts, trials_table
+from training.commissioning.trial import STAGES, attempts, draw, trials_table
 
 
 def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
@@ -16,3 +16,11 @@ def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
     assert "AUC" in header
     assert len(rows) == len(STAGES)
     assert "released" in rows[0]
+
+
+def test_no_patient_is_on_both_sides_of_a_draw():
+    films = site_films((60, 0, 60), films_per_patient=3)
+    given, left_over = draw(films, 20, seed=0)
+    assert given.films_by_finding() == {"Normal": 20, "Pneumonia": 0, "Tuberculosis": 20}
+    assert left_over.patients
+    assert not set(given.patients) & set(left_over.patients)

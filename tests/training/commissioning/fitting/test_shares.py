@@ -24,6 +24,13 @@ def test_the_shares_are_found_where_each_class_looks_as_in_training(shares: tupl
     np.testing.assert_allclose(estimate_shares(answers(shares), EQUAL), shares, atol=0.02)
 
 
+def test_it_does_not_matter_which_shares_the_probabilities_are_calibrated_to():
+    probabilities, calibrated_to = answers((0.7, 0.1, 0.2)), np.array([0.2, 0.5, 0.3])
+    other = probabilities * calibrated_to
+    found = estimate_shares(other / other.sum(axis=1, keepdims=True), calibrated_to)
+    np.testing.assert_allclose(found, estimate_shares(probabilities, EQUAL), atol=1e-3)
+
+
 def test_weights_count_films_as_often_as_they_say():
     probabilities = answers((0.6, 0.3, 0.1), films=50)
     weights = np.random.default_rng(0).integers(0, 3, (4, 50)).astype(float)

@@ -12,6 +12,7 @@ def test_a_border_that_goes_with_the_class_is_found():
     films = site_films((30, 0, 30))
     images = films.thumbnails.copy()
     images[films.labels == 2, :3] = 0  # black at the top, as one scanner leaves it
+    images[films.labels == 0, -3:] = 0  # at the bottom, as another does: the histograms are alike
     assert shortcut_auc(replace(films, thumbnails=images), 0) > 0.95
 
 
