@@ -167,6 +167,6 @@ def test_every_panel_has_something_to_show(watched):
 
 def filled_in(expression: str) -> str:
     """As Grafana fills in its variables."""
-    for name, value in {"$version": ".*", "$feature": ".*", "$__rate_interval": "1m"}.items():
+    for name, value in {"$version": ".*", "$site": ".*", "$feature": ".*", "$__rate_interval": "1m"}.items():
         expression = expression.replace(name, value)
     return expression
