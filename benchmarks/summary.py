@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.inprocess import StageCost
+from benchmarks.inprocess import SITE_HEAD, StageCost
 from benchmarks.inputs import LARGE_JPEG, REFERENCE
 from benchmarks.load import Load
 from benchmarks.overload import OVERLOADING_CLIENTS, Pressure
@@ -168,6 +168,7 @@ def judge(measurements: Measurements) -> list[Target]:
             goodput(measurements.overload),
             at_least=True,
         ),
+        Target("What a site profile adds to a film, 512 px", "ms", 0.1, measurements.stages[512][SITE_HEAD].wall_ms),
         Target("Start to ready", "s", 6.0, statistics.median(measurements.start_seconds)),
         Target("Growth of memory over 18,000 requests more", "MB", 10.0, (all_requests - tenth) / MEGABYTE),
         Target("Resident memory before the first explanation", "MB", 400.0, before_explaining / MEGABYTE),

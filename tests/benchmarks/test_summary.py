@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.inprocess import StageCost
+from benchmarks.inprocess import SITE_HEAD, StageCost
 from benchmarks.inputs import LARGE_JPEG, REFERENCE
 from benchmarks.load import Load
 from benchmarks.overload import Pressure
@@ -37,7 +37,7 @@ def measurements(of_cells: Mapping[Cell, Sample] = {}) -> Measurements:
     """Two equal rounds; in-process 10 ms of CPU a film. of_cells: samples that differ."""
     cells = {cell: (of_cells.get(cell, sample()),) * 2 for cell in CELLS}
     return Measurements(
-        stages={512: {"infer": StageCost(9.0, 8.9), "total": StageCost(10.0, 9.9)}},
+        stages={512: {"infer": StageCost(9.0, 8.9), "total": StageCost(10.0, 9.9), SITE_HEAD: StageCost(0.03, 0.03)}},
         start_seconds=(4.0, 9.0, 5.0),
         memory_bytes=(300_000_000, 1_200_000_000),
         rounds=Rounds(in_process_cpu_seconds=(0.010, 0.010), cells=cells),
@@ -123,4 +123,10 @@ def test_every_cell_that_a_target_needs_is_measured():
     assert {cell.server for cell in CELLS} == {SERVICE, BASELINE, BASELINE_TUNED}
     assert {cell.clients for cell in CELLS if cell.server == SERVICE} == {1, 4, 16}
     assert Cell(BASELINE, PREDICT, MULTIPART, 16) in CELLS
-    assert len(judge(measurements())) == 12
+    assert len(judge(measurements())) == 13
+
+
+def test_what_a_site_profile_adds_to_a_film_has_a_target():
+    assert target("site profile adds", measurements()) == Target(
+        "What a site profile adds to a film, 512 px", "ms", bound=0.1, measured=0.03
+    )

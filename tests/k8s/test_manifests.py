@@ -2,25 +2,28 @@
 
 import re
 from itertools import combinations
-from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from service.access.roles import PROBES, PUBLIC
-from service.model.releases import MODELS_DIR, sites_dir
+from service.model.releases import MODELS_DIR
 from service.settings import PREFIX, Settings, read_settings
 from tests.support.kubernetes import (
     CUSTOM_GROUPS,
+    IN_IMAGE,
     K8S,
     OVERLAYS,
+    commissioned,
+    containers,
     environment_of,
     kustomize,
     named,
     of_kind,
     pod_specs,
     production,
+    servers,
     with_components,
 )
 
@@ -29,33 +32,15 @@ PORT = 3000
 
 # What the Secret must hold; see docs/kubernetes.md.
 SECRET_SETTINGS = {"CXR_DATABASE_URL", "CXR_AUDIT_SECRET", "CXR_RATE_LIMIT_STORAGE"}
-IN_IMAGE = "/home/bentoml/bento/src/models/"
-PROFILE = "/home/bentoml/bento/src/sites/st-mary-1"
 
 BUILT = {name: kustomize(K8S / "overlays" / name) for name in OVERLAYS}
 for chosen in [pair for size in (1, 2, 3) for pair in combinations(COMPONENTS, size)]:
     BUILT["production+" + "+".join(chosen)] = with_components(*chosen)
 
 
-def commissioned(content):
-    """An overlay with a site profile: the line that it shows as a comment."""
-    [settings] = content["configMapGenerator"]
-    settings["literals"].append(f"CXR_SITE={PROFILE}")
-
-
 BUILT["production, commissioned"] = production(commissioned)
 
 every_build = pytest.mark.parametrize("resources", BUILT.values(), ids=BUILT.keys())
-
-
-def containers(resources):
-    return [(name, container) for name, template in pod_specs(resources) for container in template["spec"]["containers"]]
-
-
-def servers(resources):
-    """(pod's spec, its only container) of every deployment."""
-    specs = [each["spec"]["template"]["spec"] for each in of_kind(resources, "Deployment")]
-    return [(spec, container) for spec in specs for [container] in [spec["containers"]]]
 
 
 def test_the_overlays_are_those_promised():
@@ -225,42 +210,6 @@ def test_one_line_changes_the_model_and_with_it_the_pods():
         for _, container in servers(resources)
     }
     assert len(names) == 2
-
-
-@pytest.mark.parametrize("overlay", ["production", "staging"])
-def test_the_overlay_shows_the_line_of_a_profile(overlay):
-    lines = (K8S / "overlays" / overlay / "kustomization.yaml").read_text("utf-8").splitlines()
-    [bundle] = [index for index, line in enumerate(lines) if "- CXR_BUNDLE=" in line]
-    assert lines[bundle + 2] == f"      # - CXR_SITE={PROFILE}"
-
-
-def test_one_line_gives_the_pods_a_profile_and_rolls_them():
-    before, after = (servers(BUILT[name])[0][1] for name in ("production", "production, commissioned"))
-    assert "CXR_SITE" not in environment_of(before, BUILT["production"])
-    assert environment_of(after, BUILT["production, commissioned"])["CXR_SITE"] == PROFILE
-    assert before["envFrom"][0]["configMapRef"]["name"] != after["envFrom"][0]["configMapRef"]["name"]
-
-
-@pytest.mark.parametrize("track", ["canary", "shadow"])
-def test_a_profile_of_the_stable_model_is_not_given_to_another_model(track):
-    def beside(content):
-        commissioned(content)
-        content["components"].append(f"../../components/{track}")
-
-    resources = production(beside)
-    found = {
-        environment_of(container, resources)["CXR_BUNDLE"]: environment_of(container, resources)["CXR_SITE"]
-        for _, container in servers(resources)
-    }
-    assert found == {IN_IMAGE + "chest-xray-1.1.1": PROFILE, IN_IMAGE + "chest-xray-1.0.0": "none"}
-
-
-def test_retraining_finds_profiles_where_the_registry_looks_for_them():
-    resources = BUILT["production+retraining"]
-    [container] = [each for name, each in containers(resources) if each["name"] == "retraining"]
-    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-    [models] = [argument.partition("=")[2] for argument in container["args"] if argument.startswith("--models=")]
-    assert mounts[str(sites_dir(Path(models)))] == {"name": mounts[models]["name"], "mountPath": "/sites", "subPath": "sites"}
 
 
 def test_another_image_has_a_migration_of_its_own():

@@ -17,6 +17,10 @@ OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/[!.]*/kustomiz
 # Resources of operators, for which kubernetes-validate has no schemas.
 CUSTOM_GROUPS = ("monitoring.coreos.com", "gateway.networking.k8s.io", "gateway.envoyproxy.io")
 
+# Where the image holds bundles and profiles.
+IN_IMAGE = "/home/bentoml/bento/src/models/"
+PROFILE = "/home/bentoml/bento/src/sites/st-mary-1"
+
 Resource = dict[str, Any]
 
 
@@ -69,3 +73,20 @@ def environment_of(container: Resource, resources: list[Resource]) -> dict[str, 
         if "configMapRef" in source:
             values |= named(resources, "ConfigMap", source["configMapRef"]["name"])["data"]
     return values | {each["name"]: each.get("value") for each in container.get("env", [])}
+
+
+def commissioned(content: Resource) -> None:
+    """An overlay with a site profile: the line that it shows as a comment."""
+    [settings] = content["configMapGenerator"]
+    settings["literals"].append(f"CXR_SITE={PROFILE}")
+
+
+def containers(resources: list[Resource]) -> list[tuple[str, Resource]]:
+    """(name of what has the pod, container) of every container."""
+    return [(name, container) for name, template in pod_specs(resources) for container in template["spec"]["containers"]]
+
+
+def servers(resources: list[Resource]) -> list[tuple[Resource, Resource]]:
+    """(pod's spec, its only container) of every deployment."""
+    specs = [each["spec"]["template"]["spec"] for each in of_kind(resources, "Deployment")]
+    return [(spec, container) for spec in specs for [container] in [spec["containers"]]]
