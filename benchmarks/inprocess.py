@@ -47,7 +47,7 @@ class InProcess:
         )
 
     def stage_costs(self, films: Sequence[bytes], runs: int) -> dict[str, StageCost]:
-        """Cost of each of STAGES, their `total` and SITE_HEAD, over `runs` films in turn, after one turn that is not counted."""
+        """Cost of STAGES, their `total` and SITE_HEAD, over `runs` films in turn, after one turn that is not counted."""
         self.cpu_seconds_per_film(films, len(films))
         costs: dict[str, list[tuple[float, float]]] = {stage: [] for stage in (*STAGES, "total", SITE_HEAD)}
         head_inputs = self._predictor.predict(self._black(), ("logits", "embedding"))

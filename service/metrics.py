@@ -182,8 +182,7 @@ def begin_counting(model: Model) -> None:
 
 
 def _expected_accuracy(model: Model) -> float | None:
-    figures = {} if model.profile is None else model.profile.manifest.figures
-    accuracy: float | None = (figures.get("after") or {}).get("accuracy")
+    accuracy = None if model.profile is None else model.profile.manifest.accuracy
     return model.manifest.test_metrics.get("headline", {}).get("accuracy") if accuracy is None else accuracy
 
 

@@ -63,7 +63,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Sources to leave out, with commas between. Default: all that hold normal films and films of a disease.",
+            help="Sources to leave out or to commission, with commas between. Default: leave out each that holds normal films "
+            "and films of a disease.",
             rich_help_panel="Hospitals never seen",
         ),
     ] = None,
@@ -76,6 +77,18 @@ def evaluate(
         ),
     ] = None,
     changes: Changes = None,
+    commission: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS",
+            help="Judge what a site profile is worth: fit one to that many films of each class of each of --sources, such as "
+            "20,40,80, and judge it on the other patients.",
+            rich_help_panel="Hospitals never seen",
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws of films to commission with.", rich_help_panel="Hospitals never seen")
+    ] = 20,
 ) -> None:
     """Judge a bundle on labelled films: metrics, report, model card. Or judge a recipe on hospitals that it has not seen.
 
@@ -93,7 +106,7 @@ def evaluate(
             data,
             out or Path("reports", f"leave-one-out-{leave_one_out.stem}"),
             changes=changes or [],
-            sources=[name.strip() for name in sources.split(",")] if sources else [],
+            sources=_names(sources),
             one_hospital=one_hospital or [],
             seeds=seeds,
             threads=threads,
@@ -102,7 +115,10 @@ def evaluate(
         print(unseen_table(judge_recipe(job)))
         print(f"\nWritten to {job.out}: report.md, report.html, metrics.json, and a folder with bundle and log for each run.")
         return
+    from service.model.bundle import ModelBundle
     from service.model.releases import locate_bundle
+    from training.commissioning.trial import trials_table
+    from training.commissioning.worth import try_commissioning
     from training.evaluation.evaluate import EvaluationOptions, evaluate
     from training.evaluation.parts.table import PARTS, select_parts
     from training.evaluation.report.local_page import LOCAL_FOLDER
@@ -112,6 +128,12 @@ def evaluate(
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--parts") from fault
     path = locate_bundle(bundle)
+    if commission is not None:
+        numbers = [int(word) if word.strip().isdecimal() else 0 for word in commission.split(",")]
+        if min(numbers) < 1 or not sources:
+            raise typer.BadParameter("give numbers of films such as 20,40,80, and --sources.", param_hint="--commission")
+        print(trials_table(try_commissioning(ModelBundle.open(path), data, _names(sources), numbers, draws)))
+        return
     options = EvaluationOptions(
         split=split,
         out=out,
@@ -130,3 +152,7 @@ def evaluate(
     if split == "test":
         attach = [str(path), "--metrics", str(result.metrics_path), "--card", str(result.card_path)]
         print(f"To put the metrics into the bundle: {shlex.join(['cxr', 'registry', 'attach', *attach])}")
+
+
+def _names(words: str | None) -> list[str]:
+    return [word.strip() for word in words.split(",")] if words else []

@@ -1,5 +1,6 @@
 """One run without a source: trained, exported, and judged on the films of that source. A finished step is not repeated."""
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from export.export import export_bundle
+from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.findings import FINDINGS
 from service.model.observer import Observer
 from service.model.predictor import Predictor
 from training.config import TrainConfig
-from training.data.folder import scan_folder
+from training.data.folder import scan_folder, sources_fingerprint
+from training.errors import ConfigError
 from training.evaluation.judging.films import judge
 from training.evaluation.parts.operating_points import decide_films
 from training.leave_one_out.answers import Answers
@@ -24,6 +27,7 @@ from training.run.train import train
 
 ANSWERS_NAME = "answers.npz"
 LOG_NAME = "leave_one_out.log"
+CLAIM_NAME = "left_out.json"
 _BUNDLE_NAME = "left-out"
 _VERSION = "0.0.0"
 
@@ -50,8 +54,8 @@ class LeftOutRun:
         return self.folder / f"{_BUNDLE_NAME}-{_VERSION}"
 
     def answers(self) -> Answers:
-        """Train, export and judge, or go on where a killed run stopped. Raises StepFailed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Train, export and judge, or go on where a killed run stopped. Raises ConfigError or StepFailed."""
+        self._claim()
         path, log = self.folder / ANSWERS_NAME, self.folder / LOG_NAME
         if not path.exists():
             if not self.bundle.exists():
@@ -59,6 +63,19 @@ class LeftOutRun:
                 run_step(log, export_left_out, self)
             run_step(log, judge_left_out, self)
         return Answers.read(path)
+
+    def _claim(self) -> None:
+        """Make the folder, or find that it is this run's: a finished one must not answer for another recipe or other films."""
+        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in self.config.settings().items()}
+        own = {**settings, "sources of the data": sources_fingerprint(scan_folder(self.data))}
+        claim = self.folder / CLAIM_NAME
+        if not claim.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(claim, own)
+        found = json.loads(claim.read_text("utf-8"))
+        changed = [f"{name} ({found.get(name)}, now {value})" for name, value in own.items() if found.get(name) != value]
+        if changed:
+            raise ConfigError(f"{self.folder} holds a run with other settings: {', '.join(changed)}; choose another --out.")
 
 
 def export_left_out(run: LeftOutRun) -> None:

@@ -38,6 +38,7 @@ SITE_GOLDEN_NAME = "golden.npz"
 
 # What a bundle answers with. Card, parity and test metrics may be written again without changing an answer.
 _ANSWERING_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME, OUTLIERS_NAME)
+_ANSWERING_MEMBERS = {"preprocess", "temperature", "head", "operating_points", "conformal", "review", "outliers"}
 
 
 class _Frozen(BaseModel):
@@ -73,7 +74,7 @@ class ProfileManifest(_Frozen):
     outliers: OutlierSpec | None = None  # bounds alone: the statistics stay the bundle's
     verified: bool  # False: only films without a label were given, so nothing was verified
     warnings: tuple[str, ...] = ()  # sentences that a person must read
-    figures: dict[str, Any] = Field(default_factory=dict)  # acceptance figures, before and after
+    figures: dict[str, dict[str, Any]] = Field(default_factory=dict)  # acceptance figures, before and after
     films: dict[str, int]  # number of films by finding; "unlabelled" for those without a label
     files: dict[str, str]  # SHA-256 (hex) of every file of the profile except profile.json
 
@@ -86,7 +87,15 @@ class ProfileManifest(_Frozen):
         for name in self.files:
             if Path(name).name != name or name == PROFILE_NAME:
                 raise ValueError(f"file name {name!r} must be a plain name inside the profile")
+        if self.accuracy is not None and not (isinstance(self.accuracy, float | int) and 0 <= self.accuracy <= 1):
+            raise ValueError(f"the accuracy among the figures after commissioning is {self.accuracy!r}, not a share")
         return self
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy on the site's films with the profile; None if nothing was verified."""
+        accuracy: float | None = self.figures.get("after", {}).get("accuracy")
+        return accuracy
 
 
 @dataclass(frozen=True)
@@ -237,10 +246,11 @@ def versions_of(site: str, folder: Path) -> list[Path]:
 
 
 def files_sha256(bundle: ModelBundle) -> str:
-    """SHA-256 over names and hashes of the bundle's files that answer, as its manifest states them, as 64 hex digits."""
+    """SHA-256 over what the bundle answers with, its files and the members of its manifest, as 64 hex digits."""
     files = bundle.manifest.files
-    lines = "\n".join(f"{name}\0{files[name]}" for name in sorted(_ANSWERING_FILES) if name in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    members = bundle.manifest.model_dump(mode="json", include=_ANSWERING_MEMBERS)
+    lines = [f"{name}\0{files[name]}" for name in sorted(_ANSWERING_FILES) if name in files]
+    return hashlib.sha256("\n".join([*lines, json.dumps(members, sort_keys=True)]).encode()).hexdigest()
 
 
 def _text(identity: BundleIdentity) -> str:

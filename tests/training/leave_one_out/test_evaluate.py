@@ -29,6 +29,9 @@ def test_a_recipe_is_judged_on_a_source_that_its_runs_never_saw_and_the_command_
     written = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert _evaluate(config_path, data, tmp_path, *options) == 0
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == written
+    assert _evaluate(config_path, data, tmp_path, *options[:-1], "schedule.epochs=1") == 1
+    assert "other settings: schedule.epochs (2, now 1); choose another --out" in capsys.readouterr().err
+
     (run / "answers.npz").unlink()
     assert _evaluate(config_path, data, tmp_path, *options) == 0
     judged_again = {path.name for path in run.rglob("*") if path.is_file() and path.stat().st_mtime_ns != written.get(path)}

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from safetensors.numpy import save
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import DriftReference
 from service.model.errors import ProfileInvalid, ProfileMismatch, ProfileNotFound
-from service.model.manifest import DRIFT_REFERENCE_NAME, GRAPH_NAME, MODEL_CARD_NAME
+from service.model.manifest import DRIFT_REFERENCE_NAME, GRAPH_NAME, MODEL_CARD_NAME, OperatingPoint, ReviewSpec
 from service.model.site_profile import PROFILE_NAME, SITE_GOLDEN_NAME, SITE_HEAD_NAME, SiteProfile, files_sha256
+from service.model.site_profile.profile import BundleIdentity
 from tests.support.manifests import copy_bundle
 from tests.support.site_profiles import make_profile, rewrite, site_head
 
@@ -96,7 +98,10 @@ def test_a_changed_and_a_missing_file_are_named(profile, name):
         (lambda members: members["files"].update({"../other": "0" * 64}), "plain name"),
         (lambda members: members["files"].update({PROFILE_NAME: "0" * 64}), "plain name"),
         (lambda members: members.update(review={"low_confidence_below": 2}), "low_confidence_below"),
-        (lambda members: members.update(figures={"auc": float("nan")}), "NaN is no number of JSON"),
+        (lambda members: members.update(figures={"after": {"auc": float("nan")}}), "NaN is no number of JSON"),
+        (lambda members: members.update(figures={"after": 5}), "figures.after"),
+        (lambda members: members.update(figures={"after": {"accuracy": "0.9"}}), "accuracy .* is '0.9', not a share"),
+        (lambda members: members.update(figures={"after": {"accuracy": 1.5}}), "accuracy .* is 1.5, not a share"),
     ],
 )
 def test_what_is_wrong_in_profile_json_is_named(profile, change, named):
@@ -162,6 +167,20 @@ def test_another_bundle_is_refused_whichever_answering_file_differs(profile, bun
         profile.require_bundle(other)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"review": ReviewSpec(low_confidence_below=0.123)},
+        {"temperature": 3.0},
+        {"operating_points": {"balanced": OperatingPoint(description="Another rule.")}},
+    ],
+)
+def test_a_bundle_whose_manifest_answers_otherwise_is_another_one(profile, bundle, change):
+    changed = replace(bundle, manifest=bundle.manifest.model_copy(update=change))
+    with pytest.raises(ProfileMismatch, match=r"belongs to chest-xray 1\.0\.0"):
+        profile.require_bundle(changed)
+
+
 def test_another_version_of_the_same_files_is_refused(profile, bundle_path, tmp_path):
     other = ModelBundle.open(copy_bundle(bundle_path, tmp_path, "1.0.1"))
     assert files_sha256(other) == profile.manifest.bundle.files_sha256
@@ -188,6 +207,8 @@ def test_what_does_not_fit_the_bundles_parts_is_named(profile, bundle):
 
 def test_a_bundle_without_statistics_takes_neither_threshold_nor_components(profile, bundle):
     bare = ModelBundle(bundle.path, bundle.manifest.model_copy(update={"outliers": None}))
+    own = profile.manifest.model_copy(update={"bundle": BundleIdentity.of(bare)})
+    profile = replace(profile, manifest=own)
     with pytest.raises(ProfileMismatch, match="components of the embedding"):
         profile.require_bundle(bare)
     bounded = profile.manifest.model_copy(update={"outliers": bundle.manifest.outliers})
