@@ -1,5 +1,6 @@
 """Verdict and warnings of commissioning with labelled films, in words."""
 
+from export.calibration import TB_SCREENING, TB_SENSITIVITY
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import Figures, PartVerdict, ShortcutControl, SiteFilms
@@ -24,6 +25,11 @@ def verdict_of(films: SiteFilms, before: Figures, after: Figures, parts: dict[st
     counts = enumerated([f"{count} {finding.value}" for finding, count in films.films_by_finding().items() if count])
     patients = len(set(films.patients))
     opening = f"On {len(films)} films ({counts}) of {patients} patients the released model has {_figures(before)}."
+    if not choice.tells_classes_apart and before["interval_95"]["macro_auc"][0] > 0.5:
+        return (
+            f"{opening} These films are too few to show that it, or a head fitted to them, tells their classes apart. Add "
+            "films, and do not rely on the model here before. No profile is written."
+        )
     if not choice.tells_classes_apart:
         return (
             f"{opening} Neither it nor a head fitted to these films tells their classes apart beyond chance. Check the labels; "
@@ -39,15 +45,24 @@ def verdict_of(films: SiteFilms, before: Figures, after: Figures, parts: dict[st
     )
 
 
-def warnings_of(films: SiteFilms, control: ShortcutControl, after: Figures, manifest: ModelManifest) -> tuple[str, ...]:
-    """Sentences that the profile carries."""
-    absent = _absent(films, "No film of {} was given: nothing was verified for it.")
+def warnings_of(
+    films: SiteFilms, control: ShortcutControl, after: Figures, manifest: ModelManifest, classifier: Classifier
+) -> tuple[str, ...]:
+    """Sentences that the profile carries. after: figures with what is written; classifier: the one that is written."""
+    less = " With the site's head it may be called less often than before." if classifier is Classifier.HEAD else ""
+    absent = _absent(films, "No film of {} was given: nothing was verified for it." + less)
+    found = after.get("tb_screening", {}).get("sensitivity")
     coverage, promised = after["coverage"], manifest.conformal.coverage
     short = f"Prediction sets made for {promised:.0%} coverage hold the truth for {coverage:.0%} of the site's films."
     return (
         *([absent] if absent else []),
         *([control.warning] if control.warning else []),
         *([short] if coverage < promised - _TOLERATED_SHORTFALL else []),
+        *(
+            [f"{TB_SCREENING} finds {found:.0%} of the site's tuberculosis, {TB_SENSITIVITY:.0%} is meant."]
+            if found is not None and found < TB_SENSITIVITY
+            else []
+        ),
     )
 
 

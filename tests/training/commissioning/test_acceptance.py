@@ -33,6 +33,21 @@ def test_a_planted_signal_writes_a_head_that_is_better_on_films_left_out(planted
     assert low <= planted.after["accuracy"] <= high
 
 
+def test_films_that_rank_well_but_are_too_few_ask_for_more_and_not_for_other_labels(at_random: Acceptance):
+    assert "Check the labels" in at_random.verdict
+    ranked = commission_labelled(site_films((20, 0, 20), released=0.7, seed=1), site_manifest())
+    assert not ranked.tells_classes_apart and not ranked.writes_profile
+    assert ranked.before["interval_95"]["macro_auc"][0] > 0.5
+    assert "too few to show" in ranked.verdict and "Check the labels" not in ranked.verdict
+
+
+@pytest.mark.parametrize(("released", "warns"), [(0.3, True), (0.9, False)])
+def test_a_screening_that_finds_too_little_tuberculosis_is_a_warning(released: float, *, warns: bool):
+    found = commission_labelled(site_films((60, 0, 60), released=released, seed=1), site_manifest())
+    warning = f"tb_screening finds {found.after['tb_screening']['sensitivity']:.0%} of the site's tuberculosis, 90% is meant."
+    assert (warning in found.warnings) is warns
+
+
 def test_the_figures_after_are_those_of_the_answers_out_of_fold(planted: Acceptance):
     labels = site_films((30, 0, 30), planted=3.0).labels
     accuracy = (planted.probabilities_after.argmax(axis=1) == labels).mean()
@@ -56,7 +71,10 @@ def test_sensitivity_and_specificity_are_given_for_the_classes_with_films(plante
 
 
 def test_a_finding_without_films_is_warned_of(planted: Acceptance):
-    assert "No film of Pneumonia was given: nothing was verified for it." in planted.warnings
+    assert planted.warnings[0] == (
+        "No film of Pneumonia was given: nothing was verified for it. "
+        "With the site's head it may be called less often than before."
+    )
     assert "Nothing was verified for Pneumonia." in planted.verdict
     assert planted.films[Finding.PNEUMONIA] == 0
 

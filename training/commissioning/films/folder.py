@@ -1,5 +1,6 @@
 """A site's folder -> its films, with finding and patient where they are known. Opens no film."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ class FoundFilm:
     """One file of the site's folder."""
 
     path: Path
-    relative: str  # path within the folder, with forward slashes; may name a patient, so only local files show it
+    # Path within the folder, with forward slashes, and printable; may name a patient, so only local files show it
+    relative: str
     finding: Finding | None  # as the class folder or labels.csv says; None without a label
     patient: str | None = None  # as labels.csv says; None if it does not
 
@@ -48,7 +50,8 @@ def _walk(folder: Path) -> Iterator[FoundFilm]:
         for path in child.rglob("*") if child.is_dir() else (child,):
             relative = path.relative_to(folder)
             if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                yield FoundFilm(path, relative.as_posix(), _finding_of(child.name) if child.is_dir() else None)
+                printable = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+                yield FoundFilm(path, printable, _finding_of(child.name) if child.is_dir() else None)
 
 
 def _refuse_other_layouts(folder: Path) -> None:

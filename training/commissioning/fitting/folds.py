@@ -21,10 +21,13 @@ LEAST_PATIENTS = 2 * FOLDS
 def patient_folds(
     labels: npt.NDArray[np.int64], patients: Sequence[str], seed: int, folds: int = FOLDS
 ) -> list[npt.NDArray[np.intp]]:
-    """Indices of the films of each fold, which together are all films; the mix of classes is alike as far as possible."""
+    """Indices of the films of each fold, which together are all films; the mix of classes is alike as far as possible.
+
+    Fewer folds where there are fewer patients: those with films of several classes may leave few others beside a fold.
+    """
     # Numbers instead of names: the splitter compares them.
     groups = np.unique(np.asarray(patients), return_inverse=True)[1]
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(min(folds, int(groups.max()) + 1), shuffle=True, random_state=seed)
     return [left_out for _, left_out in splitter.split(np.zeros(len(labels)), labels, groups)]
 
 

@@ -84,11 +84,15 @@ def _fit_operating_points(
     if TB_SCREENING not in points or tuberculosis not in films.present:
         return points
     try:
-        threshold = screening_threshold(probabilities[:, tuberculosis], films.labels == tuberculosis, TB_SENSITIVITY)
+        is_tuberculosis = films.labels == tuberculosis
+        count = int(is_tuberculosis.sum())
+        # Of films to come, k of the n + 1 with the next one: without the 1, a threshold fitted to few films promises too much.
+        meant = min(1.0, math.ceil((count + 1) * TB_SENSITIVITY) / count)
+        threshold = screening_threshold(probabilities[:, tuberculosis], is_tuberculosis, meant)
     except ExportError:
         return points
     description = (
-        f"Tuberculosis or not, with a sensitivity of at least {TB_SENSITIVITY:.0%} on the site's films. Normal means that "
+        f"Tuberculosis or not, fitted to find {TB_SENSITIVITY:.0%} of the site's tuberculosis. Normal means that "
         "tuberculosis is not suspected; pneumonia is not looked for."
     )
     return {**points, TB_SCREENING: OperatingPoint(description=description, thresholds={Finding.TUBERCULOSIS: threshold})}

@@ -157,7 +157,7 @@ def _end(metrics: Values) -> Iterator[str]:
     yield "\n".join(f"- {limit}" for limit in _LIMITS)
     yield "## How it goes on"
     if name := metrics["profile"]:
-        yield f"Serve the bundle with the profile:\n\n```\nCXR_SITE=sites/{name} make serve\n```"
+        yield f"Serve the bundle with the profile, if it lies in `sites/`:\n\n```\nCXR_SITE=sites/{name} make serve\n```"
         yield "The profile belongs to this bundle alone. A new release must be commissioned again."
     else:
         yield "Without a profile the bundle answers as released. Read the reasons above before you use it on this site's films."

@@ -1,5 +1,7 @@
 """A site's folder as films: class folders, tables of labels, films without a label."""
 
+import os
+
 import pytest
 
 from service.model.findings import Finding
@@ -21,6 +23,13 @@ def test_the_name_of_the_folder_is_the_label(tmp_path):
         "Tuberculosis/000.png": (Finding.TUBERCULOSIS, None),
         "Tuberculosis/ward/deep.png": (Finding.TUBERCULOSIS, None),
     }
+
+
+def test_a_name_that_is_no_utf_8_is_printable(tmp_path):
+    (tmp_path / os.fsdecode(b"film\xff.png")).write_bytes(b"")
+    [film] = find_films(tmp_path)
+    assert film.relative == "film\\xff.png"
+    assert film.path.is_file()
 
 
 def test_films_elsewhere_have_no_label_and_hidden_files_are_no_films(tmp_path):

@@ -27,6 +27,13 @@ def test_every_class_is_on_both_sides_of_every_fold():
         assert set(np.delete(films.labels, fold)) == {0, 2}
 
 
+def test_fewer_patients_than_folds_make_fewer_folds():
+    films = site_films((20, 20, 20), films_per_patient=15)
+    folds = patient_folds(films.labels, films.patients, 0)
+    assert len(folds) == len(set(films.patients)) < 5
+    assert sorted(np.concatenate(folds).tolist()) == list(range(60))
+
+
 def test_a_class_with_too_few_films_is_named_with_number_and_remedy():
     with pytest.raises(TooFewFilms, match=r"Pneumonia has 19 films, commissioning needs 20 .*--leave-out Pneumonia"):
         require_enough(site_films((20, 19, 30)))
