@@ -51,11 +51,11 @@ class Registry:
     """
 
     def __init__(self, models: Path, site: str | None = None) -> None:
-        """site: the setting CXR_SITE, if the service has one; it counts before the chosen profile."""
+        """site: the setting CXR_SITE, if the service has one; it counts before the chosen profile. Empty is as not set."""
         if not models.is_dir():
             raise BundleNotFound(f"There is no folder {models}.")
         self.models = models
-        self._site = site
+        self._site = site or None
 
     def has_chosen(self) -> bool:
         """Whether a release is chosen; if not, the service loads the newest. Raises BundleNotFound if the state is damaged."""

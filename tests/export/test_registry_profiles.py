@@ -273,6 +273,14 @@ def test_a_setting_that_cannot_be_read_here_asks_for_a_verified_profile_of_its_n
     assert "chest-xray-2.0.0 is not commissioned for mercy" in said(capsys, house, "promote", "2.0.0")
 
 
+def test_an_empty_setting_is_as_none_at_all(house, monkeypatch, capsys):
+    monkeypatch.setenv("CXR_SITE", "")
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-3")
+    assert "CXR_SITE" not in capsys.readouterr().out
+    assert listed(house, capsys)[1] == "The service loads chest-xray-1.1.0 with sites/mercy-3."
+
+
 def test_a_note_names_what_is_served(house):
     run(house, "note", "Reviewed by radiology.")
     entry = Registry(house / "models").log()[0]
