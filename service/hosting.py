@@ -17,7 +17,7 @@ from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, beg
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, ProfileError
 from service.model.model import Model
-from service.model.releases import candidates, first_trusted_with_profile, open_profile
+from service.model.releases import candidates, first_trusted
 from service.model.site_profile import Site, SiteProfile
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
@@ -128,7 +128,7 @@ class ModelHost:
         nobody had commissioned it.
         """
         try:
-            paths = candidates(self._settings.bundle)
+            found = candidates(self._settings.bundle, self._settings.site)
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
             return _Served(served, unknown)
@@ -142,8 +142,7 @@ class ModelHost:
             return pipeline
 
         try:
-            profile = open_profile(self._settings.bundle, self._settings.site)
-            pipeline, faults = first_trusted_with_profile(paths[:1] if served is not None else paths, profile, load)
+            pipeline, faults = first_trusted(found[:1] if served is not None else found, load)
         except ProfileError as unfit:
             logger.exception("The site profile cannot be applied")
             return _Served(served, unfit)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from service.model.errors import HashMismatch, ProfileGoldenMismatch, ProfileInv
 from service.model.findings import Finding
 from service.model.manifest import DRIFT_REFERENCE_NAME, HEAD_NAME
 from service.model.model import Model
+from service.model.releases import candidates
 from service.model.site_profile import SITE_GOLDEN_NAME, Site
 from tests.support.encoded_films import dicom_file, film
 from tests.support.manifests import copy_bundle
@@ -137,7 +139,7 @@ def test_a_profile_of_another_bundle_is_refused(bundle, bundle_path, tmp_path):
 @pytest.fixture
 def two_bundles(bundle_path, tmp_path, monkeypatch):
     newest, older = (copy_bundle(bundle_path, tmp_path, version) for version in ("1.1.0", "1.0.0"))
-    monkeypatch.setattr(module, "candidates", lambda setting: [newest, older])
+    monkeypatch.setattr(module, "candidates", partial(candidates, models_dir=tmp_path))
     return ModelBundle.open(newest), ModelBundle.open(older)
 
 

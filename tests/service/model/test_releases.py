@@ -85,7 +85,7 @@ def models(tmp_path):
 
 
 def names(models):
-    return [path.name for path in candidates(None, models)]
+    return [each.bundle.name for each in candidates(None, None, models)]
 
 
 def test_the_registrys_choice_counts_before_the_newest(models):
@@ -116,7 +116,7 @@ def test_the_registrys_choice_counts_before_the_newest(models):
 def test_a_damaged_choice_is_named(models, text):
     (models / STATE_NAME).write_text(text, "utf-8")
     with pytest.raises(BundleNotFound, match=r"registry\.json"):
-        candidates(None, models)
+        candidates(None, None, models)
 
 
 def test_a_state_is_read_as_it_was_written_and_a_damaged_log_keeps_no_model_from_being_served(models):
