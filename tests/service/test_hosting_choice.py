@@ -91,8 +91,18 @@ def test_a_promotion_while_the_choice_is_read_pairs_no_bundle_with_the_profile_o
 
 
 def test_the_release_that_is_fallen_back_to_has_its_own_profile(house):
+    older = ModelBundle.open(house / "models" / "chest-xray-1.0.0")
+    make_profile(older, house / "sites", version=3)  # newer, and never chosen
     (house / "models" / "chest-xray-1.1.0" / HEAD_NAME).write_bytes(b"other weights")
     assert served(ModelHost(Settings())) == ("1.0.0", 1)
+
+
+def test_a_release_that_is_fallen_back_to_without_its_own_profile_serves_alone_and_that_is_an_error(house, caplog):
+    make_profile(ModelBundle.open(house / "models" / "chest-xray-1.0.0"), house / "sites", version=3)
+    shutil.rmtree(house / "sites" / "mercy-1")
+    (house / "models" / "chest-xray-1.1.0" / HEAD_NAME).write_bytes(b"other weights")
+    assert served(ModelHost(Settings())) == ("1.0.0", None)
+    assert "serves without a site profile: " in caplog.text
 
 
 def test_a_chosen_profile_that_cannot_be_applied_is_not_left_out(house):

@@ -30,12 +30,20 @@ class ServingChoice:
     """What to serve: a release and its profile are chosen together."""
 
     serving: Served  # the chosen one
-    previous: tuple[Served, ...] = ()  # what was served before it, the latest first; their releases are the fallbacks
+    previous: tuple[Served, ...] = ()  # what was served before it, the latest first: the fallbacks
+
+    @property
+    def pairs(self) -> list[Served]:
+        """What is chosen, then the fallbacks: each release once, with the profile that it was served with last."""
+        latest: dict[str, Served] = {}
+        for each in (self.serving, *self.previous):
+            latest.setdefault(each.bundle, each)
+        return list(latest.values())
 
     @property
     def bundles(self) -> list[str]:
-        """The chosen release, then its fallbacks. Each once, though it may have been served with several profiles."""
-        return list(dict.fromkeys(each.bundle for each in (self.serving, *self.previous)))
+        """The releases of `pairs`."""
+        return [each.bundle for each in self.pairs]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, ProfileError
-from service.model.releases.choice import ServingChoice, read_choice
+from service.model.releases.choice import Served, read_choice
 from service.model.releases.folders import MODELS_DIR, named, releases, sites_dir
 from service.model.site_profile import SiteProfile
 
@@ -30,6 +30,7 @@ class Candidate:
 
     bundle: Path  # folder of the bundle
     profile: Path | None  # folder of the profile; None applies none
+    of_site: bool = False  # whether to apply the best profile of that one's site, rather than that one
 
     def open_profile(self) -> SiteProfile | None:
         """Raises ProfileNotFound or ProfileInvalid."""
@@ -53,12 +54,15 @@ def candidates(bundle: str | None, site: str | None, models_dir: Path = MODELS_D
     Raises BundleNotFound if there is none. The folders are not opened: see `first_trusted`.
     """
     choice = None if bundle is not None else read_choice(models_dir)
+    if choice is not None and site is None:
+        found = [Candidate(models_dir / each.bundle, _chosen_profile(each, models_dir)) for each in choice.pairs]
+        return found[:MAX_CANDIDATES]
     if bundle is not None:
-        found = named(bundle)
+        paths = named(bundle)
     else:
-        found = releases(models_dir) if choice is None else [models_dir / name for name in choice.bundles]
-    profile = _profile(choice, site, models_dir)
-    return [Candidate(path, profile) for path in found[:MAX_CANDIDATES]]
+        paths = releases(models_dir) if choice is None else [models_dir / name for name in choice.bundles]
+    profile = None if site is None else _set_profile(site)
+    return [Candidate(path, profile, of_site=path != paths[0]) for path in paths[:MAX_CANDIDATES]]
 
 
 def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> Path | None:
@@ -69,16 +73,19 @@ def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODE
 
     Raises BundleNotFound if the registry's state is damaged.
     """
-    choice = None if site is not None or bundle is not None else read_choice(models_dir)
-    return _profile(choice, site, models_dir)
-
-
-def _profile(choice: ServingChoice | None, site: str | None, models_dir: Path) -> Path | None:
-    """As `locate_profile`; choice: None if there is none, or a bundle is set."""
     if site is not None:
-        # Path.expanduser raises for an unknown user.
-        return None if site == NO_PROFILE else Path(os.path.expanduser(site))  # noqa: PTH111
-    return sites_dir(models_dir) / choice.serving.site if choice and choice.serving.site else None
+        return _set_profile(site)
+    choice = None if bundle is not None else read_choice(models_dir)
+    return None if choice is None else _chosen_profile(choice.serving, models_dir)
+
+
+def _set_profile(site: str) -> Path | None:
+    # Path.expanduser raises for an unknown user.
+    return None if site == NO_PROFILE else Path(os.path.expanduser(site))  # noqa: PTH111
+
+
+def _chosen_profile(served: Served, models_dir: Path) -> Path | None:
+    return None if served.site is None else sites_dir(models_dir) / served.site
 
 
 def first_trusted(
@@ -86,8 +93,9 @@ def first_trusted(
 ) -> tuple[T | None, list[BundleError]]:
     """What `load` returns for the first candidate that it trusts, or None; and the faults of the bundles before it.
 
-    To the first bundle its profile is applied. If an older one serves instead, it is the highest version of that site that
-    belongs to it, or none, with an error in the log.
+    To the first bundle its profile is applied. A fallback has the one that it was served with, or the best of the site that a
+    setting names: a verified one before others, then the highest version. If none can be applied to it, it serves alone, with
+    an error in the log.
 
     load: loads a bundle and applies the profile; raises ProfileError if the profile is at fault, else BundleError.
     Raises ProfileError if the first profile cannot be opened, or the first bundle can be trusted and the profile cannot be
@@ -98,9 +106,9 @@ def first_trusted(
     for candidate in found:
         try:
             bundle = ModelBundle.open(candidate.bundle)
-            if chosen is None or candidate == found[0]:
+            if candidate == found[0]:
                 return load(bundle, chosen), faults
-            return _with_profile(bundle, chosen, load), faults
+            return _load_fallback(bundle, candidate, chosen, load), faults
         except ProfileError:
             raise
         except BundleError as fault:
@@ -108,14 +116,34 @@ def first_trusted(
     return None, faults
 
 
-def _with_profile(bundle: ModelBundle, chosen: SiteProfile, load: Callable[[ModelBundle, SiteProfile | None], T]) -> T:
-    """The fallback with a profile of the chosen one's site, or else alone. Raises BundleError if the bundle is at fault."""
-    for folder in chosen.versions():
+def _load_fallback(
+    bundle: ModelBundle,
+    fallback: Candidate,
+    chosen: SiteProfile | None,  # of the first candidate
+    load: Callable[[ModelBundle, SiteProfile | None], T],
+) -> T:
+    for profile in _profiles_of(bundle, fallback, chosen):
         try:
-            profile = SiteProfile.open(folder)
-            profile.require_bundle(bundle)
             return load(bundle, profile)
         except ProfileError as fault:
             logger.warning("%s", fault)
-    logger.error("%s serves without a site profile: none of %s belongs to it.", bundle.path, chosen.manifest.name)
+    if fallback.profile is not None:
+        fault = "no profile of the site belongs to it" if fallback.of_site else f"{fallback.profile} cannot be applied"
+        logger.error("%s serves without a site profile: %s.", bundle.path, fault)
     return load(bundle, None)
+
+
+def _profiles_of(bundle: ModelBundle, fallback: Candidate, chosen: SiteProfile | None) -> list[SiteProfile]:
+    """Profiles that belong to the fallback's bundle, the best first. chosen: of the first candidate."""
+    if fallback.profile is None:
+        return []
+    folders = chosen.versions() if chosen is not None and fallback.of_site else [fallback.profile]
+    found = []
+    for folder in folders:
+        try:
+            profile = SiteProfile.open(folder)
+            profile.require_bundle(bundle)
+            found.append(profile)
+        except ProfileError as fault:
+            logger.warning("%s", fault)
+    return sorted(found, key=lambda profile: not profile.manifest.verified)

@@ -9,6 +9,7 @@ from service.model.errors import BundleNotFound
 from service.model.manifest import MANIFEST_NAME
 from service.model.releases import (
     STATE_NAME,
+    Candidate,
     LogEntry,
     RegistryState,
     Served,
@@ -165,6 +166,17 @@ def test_a_release_that_was_served_with_several_profiles_is_tried_once(models):
     previous = (Served("chest-xray-1.0.0", "st-mary-1"), Served("chest-xray-1.1.0", "st-mary-2"), Served("chest-xray-1.0.0"))
     write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3"), previous))
     assert names(models) == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
+
+
+def test_a_fallback_of_the_registry_has_the_profile_that_it_was_served_with_last(models):
+    previous = (Served("chest-xray-1.1.0", "clinic-2"), Served("chest-xray-1.1.0", "clinic-1"), Served("chest-xray-0.9.0"))
+    write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3"), previous))
+    sites = models.parent / "sites"
+    assert candidates(None, None, models) == [
+        Candidate(models / "chest-xray-1.0.0", sites / "st-mary-3"),
+        Candidate(models / "chest-xray-1.1.0", sites / "clinic-2"),
+        Candidate(models / "chest-xray-0.9.0", None),
+    ]
 
 
 def write_choice(models, choice):
