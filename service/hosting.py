@@ -131,6 +131,7 @@ class ModelHost:
             found = candidates(self._settings.bundle, self._settings.site)
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
+            FALLBACKS.inc()
             return _Served(served, unknown)
 
         def load(bundle: ModelBundle, profile: SiteProfile | None) -> Pipeline:
@@ -145,6 +146,7 @@ class ModelHost:
             pipeline, faults = first_trusted(found[:1] if served is not None else found, load)
         except ProfileError as unfit:
             logger.exception("The site profile cannot be applied")
+            FALLBACKS.inc()
             return _Served(served, unfit)
         for fault in faults:
             logger.error("A bundle cannot be served: %s", fault, exc_info=fault)
