@@ -122,7 +122,9 @@ def test_a_release_that_is_not_commissioned_does_not_take_over_unless_insisted(h
 def test_an_unverified_profile_does_not_take_over_from_a_verified_one(house, capsys):
     path = house / "models" / "chest-xray-2.0.0"
     make_profile(ModelBundle.open(path), house / "sites", version=4, verified=False)
-    assert "chest-xray-2.0.0 has only unverified profiles of mercy" in said(capsys, house, "promote", "2.0.0")
+    refusal = said(capsys, house, "promote", "2.0.0")
+    assert "chest-xray-2.0.0 has only unverified profiles of mercy" in refusal
+    assert "`cxr registry promote sites/mercy-4` chooses that one, and --without-profile insists." in refusal
     assert run(house, "promote", "mercy-4") == 0, "named, it is chosen"
     make_profile(ModelBundle.open(house / "models" / "chest-xray-1.1.0"), house / "sites", version=5, verified=False)
     assert run(house, "promote", "1.1.0") == 0
@@ -265,6 +267,14 @@ def test_a_profile_that_a_setting_names_counts_as_commissioned_and_is_told_of(ho
     assert served(house) == Served("chest-xray-1.1.0"), "its profile is not in sites/"
     assert "CXR_SITE is set here, to" in capsys.readouterr().out
     assert "applies that profile, whatever is chosen here" in listed(house, capsys)[1]
+
+
+def test_a_profile_in_sites_commissions_a_release_though_the_setting_names_one_elsewhere(house, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(house / "sites" / "mercy-1", tmp_path / "elsewhere")
+    monkeypatch.setenv("CXR_SITE", str(tmp_path / "elsewhere" / "mercy-1"))
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-3")
 
 
 def test_a_setting_that_cannot_be_read_here_asks_for_a_verified_profile_of_its_name(house, capsys, monkeypatch):
