@@ -79,6 +79,24 @@ def test_a_profile_is_promoted_with_the_release_that_it_belongs_to(house, argume
     assert note.endswith("Measured in November.")
 
 
+def test_a_path_to_another_folder_of_the_same_name_is_not_promoted(house, tmp_path, capsys, monkeypatch):
+    other = shutil.copytree(house, tmp_path / "other", copy_function=linked_graph)
+    before = served(house)
+    for path, remedy in (
+        (other / "sites" / "mercy-2", "copy it into sites/ first"),
+        (tmp_path / "nowhere" / "mercy-2", "copy it into sites/ first"),
+        (other / "models" / "chest-xray-1.1.0", "`cxr registry add` it first"),
+    ):
+        assert run(house, "promote", str(path)) == 2
+        assert remedy in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    monkeypatch.chdir(other)
+    assert run(house, "promote", "sites/mercy-2") == 2
+    assert served(house) == before
+    assert run(house, "promote", str(house / "sites" / "mercy-2")) == 0
+    assert run(house, "promote", str(house / "models" / "chest-xray-1.0.0")) == 0
+    assert served(house) == Served("chest-xray-1.0.0", "mercy-1")
+
+
 def test_rolling_back_goes_back_to_the_release_with_the_profile_that_it_had(house, capsys):
     for arguments in (["mercy-2"], ["mercy-3"], ["2.0.0", "--without-profile"]):
         assert run(house, "promote", *arguments) == 0
