@@ -128,8 +128,8 @@ def _load_fallback(
         except ProfileError as fault:
             logger.warning("%s", fault)
     if fallback.profile is not None:
-        fault = "no profile of the site belongs to it" if fallback.of_site else f"{fallback.profile} cannot be applied"
-        logger.error("%s serves without a site profile: %s.", bundle.path, fault)
+        reason = "no profile of the site belongs to it" if fallback.of_site else f"{fallback.profile} cannot be applied"
+        logger.error("%s serves without a site profile: %s.", bundle.path, reason)
     return load(bundle, None)
 
 
