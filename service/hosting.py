@@ -17,7 +17,7 @@ from service.metrics import FALLBACK_IN_USE, FALLBACKS, MODEL_INFO, RELOADS, beg
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, ProfileError
 from service.model.model import Model
-from service.model.releases import candidates, first_trusted_with_profile, open_profile
+from service.model.releases import candidates, first_trusted
 from service.model.site_profile import Site, SiteProfile
 from service.pipeline import Pipeline
 from service.sandbox.decoder import SandboxedDecoder
@@ -128,9 +128,10 @@ class ModelHost:
         nobody had commissioned it.
         """
         try:
-            paths = candidates(self._settings.bundle)
+            found = candidates(self._settings.bundle, self._settings.site)
         except BundleError as unknown:
             logger.exception("No bundle can be chosen")
+            FALLBACKS.inc()
             return _Served(served, unknown)
 
         def load(bundle: ModelBundle, profile: SiteProfile | None) -> Pipeline:
@@ -142,10 +143,10 @@ class ModelHost:
             return pipeline
 
         try:
-            profile = open_profile(self._settings.bundle, self._settings.site)
-            pipeline, faults = first_trusted_with_profile(paths[:1] if served is not None else paths, profile, load)
+            pipeline, faults = first_trusted(found[:1] if served is not None else found, load)
         except ProfileError as unfit:
             logger.exception("The site profile cannot be applied")
+            FALLBACKS.inc()
             return _Served(served, unfit)
         for fault in faults:
             logger.error("A bundle cannot be served: %s", fault, exc_info=fault)

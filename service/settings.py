@@ -168,6 +168,13 @@ class Settings(BaseSettings):
         "database is not enough to forge them. By default plain SHA-256.",
     )
 
+    @field_validator("site")
+    @classmethod
+    def _site_is_named(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("must be a folder; set none to apply no profile, or remove it to apply the chosen one")
+        return value
+
     @field_validator("allowed_networks", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

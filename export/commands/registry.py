@@ -93,8 +93,8 @@ def promote(
     """
     from service.model.releases import profile_name
 
-    # Folders as they lie in the repository are names, too.
-    name, profile = (None if text is None else Path(text).name for text in (site if version is None else version, site))
+    opened = _open(context)
+    name, profile = (text and _name(opened.models, text) for text in (site if version is None else version, site))
     if name is None:
         raise typer.BadParameter("Give a VERSION or a profile; `cxr registry list` shows both.")
     if profile_name(name):
@@ -103,7 +103,7 @@ def promote(
         profile = name
     if profile is not None and without_profile:
         raise typer.BadParameter(f"--without-profile contradicts the profile {profile}.")
-    _tell(_open(context).promote(name, note, profile=profile, without_profile=without_profile))
+    _tell(opened.promote(name, note, profile=profile, without_profile=without_profile))
 
 
 @registry.command()
@@ -165,6 +165,22 @@ def reissue(
 
     new = reissue_bundle(bundle, data, version)
     print(f"{new.path}: the model of {bundle.name} with a new drift reference{_register(new, no_register, replace=False)}")
+
+
+def _name(models: Path, text: str) -> str:
+    """The name of a release or a profile; a path must lead to its folder here. Raises typer.BadParameter."""
+    from service.model.releases import profile_name, sites_dir
+
+    path = Path(text)
+    if path.parent == Path():
+        return path.name
+    folder = sites_dir(models) if profile_name(path.name) else models
+    # From another folder, sites/st-mary-1 is taken as it lies in the repository.
+    is_as_in_repository = str(path.parent) in {"sites", "models"} and not path.exists()
+    if is_as_in_repository or path.resolve() == (folder / path.name).resolve():
+        return path.name
+    remedy = "`cxr registry add` it" if folder == models else "copy it into sites/"
+    raise typer.BadParameter(f"{text} is not the folder {folder / path.name}, which would be chosen; {remedy} first.")
 
 
 def _register(bundle: "ModelBundle", no_register: bool, replace: bool) -> str:

@@ -14,8 +14,7 @@ from service.model.releases import (
     SITES_NAME,
     Served,
     candidates,
-    first_trusted_with_profile,
-    open_profile,
+    first_trusted,
     profile_name,
     read_choice,
     sites_dir,
@@ -56,8 +55,7 @@ def _start(models: Path) -> _Start:
         return Served(bundle.path.name, profile.path.name if profile else None)
 
     try:
-        profile = open_profile(None, None, models)
-        return _Start(first_trusted_with_profile(candidates(None, models), profile, load)[0], None)
+        return _Start(first_trusted(candidates(None, None, models_dir=models), load)[0], None)
     except ProfileError as fault:
         return _Start(None, fault)
 

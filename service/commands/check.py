@@ -62,15 +62,14 @@ def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> Iterator
     """
     from service.model.errors import BundleNotFound
     from service.model.predictor import load_predictor
-    from service.model.releases import candidates, first_trusted_with_profile, open_profile
+    from service.model.releases import candidates, first_trusted
 
     def load(bundle: "ModelBundle", profile: "SiteProfile | None") -> "tuple[ModelBundle, SiteProfile | None]":
         if with_golden_inputs or profile is not None:  # those of a profile end a start, so they are not left to the worker
             load_predictor(bundle, profile=profile)
         return bundle, profile
 
-    profile = open_profile(settings.bundle, settings.site)
-    found, faults = first_trusted_with_profile(candidates(settings.bundle), profile, load)
+    found, faults = first_trusted(candidates(settings.bundle, settings.site), load)
     if found is not None:
         bundle, profile = found
         for fault in faults:

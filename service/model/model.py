@@ -22,7 +22,7 @@ from service.model.grad_cam import GradCam, zone_shares
 from service.model.heatmap import film_png, heatmap_png, overlay_png
 from service.model.observer import Observer
 from service.model.predictor import Outputs, Predictor, answered, answering_outputs, load_predictor
-from service.model.releases import candidates, first_trusted_with_profile, locate_bundle, open_profile
+from service.model.releases import candidates, first_trusted
 from service.model.site_profile import Site, SiteProfile
 from service.model.upright import set_upright
 
@@ -254,11 +254,10 @@ def load_model(bundle: str | os.PathLike[str] | None = None, site: str | os.Path
     Raises BundleError if the bundle cannot be trusted, or the profile cannot be applied to it.
     """
     setting = None if bundle is None else os.fspath(bundle)
-    profile = open_profile(setting, None if site is None else os.fspath(site))
-    if setting is not None:
-        return Model.from_bundle(ModelBundle.open(locate_bundle(setting)), profile=profile)
-    model, faults = first_trusted_with_profile(
-        candidates(None), profile, lambda found, applied: Model.from_bundle(found, profile=applied)
+    found = candidates(setting, None if site is None else os.fspath(site))
+    # A bundle that is named is the one to load.
+    model, faults = first_trusted(
+        found if setting is None else found[:1], lambda opened, profile: Model.from_bundle(opened, profile=profile)
     )
     if model is None:
         raise faults[0]

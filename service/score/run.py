@@ -9,7 +9,7 @@ from service.model.bundle import ModelBundle, sha256_of
 from service.model.decision import find_operating_point
 from service.model.manifest import MANIFEST_NAME
 from service.model.predictor import load_predictor
-from service.model.releases import locate_bundle, open_profile
+from service.model.releases import candidates
 from service.model.site_profile import PROFILE_NAME
 from service.score.films import find_files
 from service.score.judge import Task
@@ -48,10 +48,11 @@ def score_films(
         raise SettingsError(f"{films} is neither a folder nor a film.")
     if out.suffix != ".csv":
         raise SettingsError(f"{out} must end in .csv.")
-    opened = ModelBundle.open(locate_bundle(bundle))
+    chosen = candidates(bundle, site)[0]
+    opened = ModelBundle.open(chosen.bundle)
     find_operating_point(opened.manifest, operating_point)
     folder = (films.parent if is_one_film else films).resolve()
-    profile = open_profile(bundle, site)
+    profile = chosen.open_profile()
     applied = None if profile is None else profile.path.resolve()
     model = model_columns(opened.manifest.version, None if profile is None else profile.site)
     task = Task(folder, opened.path.resolve(), operating_point, max_pixels, every_file=is_one_film, site=applied)

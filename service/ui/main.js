@@ -156,7 +156,7 @@ async function showModel() {
   const key = api.currentKey();
   try {
     const health = await api.health();
-    const fallback = health.fallback_in_use ? " (an older one: the chosen one could not be trusted)" : "";
+    const fallback = health.fallback_in_use ? " (another release or profile than the chosen one, which could not be trusted)" : "";
     byId("model").textContent = health.status === "ok" ? `Model ${modelText(health)}${fallback}` : "No model loaded";
     const info = await api.modelInfo();
     learnModel(info);

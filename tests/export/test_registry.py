@@ -45,7 +45,7 @@ def run(models, *arguments):
 
 
 def serving(models):
-    return [path.name.rpartition("-")[2] for path in candidates(None, models)]
+    return [each.bundle.name.rpartition("-")[2] for each in candidates(None, None, models)]
 
 
 def listed(models, capsys):

@@ -79,6 +79,24 @@ def test_a_profile_is_promoted_with_the_release_that_it_belongs_to(house, argume
     assert note.endswith("Measured in November.")
 
 
+def test_a_path_to_another_folder_of_the_same_name_is_not_promoted(house, tmp_path, capsys, monkeypatch):
+    other = shutil.copytree(house, tmp_path / "other", copy_function=linked_graph)
+    before = served(house)
+    for path, remedy in (
+        (other / "sites" / "mercy-2", "copy it into sites/ first"),
+        (tmp_path / "nowhere" / "mercy-2", "copy it into sites/ first"),
+        (other / "models" / "chest-xray-1.1.0", "`cxr registry add` it first"),
+    ):
+        assert run(house, "promote", str(path)) == 2
+        assert remedy in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    monkeypatch.chdir(other)
+    assert run(house, "promote", "sites/mercy-2") == 2
+    assert served(house) == before
+    assert run(house, "promote", str(house / "sites" / "mercy-2")) == 0
+    assert run(house, "promote", str(house / "models" / "chest-xray-1.0.0")) == 0
+    assert served(house) == Served("chest-xray-1.0.0", "mercy-1")
+
+
 def test_rolling_back_goes_back_to_the_release_with_the_profile_that_it_had(house, capsys):
     for arguments in (["mercy-2"], ["mercy-3"], ["2.0.0", "--without-profile"]):
         assert run(house, "promote", *arguments) == 0
@@ -122,7 +140,9 @@ def test_a_release_that_is_not_commissioned_does_not_take_over_unless_insisted(h
 def test_an_unverified_profile_does_not_take_over_from_a_verified_one(house, capsys):
     path = house / "models" / "chest-xray-2.0.0"
     make_profile(ModelBundle.open(path), house / "sites", version=4, verified=False)
-    assert "chest-xray-2.0.0 has only unverified profiles of mercy" in said(capsys, house, "promote", "2.0.0")
+    refusal = said(capsys, house, "promote", "2.0.0")
+    assert "chest-xray-2.0.0 has only unverified profiles of mercy" in refusal
+    assert "`cxr registry promote sites/mercy-4` chooses that one, and --without-profile insists." in refusal
     assert run(house, "promote", "mercy-4") == 0, "named, it is chosen"
     make_profile(ModelBundle.open(house / "models" / "chest-xray-1.1.0"), house / "sites", version=5, verified=False)
     assert run(house, "promote", "1.1.0") == 0
@@ -267,10 +287,26 @@ def test_a_profile_that_a_setting_names_counts_as_commissioned_and_is_told_of(ho
     assert "applies that profile, whatever is chosen here" in listed(house, capsys)[1]
 
 
+def test_a_profile_in_sites_commissions_a_release_though_the_setting_names_one_elsewhere(house, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(house / "sites" / "mercy-1", tmp_path / "elsewhere")
+    monkeypatch.setenv("CXR_SITE", str(tmp_path / "elsewhere" / "mercy-1"))
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-3")
+
+
 def test_a_setting_that_cannot_be_read_here_asks_for_a_verified_profile_of_its_name(house, capsys, monkeypatch):
     """As in a pod that retrains: the profile is in the image of another pod."""
     monkeypatch.setenv("CXR_SITE", "/home/bentoml/bento/src/sites/mercy-1")
     assert "chest-xray-2.0.0 is not commissioned for mercy" in said(capsys, house, "promote", "2.0.0")
+
+
+def test_an_empty_setting_is_as_none_at_all(house, monkeypatch, capsys):
+    monkeypatch.setenv("CXR_SITE", "")
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-3")
+    assert "CXR_SITE" not in capsys.readouterr().out
+    assert listed(house, capsys)[1] == "The service loads chest-xray-1.1.0 with sites/mercy-3."
 
 
 def test_a_note_names_what_is_served(house):

@@ -225,6 +225,28 @@ def test_a_reload_with_a_profile_of_another_bundle_keeps_what_is_served(models, 
     assert (hosted.health()["site"], hosted.health()["reason"]) == ({"name": "mercy", "version": 1}, "profile-mismatch")
 
 
+def test_a_reload_with_a_damaged_profile_is_counted_as_a_bundle_that_fails_is(models, profiled):
+    hosted = commissioned(models, profiled(1).path)
+    before = counted()
+    (models / "sites" / "mercy-1" / SITE_GOLDEN_NAME).write_bytes(b"other answers")
+    hosted.reload()
+    assert hosted.health()["fallback_in_use"]
+    assert counted() == before + 1
+
+
+def test_a_reload_without_any_bundle_is_counted_too(models):
+    hosted = host(models, "1.1.0")
+    before = counted()
+    shutil.rmtree(models / "chest-xray-1.1.0")
+    hosted.reload()
+    assert (hosted.health()["reason"], hosted.health()["fallback_in_use"]) == ("bundle-not-found", True)
+    assert counted() == before + 1
+
+
+def counted():
+    return REGISTRY.get_sample_value("cxr_model_fallbacks_total")
+
+
 def test_the_profile_is_proven_with_the_model(models, profiled, monkeypatch):
     hosted = commissioned(models, profiled(1).path)
     monkeypatch.setattr(type(hosted.pipeline.model.profile), "golden_probabilities", lambda _: np.zeros((6, 3), np.float32))

@@ -1,7 +1,9 @@
 """The registry chooses what the service serves: a release with its site profile, unless settings name another."""
 
+import csv
 import shutil
 from functools import partial
+from itertools import cycle
 
 import pytest
 
@@ -12,6 +14,8 @@ from service.hosting import ModelHost
 from service.model import load_model, model, releases
 from service.model.bundle import ModelBundle
 from service.model.manifest import HEAD_NAME
+from service.model.releases import STATE_NAME, selection
+from service.score import run
 from service.settings import Settings
 from tests.support.manifests import copy_bundle
 from tests.support.site_profiles import make_profile, site_head
@@ -32,10 +36,9 @@ def made(tmp_path_factory, bundle_path):
 def house(made, tmp_path, monkeypatch):
     """The service's own folder, to change."""
     house = shutil.copytree(made, tmp_path / "house")
-    for name in ("candidates", "open_profile"):
-        of_house = partial(getattr(releases, name), models_dir=house / "models")
-        for module in (hosting, model, releases):
-            monkeypatch.setattr(module, name, of_house)
+    of_house = partial(releases.candidates, models_dir=house / "models")
+    for module in (hosting, model, releases, run):
+        monkeypatch.setattr(module, "candidates", of_house)
     return house
 
 
@@ -59,9 +62,47 @@ def test_settings_count_before_the_choice(house):
     assert set_by_hand.health()["reason"] == "profile-mismatch"
 
 
+def test_a_promotion_while_the_choice_is_read_pairs_no_bundle_with_the_profile_of_another(house, monkeypatch, tmp_path):
+    state = house / "models" / STATE_NAME
+    later = state.read_text("utf-8")
+    Registry(house / "models").rollback()
+    texts = cycle([state.read_text("utf-8"), later])
+
+    def read_choice(models_dir):
+        choice = releases.read_choice(models_dir)
+        state.write_text(next(texts), "utf-8")
+        return choice
+
+    monkeypatch.setattr(selection, "read_choice", read_choice)
+    monkeypatch.setenv("CXR_DATABASE_URL", f"sqlite:///{tmp_path}/records.db")
+    pairs = [("1.0.0", 1), ("1.1.0", 2)]
+    host = ModelHost(Settings())
+    assert served(host) in pairs
+    assert host.reload().outcome != "fallback"
+    assert served(host) in pairs
+    loaded = load_model()
+    assert (loaded.manifest.version, loaded.site.version) in pairs
+    assert main(["check"]) == 0
+    assert main(["registry", "--models", str(house / "models"), "list"]) == 0
+    table = tmp_path / "scores.csv"
+    assert main(["score", "tests/films/phantom.png", "--out", str(table)]) == 0
+    [row] = csv.DictReader(table.open(encoding="utf-8", newline=""))
+    assert (row["model_version"], row["site"]) in {("1.0.0", "mercy-1"), ("1.1.0", "mercy-2")}
+
+
 def test_the_release_that_is_fallen_back_to_has_its_own_profile(house):
+    older = ModelBundle.open(house / "models" / "chest-xray-1.0.0")
+    make_profile(older, house / "sites", version=3)  # newer, and never chosen
     (house / "models" / "chest-xray-1.1.0" / HEAD_NAME).write_bytes(b"other weights")
     assert served(ModelHost(Settings())) == ("1.0.0", 1)
+
+
+def test_a_release_that_is_fallen_back_to_without_its_own_profile_serves_alone_and_that_is_an_error(house, caplog):
+    make_profile(ModelBundle.open(house / "models" / "chest-xray-1.0.0"), house / "sites", version=3)
+    shutil.rmtree(house / "sites" / "mercy-1")
+    (house / "models" / "chest-xray-1.1.0" / HEAD_NAME).write_bytes(b"other weights")
+    assert served(ModelHost(Settings())) == ("1.0.0", None)
+    assert "serves without a site profile: " in caplog.text
 
 
 def test_a_chosen_profile_that_cannot_be_applied_is_not_left_out(house):

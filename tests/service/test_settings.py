@@ -50,6 +50,7 @@ ORIGIN = "must be an origin such as https://viewer.example, in lower case and wi
         ("CXR_AUTH", "key", "must be 'none', 'keys', 'tokens' or 'keys_and_tokens'"),
         ("CXR_ENVIRONMENT", "prod", "must be 'development' or 'production'"),
         ("CXR_EXPLAIN_PRELOAD", "maybe", "must be true or false"),
+        ("CXR_SITE", "", "must be a folder; set none to apply no profile, or remove it to apply the chosen one"),
         ("CXR_ALLOWED_NETWORKS", "10.0.0.1/8", "must be a network such as 10.0.0.0/8 or 2001:db8::/32"),
         *[("CXR_CORS_ORIGINS", origin, ORIGIN) for origin in ("viewer.example", "https://v.example/", "https://V.example")],
     ],

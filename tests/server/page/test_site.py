@@ -25,6 +25,19 @@ def test_a_model_that_was_not_commissioned_says_so_plainly(opened):
     expect(opened.locator("#announcement")).to_contain_text("Not commissioned for this site.")
 
 
+def test_a_fallback_may_be_the_same_release_with_another_profile_and_is_not_called_older(page, server):
+    def in_use(route):
+        health = route.fetch()
+        route.fulfill(response=health, json=health.json() | {"fallback_in_use": True})
+
+    page.route("**/health", in_use)
+    page.goto(server.address)
+    expect(page.locator("#model")).to_have_text(
+        "Model 1.0.0, not commissioned for this site "
+        "(another release or profile than the chosen one, which could not be trusted)"
+    )
+
+
 @pytest.fixture(scope="module")
 def commissioned_server(bundle, tmp_path_factory):
     points = {name: point.model_dump() for name, point in bundle.manifest.operating_points.items()}

@@ -134,7 +134,7 @@ PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPa
         ({"CXR_BUNDLE": "{folder}"}, "No bundle at {folder}: it must be a folder with a manifest.json"),
         ({"CXR_BUNDLE": "chest-xray:99.9.9"}, "neither a folder nor in BentoML's model store"),
         ({"CXR_SITE": "{folder}/absent"}, "No site profile at {folder}/absent: it must be a folder with a profile.json"),
-        ({"CXR_SITE": ""}, "No site profile at .: it must be"),
+        ({"CXR_SITE": ""}, "CXR_SITE is '', but must be a folder; set none"),
         ({"CXR_DATABASE_URL": "sqlite:///{folder}"}, "cannot be written"),
         ({"CXR_DATABASE_URL": "sqlite:///{folder}/text/records.db"}, "cannot be written"),
         ({"CXR_DATABASE_URL": "sqlite:///{folder}/text"}, "is no SQLite database"),

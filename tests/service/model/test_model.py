@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from service.model import model as module
 from service.model.errors import GoldenMismatch, HashMismatch, UnknownFinding, UnknownOperatingPoint
 from service.model.findings import FINDINGS
 from service.model.manifest import HEAD_NAME
+from service.model.releases import candidates
 from tests.support.encoded_films import dicom_file, film
 from tests.support.manifests import copy_bundle
 from tests.support.server.serving import ROOT
@@ -58,8 +60,8 @@ def test_what_cannot_be_judged_raises(model, tmp_path):
 
 
 def test_without_a_name_the_first_release_that_can_be_trusted_is_loaded(bundle_path, tmp_path, monkeypatch, caplog):
-    newest, older = (copy_bundle(bundle_path, tmp_path, version) for version in ("1.1.0", "1.0.0"))
-    monkeypatch.setattr(module, "candidates", lambda setting: [newest, older])
+    newest, _ = (copy_bundle(bundle_path, tmp_path, version) for version in ("1.1.0", "1.0.0"))
+    monkeypatch.setattr(module, "candidates", partial(candidates, models_dir=tmp_path))
     assert load_model().manifest.version == "1.1.0"
     (newest / HEAD_NAME).write_bytes(b"other weights")
     assert load_model().manifest.version == "1.0.0"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from service.model.errors import HashMismatch, ProfileGoldenMismatch, ProfileInv
 from service.model.findings import Finding
 from service.model.manifest import DRIFT_REFERENCE_NAME, HEAD_NAME
 from service.model.model import Model
+from service.model.releases import candidates
 from service.model.site_profile import SITE_GOLDEN_NAME, Site
 from tests.support.encoded_films import dicom_file, film
 from tests.support.manifests import copy_bundle
@@ -137,15 +139,17 @@ def test_a_profile_of_another_bundle_is_refused(bundle, bundle_path, tmp_path):
 @pytest.fixture
 def two_bundles(bundle_path, tmp_path, monkeypatch):
     newest, older = (copy_bundle(bundle_path, tmp_path, version) for version in ("1.1.0", "1.0.0"))
-    monkeypatch.setattr(module, "candidates", lambda setting: [newest, older])
+    monkeypatch.setattr(module, "candidates", partial(candidates, models_dir=tmp_path))
     return ModelBundle.open(newest), ModelBundle.open(older)
 
 
-def test_an_older_bundle_is_loaded_with_the_highest_version_of_the_site_that_belongs_to_it(two_bundles, tmp_path, caplog):
+def test_an_older_bundle_is_loaded_with_the_highest_verified_version_of_the_site_that_belongs_to_it(
+    two_bundles, tmp_path, caplog
+):
     newest, older = two_bundles
     sites = tmp_path / "sites"
-    for version, bundle in ((1, older), (2, older), (10, newest)):
-        make_profile(bundle, sites, version=version)
+    for version, bundle in ((1, older), (2, older), (3, older), (10, newest)):
+        make_profile(bundle, sites, version=version, verified=version != 3)
     make_profile(older, sites, name="clinic", version=11)
     assert load_model(site=sites / "mercy-10").site == Site("mercy", 10)
     (newest.path / HEAD_NAME).write_bytes(b"other weights")
@@ -164,7 +168,7 @@ def test_an_older_bundle_of_another_site_is_loaded_without_a_profile_and_that_is
     with caplog.at_level(logging.ERROR):
         model = load_model(site=chosen.path)
     assert (model.manifest.version, model.site) == ("1.0.0", None)
-    assert "serves without a site profile: none of mercy belongs to it" in caplog.text
+    assert "serves without a site profile: no profile of the site belongs to it" in caplog.text
 
 
 def test_a_profile_that_does_not_fit_is_no_reason_to_load_an_older_bundle(two_bundles, tmp_path):

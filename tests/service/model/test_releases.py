@@ -9,6 +9,7 @@ from service.model.errors import BundleNotFound
 from service.model.manifest import MANIFEST_NAME
 from service.model.releases import (
     STATE_NAME,
+    Candidate,
     LogEntry,
     RegistryState,
     Served,
@@ -85,7 +86,7 @@ def models(tmp_path):
 
 
 def names(models):
-    return [path.name for path in candidates(None, models)]
+    return [each.bundle.name for each in candidates(None, None, models)]
 
 
 def test_the_registrys_choice_counts_before_the_newest(models):
@@ -116,7 +117,7 @@ def test_the_registrys_choice_counts_before_the_newest(models):
 def test_a_damaged_choice_is_named(models, text):
     (models / STATE_NAME).write_text(text, "utf-8")
     with pytest.raises(BundleNotFound, match=r"registry\.json"):
-        candidates(None, models)
+        candidates(None, None, models)
 
 
 def test_a_state_is_read_as_it_was_written_and_a_damaged_log_keeps_no_model_from_being_served(models):
@@ -165,6 +166,17 @@ def test_a_release_that_was_served_with_several_profiles_is_tried_once(models):
     previous = (Served("chest-xray-1.0.0", "st-mary-1"), Served("chest-xray-1.1.0", "st-mary-2"), Served("chest-xray-1.0.0"))
     write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3"), previous))
     assert names(models) == ["chest-xray-1.0.0", "chest-xray-1.1.0"]
+
+
+def test_a_fallback_of_the_registry_has_the_profile_that_it_was_served_with_last(models):
+    previous = (Served("chest-xray-1.1.0", "clinic-2"), Served("chest-xray-1.1.0", "clinic-1"), Served("chest-xray-0.9.0"))
+    write_choice(models, ServingChoice(Served("chest-xray-1.0.0", "st-mary-3"), previous))
+    sites = models.parent / "sites"
+    assert candidates(None, None, models) == [
+        Candidate(models / "chest-xray-1.0.0", sites / "st-mary-3"),
+        Candidate(models / "chest-xray-1.1.0", sites / "clinic-2"),
+        Candidate(models / "chest-xray-0.9.0", None),
+    ]
 
 
 def write_choice(models, choice):

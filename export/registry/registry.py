@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from export.bundle import staged_copy
+from export.registry.commissioned import commissioned_profile
 from service.files import lock, write_json
 from service.model.bundle import ModelBundle
 from service.model.errors import BundleError, BundleNotFound, ProfileError, ProfileInvalid
@@ -28,7 +29,6 @@ from service.model.releases import (
     RegistryState,
     Served,
     ServingChoice,
-    locate_profile,
     profile_name,
     read_choice,
     read_state,
@@ -37,8 +37,7 @@ from service.model.releases import (
     state_path,
     version_of,
 )
-from service.model.site_profile import SiteProfile, versions_of
-from training.errors import NotCommissioned
+from service.model.site_profile import SiteProfile
 
 # Previous releases that stay ready to go back to (REPORT Table 27), each with the profiles that it was served with.
 KEPT = 3
@@ -51,11 +50,11 @@ class Registry:
     """
 
     def __init__(self, models: Path, site: str | None = None) -> None:
-        """site: the setting CXR_SITE, if the service has one; it counts before the chosen profile."""
+        """site: the setting CXR_SITE, if the service has one; it counts before the chosen profile. Empty is as not set."""
         if not models.is_dir():
             raise BundleNotFound(f"There is no folder {models}.")
         self.models = models
-        self._site = site
+        self._site = site or None
 
     def has_chosen(self) -> bool:
         """Whether a release is chosen; if not, the service loads the newest. Raises BundleNotFound if the state is damaged."""
@@ -89,24 +88,7 @@ class Registry:
 
         Raises NotCommissioned if the bundle has none, or only one that nothing verified where the one served now is verified.
         """
-        try:
-            served = locate_profile(None, self._site, self.models)
-        except BundleNotFound:  # damaged: nobody knows of a site
-            return None
-        if served is None:
-            return None
-        site, _ = profile_name(served.resolve().name) or (served.name, 0)
-        found = [each for path in versions_of(site, served.resolve().parent) if (each := _opened(path, bundle))]
-        now = _opened(served)  # None where it is out of reach: then ask for as much as a profile can be
-        fitting = [each for each in found if each.manifest.verified or (now and not now.manifest.verified)]
-        if fitting:
-            return fitting[0]
-        name = bundle.path.name
-        fault = f"has only unverified profiles of {site}" if found else f"is not commissioned for {site}"
-        raise NotCommissioned(
-            f"{SITES_NAME}/{served.name} is served, and {name} {fault}. Run `cxr commission FOLDER --site {site} "
-            f"--bundle {bundle.path}`, then `cxr registry promote {name}`; --without-profile insists."
-        )
+        return commissioned_profile(self.models, self._site, bundle)
 
     def add(self, bundle_path: Path) -> tuple[Path, bool]:
         """Copy a bundle into the releases once it has passed its checks here; its folder, and whether that is new.
@@ -283,17 +265,6 @@ def _kept(serving: Served, before: Iterable[Served]) -> tuple[Served, ...]:
     others = [each for each in before if each != serving]
     bundles = list(dict.fromkeys(each.bundle for each in others if each.bundle != serving.bundle))[:KEPT]
     return tuple(each for each in others if each.bundle in (serving.bundle, *bundles))
-
-
-def _opened(path: Path, bundle: ModelBundle | None = None) -> SiteProfile | None:
-    """The profile, unless it is damaged or belongs to another bundle."""
-    try:
-        profile = SiteProfile.open(path)
-        if bundle is not None:
-            profile.require_bundle(bundle)
-    except ProfileError:
-        return None
-    return profile
 
 
 def _now() -> str:
