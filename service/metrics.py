@@ -62,9 +62,9 @@ REJECTIONS = Counter(
     labelnames=["problem"],
 )
 
-FALLBACKS = Counter("cxr_model_fallbacks_total", "Bundles that were tried and could not be trusted.")
+FALLBACKS = Counter("cxr_model_fallbacks_total", "Bundles that could not be trusted, and profiles that could not be applied.")
 
-FALLBACK_IN_USE = Gauge("cxr_model_fallback_in_use", "1 while an older model serves than the chosen one.")
+FALLBACK_IN_USE = Gauge("cxr_model_fallback_in_use", "1 while another bundle or profile serves than the chosen one.")
 
 RELOADS = Counter(
     "cxr_model_reloads_total", "Reloads asked for, by outcome: swapped, unchanged or fallback.", labelnames=["outcome"]

@@ -2,63 +2,16 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.registry import Registry
-from service.commands.cxr import main
 from service.model.bundle import ModelBundle
 from service.model.releases import STATE_NAME, Served, locate_profile, read_choice
-from service.model.site_profile import SITE_GOLDEN_NAME
-from tests.export.test_registry import add_release, linked_graph, other_weights
+from tests.export.test_registry import linked_graph
+from tests.support.registry_house import damaged, listed, run, said, served
 from tests.support.site_profiles import make_profile
-
-FIGURES = {"before": {"macro_auc": 0.8174, "accuracy": 0.742}, "after": {"macro_auc": 0.858, "accuracy": 0.7891}}
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
-    for name in ("CXR_BUNDLE", "CXR_SITE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, bundle_path):
-    """Releases 1.0.0, 1.1.0 and 2.0.0, and profiles: mercy-1 of 1.0.0, which is chosen, mercy-2 and mercy-3 of 1.1.0."""
-    folder = tmp_path_factory.mktemp("house")
-    bundles = {
-        version: ModelBundle.open(add_release(bundle_path, folder / "models", version))
-        for version in ("1.0.0", "1.1.0", "2.0.0")
-    }
-    for number, version in ((1, "1.0.0"), (2, "1.1.0"), (3, "1.1.0")):
-        make_profile(bundles[version], folder / "sites", version=number, figures=FIGURES)
-    assert run(folder, "promote", "mercy-1") == 0
-    return folder
-
-
-@pytest.fixture
-def house(made, tmp_path):
-    """A folder with models/ and sites/, to change."""
-    return Path(shutil.copytree(made, tmp_path / "house", copy_function=linked_graph))
-
-
-def run(house, *arguments):
-    return main(["registry", "--models", str(house / "models"), *arguments])
-
-
-def served(house):
-    return read_choice(house / "models").serving
-
-
-def said(capsys, house, *arguments):
-    """What a command that is refused says, having changed nothing."""
-    before = (house / "models" / STATE_NAME).read_bytes()
-    capsys.readouterr()
-    assert run(house, *arguments) == 1
-    assert (house / "models" / STATE_NAME).read_bytes() == before
-    return capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -161,10 +114,6 @@ def test_what_is_chosen_already_is_not_promoted_again_and_its_profile_can_be_dro
     assert served(house) == Served("chest-xray-1.0.0")
 
 
-def damaged(folder):
-    (folder / SITE_GOLDEN_NAME).write_bytes(b"other answers")
-
-
 @pytest.mark.parametrize(("harm", "fault"), [(damaged, "SHA-256"), (shutil.rmtree, "No site profile at")])
 def test_a_damaged_or_missing_profile_is_neither_promoted_nor_rolled_back_to(house, capsys, harm, fault):
     harm(house / "sites" / "mercy-2")
@@ -209,60 +158,6 @@ def test_wrong_usage_is_told(house, arguments, fault, capsys):
     assert run(house, "promote", *arguments) == 2
     assert fault in capsys.readouterr().err
     assert served(house) == Served("chest-xray-1.0.0", "mercy-1")
-
-
-def listed(house, capsys):
-    """Lines of releases and of profiles by name, and the sentence below them."""
-    capsys.readouterr()
-    assert run(house, "list") == 0
-    *tables, beneath = capsys.readouterr().out.strip().split("\n\n")
-    return [{line.split()[0]: " ".join(line.split()) for line in table.splitlines()} for table in tables], beneath
-
-
-def test_the_list_has_a_line_for_each_profile(house, capsys):
-    make_profile(
-        ModelBundle.open(house / "models" / "chest-xray-2.0.0"),
-        house / "sites",
-        name="clinic",
-        verified=False,
-        films={"unlabelled": 250},
-    )
-    run(house, "promote", "mercy-2")
-    damaged(house / "sites" / "mercy-3")
-    (releases, profiles), beneath = listed(house, capsys)
-    assert list(profiles) == ["profile", "clinic-1", "mercy-3", "mercy-2", "mercy-1"]
-    assert profiles["mercy-2"] == (
-        "mercy-2 chest-xray-1.1.0 2026-11-28 40 / 0 / 40 yes 0.817 -> 0.858 0.742 -> 0.789 chosen, loaded"
-    )
-    assert profiles["mercy-1"].endswith("0.789 previous")
-    assert profiles["clinic-1"] == "clinic-1 chest-xray-2.0.0 2026-11-28 250 unlabelled no - -"
-    assert "mercy-3 damaged: " in profiles["mercy-3"] and SITE_GOLDEN_NAME in profiles["mercy-3"]
-    assert releases["chest-xray-1.1.0"].endswith("chosen, loaded")
-    assert beneath == "The service loads chest-xray-1.1.0 with sites/mercy-2."
-
-
-def test_the_list_names_a_profile_without_its_release_and_a_chosen_one_that_is_gone(house, capsys):
-    shutil.rmtree(house / "models" / "chest-xray-1.1.0")
-    shutil.rmtree(house / "sites" / "mercy-1")
-    (_, profiles), beneath = listed(house, capsys)
-    assert profiles["mercy-2"].endswith("release missing")
-    assert profiles["mercy-1"] == "mercy-1 chosen, missing"
-    assert beneath.startswith("The service does not start, because sites/mercy-1 cannot be applied: No site profile at")
-
-
-def test_the_list_shows_the_profile_of_the_release_that_is_fallen_back_to(house, capsys):
-    run(house, "promote", "mercy-3")
-    other_weights(house / "models" / "chest-xray-1.1.0")
-    (_, profiles), beneath = listed(house, capsys)
-    assert profiles["mercy-1"].endswith("loaded, previous")
-    assert beneath == "The service loads chest-xray-1.0.0 with sites/mercy-1, because chest-xray-1.1.0 cannot be loaded."
-
-
-def test_the_list_without_profiles_has_no_table_of_them(house, capsys):
-    shutil.rmtree(house / "sites")
-    (house / "models" / STATE_NAME).unlink()
-    tables, _ = listed(house, capsys)
-    assert len(tables) == 1
 
 
 def test_a_state_from_before_there_were_profiles_goes_on(house):
