@@ -15,7 +15,7 @@ def _evaluate(bundle, data, *options):
     return main(["evaluate", str(bundle), "--data", str(data), *options])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_table_has_a_row_for_each_source_number_of_films_and_stage(bundle_path, site, capsys):
     assert _evaluate(bundle_path, site, "--commission", "20", "--sources", "source0", "--draws", "1") == 0
     rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in capsys.readouterr().out.splitlines()[2:]]

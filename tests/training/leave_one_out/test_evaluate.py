@@ -13,7 +13,7 @@ def _evaluate(config_path, data, out, *more):
     return main(["evaluate", "--leave-one-out", str(config_path), "--data", str(data), "--out", str(out), *more])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_recipe_is_judged_on_a_source_that_its_runs_never_saw_and_the_command_resumes(config_path, data, tmp_path, capsys):
     options = ("--sources", "source0", "--seeds", "1", "--resamples", "20", "--set", "schedule.epochs=2")
     assert _evaluate(config_path, data, tmp_path, *options) == 0

@@ -12,7 +12,9 @@ from training.errors import DatasetError, StepFailed
 from training.run.step import run_step
 
 # A retraining whose step never ends by itself.
-ENDLESS = "import sys, time; from pathlib import Path; from training.run.step import run_step; "
+# A shell that starts tests in the background has them ignore SIGINT.
+ENDLESS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+ENDLESS += "import sys, time; from pathlib import Path; from training.run.step import run_step; "
 ENDLESS += "run_step(Path(sys.argv[1]), time.sleep, 600)"
 
 
