@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,20 +38,28 @@ class ModelBundle:
             manifest = ModelManifest.model_validate(json.loads(manifest_path.read_text("utf-8")))
         except (ValidationError, ValueError) as fault:
             raise ManifestInvalid(f"{manifest_path} is not a valid manifest; export the model again. {fault}") from fault
-        for name, expected in manifest.files.items():
-            file = path / name
-            if not file.is_file():
-                raise HashMismatch(f"{file} is named in the manifest but missing; restore the bundle from its release.")
-            actual = sha256_of(file)
-            if actual != expected:
-                raise HashMismatch(
-                    f"{file} has SHA-256 {actual[:12]}, the manifest says {expected[:12]}; restore the bundle from its release."
-                )
+        if damage := damaged_file(path, manifest.files, "the manifest"):
+            raise HashMismatch(f"{damage}; restore the bundle from its release.")
         return cls(path=path, manifest=manifest)
 
     def file(self, name: str) -> Path:
         """Path of one of the bundle's files."""
         return self.path / name
+
+
+def damaged_file(folder: Path, files: Mapping[str, str], record: str) -> str:
+    """What is wrong with the first file that is missing or was changed, as a clause; "" if all are as recorded.
+
+    files: name -> SHA-256. record: where that stands, for the clause. Raises OSError for a file that cannot be read.
+    """
+    for name, expected in files.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{file} is named in {record} but missing"
+        actual = sha256_of(file)
+        if actual != expected:
+            return f"{file} has SHA-256 {actual[:12]}, {record} says {expected[:12]}"
+    return ""
 
 
 def sha256_of(path: Path) -> str:

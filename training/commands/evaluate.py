@@ -117,8 +117,6 @@ def evaluate(
         return
     from service.model.bundle import ModelBundle
     from service.model.releases import locate_bundle
-    from training.commissioning.trial import trials_table
-    from training.commissioning.worth import try_commissioning
     from training.evaluation.evaluate import EvaluationOptions, evaluate
     from training.evaluation.parts.table import PARTS, select_parts
     from training.evaluation.report.local_page import LOCAL_FOLDER
@@ -129,6 +127,9 @@ def evaluate(
         raise typer.BadParameter(str(fault), param_hint="--parts") from fault
     path = locate_bundle(bundle)
     if commission is not None:
+        from training.commissioning.trial import trials_table
+        from training.commissioning.worth import try_commissioning
+
         numbers = [int(word) if word.strip().isdecimal() else 0 for word in commission.split(",")]
         if min(numbers) < 1 or not sources:
             raise typer.BadParameter("give numbers of films such as 20,40,80, and --sources.", param_hint="--commission")

@@ -7,7 +7,6 @@ from typing import Any
 
 from service.files import write_json
 from training.command_text import command_line
-from training.config import TrainConfig
 from training.config_file import load_config
 from training.data.folder import scan_folder
 from training.evaluation.measures.bootstrap import Bootstrap
@@ -45,7 +44,7 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
 
     Raises ConfigError, DatasetError or StepFailed.
     """
-    config: TrainConfig = load_config(job.config, tuple(job.changes))
+    config = load_config(job.config, tuple(job.changes))
     films = scan_folder(job.data)
     folds = make_folds(films, job.sources, job.one_hospital)
     answers: dict[str, list[Answers]] = {fold.source: [] for fold in folds}

@@ -66,8 +66,7 @@ class LeftOutRun:
 
     def _claim(self) -> None:
         """Make the folder, or find that it is this run's: a finished one must not answer for another recipe or other films."""
-        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in self.config.settings().items()}
-        own = {**settings, "sources of the data": sources_fingerprint(scan_folder(self.data))}
+        own = {**self.config.settings(), "sources of the data": sources_fingerprint(scan_folder(self.data))}
         claim = self.folder / CLAIM_NAME
         if not claim.exists():
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.film.arrays import NetworkValues
-from service.model.bundle import ModelBundle, sha256_of
+from service.model.bundle import ModelBundle, damaged_file
 from service.model.drift_reference import DriftReference
 from service.model.errors import ProfileInvalid, ProfileMismatch, ProfileNotFound
 from service.model.findings import FINDINGS
@@ -150,15 +150,8 @@ class SiteProfile:
             manifest = ProfileManifest.model_validate(members)
         except (ValidationError, ValueError) as fault:
             raise ProfileInvalid(f"{manifest_path} is not a valid site profile; commission the site again. {fault}") from fault
-        for name, expected in manifest.files.items():
-            file = path / name
-            if not file.is_file():
-                raise ProfileInvalid(f"{file} is named in {PROFILE_NAME} but missing; restore the profile from its copy.")
-            actual = sha256_of(file)
-            if actual != expected:
-                raise ProfileInvalid(
-                    f"{file} has SHA-256 {actual[:12]}, {PROFILE_NAME} says {expected[:12]}; restore the profile from its copy."
-                )
+        if damage := damaged_file(path, manifest.files, PROFILE_NAME):
+            raise ProfileInvalid(f"{damage}; restore the profile from its copy.")
         profile = cls(path, manifest, read_head(path / SITE_HEAD_NAME) if manifest.head else None)
         profile.golden_probabilities()
         profile.drift_reference()
