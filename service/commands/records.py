@@ -60,6 +60,7 @@ def expire(
 
     policy = RetentionPolicy(predictions_days, anonymise_days, audit_days)
     with configured_records() as store:
+        store.database.require_file()
         store.open()
         forgotten = apply_retention(store.database, policy, datetime.now(UTC), dry_run)
     counts = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in vars(forgotten).items())
@@ -77,6 +78,7 @@ def labels(out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to w
     from service.records.csv_files import write_labels
 
     with configured_records() as store:
+        store.database.require_file()
         store.open()
         count = write_labels(store.database, out, since)
     print(f"{count} labels in {out}", file=sys.stderr)

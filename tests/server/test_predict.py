@@ -149,8 +149,8 @@ def test_a_form_without_exactly_one_image_is_malformed(client, files):
 
 def test_a_chunked_body_is_cut_off_at_the_limit(server):
     chunk = b"%x\r\n" % 500_000 + b"x" * 500_000 + b"\r\n"
-    # 2,500,000 bytes, of 2,000,000 that are allowed; the body never ends.
-    answer = exchange(server.address, head(b"Transfer-Encoding: chunked"), chunk * 5)
+    # 2,500,000 bytes, of 2,000,000 that are allowed; the body never ends. Without "close", the connection would stay idle.
+    answer = exchange(server.address, head(b"Transfer-Encoding: chunked", b"Connection: close"), chunk * 5)
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 

@@ -164,6 +164,14 @@ def test_the_last_label_of_each_film_is_exported_with_the_one_before(store, reco
     assert list(tmp_path.glob("**/*.csv*")) == [tmp_path / "labels.csv"]
 
 
+@pytest.mark.parametrize("command", [("labels", "--out", "labels.csv"), ("expire",)])
+def test_a_mistyped_database_is_told_and_not_created(tmp_path, command):
+    told = run(f"sqlite:///{tmp_path}/mistyped.db", "records", *command)
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert "There is no file at CXR_DATABASE_URL" in told.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_retention_says_what_it_would_forget_and_then_forgets_it(store, records_url):
     old = MOMENT.replace(year=2016)
     store.append(entry(9, old), [prediction(9, old)]).result(30)

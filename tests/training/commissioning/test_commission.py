@@ -106,6 +106,7 @@ def test_films_with_and_without_labels_are_used_together(mixed):
     assert metrics["films"]["by_finding"] == {"Normal": 20, "Tuberculosis": 20, "unlabelled": 6}
     assert metrics["verified"] and metrics["unlabelled"]["films"] == 6
     assert "Measured on 46 films of this site" in metrics["parts"]["drift_reference"]["reason"]
+    assert "Without a label, as these folders are not named as classes: new/ 6." in mixed.err
 
 
 def test_films_that_the_service_refuses_are_listed_and_left_out(mixed):
@@ -194,3 +195,11 @@ def test_a_number_that_only_a_report_or_only_a_profile_has_is_taken(site):
     (site.root / "sites" / "other-9").mkdir()
     assert site.commission("--unlabelled") == 0
     assert site.profile(5).manifest.version == 5 and site.metrics(5)["site"] == {"name": "mercy", "version": 5}
+
+
+def test_a_folder_of_results_that_cannot_be_made_is_told_before_films_are_read(site, capsys):
+    class_folders(site.films, 3)
+    (site.root / "sites").write_text("a file")
+    assert site.commission() == 1
+    shown = capsys.readouterr().err
+    assert "sites" in shown and "[1/5]" not in shown
