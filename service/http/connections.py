@@ -18,6 +18,9 @@ from service.http.problems import MEDIA_TYPE, Problem
 # More than any token takes. The parser itself has no limit.
 MAX_HEAD_BYTES = 64 * 1024
 
+# How long a server that ends still takes a request on an idle connection: one may have been sent just before.
+_LAST_REQUEST_SECONDS = 1.0
+
 
 class _HeadTooLong(Exception):
     """Raised in a callback, to stop the parser."""
@@ -34,7 +37,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.timeout_keep_alive = context.settings.keep_alive_seconds
         self._head_seconds = context.settings.head_timeout_seconds
-        self._is_in_head = self._is_last = False
+        self._is_in_head = self._is_last = self._is_ending = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -88,7 +91,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         # Keep the connection until the body is read. Closing earlier would reset it under a client that is still sending, which
         # would lose the answer (RFC 9112, 9.6).
-        self._is_last, self.cycle.keep_alive = not self.cycle.keep_alive, True
+        self._is_last, self.cycle.keep_alive = self._is_ending or not self.cycle.keep_alive, True
         if self.parser.get_method() == b"CONNECT":  # not supported: what follows is neither a body nor another request
             self.cycle.keep_alive = False
 
@@ -119,6 +122,20 @@ class Connection(HttpToolsProtocol):
             return False
         self.cycle.keep_alive = False  # of the last request
         return True
+
+    def shutdown(self) -> None:
+        """Called when the server ends. The client learns from the last answer's `connection: close` that there will be no more."""
+        self._is_ending = True
+        if self._is_idle() or self.cycle.response_started:  # the last answer did not say so
+            self.loop.call_later(_LAST_REQUEST_SECONDS, self._close_when_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _close_when_idle(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""

@@ -3,10 +3,12 @@
 What a cluster adds to a roll-out (endpoints, preStop, grace) is in tests/k8s/test_manifests.py.
 """
 
+import http.client
 import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -79,6 +81,26 @@ def test_no_accepted_request_fails_when_the_server_is_told_to_end_under_load(bun
     assert running.broken == []
     assert set(running.answered.values()) == {200}
     assert set(running.answered) == recorded(url)
+
+
+def test_a_request_that_crosses_with_the_end_of_the_server_is_answered(bundle_path):
+    """On a connection that was idle when the server was told to end; the answer says that it was the last."""
+    with served({"CXR_BUNDLE": str(bundle_path)}) as server:
+        parts = urlsplit(server.address)
+        first, second = (http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60) for _ in range(2))
+        assert not any(was_last(connection) for connection in (first, second))
+        server.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: was_last(first))
+        assert was_last(second)
+        assert server.process.wait(30) == 0
+
+
+def was_last(connection):
+    """Whether the answer to one more request says that the connection closes."""
+    connection.request("GET", "/livez")
+    response = connection.getresponse()
+    assert (response.status, bool(response.read())) == (200, True)
+    return response.will_close
 
 
 def test_no_film_is_lost_while_one_model_takes_over_from_another(bundle, tmp_path):
