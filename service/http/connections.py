@@ -124,7 +124,7 @@ class Connection(HttpToolsProtocol):
         return True
 
     def shutdown(self) -> None:
-        """Called when the server ends. The client learns from the last answer's `connection: close` that there will be no more."""
+        """Called when the server ends. The last answer says `connection: close`, so that the client sends no more."""
         self._is_ending = True
         if self._is_idle() or self.cycle.response_started:  # the last answer did not say so
             self.loop.call_later(_LAST_REQUEST_SECONDS, self._close_when_idle)
