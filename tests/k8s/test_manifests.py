@@ -26,6 +26,7 @@ from tests.support.kubernetes import (
     servers,
     with_components,
 )
+from tests.support.releases import FORMER, RELEASED
 
 COMPONENTS = ("canary", "shadow", "retraining")
 PORT = 3000
@@ -113,7 +114,7 @@ def test_every_setting_is_one_that_the_service_knows_and_takes(resources, monkey
 @every_build
 def test_the_model_named_is_one_that_the_image_holds(resources):
     for name, container in containers(resources):
-        bundle = environment_of(container, resources).get("CXR_BUNDLE", IN_IMAGE + "chest-xray-1.1.1")
+        bundle = environment_of(container, resources).get("CXR_BUNDLE", IN_IMAGE + RELEASED.name)
         assert bundle.startswith(IN_IMAGE) and (MODELS_DIR / bundle.removeprefix(IN_IMAGE) / "manifest.json").is_file(), name
 
 
@@ -198,11 +199,11 @@ def test_the_gateway_closes_idle_connections_before_the_service_does(resources):
 
 def test_one_line_changes_the_model_and_with_it_the_pods():
     """The settings' name ends with a hash of their content, which the pods' template repeats."""
-    assert (K8S / "overlays" / "production" / "kustomization.yaml").read_text("utf-8").count("chest-xray-1.1.1") == 1
+    assert (K8S / "overlays" / "production" / "kustomization.yaml").read_text("utf-8").count(RELEASED.name) == 1
 
     def other_model(content):
         [settings] = content["configMapGenerator"]
-        settings["literals"] = [line.replace("chest-xray-1.1.1", "chest-xray-1.0.0") for line in settings["literals"]]
+        settings["literals"] = [line.replace(RELEASED.name, FORMER.name) for line in settings["literals"]]
 
     names = {
         container["envFrom"][0]["configMapRef"]["name"]

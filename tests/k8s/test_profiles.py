@@ -17,6 +17,7 @@ from tests.support.kubernetes import (
     servers,
     with_components,
 )
+from tests.support.releases import FORMER, RELEASED
 
 PRODUCTION, COMMISSIONED = kustomize(K8S / "overlays" / "production"), production(commissioned)
 
@@ -46,7 +47,7 @@ def test_a_profile_of_the_stable_model_is_not_given_to_another_model(track):
         environment_of(container, resources)["CXR_BUNDLE"]: environment_of(container, resources)["CXR_SITE"]
         for _, container in servers(resources)
     }
-    assert found == {IN_IMAGE + "chest-xray-1.1.1": PROFILE, IN_IMAGE + "chest-xray-1.0.0": "none"}
+    assert found == {IN_IMAGE + RELEASED.name: PROFILE, IN_IMAGE + FORMER.name: "none"}
 
 
 def test_retraining_finds_profiles_where_the_registry_looks_for_them():

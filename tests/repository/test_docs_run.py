@@ -12,6 +12,7 @@ from service.commands.cxr import main
 from service.records.store import RecordStore
 from service.records.values import Feedback
 from tests.support.documents import DOCUMENTS, ROOT, blocks, shell_commands
+from tests.support.releases import VERSION
 from tests.support.server.recorded import MOMENT, entry, of_request, prediction, report
 from tests.support.server.serving import environment_without_settings
 
@@ -112,7 +113,7 @@ def test_records_commands_run_as_the_docs_say(records, work, monkeypatch, capsys
 def test_check_runs_as_the_docs_say(records, capsys):
     [check] = commands(DOCS["operations.md"], "check")
     assert main(check) == 0, capsys.readouterr().err
-    assert "1.1.1" in capsys.readouterr().out
+    assert VERSION in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import httpx
 import psutil
 
 from service import __version__
+from tests.support.releases import VERSION
 from tests.support.server.serving import answers, free_port
 from tests.support.waiting import eventually
 
@@ -184,12 +185,12 @@ def _run(report: Report, root: Path) -> None:
         [at_root] = [line.split()[3] for line in mounts if line.split()[1] == "/"][-1:]
         report.check("read-only root", "ro" in at_root.split(","), at_root.split(",")[0])
         answer = _post(f"{address}/predict")
-        report.check("predicts", answer["model_version"] == "1.1.1", f"{answer['prediction']} by {answer['model_version']}")
+        report.check("predicts", answer["model_version"] == VERSION, f"{answer['prediction']} by {answer['model_version']}")
         start = time.monotonic()
         explained = _post(f"{address}/predict/explain")["explanation"]
         side = len(explained["grid"])
         report.check("explains (PyTorch)", side == 7, f"{side} x {side} map, first one in {time.monotonic() - start:.1f} s")
-        counted = 'cxr_confidence_count{site="",version="1.1.1"} 2.0' in httpx.get(f"{address}/metrics").text
+        counted = f'cxr_confidence_count{{site="",version="{VERSION}"}} 2.0' in httpx.get(f"{address}/metrics").text
         report.check("counts", counted, "2 films in /metrics")
         memory = sum(each.memory_info().rss for each in processes)
         report.note("memory of all its processes", f"{memory / 1e6:.0f} MB")

@@ -19,6 +19,7 @@ import httpx
 from tqdm import tqdm
 
 from service.model.findings import FINDINGS
+from tests.support.releases import RELEASED
 from tests.support.server.serving import ROOT, served
 from tests.tools.revisions import MUTANTS, other_revision
 
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.same_answers", description=__doc__)
     parser.add_argument("revision", help="a commit, a tag or a branch")
     parser.add_argument("folders", type=Path, nargs="*", help="with films")
-    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "chest-xray-1.1.1", help="default: %(default)s")
+    parser.add_argument("--bundle", type=Path, default=RELEASED, help="default: %(default)s")
     parser.add_argument("--mutants", type=int, default=MUTANTS, help="spoilt films of the fuzzer (default %(default)s)")
     parser.add_argument(
         "--explain-every", type=int, default=5, metavar="N", help="explain every Nth film (default %(default)s)"

@@ -1,7 +1,5 @@
 """A DICOM header with a wrong quarter turn: the film is turned upright, and a person looks at it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,8 +12,8 @@ from service.model.findings import FINDINGS
 from service.model.observer import Observer
 from service.model.upright import set_upright
 from tests.support.encoded_films import ORIENTATIONS, dicom_file, lying_as
+from tests.support.releases import RELEASED
 
-RELEASED = Path(__file__).resolve().parents[3] / "models" / "chest-xray-1.1.1"
 FILM = phantom_film(FINDINGS[2], 3, 256)[:, :240].copy()
 
 # What a header says if it names where rows and columns come from, of a film that lies as the other says.

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from service.model.predictor import INPUT_NAME
+from tests.support.releases import RELEASED
 from training.config import ModelConfig
 from training.errors import WeightsUnavailable
 from training.network.bundle_weights import settle_norms
@@ -22,7 +23,7 @@ ARCHITECTURE = "tf_efficientnet_lite0"
 
 @pytest.fixture
 def released():
-    return Path(__file__).resolve().parents[3] / "models" / "chest-xray-1.0.0"
+    return RELEASED
 
 
 def films(count, seed=0):
