@@ -82,7 +82,7 @@ def evaluate(
         typer.Option(
             metavar="NUMBERS",
             help="Judge what a site profile is worth: fit one to that many films of each class of each of --sources, such as "
-            "20,40,80, and judge it on the other patients.",
+            "20,40,80, and judge it on the other patients. With --leave-one-out: in each source left out.",
             rich_help_panel="Hospitals never seen",
         ),
     ] = None,
@@ -94,6 +94,9 @@ def evaluate(
 
     Example: cxr evaluate --data data/cxr --parts quick
     """
+    numbers = [int(word) if word.strip().isdecimal() else 0 for word in _names(commission)]
+    if numbers and min(numbers) < 1:
+        raise typer.BadParameter("give numbers of films such as 20,40,80.", param_hint="--commission")
     if leave_one_out is not None:
         if bundle is not None:
             raise typer.BadParameter("it trains models of its own; give no BUNDLE with it.", param_hint="--leave-one-out")
@@ -111,6 +114,8 @@ def evaluate(
             seeds=seeds,
             threads=threads,
             resamples=resamples,
+            commission=numbers,
+            draws=draws,
         )
         print(unseen_table(judge_recipe(job)))
         print(f"\nWritten to {job.out}: report.md, report.html, metrics.json, and a folder with bundle and log for each run.")
@@ -126,13 +131,12 @@ def evaluate(
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--parts") from fault
     path = locate_bundle(bundle)
-    if commission is not None:
+    if numbers:
+        if not sources:
+            raise typer.BadParameter("name the sources to commission with --sources.", param_hint="--commission")
         from training.commissioning.trial import trials_table
         from training.commissioning.worth import try_commissioning
 
-        numbers = [int(word) if word.strip().isdecimal() else 0 for word in commission.split(",")]
-        if min(numbers) < 1 or not sources:
-            raise typer.BadParameter("give numbers of films such as 20,40,80, and --sources.", param_hint="--commission")
         print(trials_table(try_commissioning(ModelBundle.open(path), data, _names(sources), numbers, draws)))
         return
     options = EvaluationOptions(

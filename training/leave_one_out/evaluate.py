@@ -1,12 +1,13 @@
 """`cxr evaluate --leave-one-out`: every fold with every seed, then the table."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from service.files import write_json
 from training.command_text import command_line
+from training.commissioning.trial import Trial, trials_table
 from training.config_file import load_config
 from training.data.folder import scan_folder
 from training.evaluation.measures.bootstrap import Bootstrap
@@ -15,6 +16,11 @@ from training.leave_one_out.answers import Answers
 from training.leave_one_out.folds import make_folds
 from training.leave_one_out.left_out_run import LeftOutRun
 from training.leave_one_out.report import measure_unseen, unseen_table
+
+_COMMISSIONED = (
+    "## Commissioned there\n\nSite profiles fitted to so many films of each class of the source, by networks that were trained "
+    "without it, and judged on its other patients; means over draws and seeds."
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,16 @@ class LeaveOneOut:
     seeds: int = 2  # runs of each fold, with the seeds 1, 2, …
     threads: int = 1  # films judged at the same time
     resamples: int = 2000  # bootstrap samples behind each interval
+    commission: list[int] = field(default_factory=list)  # films of each class to commission with; [] for no such trials
+    draws: int = 20  # of these films
 
     @property
     def command(self) -> str:
         """As the report shows it."""
         sources = {"sources": ",".join(self.sources)} if self.sources else {}
-        repeated = {"one_hospital": self.one_hospital, "set": self.changes}
-        return command_line("cxr evaluate", leave_one_out=self.config, data=self.data, seeds=self.seeds, **sources, **repeated)
+        numbers = {"commission": ",".join(map(str, self.commission)), "draws": self.draws} if self.commission else {}
+        options = sources | numbers | {"one_hospital": self.one_hospital, "set": self.changes}
+        return command_line("cxr evaluate", leave_one_out=self.config, data=self.data, seeds=self.seeds, **options)
 
 
 def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
@@ -48,13 +57,18 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
     films = scan_folder(job.data)
     folds = make_folds(films, job.sources, job.one_hospital)
     answers: dict[str, list[Answers]] = {fold.source: [] for fold in folds}
+    trials: dict[str, list[Trial]] = {fold.source: [] for fold in folds}
     total = len(folds) * job.seeds
     # Seed by seed: after the first, the table of one seed is there.
     for seed in range(1, job.seeds + 1):
         for fold in folds:
             done = sum(map(len, answers.values()))
             print(f"[{done + 1}/{total}] without {fold.held_out}, seed {seed}", file=sys.stderr, flush=True)
-            answers[fold.source].append(LeftOutRun.of(fold, seed, config, job.data, job.out, job.threads).answers())
+            run = LeftOutRun.of(fold, seed, config, job.data, job.out, job.threads)
+            answers[fold.source].append(run.answers())
+            for per_class in job.commission:
+                trials[fold.source] += run.trials(per_class, job.draws)
+        tried = [trial for each in trials.values() for trial in each]
         measured = {
             "command": job.command,
             "seeds": seed,
@@ -62,13 +76,14 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
             "bootstrap": {"resamples": job.resamples, "seed": 0, "over": "groups", "level": 0.95},
             "training_config": config.as_dict(),
             **measure_unseen(answers, Bootstrap(job.resamples, 0)),
+            "commissioning": [asdict(trial) for trial in tried],
         }
-        write_report(_report(measured), job.out)
+        write_report(_report(measured, tried), job.out)
         write_json(job.out / METRICS_NAME, measured)
     return measured
 
 
-def _report(measured: dict[str, Any]) -> str:
+def _report(measured: dict[str, Any], trials: list[Trial]) -> str:
     left_out = (f"- {source}: without {names}" for source, names in measured["held_out"].items())
     return "\n\n".join(
         [
@@ -80,5 +95,6 @@ def _report(measured: dict[str, Any]) -> str:
             "hold the truth. Errors flagged: share of the errors that are flagged for review.",
             unseen_table(measured),
             "\n".join(left_out),
+            *([_COMMISSIONED, trials_table(trials)] if trials else []),
         ]
     )

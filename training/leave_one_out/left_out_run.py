@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from service.model.bundle import ModelBundle
 from service.model.findings import FINDINGS
 from service.model.observer import Observer
 from service.model.predictor import Predictor
+from training.commissioning.trial import Trial
+from training.commissioning.worth import try_commissioning
 from training.config import TrainConfig
 from training.data.folder import scan_folder, sources_fingerprint
 from training.errors import ConfigError
@@ -26,6 +28,7 @@ from training.run.step import run_step
 from training.run.train import train
 
 ANSWERS_NAME = "answers.npz"
+TRIALS_NAME = "commissioning-{draws}-draws-of-{per_class}.json"
 LOG_NAME = "leave_one_out.log"
 CLAIM_NAME = "left_out.json"
 _BUNDLE_NAME = "left-out"
@@ -64,6 +67,13 @@ class LeftOutRun:
             run_step(log, judge_left_out, self)
         return Answers.read(path)
 
+    def trials(self, per_class: int, draws: int) -> list[Trial]:
+        """Commission the run's bundle on films of the source; see `attempts`. Once `answers` has run."""
+        path = self.folder / TRIALS_NAME.format(draws=draws, per_class=per_class)
+        if not path.exists():
+            run_step(self.folder / LOG_NAME, commission_left_out, self, per_class, draws, path)
+        return [Trial(**each) for each in json.loads(path.read_text("utf-8"))]
+
     def _claim(self) -> None:
         """Make the folder, or find that it is this run's: a finished one must not answer for another recipe or other films."""
         own = {**self.config.settings(), "sources of the data": sources_fingerprint(scan_folder(self.data))}
@@ -100,3 +110,9 @@ def judge_left_out(run: LeftOutRun) -> None:
         groups=np.array(judgements.groups),
         names=np.array([each.film.relative for each in split.judged]),
     ).write(run.folder / ANSWERS_NAME)
+
+
+def commission_left_out(run: LeftOutRun, per_class: int, draws: int, path: Path) -> None:
+    """Fit site profiles to draws of `per_class` films of each class, and judge them on the source's other patients."""
+    trials = try_commissioning(ModelBundle.open(run.bundle), run.data, [run.fold.source], [per_class], draws)
+    write_json(path, [asdict(each) for each in trials])

@@ -26,7 +26,7 @@ def test_the_table_has_a_row_for_each_source_number_of_films_and_stage(bundle_pa
     ("options", "status", "complaint"),
     [
         (("--commission", "20,many", "--sources", "source0"), 2, "give numbers of films such as 20,40,80"),
-        (("--commission", "20"), 2, "and --sources"),
+        (("--commission", "20"), 2, "name the sources"),
         (("--commission", "20", "--sources", "nowhere"), 1, "no films of the source 'nowhere'"),
     ],
 )

@@ -38,6 +38,16 @@ def test_a_recipe_is_judged_on_a_source_that_its_runs_never_saw_and_the_command_
     assert judged_again == {"answers.npz", "leave_one_out.log"}
 
 
+@pytest.mark.long
+def test_each_source_left_out_is_commissioned_by_the_run_without_it(config_path, phantom_dataset, tmp_path):
+    data = phantom_dataset(films_per_class={"train": 64, "val": 20}, manifest=True)
+    options = ("--sources", "source0", "--seeds", "1", "--resamples", "20", "--commission", "20", "--draws", "1")
+    assert _evaluate(config_path, data, tmp_path, *options, "--set", "schedule.epochs=1") == 0
+    [trial] = json.loads((tmp_path / "metrics.json").read_text())["commissioning"]
+    assert (trial["source"], trial["per_class"], list(trial["figures"])) == ("source0", 20, ["released", "fitted", "as written"])
+    assert "## Commissioned there" in (tmp_path / "report.md").read_text("utf-8")
+
+
 def test_a_bundle_and_a_recipe_are_not_judged_together(config_path, data, bundle_path, tmp_path, capsys):
     assert _evaluate(config_path, data, tmp_path, str(bundle_path)) == 2
     assert "give no BUNDLE" in capsys.readouterr().err
