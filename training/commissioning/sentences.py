@@ -16,6 +16,9 @@ _NAMES = {
     "outliers": "the threshold for outliers",
 }
 
+# Share of the films that are flagged for review from which on a warning says so.
+_MANY_FLAGS = 0.5
+
 # Coverage of prediction sets may fall short of the promised one by this before a warning says so.
 _TOLERATED_SHORTFALL = 0.05
 
@@ -52,11 +55,12 @@ def warnings_of(
     less = " With the site's head it may be called less often than before." if classifier is Classifier.HEAD else ""
     absent = _absent(films, "No film of {} was given: nothing was verified for it." + less)
     found = after.get("tb_screening", {}).get("sensitivity")
-    coverage, promised = after["coverage"], manifest.conformal.coverage
+    flagged, coverage, promised = after["review_rate"], after["coverage"], manifest.conformal.coverage
     short = f"Prediction sets made for {promised:.0%} coverage hold the truth for {coverage:.0%} of the site's films."
     return (
         *([absent] if absent else []),
         *([control.warning] if control.warning else []),
+        *([f"{flagged:.0%} of the site's films are flagged for review."] if flagged > _MANY_FLAGS else []),
         *([short] if coverage < promised - _TOLERATED_SHORTFALL else []),
         *(
             [f"{TB_SCREENING} finds {found:.0%} of the site's tuberculosis, {TB_SENSITIVITY:.0%} is meant."]

@@ -48,6 +48,13 @@ def test_a_screening_that_finds_too_little_tuberculosis_is_a_warning(released: f
     assert (warning in found.warnings) is warns
 
 
+def test_flags_on_more_than_half_of_the_films_are_a_warning(planted: Acceptance):
+    films = site_films((20, 0, 20), planted=3.0)
+    found = commission_labelled(replace(films, unusual_images=np.ones(len(films), dtype=bool)), site_manifest())
+    assert "100% of the site's films are flagged for review." in found.warnings
+    assert not any("flagged for review" in warning for warning in planted.warnings)
+
+
 def test_the_figures_after_are_those_of_the_answers_out_of_fold(planted: Acceptance):
     labels = site_films((30, 0, 30), planted=3.0).labels
     accuracy = (planted.probabilities_after.argmax(axis=1) == labels).mean()

@@ -44,7 +44,11 @@ def test_each_source_left_out_is_commissioned_by_the_run_without_it(config_path,
     options = ("--sources", "source0", "--seeds", "1", "--resamples", "20", "--commission", "20", "--draws", "1")
     assert _evaluate(config_path, data, tmp_path, *options, "--set", "schedule.epochs=1") == 0
     [trial] = json.loads((tmp_path / "metrics.json").read_text())["commissioning"]
-    assert (trial["source"], trial["per_class"], list(trial["figures"])) == ("source0", 20, ["released", "fitted", "as written"])
+    assert (trial["source"], trial["per_class"], list(trial["figures"])) == (
+        "source0",
+        20,
+        ["released", "fitted", "as written"],
+    )
     assert "## Commissioned there" in (tmp_path / "report.md").read_text("utf-8")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from export.calibration import TB_SCREENING
 from service.model.findings import FINDINGS
-from training.commissioning.report.outcome import label
+from training.commissioning.report.outcome import UNLABELLED, label
 from training.commissioning.report.plots import CALIBRATION_NAME, ROC_NAME
 from training.commissioning.report.worst import WORST_NAME
 from training.evaluation.report.local_page import LOCAL_FOLDER
@@ -66,12 +66,13 @@ def _films(metrics: Values) -> Iterator[str]:
     if films["left_out"]:
         yield f"`{LOCAL_FOLDER}/left_out.csv` names the films that were left out, each with its reason."
     if metrics["verified"]:
-        known = films["with_known_patient"]
-        yield f"The labelled films are of {films['patients']} patients." + (
-            ""
-            if known
-            else " Nothing says which films are of one patient, so each counts as a patient of its own. If some are "
-            "of one, the figures flatter and the intervals are too narrow: give the column `patient` of labels.csv."
+        labelled = sum(count for name, count in films["by_finding"].items() if name != UNLABELLED)
+        unknown = labelled - films["with_known_patient"]
+        yield f"The {labelled} labelled films are of {films['patients']} patients." + (
+            f" Of {unknown} of them nothing says the patient, so each counts as a patient of its own. If some are of one, the "
+            "figures flatter and the intervals are too narrow: give the column `patient` of labels.csv."
+            if unknown
+            else ""
         )
     flagged = ", ".join(f"{label(reason)} {percent(share)}" for reason, share in films["flagged"].items())
     yield f"Flagged by the bundle for what the picture is: {flagged}."
@@ -83,8 +84,9 @@ def _measured(metrics: Values) -> Iterator[str]:
     yield "## Before and after"
     yield (
         "Before: the bundle as it is released. After: with the profile's parts that are written. All figures after come from "
-        "nested cross-validation by patient: no film judges what it, or another film of its patient, has fitted. In brackets: "
-        "95 % bootstrap intervals over patients; those of the difference are paired."
+        "nested cross-validation by patient: no film judges what it, or another film of its patient, has fitted. Which parts "
+        "are written is decided by these same figures, which flatters them slightly. In brackets: 95 % bootstrap intervals "
+        "over patients; those of the difference are paired."
     )
     columns = ("before", "after", "difference")
     header = ("", "before", "after", "difference")
