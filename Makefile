@@ -82,12 +82,12 @@ tune: $(DEV_ENV)/.installed ## Search hyperparameters, or go on searching: DATA=
 bench: $(DEV_ENV)/.installed ## Measure speed and memory of the service: BUNDLE=models/…, by default the one that is served
 	$(DEV_ENV)/bin/cxr bench $(call option,bundle,BUNDLE)
 
-# The tests of one file stay together, since they share servers.
+# The tests of one file stay together, since they share servers. A BLAS of many threads in each process would slow all of them.
 test: $(DEV_ENV)/.installed ## Run all tests but the long ones, on all processors
-	$(DEV_ENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(DEV_ENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 test-long: $(DEV_ENV)/.installed ## Run the long tests: Prometheus beside the service, retraining, a week of alerts
-	$(DEV_ENV)/bin/python -m pytest -m long --numprocesses auto --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(DEV_ENV)/bin/python -m pytest -m long --numprocesses auto --dist loadfile
 
 smoke: $(SERVE_ENV)/.installed ## Run the curl calls of README and docs against `make serve`
 	PORT=$(PORT) tests/readme_calls.sh

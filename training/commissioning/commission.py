@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from service.model.bundle import ModelBundle
 from service.model.findings import FINDINGS, Finding
@@ -153,7 +154,8 @@ def _lies_beside_classes(film: FoundFilm) -> bool:
 
 def _measure(films: ReadFilms, manifest: ModelManifest, seed: int) -> tuple[Acceptance | None, Unlabelled | None]:
     labelled = [each for each in films.used if each.film.finding]
-    acceptance = commission_labelled(labelled_cases(labelled, manifest), manifest, seed) if labelled else None
+    with threadpool_limits(limits=1, user_api="blas"):  # many small fits, which more threads slow down
+        acceptance = commission_labelled(labelled_cases(labelled, manifest), manifest, seed) if labelled else None
     others = [each for each in films.used if not each.film.finding]
     if not others:
         return acceptance, None

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from service.model.bundle import ModelBundle
@@ -33,7 +34,8 @@ def try_commissioning(
         site = _read_site(bundle, films)
         for count in per_class:
             found = attempts(source, site, bundle.manifest, count, draws)
-            trials += tqdm(found, desc=f"{source}, {count} films a class", total=draws, unit="draw", disable=None)
+            with threadpool_limits(limits=1, user_api="blas"):  # many small fits, which more threads slow down
+                trials += tqdm(found, desc=f"{source}, {count} films a class", total=draws, unit="draw", disable=None)
     return trials
 
 
