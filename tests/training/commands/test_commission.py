@@ -4,6 +4,7 @@ import pytest
 
 from service.commands.cxr import main
 from service.model.findings import DISEASES, Finding
+from service.records.store import RecordStore
 from tests.support.training.site_folders import TWO, add_film, class_folders
 
 
@@ -63,6 +64,11 @@ def test_a_folder_of_refused_films_alone_is_an_error_that_names_the_first(site, 
 def test_an_archive_without_a_film_that_is_on_record_is_named(site, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CXR_DATABASE_URL", f"sqlite:///{tmp_path}/records.db")
     add_film(tmp_path / "archive", "0.png")
+    assert site.commission("--from-feedback", str(tmp_path / "archive"), films=False) == 1
+    assert "There is no file at CXR_DATABASE_URL" in capsys.readouterr().err
+    store = RecordStore(f"sqlite:///{tmp_path}/records.db")
+    store.open()
+    store.close()
     assert site.commission("--from-feedback", str(tmp_path / "archive"), films=False) == 1
     assert "holds no film with a confirmed label on record" in capsys.readouterr().err
     assert site.commission("--from-feedback", str(tmp_path / "nowhere"), films=False) == 1
