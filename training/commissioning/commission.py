@@ -136,20 +136,16 @@ def _describe(films: ReadFilms) -> None:
     """What was read, on stderr."""
     counts = ", ".join(f"{name} {count}" for name, count in films_by_finding(films.used).items())
     print(f"      Used: {counts or 'none'}.", file=sys.stderr)
-    tops = Counter(each.film.relative.partition("/")[0] + "/" for each in films.used if _lies_beside_classes(each.film))
-    if tops and len(films_by_finding(films.used)) > 1:
-        named_tops = ", ".join(f"{top} {count}" for top, count in tops.items())
-        print(f"      Without a label, as these folders are not named as classes: {named_tops}.", file=sys.stderr)
+    tops = Counter((*each.film.relative.partition("/")[:2], each.film.finding) for each in films.used)
+    others = ", ".join(f"{top}/ {count}" for (top, slash, finding), count in tops.items() if slash and finding is None)
+    if others and any(top == finding for top, _, finding in tops):
+        print(f"      Without a label, as these folders are not named as classes: {others}.", file=sys.stderr)
     for reason, count in Counter(each.reason for each in films.left_out).most_common():
         names = [each.film.relative for each in films.left_out if each.reason == reason]
         print(f"      Left out as {reason}: {count} ({named(names)}).", file=sys.stderr)
     if not films.used:
         first = films.left_out[0]
         raise CommissioningError(f"None of the {len(films.left_out)} films can be used; {first.film.relative}: {first.detail}")
-
-
-def _lies_beside_classes(film: FoundFilm) -> bool:
-    return film.finding is None and "/" in film.relative
 
 
 def _measure(films: ReadFilms, manifest: ModelManifest, seed: int) -> tuple[Acceptance | None, Unlabelled | None]:

@@ -57,7 +57,7 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
     films = scan_folder(job.data)
     folds = make_folds(films, job.sources, job.one_hospital)
     answers: dict[str, list[Answers]] = {fold.source: [] for fold in folds}
-    trials: dict[str, list[Trial]] = {fold.source: [] for fold in folds}
+    trials: list[Trial] = []
     total = len(folds) * job.seeds
     # Seed by seed: after the first, the table of one seed is there.
     for seed in range(1, job.seeds + 1):
@@ -67,8 +67,7 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
             run = LeftOutRun.of(fold, seed, config, job.data, job.out, job.threads)
             answers[fold.source].append(run.answers())
             for per_class in job.commission:
-                trials[fold.source] += run.trials(per_class, job.draws)
-        tried = [trial for each in trials.values() for trial in each]
+                trials += run.trials(per_class, job.draws)
         measured = {
             "command": job.command,
             "seeds": seed,
@@ -76,9 +75,9 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
             "bootstrap": {"resamples": job.resamples, "seed": 0, "over": "groups", "level": 0.95},
             "training_config": config.as_dict(),
             **measure_unseen(answers, Bootstrap(job.resamples, 0)),
-            "commissioning": [asdict(trial) for trial in tried],
+            "commissioning": [asdict(trial) for trial in trials],
         }
-        write_report(_report(measured, tried), job.out)
+        write_report(_report(measured, trials), job.out)
         write_json(job.out / METRICS_NAME, measured)
     return measured
 
