@@ -49,8 +49,10 @@ def test_each_process_of_a_machine_takes_the_cuda_device_of_its_local_rank_unles
 def determinism_restored():
     enabled, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     yield
     torch.use_deterministic_algorithms(enabled, warn_only=warns)
+    torch.utils.deterministic.fill_uninitialized_memory = filled
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
 
 
@@ -66,3 +68,10 @@ def test_determinism_reaches_cublas_before_cuda_is_seeded(monkeypatch, determini
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: seen.add(os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
     seed_everything(RunConfig(deterministic=deterministic))
     assert seen == {expected}
+
+
+@pytest.mark.usefixtures("determinism_restored")
+def test_a_deterministic_run_does_not_fill_memory_that_is_overwritten_at_once():
+    seed_everything(RunConfig(deterministic=True))
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory

@@ -1,4 +1,7 @@
-"""One run without a source: trained, exported, and judged on the films of that source. A finished step is not repeated."""
+"""One run without a source: trained, exported, and judged on the films of that source. A finished step is not repeated.
+
+Sources that are left out together share a run.
+"""
 
 import json
 import shutil
@@ -27,8 +30,8 @@ from training.run.job import TrainingJob
 from training.run.step import run_step
 from training.run.train import train
 
-ANSWERS_NAME = "answers.npz"
-TRIALS_NAME = "commissioning-{draws}-draws-of-{per_class}.json"
+ANSWERS_NAME = "answers-{source}.npz"
+TRIALS_NAME = "commissioning-{source}-{draws}-draws-of-{per_class}.json"
 LOG_NAME = "leave_one_out.log"
 CLAIM_NAME = "left_out.json"
 _BUNDLE_NAME = "left-out"
@@ -49,27 +52,33 @@ class LeftOutRun:
     def of(cls, fold: Fold, seed: int, config: TrainConfig, data: Path, out: Path, threads: int) -> "LeftOutRun":
         """out: folder of all runs."""
         changed = replace(config, data=replace(config.data, held_out_source=fold.held_out), run=replace(config.run, seed=seed))
-        return cls(fold, changed, data, out / f"{fold.source}-seed{seed}", threads)
+        names = fold.held_out.replace(",", "+").replace("/", "-")
+        return cls(fold, changed, data, out / f"without-{names}-seed{seed}", threads)
 
     @property
     def bundle(self) -> Path:
         """Folder of the bundle."""
         return self.folder / f"{_BUNDLE_NAME}-{_VERSION}"
 
+    @property
+    def answers_path(self) -> Path:
+        """File with the answers on the fold's source."""
+        return self.folder / ANSWERS_NAME.format(source=self.fold.source)
+
     def answers(self) -> Answers:
         """Train, export and judge, or go on where a killed run stopped. Raises ConfigError or StepFailed."""
         self._claim()
-        path, log = self.folder / ANSWERS_NAME, self.folder / LOG_NAME
-        if not path.exists():
+        log = self.folder / LOG_NAME
+        if not self.answers_path.exists():
             if not self.bundle.exists():
                 run_step(log, train, TrainingJob(self.config, self.data, self.folder, resume=True))
                 run_step(log, export_left_out, self)
             run_step(log, judge_left_out, self)
-        return Answers.read(path)
+        return Answers.read(self.answers_path)
 
     def trials(self, per_class: int, draws: int) -> list[Trial]:
         """Commission the run's bundle on films of the source; see `attempts`. Once `answers` has run."""
-        path = self.folder / TRIALS_NAME.format(draws=draws, per_class=per_class)
+        path = self.folder / TRIALS_NAME.format(source=self.fold.source, draws=draws, per_class=per_class)
         if not path.exists():
             run_step(self.folder / LOG_NAME, commission_left_out, self, per_class, draws, path)
         return [Trial(**each) for each in json.loads(path.read_text("utf-8"))]
@@ -109,7 +118,7 @@ def judge_left_out(run: LeftOutRun) -> None:
         flagged=np.array([decision.review_required for decision in decisions]),
         groups=np.array(judgements.groups),
         names=np.array([each.film.relative for each in split.judged]),
-    ).write(run.folder / ANSWERS_NAME)
+    ).write(run.answers_path)
 
 
 def commission_left_out(run: LeftOutRun, per_class: int, draws: int, path: Path) -> None:

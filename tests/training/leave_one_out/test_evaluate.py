@@ -18,7 +18,7 @@ def test_a_recipe_is_judged_on_a_source_that_its_runs_never_saw_and_the_command_
     options = ("--sources", "source0", "--seeds", "1", "--resamples", "20", "--set", "schedule.epochs=2")
     assert _evaluate(config_path, data, tmp_path, *options) == 0
     assert "source left out" in capsys.readouterr().out
-    run = tmp_path / "source0-seed1"
+    run = tmp_path / "without-source0-seed1"
     training = ModelBundle.open(run / "left-out-0.0.0").manifest.training_config
     assert (training["data"]["held_out_source"], training["run"]["seed"], training["schedule"]["epochs"]) == ("source0", 1, 2)
     measured = json.loads((tmp_path / "metrics.json").read_text())
@@ -32,10 +32,10 @@ def test_a_recipe_is_judged_on_a_source_that_its_runs_never_saw_and_the_command_
     assert _evaluate(config_path, data, tmp_path, *options[:-1], "schedule.epochs=1") == 1
     assert "other settings: schedule.epochs (2, now 1); choose another --out" in capsys.readouterr().err
 
-    (run / "answers.npz").unlink()
+    (run / "answers-source0.npz").unlink()
     assert _evaluate(config_path, data, tmp_path, *options) == 0
     judged_again = {path.name for path in run.rglob("*") if path.is_file() and path.stat().st_mtime_ns != written.get(path)}
-    assert judged_again == {"answers.npz", "leave_one_out.log"}
+    assert judged_again == {"answers-source0.npz", "leave_one_out.log"}
 
 
 @pytest.mark.long
