@@ -74,8 +74,9 @@ def _uv_environment() -> dict[str, str]:
         for name, (variable, separator) in _UV_VARIABLES.items()
         if name in configured
     }
-    # As pip: the best version of all indexes, not of the first that has the package.
-    return {"UV_INDEX_STRATEGY": "unsafe-best-match"} | translated | os.environ
+    # As pip: the best version of all indexes, not of the first that has the package; and compiled at once, or each start would
+    # compile everything again where PYTHONDONTWRITEBYTECODE is set.
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_COMPILE_BYTECODE": "1"} | translated | os.environ
 
 
 def _precedence(setting: tuple[str, str, str]) -> int:

@@ -81,6 +81,7 @@ def test_uv_is_told_what_pip_is_configured_with(monkeypatch, tmp_path):
     monkeypatch.setenv("UV_CONSTRAINT", "own.txt")
     given = {name: value for name, value in install._uv_environment().items() if name.startswith("UV_")}
     assert given.pop("UV_INDEX_STRATEGY") == "unsafe-best-match"
+    assert given.pop("UV_COMPILE_BYTECODE") == "1"
     assert given.pop("UV_FIND_LINKS").endswith("/wheels,/more")
     assert given.pop("UV_CONSTRAINT") == "own.txt"
     assert given["UV_DEFAULT_INDEX"] == "https://b.example/simple"
