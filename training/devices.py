@@ -140,7 +140,7 @@ def seed_everything(config: RunConfig) -> None:
     torch.backends.cudnn.benchmark = not config.deterministic
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     # Writing into memory that the next operation overwrites takes a fifth of a run on the CPU, and changes no result.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if config.threads:
         torch.set_num_threads(config.threads)
 

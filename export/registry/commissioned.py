@@ -23,11 +23,11 @@ def commissioned_profile(models: Path, setting: str | None, bundle: ModelBundle)
         return None
     if served is None:
         return None
-    site, _ = profile_name(served.resolve().name) or (served.name, 0)
+    now = _opened(served)  # None where it is out of reach: then its folder's name must do, and it counts as verified
+    site = now.manifest.name if now else (profile_name(served.resolve().name) or (served.name,))[0]
     folders = dict.fromkeys((sites_dir(models).resolve(), served.resolve().parent))
     found = [each for folder in folders for path in versions_of(site, folder) if (each := _opened(path, bundle))]
     found.sort(key=lambda each: each.manifest.version, reverse=True)
-    now = _opened(served)  # None where it is out of reach: then ask for as much as a profile can be
     fitting = [each for each in found if each.manifest.verified or (now and not now.manifest.verified)]
     if fitting:
         return fitting[0]

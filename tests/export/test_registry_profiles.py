@@ -90,6 +90,12 @@ def test_a_release_that_is_not_commissioned_does_not_take_over_unless_insisted(h
     assert served(house) == Served("chest-xray-2.0.0")
 
 
+def test_a_site_is_known_by_its_profile_whatever_the_folder_that_cxr_site_names(house, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_SITE", str(shutil.copytree(house / "sites" / "mercy-2", tmp_path / "profile")))
+    assert run(house, "promote", "1.1.0") == 0
+    assert served(house) == Served("chest-xray-1.1.0", "mercy-3")
+
+
 def test_an_unverified_profile_does_not_take_over_from_a_verified_one(house, capsys):
     path = house / "models" / "chest-xray-2.0.0"
     make_profile(ModelBundle.open(path), house / "sites", version=4, verified=False)

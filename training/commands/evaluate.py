@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,8 +10,14 @@ import typer
 
 from training.commands.options import Changes
 
+# Options that say nothing where a recipe is judged, where commissioning is, and where a bundle is.
+_NOT_OF_A_RECIPE = ("split", "parts", "against", "seed", "lungs", "not_chest")
+_NOT_OF_COMMISSIONING = (*_NOT_OF_A_RECIPE, "out", "threads", "resamples", "seeds", "one_hospital", "changes")
+_NOT_OF_A_BUNDLE = ("seeds", "sources", "one_hospital", "changes", "draws")
+
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder. Some parts also read its train and val films.")],
     bundle: Annotated[
         str | None,
@@ -98,6 +105,7 @@ def evaluate(
     if numbers and min(numbers) < 1:
         raise typer.BadParameter("give numbers of films such as 20,40,80.", param_hint="--commission")
     if leave_one_out is not None:
+        _refuse(context, _NOT_OF_A_RECIPE, "has no meaning with --leave-one-out.")
         if bundle is not None:
             raise typer.BadParameter("it trains models of its own; give no BUNDLE with it.", param_hint="--leave-one-out")
         from training.leave_one_out.evaluate import LeaveOneOut
@@ -120,6 +128,10 @@ def evaluate(
         print(unseen_table(judge_recipe(job)))
         print(f"\nWritten to {job.out}: report.md, report.html, metrics.json, and a folder with bundle and log for each run.")
         return
+    if numbers:
+        _refuse(context, _NOT_OF_COMMISSIONING, "has no meaning with --commission.")
+    else:
+        _refuse(context, _NOT_OF_A_BUNDLE, "goes with --leave-one-out or --commission alone.")
     from service.model.bundle import ModelBundle
     from service.model.releases import locate_bundle
     from training.evaluation.evaluate import EvaluationOptions, evaluate
@@ -157,6 +169,14 @@ def evaluate(
     if split == "test":
         attach = [str(path), "--metrics", str(result.metrics_path), "--card", str(result.card_path)]
         print(f"To put the metrics into the bundle: {shlex.join(['cxr', 'registry', 'attach', *attach])}")
+
+
+def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Raise BadParameter if one of these options was given: ignored, it would let figures be read as something else."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(why, param_hint=option.opts[0])
 
 
 def _names(words: str | None) -> list[str]:

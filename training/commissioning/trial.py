@@ -14,6 +14,7 @@ from training.commissioning.fitting.decisions import answers_of
 from training.commissioning.fitting.figures import film_statistics
 from training.commissioning.fitting.head import Cases
 from training.commissioning.fitting.nested import Adjustment, Classifier, adjust
+from training.evaluation.measures.bootstrap import plain
 from training.evaluation.measures.confusion import Floats, mean_of_defined
 from training.tables import markdown_table
 
@@ -36,7 +37,7 @@ class Trial:
 
     source: str
     per_class: int  # films given of each class
-    figures: dict[str, dict[str, float]]  # of each of STAGES, each of FIGURES
+    figures: dict[str, dict[str, float | None]]  # of each of STAGES, each of FIGURES; None where it is undefined
     head_written: bool
     profile_written: bool
 
@@ -63,7 +64,7 @@ def trials_table(trials: Sequence[Trial]) -> str:
         chosen = [trial for trial in trials if (trial.source, trial.per_class) == (source, per_class)]
         written = f"{sum(trial.head_written for trial in chosen)} / {sum(trial.profile_written for trial in chosen)}"
         for stage in STAGES:
-            of_stage = np.array([[trial.figures[stage][name] for trial in chosen] for name in FIGURES])
+            of_stage = np.array([[trial.figures[stage][name] for trial in chosen] for name in FIGURES], dtype=float)
             rows.append((source, str(per_class), stage, *(f"{mean:.3f}" for mean in mean_of_defined(of_stage)), written))
     return markdown_table(("source", "films a class", "answers", *FIGURES.values(), "heads / profiles written"), rows)
 
@@ -95,6 +96,6 @@ def _adjusted(accepted: Acceptance, manifest: ModelManifest) -> ModelManifest:
     return manifest.model_copy(update={name: part for name, part in parts.items() if part is not None})
 
 
-def _judge(films: SiteFilms, probabilities: Floats, manifest: ModelManifest) -> dict[str, float]:
+def _judge(films: SiteFilms, probabilities: Floats, manifest: ModelManifest) -> dict[str, float | None]:
     values = film_statistics(films, answers_of(probabilities, films, manifest))(np.ones((1, len(films))))
-    return {name: float(values[name,][0]) for name in FIGURES}
+    return {name: plain(values[name,][0]) for name in FIGURES}

@@ -8,6 +8,7 @@ from typing import Any
 from service.files import write_json
 from training.command_text import command_line
 from training.commissioning.trial import Trial, trials_table
+from training.commissioning.worth import require_films_left_over
 from training.config_file import load_config
 from training.data.folder import scan_folder
 from training.evaluation.measures.bootstrap import Bootstrap
@@ -56,6 +57,9 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
     config = load_config(job.config, tuple(job.changes))
     films = scan_folder(job.data)
     folds = make_folds(films, job.sources, job.one_hospital)
+    if job.commission:
+        for fold in folds:
+            require_films_left_over(fold.judged(films), job.commission)
     answers: dict[str, list[Answers]] = {fold.source: [] for fold in folds}
     trials: list[Trial] = []
     total = len(folds) * job.seeds

@@ -18,6 +18,13 @@ def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
     assert "released" in rows[0]
 
 
+def test_figures_that_are_undefined_on_all_draws_leave_their_cell_empty():
+    [trial] = attempts("clinic", site_films((60, 0, 60), planted=9.0), site_manifest(), per_class=25, draws=1)
+    assert trial.figures["fitted"]["errors_flagged"] is None  # there are no errors
+    row = trials_table([trial]).splitlines()[3]
+    assert "fitted" in row and "nan" in row
+
+
 def test_no_patient_is_on_both_sides_of_a_draw():
     films = site_films((60, 0, 60), films_per_patient=3)
     given, left_over = draw(films, 20, seed=0)

@@ -57,6 +57,19 @@ def test_a_bundle_and_a_recipe_are_not_judged_together(config_path, data, bundle
     assert "give no BUNDLE" in capsys.readouterr().err
 
 
+def test_options_that_would_say_nothing_are_refused(config_path, data, tmp_path, capsys):
+    assert _evaluate(config_path, data, tmp_path, "--split", "val") == 2
+    assert "--split: has no meaning with --leave-one-out" in " ".join(capsys.readouterr().err.split())
+    assert main(["evaluate", "--data", str(data), "--sources", "source0"]) == 2
+    assert "--sources: goes with --leave-one-out or --commission alone" in " ".join(capsys.readouterr().err.split())
+
+
+def test_too_few_films_to_commission_with_are_named_before_anything_is_trained(config_path, data, tmp_path, capsys):
+    assert _evaluate(config_path, data, tmp_path, "--commission", "20") == 1
+    assert "source0 has films of 6 patients with Normal" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_source_is_named_before_anything_is_trained(config_path, data, tmp_path, capsys):
     assert _evaluate(config_path, data, tmp_path, "--sources", "nowhere") == 1
     assert "'nowhere' does not hold normal films" in capsys.readouterr().err

@@ -38,6 +38,13 @@ _SOURCE_LIMITS = {
     "shenzhen": "shenzhen has normal and tuberculosis films of one hospital in the same processing, which makes it the fairest "
     "place to look. But its films are copies of mostly 128 px, squeezed to a square: fine signs are lost, and exposure and "
     "borders still give away part of the class.",
+    "rsna": "rsna comes from the hospital of nih14 and of the normal films of rahman, so that one patient may be in two of "
+    "them and in two splits. Most of its opacities were filmed in bed (AP), its normal films standing (PA): the projection "
+    "gives away part of the class.",
+    "siim": "siim holds films of several hospitals, 256 px and squeezed to a square. Its pneumonia is COVID-19, also where its "
+    "appearance is indeterminate; its normal films show no opacity, but may show another disease.",
+    "sakha": "sakha has normal and tuberculosis films of one device in one hospital, but at 224 px, and few of them.",
+    "covid-cxnet": "covid-cxnet gives pneumonia only, all of it COVID-19, from publications of many hospitals.",
     "cohen": "cohen gives pneumonia only, most of it COVID-19, collected from publications; its films are too few for "
     "precise metrics.",
 }
