@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from service.model.observer import Observer
 from service.model.predictor import Predictor
 from service.model.upright import set_upright
 from training.commissioning.films.folder import FoundFilm
-from training.commissioning.films.patients import patient_in_header
+from training.commissioning.films.patients import HEADER, TABLE, Identity, merged, patient_in_header
 from training.data.parallel import each_of
 from training.evaluation.measures.confusion import Floats
 
@@ -29,7 +29,7 @@ class ReadFilm:
     """A film, and what the model says of it."""
 
     film: FoundFilm
-    patient: str | None  # tells patients apart, in memory only; None if unknown
+    patient: frozenset[Identity]  # every identity that is known of its patient, in memory only; empty if unknown
     image: GreyPixels  # model input, uint8 [S, S]
     width_px: int  # as stored
     height_px: int  # as stored
@@ -68,7 +68,8 @@ def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundF
     refused = [each for each in read if isinstance(each, LeftOutFilm)]
     judged = [each for each in read if isinstance(each, ReadFilm)]
     copies = dict(_copies(judged))
-    used = tuple(each for index, each in enumerate(judged) if index not in copies)
+    patients = merged([each.patient for each in judged])
+    used = tuple(replace(each, patient=patients[index]) for index, each in enumerate(judged) if index not in copies)
     left_out = sorted([*refused, *copies.values()], key=lambda each: each.film.relative)
     return ReadFilms(used, tuple(left_out))
 
@@ -95,7 +96,7 @@ class _Reader:
         embedding = values["embedding"][0]
         return ReadFilm(
             film=film,
-            patient=film.patient or (patient_in_header(data) if radiograph.format == "dicom" else None),
+            patient=_identities(film, data, radiograph.format),
             image=image,
             width_px=radiograph.width_px,
             height_px=radiograph.height_px,
@@ -105,6 +106,12 @@ class _Reader:
             embedding=embedding,
             observed=self.observer.observe(radiograph, image, embedding),
         )
+
+
+def _identities(film: FoundFilm, data: bytes, file_format: str) -> frozenset[Identity]:
+    """What labels.csv and the header say of the patient."""
+    said = {TABLE: film.patient, HEADER: patient_in_header(data) if file_format == "dicom" else None}
+    return frozenset((source, identity) for source, identity in said.items() if identity)
 
 
 def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[int, LeftOutFilm]]:
