@@ -67,8 +67,9 @@ def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundF
     read = list(each_of(films, reader.read, threads=threads, title="Reading films"))
     refused = [each for each in read if isinstance(each, LeftOutFilm)]
     judged = [each for each in read if isinstance(each, ReadFilm)]
-    copies = dict(_copies(judged))
-    patients = merged([each.patient for each in judged])
+    pictures = _same_pictures(judged)
+    copies = dict(_copies(judged, pictures))
+    patients = dict(_patients(judged, pictures))
     used = tuple(replace(each, patient=patients[index]) for index, each in enumerate(judged) if index not in copies)
     left_out = sorted([*refused, *copies.values()], key=lambda each: each.film.relative)
     return ReadFilms(used, tuple(left_out))
@@ -114,12 +115,23 @@ def _identities(film: FoundFilm, data: bytes, file_format: str) -> frozenset[Ide
     return frozenset((source, identity) for source, identity in said.items() if identity)
 
 
-def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[int, LeftOutFilm]]:
-    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+def _same_pictures(films: Sequence[ReadFilm]) -> list[list[int]]:
+    """The films' indices, those of one picture together."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for index, each in enumerate(films):
         groups[hashlib.sha256(each.image.tobytes()).digest()].append(index)
-    for same in groups.values():
+    return list(groups.values())
+
+
+def _patients(films: Sequence[ReadFilm], pictures: Sequence[list[int]]) -> Iterator[tuple[int, frozenset[Identity]]]:
+    """Every identity of each film's patient, by the film's index; a film's copies are of its patient, too."""
+    known = merged([frozenset().union(*(films[index].patient for index in same)) for same in pictures])
+    yield from ((index, patient) for same, patient in zip(pictures, known, strict=True) for index in same)
+
+
+def _copies(films: Sequence[ReadFilm], pictures: Sequence[list[int]]) -> Iterator[tuple[int, LeftOutFilm]]:
+    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+    for same in pictures:
         first, *later = sorted(same, key=lambda index: films[index].film.finding is None)  # stable
         if len({films[index].film.finding for index in same} - {None}) > 1:
             # One of the labels is wrong, and nothing says which.

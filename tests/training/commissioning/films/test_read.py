@@ -102,6 +102,17 @@ def test_a_patient_of_the_table_and_of_the_header_is_one(read, bundle, tmp_path)
     assert labelled_cases(read(tmp_path).used[:2], bundle.manifest).patients == ("patient-1", "patient-1")
 
 
+def test_a_film_is_of_the_patient_that_any_of_its_copies_names(read, tmp_path):
+    add_film(tmp_path, "Normal/a.png", seed=3)
+    pixels = phantom_film(Finding.NORMAL, 3, 128)
+    (tmp_path / "copy.dcm").write_bytes(dicom_file(pixels, PatientID="17", PixelData=pixels.tobytes()))
+    add_dicom(tmp_path / "Normal" / "other.dcm", 4, PatientID="17")
+    films = read(tmp_path)
+    assert left_out(films) == {"copy.dcm": "Duplicate"}
+    first, other = (each.patient for each in films.used)
+    assert first and first == other
+
+
 def test_films_become_arrays_with_patients_from_tables_and_headers(read, bundle, tmp_path):
     for number, patient in enumerate(("MRN 1", "MRN 2", "MRN 1")):
         add_dicom(tmp_path / "Normal" / f"{number}.dcm", number, PatientID=patient)
