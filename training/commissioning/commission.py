@@ -136,6 +136,8 @@ def _describe(films: ReadFilms) -> None:
     """What was read, on stderr."""
     counts = ", ".join(f"{name} {count}" for name, count in films_by_finding(films.used).items())
     print(f"      Used: {counts or 'none'}.", file=sys.stderr)
+    if unknown := sum(each.film.finding is not None and not each.patient for each in films.used):
+        print(f"      Of {unknown} labelled films nothing says the patient; each counts as its own.", file=sys.stderr)
     tops = Counter((*each.film.relative.partition("/")[:2], each.film.finding) for each in films.used)
     others = ", ".join(f"{top}/ {count}" for (top, slash, finding), count in tops.items() if slash and finding is None)
     if others and any(top == finding for top, _, finding in tops):

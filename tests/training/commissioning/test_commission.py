@@ -114,7 +114,7 @@ def test_films_that_the_service_refuses_are_listed_and_left_out(mixed):
     assert mixed.metrics()["films"]["left_out"] == {"UnreadableImage": 1}
 
 
-def test_a_table_gives_labels_and_patients(site):
+def test_a_table_gives_labels_and_patients(site, capsys):
     rows = []
     for index in range(40):
         finding = TWO[index % 2]
@@ -125,6 +125,7 @@ def test_a_table_gives_labels_and_patients(site):
     films = site.metrics()["films"]
     assert films["by_finding"] == {"Normal": 20, "Tuberculosis": 20}
     assert (films["patients"], films["with_known_patient"]) == (20, 40)
+    assert "nothing says the patient" not in capsys.readouterr().err
     assert "nothing says the patient" not in (site.root / "reports/commission-mercy-1/report.md").read_text()
 
 
@@ -183,7 +184,8 @@ def test_labels_at_random_give_a_report_and_no_profile(site, capsys):
     assert site.commission() == 0
     assert site.written() == ["commission-mercy-1"]
     assert site.metrics()["profile"] is None
-    shown = capsys.readouterr().out
+    shown, err = capsys.readouterr()
+    assert "Of 40 labelled films nothing says the patient; each counts as its own." in err
     assert "Check the labels" in shown and "No profile is written." in shown and "CXR_SITE" not in shown
 
 

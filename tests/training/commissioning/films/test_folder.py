@@ -66,6 +66,12 @@ def test_a_table_may_add_patients_to_class_folders_lie_elsewhere_and_have_other_
     assert found(site, table) == {"Normal/000.png": (Finding.NORMAL, "p9")}
 
 
+def test_columns_may_have_spaces_around_their_names_and_others_begin_like_that_of_the_patient(tmp_path):
+    add_film(tmp_path, "a.png")
+    write_table(tmp_path / "labels.csv", [("a.png", "Normal", "p1", "44")], "path, label, patient,patient_age")
+    assert found(tmp_path) == {"a.png": (Finding.NORMAL, "p1")}
+
+
 def test_a_table_without_patients_will_do(tmp_path):
     add_film(tmp_path, "a.png")
     write_table(tmp_path / "labels.csv", [("a.png", "Pneumonia")], "path,label")
@@ -75,7 +81,11 @@ def test_a_table_without_patients_will_do(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,finding\na.png,Normal\n", r"lacks the column\(s\) label; its first line must be path,label"),
+        ("path,finding\na.png,Normal\n", r"lacks the column\(s\) label; its first line is 'path,finding' and must be path,label"),
+        ("path,Label\na.png,Normal\n", r"lacks the column\(s\) label; its first line is 'path,Label'"),
+        ("path,label,Patient\na.png,Normal,p1\n", "has the column 'Patient' and no column patient; name it patient if"),
+        ("path,label,patient_id\na.png,Normal,p1\n", "has the column 'patient_id' and no column patient"),
+        ("path,label,PatientID\na.png,Normal,p1\n", "has the column 'PatientID' and no column patient"),
         ("path;label\na.png;Normal\n", r"lacks the column\(s\) path, label"),
         ("", r"lacks the column\(s\) path, label"),
         ("path,label\na.png\n", "line 2, has not as many cells as the header"),
