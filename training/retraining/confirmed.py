@@ -3,12 +3,13 @@
 import csv
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from tqdm import tqdm
 
 from service.model.bundle import sha256_of
+from training.data.folder import files_below
 from training.errors import ConfigError, DatasetError
 
 
@@ -43,7 +44,9 @@ def films_in(archive: Path, wanted: Collection[str]) -> dict[str, Path]:
     if not archive.is_dir():
         raise no_archive(archive)
     found: dict[str, Path] = {}
-    for path in tqdm(list(files(archive)) if wanted else [], desc="looking through the archive", unit="file", disable=None):
+    for path in tqdm(
+        list(files_below(archive)) if wanted else [], desc="looking through the archive", unit="file", disable=None
+    ):
         if (digest := sha256_of(path)) in wanted:
             found.setdefault(digest, path)
     return found
@@ -52,8 +55,3 @@ def films_in(archive: Path, wanted: Collection[str]) -> dict[str, Path]:
 def no_archive(archive: Path) -> DatasetError:
     """The fault of an archive that is not there."""
     return DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder that is not hidden, by path."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.model.bundle import sha256_of
-from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, scan_folder
+from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, files_below, scan_folder
 from training.data.validation import validate_dataset
-from training.retraining.confirmed import files, films_in, no_archive
+from training.retraining.confirmed import films_in, no_archive
 
 SOURCE = "feedback"
 _PREFIX = "feedback_"
@@ -47,7 +47,7 @@ def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: P
         raise no_archive(archive)
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(base, out, copy_function=_link)
-    present = {sha256_of(path) for split in SPLITS for path in files(out / split)} if labels else set()
+    present = {sha256_of(path) for split in SPLITS for path in files_below(out / split)} if labels else set()
     missing = labels.keys() - present
     added: dict[str, Path] = {}
     for digest, path in films_in(archive, missing).items() if archive is not None else ():

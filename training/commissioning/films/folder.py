@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.model.findings import FINDINGS, Finding
 from training.commissioning.films.labels import LABELS_NAME, Row, read_labels
-from training.data.folder import named
+from training.data.folder import files_below, named, visible
 from training.errors import DatasetError, DatasetNotFound
 
 
@@ -28,8 +28,8 @@ def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...
     labels: table of labels with paths within the folder; None takes labels.csv of the folder, if it is there.
     A film's finding is that of its row in the table, else the name of the folder at the top that it lies in, else unknown.
 
-    Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that holds splits, a class
-    folder that is misspelt, and a table that is malformed or contradicts the folders.
+    Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that cannot be read, one that
+    holds splits, a class folder that is misspelt, and a table that is malformed or contradicts the folders.
     """
     if not folder.is_dir():
         raise DatasetNotFound(f"There is no folder {folder}; give the one that holds the site's films.")
@@ -45,20 +45,17 @@ def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...
 
 
 def _walk(folder: Path) -> Iterator[FoundFilm]:
-    for child in _visible(folder):
-        # By child, because rglob enters no links, and class folders may be links into an archive.
-        for path in child.rglob("*") if child.is_dir() else (child,):
-            relative = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                printable = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
-                yield FoundFilm(path, printable, _finding_of(child.name) if child.is_dir() else None)
+    for path in files_below(folder):
+        relative = path.relative_to(folder)
+        printable = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+        yield FoundFilm(path, printable, _finding_of(relative.parts[0]) if relative.parent.name else None)
 
 
 def _refuse_other_layouts(folder: Path) -> None:
     """Folders whose films would silently count as films without a label."""
     allowed = ", ".join(FINDINGS)
     misspelt = {finding.casefold(): finding for finding in FINDINGS}
-    for child in _visible(folder):
+    for child in visible(folder):
         if not child.is_dir() or _finding_of(child.name):
             continue
         if child.name.casefold() in misspelt:
@@ -90,7 +87,3 @@ def _labelled(path: Path, rows: dict[str, Row], films: dict[str, FoundFilm]) -> 
 
 def _finding_of(name: str) -> Finding | None:
     return Finding(name) if name in list(FINDINGS) else None
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

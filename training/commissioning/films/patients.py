@@ -42,6 +42,4 @@ def numbered(patients: Iterable[frozenset[Identity]]) -> tuple[str, ...]:
     patients: as `merged` gives them; empty if unknown.
     """
     names: dict[frozenset[Identity] | int, str] = {}
-    return tuple(
-        names.setdefault(patient or index, f"patient-{len(names) + 1}") for index, patient in enumerate(patients)
-    )
+    return tuple(names.setdefault(patient or index, f"patient-{len(names) + 1}") for index, patient in enumerate(patients))

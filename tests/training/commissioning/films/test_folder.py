@@ -1,6 +1,8 @@
 """A site's folder as films: class folders, tables of labels, films without a label."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,35 @@ def test_a_class_folder_may_be_a_link_into_an_archive(tmp_path):
     assert found(site) == {"Normal/000.png": (Finding.NORMAL, None)}
 
 
+def test_links_to_folders_are_followed_at_any_depth_but_not_back_to_where_they_lie(tmp_path):
+    add_film(tmp_path, "archive/ward/a.png")
+    site = class_folders(tmp_path / "site", 1, (Finding.NORMAL,))
+    (site / "Normal" / "batch1").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "ward" / "up").symlink_to(tmp_path / "archive")
+    (site / "Normal" / "top").symlink_to(site)
+    assert set(found(site)) == {"Normal/000.png", "Normal/batch1/ward/a.png"}
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    class_folders(tmp_path, 1, (Finding.NORMAL,))
+    add_film(tmp_path, "Normal/closed/a.png")
+    iterdir = Path.iterdir
+
+    def refusing(folder):
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)  # root, as whom the tests may run, reads any folder
+    with pytest.raises(DatasetError, match=r"Normal/closed cannot be read \(Permission denied\); check its permissions"):
+        find_films(tmp_path)
+
+
+def test_a_file_that_is_named_as_a_class_is_no_film_of_it(tmp_path):
+    add_film(tmp_path, "Normal")
+    assert found(tmp_path) == {"Normal": (None, None)}
+
+
 def test_the_table_names_labels_and_patients_and_is_no_film_itself(tmp_path):
     for name in ("a.png", "b c.png", "d.png", "ward/e.png"):
         add_film(tmp_path, name)
@@ -81,7 +112,10 @@ def test_a_table_without_patients_will_do(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,finding\na.png,Normal\n", r"lacks the column\(s\) label; its first line is 'path,finding' and must be path,label"),
+        (
+            "path,finding\na.png,Normal\n",
+            r"lacks the column\(s\) label; its first line is 'path,finding' and must be path,label",
+        ),
         ("path,Label\na.png,Normal\n", r"lacks the column\(s\) label; its first line is 'path,Label'"),
         ("path,label,Patient\na.png,Normal,p1\n", "has the column 'Patient' and no column patient; name it patient if"),
         ("path,label,patient_id\na.png,Normal,p1\n", "has the column 'patient_id' and no column patient"),
