@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from service.model.findings import Finding
-from training.commissioning.films.folder import FoundFilm
+from training.commissioning.films.folder import FoundFilm, printable
 from training.errors import DatasetError
 from training.retraining.confirmed import films_in, no_archive, read_labels, write_labels
 
@@ -26,5 +26,5 @@ def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
             f"{archive} holds no film with a confirmed label on record; give the folder with the films as they were sent, and "
             "the database of the records in CXR_DATABASE_URL."
         )
-    films = (FoundFilm(path, path.relative_to(archive).as_posix(), Finding(labels[sha256])) for sha256, path in found.items())
+    films = (FoundFilm(path, printable(path.relative_to(archive)), Finding(labels[sha256])) for sha256, path in found.items())
     return tuple(sorted(films, key=lambda film: film.relative))

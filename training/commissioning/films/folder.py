@@ -47,8 +47,12 @@ def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...
 def _walk(folder: Path) -> Iterator[FoundFilm]:
     for path in files_below(folder):
         relative = path.relative_to(folder)
-        printable = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
-        yield FoundFilm(path, printable, _finding_of(relative.parts[0]) if relative.parent.name else None)
+        yield FoundFilm(path, printable(relative), _finding_of(relative.parts[0]) if relative.parent.name else None)
+
+
+def printable(relative: Path) -> str:
+    """A path as `FoundFilm.relative` has it."""
+    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _refuse_other_layouts(folder: Path) -> None:
