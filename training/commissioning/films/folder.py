@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.model.findings import FINDINGS, Finding
-from training.commissioning.films.labels import LABELS_NAME, Row, read_labels
+from training.commissioning.films.labels import LABELS_NAME, Row, composed, read_labels
 from training.data.folder import files_below, named, visible
 from training.errors import DatasetError, DatasetNotFound
 
@@ -72,20 +72,21 @@ def _refuse_other_layouts(folder: Path) -> None:
 
 def _labelled(path: Path, rows: dict[str, Row], films: dict[str, FoundFilm]) -> dict[str, FoundFilm]:
     """The films that labels.csv names, with what it says of them. Raises DatasetError."""
-    missing = [relative for relative in rows if relative not in films]
+    by_name = {composed(relative): film for relative, film in films.items()}
+    missing = [relative for relative in rows if relative not in by_name]
     if missing:
         raise DatasetError(
             f"{path} names {len(missing)} file(s) that are not in the folder: {named(missing)}; correct or delete these lines."
         )
     described = {}
     for relative, row in rows.items():
-        film = films[relative]
+        film = by_name[relative]
         if row.finding and film.finding and row.finding is not film.finding:
             raise DatasetError(
                 f"{path}, line {row.line}, calls {relative} {row.finding}, but it lies in {film.finding}/; correct the line or "
                 "move the film."
             )
-        described[relative] = FoundFilm(film.path, relative, row.finding or film.finding, row.patient)
+        described[film.relative] = FoundFilm(film.path, film.relative, row.finding or film.finding, row.patient)
     return described
 
 

@@ -1,6 +1,7 @@
 """labels.csv of a site's folder: what is known of each film. Opens no film."""
 
 import csv
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,9 @@ class Row:
 
 
 def read_labels(path: Path) -> dict[str, Row]:
-    """The rows by path within the folder, with forward slashes. Other columns than path, label and patient are ignored.
+    """The rows by path within the folder, `composed` and with forward slashes.
+
+    Other columns than path, label and patient are ignored.
 
     Raises DatasetError for a file that is not CSV in UTF-8, lacks or misspells a column, or has a line with too few or too many
     cells, an unknown label, a path outside of the folder, or a path that another line has.
@@ -72,7 +75,12 @@ def _inside(cell: str, path: Path, line: int) -> str:
             f"{path}, line {line}: {cell!r} is not a path within the folder; give paths relative to it, and copy or link other "
             "films into it."
         )
-    return relative.as_posix()
+    return composed(relative.as_posix())
+
+
+def composed(path: str) -> str:
+    """A path with one character for a letter and its accent (NFC): macOS names files with two, tables have one."""
+    return unicodedata.normalize("NFC", path)
 
 
 def _finding(cell: str, path: Path, line: int) -> Finding | None:

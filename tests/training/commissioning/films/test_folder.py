@@ -2,6 +2,7 @@
 
 import errno
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,13 @@ def test_columns_may_have_spaces_around_their_names_and_others_begin_like_that_o
     add_film(tmp_path, "a.png")
     write_table(tmp_path / "labels.csv", [("a.png", "Normal", "p1", "44")], "path, label, patient,patient_age")
     assert found(tmp_path) == {"a.png": (Finding.NORMAL, "p1")}
+
+
+@pytest.mark.parametrize(("of_the_file", "of_the_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_letter_and_its_accent_may_be_one_character_or_two(tmp_path, of_the_file, of_the_table):
+    add_film(tmp_path, unicodedata.normalize(of_the_file, "M\u00fcller.png"))
+    write_table(tmp_path / "labels.csv", [(unicodedata.normalize(of_the_table, "M\u00fcller.png"), "Normal", "p1")])
+    assert list(found(tmp_path).values()) == [(Finding.NORMAL, "p1")]
 
 
 def test_a_table_without_patients_will_do(tmp_path):
