@@ -5,6 +5,7 @@
 
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -93,10 +94,11 @@ def commission(job: CommissioningJob) -> Commissioned:
     with _step(3, "The released model is measured, and a profile fitted by nested cross-validation"):
         acceptance, unlabelled = _measure(films, bundle.manifest, job.seed)
     drift = site_drift(bundle, films, acceptance)
+    site, report = _take_number(job)
     outcome = Outcome(
         command=_command(job),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        site=Site(job.site, _next_number(job)),
+        site=site,
         manifest=bundle.manifest,
         films=films,
         classes_left_out=left_out,
@@ -104,14 +106,18 @@ def commission(job: CommissioningJob) -> Commissioned:
         unlabelled=unlabelled,
         drift_reference=drift.verdict,
     )
-    report = job.reports / f"commission-{outcome.site.name}-{outcome.site.version}"
-    report.mkdir(parents=True)  # fails if another commissioning has taken the number
     profile = None
-    with _step(4, "The profile is written" if outcome.has_profile else "No profile is written"):
-        if outcome.has_profile:
-            profile = write_site_profile(job.sites, bundle, outcome, drift)
-    with _step(5, "The report is written"):
-        write_report(outcome, Model.from_bundle(bundle, profile=profile), report)
+    try:
+        with _step(4, "The profile is written" if outcome.has_profile else "No profile is written"):
+            if outcome.has_profile:
+                profile = write_site_profile(job.sites, bundle, outcome, drift)
+        with _step(5, "The report is written"):
+            write_report(outcome, Model.from_bundle(bundle, profile=profile), report)
+    except BaseException:  # also Ctrl-C: a profile must not be served without the report that says what it is worth
+        if profile:
+            shutil.rmtree(profile.path, ignore_errors=True)
+        shutil.rmtree(report, ignore_errors=True)
+        raise
     return Commissioned(outcome.verdict, report, profile.path if profile else None)
 
 
@@ -172,6 +178,19 @@ def _next_number(job: CommissioningJob) -> int:
     taken = [path.name.rpartition("-") for path in (*job.sites.glob("*"), *job.reports.glob("*"))]
     names = (job.site, f"commission-{job.site}")
     return 1 + max((int(number) for name, _, number in taken if name in names and number.isdecimal()), default=0)
+
+
+def _take_number(job: CommissioningJob) -> tuple[Site, Path]:
+    """The site with the next number, and the new folder of its report, which keeps the number from others."""
+    number = _next_number(job)
+    while True:
+        report = job.reports / f"commission-{job.site}-{number}"
+        try:
+            report.mkdir()
+        except FileExistsError:  # another commissioning has just taken it
+            number += 1
+        else:
+            return Site(job.site, number), report
 
 
 def _command(job: CommissioningJob) -> str:

@@ -15,6 +15,7 @@ from service.records.values import Feedback
 from tests.support.encoded_films import dicom_file
 from tests.support.server.recorded import MOMENT, entry, of_request, prediction, report
 from tests.support.training.site_folders import TWO, CommissionedSite, add_film, class_folders, write_table
+from training.commissioning import commission as module
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,30 @@ def test_a_number_that_only_a_report_or_only_a_profile_has_is_taken(site):
     (site.root / "sites" / "other-9").mkdir()
     assert site.commission("--unlabelled") == 0
     assert site.profile(5).manifest.version == 5 and site.metrics(5)["site"] == {"name": "mercy", "version": 5}
+
+
+def test_a_number_that_another_commissioning_takes_meanwhile_is_left_to_it(site, monkeypatch):
+    class_folders(site.films, 7)
+    (site.root / "reports" / "commission-mercy-1").mkdir(parents=True)
+    monkeypatch.setattr(module, "_next_number", lambda job: 1)
+    assert site.commission("--unlabelled") == 0
+    assert site.written() == ["commission-mercy-1", "commission-mercy-2", "mercy-2"]
+    assert list((site.root / "reports" / "commission-mercy-1").iterdir()) == []
+
+
+def test_a_report_that_is_not_finished_leaves_no_profile(site, monkeypatch):
+    class_folders(site.films, 7)
+    written = []
+
+    def interrupted(outcome, model, out):
+        written.extend(site.written())
+        (out / "report.md").write_text("half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_report", interrupted)
+    assert site.commission("--unlabelled") == 130
+    assert written == ["commission-mercy-1", "mercy-1"]
+    assert site.written() == []
 
 
 def test_a_folder_of_results_that_cannot_be_made_is_told_before_films_are_read(site, capsys):
