@@ -128,6 +128,11 @@ def _found(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, 
         raise ConfigError("There are no films to commission with; give their folder, or --from-feedback.")
     dropped = Counter(film.finding for film in films if film.finding in job.leave_out)
     kept = tuple(film for film in films if film.finding not in job.leave_out)
+    if dropped and not any(film.finding or job.unlabelled for film in kept):
+        raise CommissioningError(
+            f"--leave-out leaves no {'film' if job.unlabelled else 'labelled film'} of {job.folder or job.archive} to "
+            "commission with; leave out fewer classes, or add films of others."
+        )
     if job.unlabelled:
         kept = tuple(FoundFilm(film.path, film.relative, None, film.patient) for film in kept)
     elif not any(film.finding for film in kept):

@@ -151,6 +151,13 @@ def test_films_without_labels_alone_need_to_be_called_so(site, capsys):
     ).predict(film).probabilities  # fmt: skip
 
 
+@pytest.mark.parametrize(("options", "what"), [((), "no labelled film"), (("--unlabelled",), "no film")])
+def test_classes_left_out_that_leave_no_film_are_the_fault(site, capsys, options, what):
+    class_folders(site.films, 1, (Finding.NORMAL,))
+    assert site.commission("--leave-out", "Normal", *options) == 1
+    assert f"--leave-out leaves {what} of {site.films} to commission with; leave out fewer" in capsys.readouterr().err
+
+
 def test_labels_can_be_ignored(site):
     class_folders(site.films, 8)
     assert site.commission("--unlabelled") == 0
