@@ -36,20 +36,25 @@ def read_labels(path: Path) -> dict[str, str]:
         return {row["image_sha256"]: row["label"] for row in csv.DictReader(stream)}
 
 
-def films_in(archive: Path, wanted: Collection[str]) -> dict[str, Path]:
-    """The files of an archive whose SHA-256 is wanted, by it; of several copies, the first by path.
+def films_in(archive: Path, wanted: Collection[str]) -> tuple[dict[str, Path], list[Path]]:
+    """The files of an archive whose SHA-256 is wanted, by it; of several copies, the first by path. And the unreadable ones.
 
     Raises DatasetError without such a folder.
     """
     if not archive.is_dir():
         raise no_archive(archive)
     found: dict[str, Path] = {}
-    for path in tqdm(
-        list(files_below(archive)) if wanted else [], desc="looking through the archive", unit="file", disable=None
-    ):
-        if (digest := sha256_of(path)) in wanted:
+    unreadable = []
+    every = list(files_below(archive)) if wanted else []
+    for path in tqdm(every, desc="looking through the archive", unit="file", disable=None):
+        try:
+            digest = sha256_of(path)
+        except OSError:
+            unreadable.append(path)
+            continue
+        if digest in wanted:
             found.setdefault(digest, path)
-    return found
+    return found, unreadable
 
 
 def no_archive(archive: Path) -> DatasetError:

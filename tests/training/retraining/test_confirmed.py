@@ -16,4 +16,4 @@ def test_films_are_found_behind_links_to_folders(tmp_path):
     archive.mkdir()
     (archive / "2026").symlink_to(tmp_path / "disk")
     digest = hashlib.sha256(b"a").hexdigest()
-    assert films_in(archive, {digest}) == {digest: archive / "2026" / "a.png"}
+    assert films_in(archive, {digest}) == ({digest: archive / "2026" / "a.png"}, [])
