@@ -9,6 +9,7 @@ from service.model.findings import Finding
 from tests.support.training.site_films import calibrated_films, site_films, site_manifest
 from training.commissioning.acceptance import commission_labelled
 from training.commissioning.cases import Acceptance
+from training.commissioning.fitting.folds import patient_folds
 from training.errors import TooFewFilms
 
 
@@ -113,6 +114,23 @@ def test_outliers_of_a_site_raise_the_threshold_and_the_released_share_is_told()
     assert found.outliers is not None
     assert found.outliers.threshold >= 2.5
     assert found.parts["outliers"].written
+
+
+def test_where_nothing_is_written_the_figures_after_are_those_before():
+    films, manifest = calibrated_films(120), site_manifest()
+    [fold, *_] = patient_folds(films.labels, films.patients, 0)
+    scores = np.ones(120)
+    # Too few beyond the threshold for one of the site's own, but not where the fold with four of them, sure ones, is left out.
+    scores[np.setdiff1d(np.arange(120), fold)[:37]] = np.linspace(2.5, 3.9, 37)
+    scores[fold[np.argsort(np.ptp(films.logits[fold], axis=1))[-4:]]] = 2.1
+    changed = {
+        "outliers": manifest.outliers.model_copy(update={"flagged_share": 0.25}),
+        "conformal": manifest.conformal.model_copy(update={"quantiles": dict.fromkeys(manifest.conformal.quantiles, 0.93)}),
+    }
+    found = commission_labelled(replace(films, outlier_scores=scores), manifest.model_copy(update=changed))
+    assert found.tells_classes_apart and not found.writes_profile
+    assert found.after == found.before
+    assert found.difference["review_rate"] == 0
 
 
 def test_parts_that_are_not_written_are_the_bundles(planted: Acceptance):
