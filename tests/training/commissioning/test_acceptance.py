@@ -81,10 +81,21 @@ def test_sensitivity_and_specificity_are_given_for_the_classes_with_films(plante
 def test_a_finding_without_films_is_warned_of(planted: Acceptance):
     assert planted.warnings[0] == (
         "No film of Pneumonia was given: nothing was verified for it. "
-        "With the site's head it may be called less often than before."
+        "With a head of the site's own it may be called less often than before."
     )
     assert "Nothing was verified for Pneumonia." in planted.verdict
     assert planted.films[Finding.PNEUMONIA] == 0
+
+
+def test_scale_and_offsets_also_move_answers_away_from_a_finding_without_films():
+    films = calibrated_films(300)
+    given = films.only(np.flatnonzero(films.labels != 1))
+    found = commission_labelled(replace(given, logits=4 * given.logits), site_manifest())
+    assert "Scale and offsets alone make" in found.parts["head"].reason and found.parts["head"].written
+    assert found.warnings[0] == (
+        "No film of Pneumonia was given: nothing was verified for it. "
+        "With scale and offsets of the site's own it may be called less often than before."
+    )
 
 
 def test_random_labels_write_nothing_and_ask_for_the_labels(at_random: Acceptance):
