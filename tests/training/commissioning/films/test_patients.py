@@ -32,7 +32,7 @@ def test_the_id_in_a_header_tells_patients_apart_and_cannot_be_read_from_the_dig
         for pixels, identity in ((PIXELS, "MRN 17"), (PIXELS[::-1].copy(), "MRN 17 "), (PIXELS, "MRN 18"))
     )
     assert first == again != other
-    assert first is not None and "17" not in first.replace("1", "").replace("7", "")
+    assert first is not None and "MRN" not in first
     assert len(first) == 64
 
 
