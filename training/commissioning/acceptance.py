@@ -2,10 +2,20 @@
 
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import Acceptance, PartVerdict, ShortcutControl, SiteFilms
-from training.commissioning.fitting.choice import CONFORMAL, OPERATING_POINTS, OUTLIERS, REVIEW, Choice, choose
+from training.commissioning.fitting.choice import HEAD, Choice, choose
 from training.commissioning.fitting.figures import films_needed, measure, share_with_interval, within_site_auc
 from training.commissioning.fitting.folds import require_enough
-from training.commissioning.fitting.nested import Adjustment, Classifier, NestedAnswers, adjust, nested_cross_validation
+from training.commissioning.fitting.nested import (
+    CONFORMAL,
+    OPERATING_POINTS,
+    OUTLIERS,
+    REVIEW,
+    Adjustment,
+    Classifier,
+    NestedAnswers,
+    adjust,
+    nested_cross_validation,
+)
 from training.commissioning.fitting.shortcuts import shortcut_auc, shortcut_warning
 from training.commissioning.sentences import verdict_of, warnings_of
 
@@ -22,10 +32,11 @@ def commission_labelled(films: SiteFilms, manifest: ModelManifest, seed: int = 0
     fitted = adjust(films, manifest, seed)[choice.classifier]
     parts = {**choice.parts, OUTLIERS: _judge_outliers(choice, fitted, manifest)}
     parts = {name: _as_fitted(name, part, fitted.manifest, manifest) for name, part in parts.items()}
-    before, after, difference = measure(films, nested.released, choice.answers, seed)
+    written = [name for name, part in parts.items() if part.written and name != HEAD]
+    answers = nested.answers(choice.classifier, written)
+    before, after, difference = measure(films, nested.released, answers, seed)
     control = _control(films, nested, choice, seed)
     outlying = films.outlier_scores > (manifest.outliers.threshold if manifest.outliers else float("inf"))
-    written = {name: getattr(fitted.manifest, name) for name, part in parts.items() if part.written and name != "head"}
     return Acceptance(
         films=films.films_by_finding(),
         patients=len(set(films.patients)),
@@ -40,9 +51,9 @@ def commission_labelled(films: SiteFilms, manifest: ModelManifest, seed: int = 0
         warnings=warnings_of(films, control, after, manifest, choice.classifier),
         shortcuts=control,
         probabilities_before=nested.released.probabilities,
-        probabilities_after=choice.answers.probabilities,
+        probabilities_after=answers.probabilities,
         head=None if fitted.head is None else fitted.head.as_site_head(),
-        **written,
+        **{name: getattr(fitted.manifest, name) for name in written},
     )
 
 

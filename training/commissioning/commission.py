@@ -5,6 +5,7 @@
 
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -93,10 +94,11 @@ def commission(job: CommissioningJob) -> Commissioned:
     with _step(3, "The released model is measured, and a profile fitted by nested cross-validation"):
         acceptance, unlabelled = _measure(films, bundle.manifest, job.seed)
     drift = site_drift(bundle, films, acceptance)
+    site, report = _take_number(job)
     outcome = Outcome(
         command=_command(job),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        site=Site(job.site, _next_number(job)),
+        site=site,
         manifest=bundle.manifest,
         films=films,
         classes_left_out=left_out,
@@ -104,14 +106,18 @@ def commission(job: CommissioningJob) -> Commissioned:
         unlabelled=unlabelled,
         drift_reference=drift.verdict,
     )
-    report = job.reports / f"commission-{outcome.site.name}-{outcome.site.version}"
-    report.mkdir(parents=True)  # fails if another commissioning has taken the number
     profile = None
-    with _step(4, "The profile is written" if outcome.has_profile else "No profile is written"):
-        if outcome.has_profile:
-            profile = write_site_profile(job.sites, bundle, outcome, drift)
-    with _step(5, "The report is written"):
-        write_report(outcome, Model.from_bundle(bundle, profile=profile), report)
+    try:
+        with _step(4, "The profile is written" if outcome.has_profile else "No profile is written"):
+            if outcome.has_profile:
+                profile = write_site_profile(job.sites, bundle, outcome, drift)
+        with _step(5, "The report is written"):
+            write_report(outcome, Model.from_bundle(bundle, profile=profile), report)
+    except BaseException:  # also Ctrl-C: a profile must not be served without the report that says what it is worth
+        if profile:
+            shutil.rmtree(profile.path, ignore_errors=True)
+        shutil.rmtree(report, ignore_errors=True)
+        raise
     return Commissioned(outcome.verdict, report, profile.path if profile else None)
 
 
@@ -122,6 +128,11 @@ def _found(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, 
         raise ConfigError("There are no films to commission with; give their folder, or --from-feedback.")
     dropped = Counter(film.finding for film in films if film.finding in job.leave_out)
     kept = tuple(film for film in films if film.finding not in job.leave_out)
+    if dropped and not any(film.finding or job.unlabelled for film in kept):
+        raise CommissioningError(
+            f"--leave-out leaves no {'film' if job.unlabelled else 'labelled film'} of {job.folder or job.archive} to "
+            "commission with; leave out fewer classes, or add films of others."
+        )
     if job.unlabelled:
         kept = tuple(FoundFilm(film.path, film.relative, None, film.patient) for film in kept)
     elif not any(film.finding for film in kept):
@@ -136,6 +147,8 @@ def _describe(films: ReadFilms) -> None:
     """What was read, on stderr."""
     counts = ", ".join(f"{name} {count}" for name, count in films_by_finding(films.used).items())
     print(f"      Used: {counts or 'none'}.", file=sys.stderr)
+    if unknown := sum(each.film.finding is not None and not each.patient for each in films.used):
+        print(f"      Of {unknown} labelled films nothing says the patient; each counts as its own.", file=sys.stderr)
     tops = Counter((*each.film.relative.partition("/")[:2], each.film.finding) for each in films.used)
     others = ", ".join(f"{top}/ {count}" for (top, slash, finding), count in tops.items() if slash and finding is None)
     if others and any(top == finding for top, _, finding in tops):
@@ -170,6 +183,19 @@ def _next_number(job: CommissioningJob) -> int:
     taken = [path.name.rpartition("-") for path in (*job.sites.glob("*"), *job.reports.glob("*"))]
     names = (job.site, f"commission-{job.site}")
     return 1 + max((int(number) for name, _, number in taken if name in names and number.isdecimal()), default=0)
+
+
+def _take_number(job: CommissioningJob) -> tuple[Site, Path]:
+    """The site with the next number, and the new folder of its report, which keeps the number from others."""
+    number = _next_number(job)
+    while True:
+        report = job.reports / f"commission-{job.site}-{number}"
+        try:
+            report.mkdir()
+        except FileExistsError:  # another commissioning has just taken it
+            number += 1
+        else:
+            return Site(job.site, number), report
 
 
 def _command(job: CommissioningJob) -> str:

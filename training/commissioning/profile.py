@@ -11,6 +11,7 @@ from export.site_profile import golden_answers, write_profile
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import DriftReference, film_statistics
+from service.model.manifest import DRIFT_REFERENCE_NAME
 from service.model.outliers import read_outlier_statistics
 from service.model.site_profile import BundleIdentity, SiteHead, SiteProfile
 from training.commissioning.cases import Acceptance, PartVerdict
@@ -54,7 +55,12 @@ def site_drift(bundle: ModelBundle, films: ReadFilms, acceptance: Acceptance | N
         None if bundle.manifest.outliers is None else read_outlier_statistics(bundle).components,
     )
     which = "without a label, " if chosen is unlabelled and len(unlabelled) < len(films.used) else ""
-    return SiteDrift(PartVerdict(True, f"Measured on {len(chosen)} films {which}of this site; it needs no labels."), reference)
+    reason = f"Measured on {len(chosen)} films {which}of this site; it needs no labels."
+    if any(each.film.finding for each in of_films) and DRIFT_REFERENCE_NAME in bundle.manifest.files:
+        released = DriftReference.model_validate_json(bundle.file(DRIFT_REFERENCE_NAME).read_bytes())
+        reference = reference.model_copy(update={"predicted_class": released.predicted_class})
+        reason += " The shares of the classes are the bundle's: films with labels are seldom the site's usual mix."
+    return SiteDrift(PartVerdict(True, reason), reference)
 
 
 def write_site_profile(sites: Path, bundle: ModelBundle, outcome: Outcome, drift: SiteDrift) -> SiteProfile:

@@ -8,8 +8,9 @@ from training.commissioning.fitting.choice import Choice
 from training.commissioning.fitting.nested import Classifier
 from training.evaluation.report.tables import enumerated
 
+_HEADS = {Classifier.OFFSETS: "scale and offsets of the site's own", Classifier.HEAD: "a head of the site's own"}
+
 _NAMES = {
-    "head": "a head of the site's own",
     "operating_points": "operating points",
     "conformal": "prediction sets",
     "review": "the review threshold",
@@ -41,7 +42,7 @@ def verdict_of(films: SiteFilms, before: Figures, after: Figures, parts: dict[st
     written = [name for name, part in parts.items() if part.written]
     if not written:
         return f"{opening} Nothing that was fitted to these films is better beyond chance: the released model stays as it is."
-    names = {**_NAMES, "head": "scale and offsets of the site's own"} if choice.classifier is Classifier.OFFSETS else _NAMES
+    names = {**_NAMES, "head": _HEADS.get(choice.classifier, "")}
     return (
         f"{opening} The profile holds {enumerated([names[name] for name in written])}. On patients that it was not fitted to, "
         f"it has {_figures(after)}.{_absent(films, ' Nothing was verified for {}.')}"
@@ -52,7 +53,9 @@ def warnings_of(
     films: SiteFilms, control: ShortcutControl, after: Figures, manifest: ModelManifest, classifier: Classifier
 ) -> tuple[str, ...]:
     """Sentences that the profile carries. after: figures with what is written; classifier: the one that is written."""
-    less = " With the site's head it may be called less often than before." if classifier is Classifier.HEAD else ""
+    # Both heads are fitted to films of the other classes alone, which moves their answers away from it.
+    head = _HEADS.get(classifier)
+    less = f" With {head} it may be called less often than before." if head else ""
     absent = _absent(films, "No film of {} was given: nothing was verified for it." + less)
     found = after.get("tb_screening", {}).get("sensitivity")
     flagged, coverage, promised = after["review_rate"], after["coverage"], manifest.conformal.coverage

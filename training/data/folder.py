@@ -87,12 +87,10 @@ def _walk(root: Path) -> Iterator[FilmFile]:
     for split in SPLITS:
         if not (root / split).is_dir():
             continue
-        for folder in _visible(root / split):
+        for folder in visible(root / split):
             finding = _finding_of(folder, root)
-            for path in folder.rglob("*"):
-                relative = path.relative_to(root)
-                if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                    yield FilmFile(path, relative.as_posix(), split, finding, UNKNOWN_SOURCE, None)
+            for path in files_below(folder):
+                yield FilmFile(path, path.relative_to(root).as_posix(), split, finding, UNKNOWN_SOURCE, None)
 
 
 def _finding_of(folder: Path, root: Path) -> Finding:
@@ -107,15 +105,11 @@ def _finding_of(folder: Path, root: Path) -> Finding:
 
 
 def _refuse_misnamed_splits(root: Path) -> None:
-    for folder in _visible(root):
+    for folder in visible(root):
         if folder.name not in SPLITS and any((folder / finding).is_dir() for finding in FINDINGS):
             raise DatasetError(
                 f"The folder {folder.name}/ holds findings but is not a split; the allowed names are {', '.join(SPLITS)}."
             )
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 def _described(manifest: Path, films: dict[str, FilmFile]) -> dict[str, FilmFile]:
@@ -175,3 +169,25 @@ def named(items: list[str]) -> str:
     """The first ten items, comma separated, and how many more there are."""
     more = len(items) - _NAMED_AT_MOST
     return ", ".join(items[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Every file below a folder that is not hidden and lies in no hidden folder, also through links to folders.
+
+    above: real paths of the folders that this one lies in, for links that lead back into them.
+    Raises DatasetError for a folder that cannot be read.
+    """
+    above |= {folder.resolve()}
+    for child in visible(folder):
+        if child.is_file():
+            yield child
+        elif child.is_dir() and child.resolve() not in above:
+            yield from files_below(child, above)
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds and is not hidden, by name. Raises DatasetError if it cannot be read."""
+    try:
+        return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    except OSError as fault:
+        raise DatasetError(f"The folder {folder} cannot be read ({fault.strerror}); check its permissions.") from fault

@@ -3,12 +3,13 @@
 import csv
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from tqdm import tqdm
 
 from service.model.bundle import sha256_of
+from training.data.folder import files_below
 from training.errors import ConfigError, DatasetError
 
 
@@ -35,25 +36,27 @@ def read_labels(path: Path) -> dict[str, str]:
         return {row["image_sha256"]: row["label"] for row in csv.DictReader(stream)}
 
 
-def films_in(archive: Path, wanted: Collection[str]) -> dict[str, Path]:
-    """The files of an archive whose SHA-256 is wanted, by it; of several copies, the first by path.
+def films_in(archive: Path, wanted: Collection[str]) -> tuple[dict[str, Path], list[Path]]:
+    """The files of an archive whose SHA-256 is wanted, by it; of several copies, the first by path. And the unreadable ones.
 
     Raises DatasetError without such a folder.
     """
     if not archive.is_dir():
         raise no_archive(archive)
     found: dict[str, Path] = {}
-    for path in tqdm(list(files(archive)) if wanted else [], desc="looking through the archive", unit="file", disable=None):
-        if (digest := sha256_of(path)) in wanted:
+    unreadable = []
+    every = list(files_below(archive)) if wanted else []
+    for path in tqdm(every, desc="looking through the archive", unit="file", disable=None):
+        try:
+            digest = sha256_of(path)
+        except OSError:
+            unreadable.append(path)
+            continue
+        if digest in wanted:
             found.setdefault(digest, path)
-    return found
+    return found, unreadable
 
 
 def no_archive(archive: Path) -> DatasetError:
     """The fault of an archive that is not there."""
     return DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder that is not hidden, by path."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))

@@ -6,14 +6,15 @@ New films join the training split only. Hard links where the file system has the
 import csv
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.model.bundle import sha256_of
-from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, scan_folder
+from training.data.folder import MANIFEST_COLUMNS, MANIFEST_NAME, SPLITS, files_below, named, scan_folder
 from training.data.validation import validate_dataset
-from training.retraining.confirmed import files, films_in, no_archive
+from training.retraining.confirmed import films_in, no_archive
 
 SOURCE = "feedback"
 _PREFIX = "feedback_"
@@ -47,10 +48,14 @@ def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: P
         raise no_archive(archive)
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(base, out, copy_function=_link)
-    present = {sha256_of(path) for split in SPLITS for path in files(out / split)} if labels else set()
+    present = {sha256_of(path) for split in SPLITS for path in files_below(out / split)} if labels else set()
     missing = labels.keys() - present
     added: dict[str, Path] = {}
-    for digest, path in films_in(archive, missing).items() if archive is not None else ():
+    found, unreadable = films_in(archive, missing) if archive is not None else ({}, [])
+    if unreadable:
+        names = named([str(path) for path in unreadable])
+        print(f"{len(unreadable)} files of the archive cannot be read; check their permissions: {names}.", file=sys.stderr)
+    for digest, path in found.items():
         added[digest] = out / "train" / labels[digest] / f"{_PREFIX}{digest[:32]}{path.suffix.lower()}"
         added[digest].parent.mkdir(parents=True, exist_ok=True)
         _link(str(path), str(added[digest]))

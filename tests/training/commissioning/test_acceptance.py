@@ -9,6 +9,7 @@ from service.model.findings import Finding
 from tests.support.training.site_films import calibrated_films, site_films, site_manifest
 from training.commissioning.acceptance import commission_labelled
 from training.commissioning.cases import Acceptance
+from training.commissioning.fitting.folds import patient_folds
 from training.errors import TooFewFilms
 
 
@@ -80,10 +81,21 @@ def test_sensitivity_and_specificity_are_given_for_the_classes_with_films(plante
 def test_a_finding_without_films_is_warned_of(planted: Acceptance):
     assert planted.warnings[0] == (
         "No film of Pneumonia was given: nothing was verified for it. "
-        "With the site's head it may be called less often than before."
+        "With a head of the site's own it may be called less often than before."
     )
     assert "Nothing was verified for Pneumonia." in planted.verdict
     assert planted.films[Finding.PNEUMONIA] == 0
+
+
+def test_scale_and_offsets_also_move_answers_away_from_a_finding_without_films():
+    films = calibrated_films(300)
+    given = films.only(np.flatnonzero(films.labels != 1))
+    found = commission_labelled(replace(given, logits=4 * given.logits), site_manifest())
+    assert "Scale and offsets alone make" in found.parts["head"].reason and found.parts["head"].written
+    assert found.warnings[0] == (
+        "No film of Pneumonia was given: nothing was verified for it. "
+        "With scale and offsets of the site's own it may be called less often than before."
+    )
 
 
 def test_random_labels_write_nothing_and_ask_for_the_labels(at_random: Acceptance):
@@ -113,6 +125,23 @@ def test_outliers_of_a_site_raise_the_threshold_and_the_released_share_is_told()
     assert found.outliers is not None
     assert found.outliers.threshold >= 2.5
     assert found.parts["outliers"].written
+
+
+def test_where_nothing_is_written_the_figures_after_are_those_before():
+    films, manifest = calibrated_films(120), site_manifest()
+    [fold, *_] = patient_folds(films.labels, films.patients, 0)
+    scores = np.ones(120)
+    # Too few beyond the threshold for one of the site's own, but not where the fold with four of them, sure ones, is left out.
+    scores[np.setdiff1d(np.arange(120), fold)[:37]] = np.linspace(2.5, 3.9, 37)
+    scores[fold[np.argsort(np.ptp(films.logits[fold], axis=1))[-4:]]] = 2.1
+    changed = {
+        "outliers": manifest.outliers.model_copy(update={"flagged_share": 0.25}),
+        "conformal": manifest.conformal.model_copy(update={"quantiles": dict.fromkeys(manifest.conformal.quantiles, 0.93)}),
+    }
+    found = commission_labelled(replace(films, outlier_scores=scores), manifest.model_copy(update=changed))
+    assert found.tells_classes_apart and not found.writes_profile
+    assert found.after == found.before
+    assert found.difference["review_rate"] == 0
 
 
 def test_parts_that_are_not_written_are_the_bundles(planted: Acceptance):

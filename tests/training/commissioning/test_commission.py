@@ -15,6 +15,7 @@ from service.records.values import Feedback
 from tests.support.encoded_films import dicom_file
 from tests.support.server.recorded import MOMENT, entry, of_request, prediction, report
 from tests.support.training.site_folders import TWO, CommissionedSite, add_film, class_folders, write_table
+from training.commissioning import commission as module
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_films_that_the_service_refuses_are_listed_and_left_out(mixed):
     assert mixed.metrics()["films"]["left_out"] == {"UnreadableImage": 1}
 
 
-def test_a_table_gives_labels_and_patients(site):
+def test_a_table_gives_labels_and_patients(site, capsys):
     rows = []
     for index in range(40):
         finding = TWO[index % 2]
@@ -125,6 +126,7 @@ def test_a_table_gives_labels_and_patients(site):
     films = site.metrics()["films"]
     assert films["by_finding"] == {"Normal": 20, "Tuberculosis": 20}
     assert (films["patients"], films["with_known_patient"]) == (20, 40)
+    assert "nothing says the patient" not in capsys.readouterr().err
     assert "nothing says the patient" not in (site.root / "reports/commission-mercy-1/report.md").read_text()
 
 
@@ -147,6 +149,13 @@ def test_films_without_labels_alone_need_to_be_called_so(site, capsys):
     assert load_model(site.bundle.path, site=profile.path).predict(film).probabilities == load_model(
         site.bundle.path
     ).predict(film).probabilities  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "what"), [((), "no labelled film"), (("--unlabelled",), "no film")])
+def test_classes_left_out_that_leave_no_film_are_the_fault(site, capsys, options, what):
+    class_folders(site.films, 1, (Finding.NORMAL,))
+    assert site.commission("--leave-out", "Normal", *options) == 1
+    assert f"--leave-out leaves {what} of {site.films} to commission with; leave out fewer" in capsys.readouterr().err
 
 
 def test_labels_can_be_ignored(site):
@@ -183,7 +192,8 @@ def test_labels_at_random_give_a_report_and_no_profile(site, capsys):
     assert site.commission() == 0
     assert site.written() == ["commission-mercy-1"]
     assert site.metrics()["profile"] is None
-    shown = capsys.readouterr().out
+    shown, err = capsys.readouterr()
+    assert "Of 40 labelled films nothing says the patient; each counts as its own." in err
     assert "Check the labels" in shown and "No profile is written." in shown and "CXR_SITE" not in shown
 
 
@@ -195,6 +205,30 @@ def test_a_number_that_only_a_report_or_only_a_profile_has_is_taken(site):
     (site.root / "sites" / "other-9").mkdir()
     assert site.commission("--unlabelled") == 0
     assert site.profile(5).manifest.version == 5 and site.metrics(5)["site"] == {"name": "mercy", "version": 5}
+
+
+def test_a_number_that_another_commissioning_takes_meanwhile_is_left_to_it(site, monkeypatch):
+    class_folders(site.films, 7)
+    (site.root / "reports" / "commission-mercy-1").mkdir(parents=True)
+    monkeypatch.setattr(module, "_next_number", lambda job: 1)
+    assert site.commission("--unlabelled") == 0
+    assert site.written() == ["commission-mercy-1", "commission-mercy-2", "mercy-2"]
+    assert list((site.root / "reports" / "commission-mercy-1").iterdir()) == []
+
+
+def test_a_report_that_is_not_finished_leaves_no_profile(site, monkeypatch):
+    class_folders(site.films, 7)
+    written = []
+
+    def interrupted(outcome, model, out):
+        written.extend(site.written())
+        (out / "report.md").write_text("half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_report", interrupted)
+    assert site.commission("--unlabelled") == 130
+    assert written == ["commission-mercy-1", "mercy-1"]
+    assert site.written() == []
 
 
 def test_a_folder_of_results_that_cannot_be_made_is_told_before_films_are_read(site, capsys):

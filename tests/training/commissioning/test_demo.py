@@ -80,7 +80,7 @@ def test_no_film_and_no_path_is_in_the_profile_or_in_what_may_be_passed_on(demo,
 def test_an_existing_folder_is_left_as_it_is(demo, capsys):
     before = sorted(demo.rglob("*"))
     assert main(["commission", "--demo", str(demo)]) == 1
-    assert capsys.readouterr().err.strip().endswith("films: File exists.")
+    assert capsys.readouterr().err.strip().endswith("films exists; give a new folder.")
     assert sorted(demo.rglob("*")) == before
 
 

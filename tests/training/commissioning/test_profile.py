@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.model.drift_reference import DriftReference
 from service.model.findings import FINDINGS, Finding
 from service.model.predictor import Predictor
 from service.model.site_profile import Site
@@ -55,10 +56,22 @@ def write(bundle, films, found, others, out):
 
 def test_a_labelled_film_counts_with_the_answer_of_cross_validation(bundle, labelled, found):
     drift = site_drift(bundle, labelled, found)
-    called = np.bincount(found.probabilities_after.argmax(axis=1), minlength=3) / len(labelled.used)
-    assert list(drift.reference.predicted_class.values()) == pytest.approx(called)
     surest = drift.reference.numeric["confidence"].maximum
     assert surest == pytest.approx(found.probabilities_after.max(), abs=1e-6)
+
+
+def test_the_shares_of_the_classes_are_measured_on_films_without_a_label_alone(bundle, films, labelled, found):
+    released = DriftReference.model_validate_json(bundle.file("drift_reference.json").read_bytes()).predicted_class
+    for given in (labelled, films):
+        drift = site_drift(bundle, given, found)
+        assert drift.reference.predicted_class == released
+        assert "shares of the classes are the bundle's" in drift.verdict.reason
+    others = tuple(each for each in films.used if not each.film.finding)
+    drift = site_drift(bundle, ReadFilms(others, ()), None)
+    called = np.bincount([each.probabilities.argmax() for each in others], minlength=3)
+    called = np.maximum(called, 0.5)  # as many count for a class without films
+    assert list(drift.reference.predicted_class.values()) == pytest.approx(called / called.sum())
+    assert "bundle's" not in drift.verdict.reason
 
 
 def test_films_without_a_label_count_with_the_answer_of_the_profile(bundle, films, found):

@@ -14,6 +14,7 @@ from export.phantom import phantom_film
 from service.film.arrays import GreyPixels
 from service.model.findings import FINDINGS, Finding
 from training.commissioning.films.labels import LABEL, LABELS_NAME, PATH, PATIENT
+from training.errors import DatasetError
 
 NAME = "demo"
 
@@ -27,9 +28,12 @@ _SHARES = (0.7, 0.2, 0.1)
 
 def write_hospital(folder: Path, seed: int = 0) -> None:
     """Write the films of the synthetic hospital into a new folder: labelled ones with labels.csv, films without a label, a
-    damaged file and a copy. Raises FileExistsError.
+    damaged file and a copy. Raises DatasetError if the folder exists.
     """
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as fault:
+        raise DatasetError(f"{folder} exists; give a new folder.") from fault
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, str, str]] = []
     for finding in FINDINGS:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.model.findings import FINDINGS, Finding
-from training.commissioning.films.labels import LABELS_NAME, Row, read_labels
-from training.data.folder import named
+from training.commissioning.films.labels import LABELS_NAME, Row, composed, read_labels
+from training.data.folder import files_below, named, visible
 from training.errors import DatasetError, DatasetNotFound
 
 
@@ -28,8 +28,8 @@ def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...
     labels: table of labels with paths within the folder; None takes labels.csv of the folder, if it is there.
     A film's finding is that of its row in the table, else the name of the folder at the top that it lies in, else unknown.
 
-    Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that holds splits, a class
-    folder that is misspelt, and a table that is malformed or contradicts the folders.
+    Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that cannot be read, one that
+    holds splits, a class folder that is misspelt, and a table that is malformed or contradicts the folders.
     """
     if not folder.is_dir():
         raise DatasetNotFound(f"There is no folder {folder}; give the one that holds the site's films.")
@@ -45,20 +45,21 @@ def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...
 
 
 def _walk(folder: Path) -> Iterator[FoundFilm]:
-    for child in _visible(folder):
-        # By child, because rglob enters no links, and class folders may be links into an archive.
-        for path in child.rglob("*") if child.is_dir() else (child,):
-            relative = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                printable = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
-                yield FoundFilm(path, printable, _finding_of(child.name) if child.is_dir() else None)
+    for path in files_below(folder):
+        relative = path.relative_to(folder)
+        yield FoundFilm(path, printable(relative), _finding_of(relative.parts[0]) if relative.parent.name else None)
+
+
+def printable(relative: Path) -> str:
+    """A path as `FoundFilm.relative` has it."""
+    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _refuse_other_layouts(folder: Path) -> None:
     """Folders whose films would silently count as films without a label."""
     allowed = ", ".join(FINDINGS)
     misspelt = {finding.casefold(): finding for finding in FINDINGS}
-    for child in _visible(folder):
+    for child in visible(folder):
         if not child.is_dir() or _finding_of(child.name):
             continue
         if child.name.casefold() in misspelt:
@@ -71,26 +72,23 @@ def _refuse_other_layouts(folder: Path) -> None:
 
 def _labelled(path: Path, rows: dict[str, Row], films: dict[str, FoundFilm]) -> dict[str, FoundFilm]:
     """The films that labels.csv names, with what it says of them. Raises DatasetError."""
-    missing = [relative for relative in rows if relative not in films]
+    by_name = {composed(relative): film for relative, film in films.items()}
+    missing = [relative for relative in rows if relative not in by_name]
     if missing:
         raise DatasetError(
             f"{path} names {len(missing)} file(s) that are not in the folder: {named(missing)}; correct or delete these lines."
         )
     described = {}
     for relative, row in rows.items():
-        film = films[relative]
+        film = by_name[relative]
         if row.finding and film.finding and row.finding is not film.finding:
             raise DatasetError(
                 f"{path}, line {row.line}, calls {relative} {row.finding}, but it lies in {film.finding}/; correct the line or "
                 "move the film."
             )
-        described[relative] = FoundFilm(film.path, relative, row.finding or film.finding, row.patient)
+        described[film.relative] = FoundFilm(film.path, film.relative, row.finding or film.finding, row.patient)
     return described
 
 
 def _finding_of(name: str) -> Finding | None:
     return Finding(name) if name in list(FINDINGS) else None
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

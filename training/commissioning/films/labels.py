@@ -1,6 +1,8 @@
 """labels.csv of a site's folder: what is known of each film. Opens no film."""
 
 import csv
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,20 +23,19 @@ class Row:
 
 
 def read_labels(path: Path) -> dict[str, Row]:
-    """The rows by path within the folder, with forward slashes. Other columns than path, label and patient are ignored.
+    """The rows by path within the folder, `composed` and with forward slashes.
 
-    Raises DatasetError for a file that is not CSV in UTF-8, lacks a column, or has a line with too few or too many cells, an
-    unknown label, a path outside of the folder, or a path that another line has.
+    Other columns than path, label and patient are ignored.
+
+    Raises DatasetError for a file that is not CSV in UTF-8, lacks or misspells a column, or has a line with too few or too many
+    cells, an unknown label, a path outside of the folder, or a path that another line has.
     """
     rows: dict[str, Row] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
-            if missing := [column for column in (PATH, LABEL) if column not in (reader.fieldnames or ())]:
-                raise DatasetError(
-                    f"{path} lacks the column(s) {', '.join(missing)}; its first line must be {PATH},{LABEL} or "
-                    f"{PATH},{LABEL},{PATIENT}, with commas."
-                )
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            _require_columns(reader.fieldnames, path)
             for cells in reader:
                 line = reader.line_num
                 if None in cells or None in cells.values():
@@ -51,6 +52,21 @@ def read_labels(path: Path) -> dict[str, Row]:
     return rows
 
 
+def _require_columns(names: Sequence[str], path: Path) -> None:
+    if missing := [column for column in (PATH, LABEL) if column not in names]:
+        raise DatasetError(
+            f"{path} lacks the column(s) {', '.join(missing)}; its first line is {','.join(names)[:200]!r} and must be "
+            f"{PATH},{LABEL} or {PATH},{LABEL},{PATIENT}, with commas."
+        )
+    # Ignored, it would make a patient of every film without a word.
+    alike = [name for name in names if name.casefold().startswith(PATIENT)]
+    if alike and PATIENT not in names:
+        raise DatasetError(
+            f"{path} has the column {alike[0]!r} and no column {PATIENT}; name it {PATIENT} if it tells patients apart, else "
+            "so that it does not begin like that."
+        )
+
+
 def _inside(cell: str, path: Path, line: int) -> str:
     """The path as the folder's listing has it; tables from Windows have backslashes."""
     relative = PurePosixPath(cell.strip().replace("\\", "/"))
@@ -59,7 +75,12 @@ def _inside(cell: str, path: Path, line: int) -> str:
             f"{path}, line {line}: {cell!r} is not a path within the folder; give paths relative to it, and copy or link other "
             "films into it."
         )
-    return relative.as_posix()
+    return composed(relative.as_posix())
+
+
+def composed(path: str) -> str:
+    """A path with one character for a letter and its accent (NFC): macOS names files with two, tables have one."""
+    return unicodedata.normalize("NFC", path)
 
 
 def _finding(cell: str, path: Path, line: int) -> Finding | None:

@@ -2,9 +2,14 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pydicom
+
+# What tells a patient apart: the source that says it, and what that says. Two sources may name one patient differently.
+Identity = tuple[str, str]
+
+TABLE, HEADER = "table", "header"
 
 _KEYWORDS = ["PatientID", "IssuerOfPatientID"]
 
@@ -22,10 +27,19 @@ def patient_in_header(data: bytes) -> str | None:
     return hashlib.sha256("\0".join(identity).encode()).hexdigest() if identity[0] else None
 
 
-def numbered(patients: Iterable[str | None]) -> tuple[str, ...]:
-    """The films' patients under names that say nothing: equal names for one patient, a name of its own for an unknown one."""
-    names: dict[str, str] = {}
-    return tuple(
-        names.setdefault(patient if patient is not None else f"\0{index}", f"patient-{len(names) + 1}")
-        for index, patient in enumerate(patients)
-    )
+def merged(films: Sequence[frozenset[Identity]]) -> tuple[frozenset[Identity], ...]:
+    """Every identity of each film's patient. Films are of one patient if they share an identity, or others link them."""
+    patients: dict[Identity, frozenset[Identity]] = {}
+    for identities in films:
+        patient = identities.union(*(patients.get(identity, ()) for identity in identities))
+        patients |= dict.fromkeys(patient, patient)
+    return tuple(next((patients[identity] for identity in identities), identities) for identities in films)
+
+
+def numbered(patients: Iterable[frozenset[Identity]]) -> tuple[str, ...]:
+    """The films' patients under names that say nothing: equal names for one patient, a name of its own for an unknown one.
+
+    patients: as `merged` gives them; empty if unknown.
+    """
+    names: dict[frozenset[Identity] | int, str] = {}
+    return tuple(names.setdefault(patient or index, f"patient-{len(names) + 1}") for index, patient in enumerate(patients))

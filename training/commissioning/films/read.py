@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from service.model.observer import Observer
 from service.model.predictor import Predictor
 from service.model.upright import set_upright
 from training.commissioning.films.folder import FoundFilm
-from training.commissioning.films.patients import patient_in_header
+from training.commissioning.films.patients import HEADER, TABLE, Identity, merged, patient_in_header
 from training.data.parallel import each_of
 from training.evaluation.measures.confusion import Floats
 
@@ -29,7 +29,7 @@ class ReadFilm:
     """A film, and what the model says of it."""
 
     film: FoundFilm
-    patient: str | None  # tells patients apart, in memory only; None if unknown
+    patient: frozenset[Identity]  # every identity that is known of its patient, in memory only; empty if unknown
     image: GreyPixels  # model input, uint8 [S, S]
     width_px: int  # as stored
     height_px: int  # as stored
@@ -67,8 +67,10 @@ def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundF
     read = list(each_of(films, reader.read, threads=threads, title="Reading films"))
     refused = [each for each in read if isinstance(each, LeftOutFilm)]
     judged = [each for each in read if isinstance(each, ReadFilm)]
-    copies = dict(_copies(judged))
-    used = tuple(each for index, each in enumerate(judged) if index not in copies)
+    pictures = _same_pictures(judged)
+    copies = dict(_copies(judged, pictures))
+    patients = dict(_patients(judged, pictures))
+    used = tuple(replace(each, patient=patients[index]) for index, each in enumerate(judged) if index not in copies)
     left_out = sorted([*refused, *copies.values()], key=lambda each: each.film.relative)
     return ReadFilms(used, tuple(left_out))
 
@@ -95,7 +97,7 @@ class _Reader:
         embedding = values["embedding"][0]
         return ReadFilm(
             film=film,
-            patient=film.patient or (patient_in_header(data) if radiograph.format == "dicom" else None),
+            patient=_identities(film, data, radiograph.format),
             image=image,
             width_px=radiograph.width_px,
             height_px=radiograph.height_px,
@@ -107,12 +109,29 @@ class _Reader:
         )
 
 
-def _copies(films: Sequence[ReadFilm]) -> Iterator[tuple[int, LeftOutFilm]]:
-    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+def _identities(film: FoundFilm, data: bytes, file_format: str) -> frozenset[Identity]:
+    """What labels.csv and the header say of the patient."""
+    said = {TABLE: film.patient, HEADER: patient_in_header(data) if file_format == "dicom" else None}
+    return frozenset((source, identity) for source, identity in said.items() if identity)
+
+
+def _same_pictures(films: Sequence[ReadFilm]) -> list[list[int]]:
+    """The films' indices, those of one picture together."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for index, each in enumerate(films):
         groups[hashlib.sha256(each.image.tobytes()).digest()].append(index)
-    for same in groups.values():
+    return list(groups.values())
+
+
+def _patients(films: Sequence[ReadFilm], pictures: Sequence[list[int]]) -> Iterator[tuple[int, frozenset[Identity]]]:
+    """Every identity of each film's patient, by the film's index; a film's copies are of its patient, too."""
+    known = merged([frozenset().union(*(films[index].patient for index in same)) for same in pictures])
+    yield from ((index, patient) for same, patient in zip(pictures, known, strict=True) for index in same)
+
+
+def _copies(films: Sequence[ReadFilm], pictures: Sequence[list[int]]) -> Iterator[tuple[int, LeftOutFilm]]:
+    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+    for same in pictures:
         first, *later = sorted(same, key=lambda index: films[index].film.finding is None)  # stable
         if len({films[index].film.finding for index in same} - {None}) > 1:
             # One of the labels is wrong, and nothing says which.

@@ -1,18 +1,18 @@
 """Which parts of a profile are written: those that are better than the released model beyond chance, on films not fitted on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from export.calibration import TB_SENSITIVITY
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import PartVerdict, SiteFilms
-from training.commissioning.fitting.decisions import Answers
 from training.commissioning.fitting.figures import BETTER, Bounded, bounds, tells_apart
-from training.commissioning.fitting.nested import Classifier, NestedAnswers
+from training.commissioning.fitting.nested import CONFORMAL, OPERATING_POINTS, REVIEW, THRESHOLDS, Classifier, NestedAnswers
 from training.commissioning.fitting.thresholds import MOST_FLAGGED
 from training.evaluation.measures.bootstrap import MetricPath
 
-HEAD, OPERATING_POINTS, CONFORMAL, REVIEW, OUTLIERS = PARTS = ("head", "operating_points", "conformal", "review", "outliers")
+HEAD = "head"
+PARTS = (HEAD, *THRESHOLDS)
 
 _NOT_APART = "The classes are not told apart beyond chance"
 
@@ -25,7 +25,6 @@ class Choice:
 
     classifier: Classifier  # RELEASED: no head is written
     parts: dict[str, PartVerdict]  # of each of PARTS but OUTLIERS, which needs no labels
-    answers: Answers  # out of fold, with the parts that are written
     tells_classes_apart: bool  # see `Acceptance`
 
 
@@ -34,19 +33,19 @@ def choose(films: SiteFilms, nested: NestedAnswers, manifest: ModelManifest, see
     apart = {classifier: tells_apart(films, answers, seed) for classifier, answers in nested.adjusted.items()}
     if not any(apart.values()):
         nothing = PartVerdict(False, f"{_NOT_APART} by any answers.")
-        return Choice(Classifier.RELEASED, dict.fromkeys(PARTS, nothing), nested.released, False)
+        return Choice(Classifier.RELEASED, dict.fromkeys(PARTS, nothing), False)
     reasons = []
     for classifier, judge in ((Classifier.HEAD, _judge_head), (Classifier.OFFSETS, _judge_offsets)):
         verdict = judge(bounds(films, nested.adjusted[classifier], nested.released, seed))
         if verdict.written and apart[classifier]:
             follows = PartVerdict(True, "It is fitted to the probabilities of the site's head.")
             parts = {HEAD: verdict, **dict.fromkeys((OPERATING_POINTS, CONFORMAL, REVIEW), follows)}
-            return Choice(classifier, parts, nested.adjusted[classifier], True)
+            return Choice(classifier, parts, True)
         reasons.append(verdict.reason if apart[classifier] else f"{_NOT_APART} by a fitted head.")
     if not apart[Classifier.RELEASED]:
         nothing = PartVerdict(False, f"{_NOT_APART} by the released model.")
         parts = {HEAD: PartVerdict(False, " ".join(reasons)), **dict.fromkeys((OPERATING_POINTS, CONFORMAL, REVIEW), nothing)}
-        return Choice(Classifier.RELEASED, parts, nested.own_outliers, True)
+        return Choice(Classifier.RELEASED, parts, True)
     return _choose_thresholds(films, nested, manifest, seed, PartVerdict(False, " ".join(reasons)))
 
 
@@ -79,13 +78,10 @@ def _choose_thresholds(
     films: SiteFilms, nested: NestedAnswers, manifest: ModelManifest, seed: int, head: PartVerdict
 ) -> Choice:
     """Parts beside the released head. Sets and review go together, since a set of two findings is flagged."""
-    released, adjusted = nested.released, nested.adjusted[Classifier.RELEASED]
-    before, gain = bounds(films, released, None, seed), bounds(films, adjusted, released, seed)
+    released = nested.released
+    before, gain = bounds(films, released, None, seed), bounds(films, nested.adjusted[Classifier.RELEASED], released, seed)
     sets, points = _judge_sets(before, gain, manifest.conformal.coverage), _judge_screening(before, gain)
-    answers = replace(
-        adjusted if sets.written else nested.own_outliers, suspected=(adjusted if points.written else released).suspected
-    )
-    return Choice(Classifier.RELEASED, {HEAD: head, OPERATING_POINTS: points, CONFORMAL: sets, REVIEW: sets}, answers, True)
+    return Choice(Classifier.RELEASED, {HEAD: head, OPERATING_POINTS: points, CONFORMAL: sets, REVIEW: sets}, True)
 
 
 def _judge_sets(before: _Bounds, gain: _Bounds, promised: float) -> PartVerdict:

@@ -1,8 +1,9 @@
 """Nested cross-validation by patient: all that is fitted is fitted again in every fold, and judged on the films left out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from training.commissioning.fitting.folds import patient_folds
 from training.commissioning.fitting.head import PENALTIES, Cases, HeadValues, fit_heads, mean_head, out_of_fold_logits, weigh
 from training.commissioning.fitting.thresholds import fit_thresholds
 from training.evaluation.measures.confusion import Floats
+
+# Parts of a profile that are members of the manifest.
+THRESHOLDS = (OPERATING_POINTS, CONFORMAL, REVIEW, OUTLIERS) = ("operating_points", "conformal", "review", "outliers")
 
 
 class Classifier(StrEnum):
@@ -45,10 +49,30 @@ class Adjustment:
 class NestedAnswers:
     """Answers to all films, each by what was fitted without the film's patient."""
 
-    released: Answers  # of the bundle as it is, which is fitted to nothing
-    # Of each classifier with thresholds of the site; RELEASED: the bundle's probabilities under these
-    adjusted: Mapping[Classifier, Answers]
-    own_outliers: Answers  # of the bundle with nothing but a threshold for outliers of the site
+    films: SiteFilms
+    manifest: ModelManifest  # of the bundle
+    # Of each fold, the films left out of it, and what was fitted to the others
+    folds: tuple[tuple[npt.NDArray[np.intp], Mapping[Classifier, Adjustment]], ...]
+
+    def answers(self, classifier: Classifier, thresholds: Collection[str]) -> Answers:
+        """By a classifier, with the thresholds of these parts fitted, and the bundle's of all others."""
+        answered = []
+        for fold, fitted in self.folds:
+            chosen, left_out = fitted[classifier], self.films.only(fold)
+            manifest = self.manifest.model_copy(update={name: getattr(chosen.manifest, name) for name in thresholds})
+            probabilities = chosen.probabilities(Cases.of(left_out, self.manifest.temperature))
+            answered.append((fold, answers_of(probabilities, left_out, manifest)))
+        return Answers.joined(answered)
+
+    @cached_property
+    def released(self) -> Answers:
+        """Of the bundle as it is, which is fitted to nothing."""
+        return self.answers(Classifier.RELEASED, ())
+
+    @cached_property
+    def adjusted(self) -> Mapping[Classifier, Answers]:
+        """Of each classifier with every threshold of the site."""
+        return {classifier: self.answers(classifier, THRESHOLDS) for classifier in Classifier}
 
 
 def adjust(films: SiteFilms, manifest: ModelManifest, seed: int) -> dict[Classifier, Adjustment]:
@@ -64,26 +88,14 @@ def adjust(films: SiteFilms, manifest: ModelManifest, seed: int) -> dict[Classif
 
 
 def nested_cross_validation(films: SiteFilms, manifest: ModelManifest, seed: int) -> NestedAnswers:
-    """Answers out of fold. films: as `folds.require_enough` asks for."""
-    answered: dict[Classifier, list[tuple[npt.NDArray[np.intp], Answers]]] = {classifier: [] for classifier in Classifier}
-    own_outliers = []
+    """Fit everything again in each fold. films: as `folds.require_enough` asks for."""
+    folds = []
     outer = patient_folds(films.labels, films.patients, seed)
     for number, fold in enumerate(tqdm(outer, desc="Fitting and judging by patient", unit="fold", disable=None, leave=False)):
         others = np.setdiff1d(np.arange(len(films)), fold)
-        left_out = films.only(fold)
-        cases = Cases.of(left_out, manifest.temperature)
         # Another seed in each fold, so that the inner folds are not cut alike.
-        fitted = adjust(films.only(others), manifest, seed + number + 1)
-        for classifier, each in fitted.items():
-            answered[classifier].append((fold, answers_of(each.probabilities(cases), left_out, each.manifest)))
-        released = fitted[Classifier.RELEASED]
-        outliers = manifest.model_copy(update={"outliers": released.manifest.outliers})
-        own_outliers.append((fold, answers_of(released.probabilities(cases), left_out, outliers)))
-    return NestedAnswers(
-        released=answers_of(softmax(films.logits / manifest.temperature, axis=1), films, manifest),
-        adjusted={classifier: Answers.joined(parts) for classifier, parts in answered.items()},
-        own_outliers=Answers.joined(own_outliers),
-    )
+        folds.append((fold, adjust(films.only(others), manifest, seed + number + 1)))
+    return NestedAnswers(films, manifest, tuple(folds))
 
 
 def _adjustment(head: HeadValues | None, logits: Floats, films: SiteFilms, manifest: ModelManifest) -> Adjustment:

@@ -106,7 +106,7 @@ class Outcome:
             "used": len(used),
             "by_finding": films_by_finding(used),
             "patients": self.acceptance.patients if self.acceptance else None,
-            "with_known_patient": sum(each.patient is not None for each in self.labelled_films),
+            "with_known_patient": sum(bool(each.patient) for each in self.labelled_films),
             "left_out": dict(Counter(each.reason for each in self.films.left_out).most_common()),
             "classes_left_out": {finding.value: films for finding, films in self.classes_left_out.items()},
             "flagged": {reason.value: plain(np.mean([reason in each for each in flags])) for reason in FILM_REASONS},

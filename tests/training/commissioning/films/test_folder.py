@@ -1,6 +1,9 @@
 """A site's folder as films: class folders, tables of labels, films without a label."""
 
+import errno
 import os
+import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +50,35 @@ def test_a_class_folder_may_be_a_link_into_an_archive(tmp_path):
     assert found(site) == {"Normal/000.png": (Finding.NORMAL, None)}
 
 
+def test_links_to_folders_are_followed_at_any_depth_but_not_back_to_where_they_lie(tmp_path):
+    add_film(tmp_path, "archive/ward/a.png")
+    site = class_folders(tmp_path / "site", 1, (Finding.NORMAL,))
+    (site / "Normal" / "batch1").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "ward" / "up").symlink_to(tmp_path / "archive")
+    (site / "Normal" / "top").symlink_to(site)
+    assert set(found(site)) == {"Normal/000.png", "Normal/batch1/ward/a.png"}
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    class_folders(tmp_path, 1, (Finding.NORMAL,))
+    add_film(tmp_path, "Normal/closed/a.png")
+    iterdir = Path.iterdir
+
+    def refusing(folder):
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)  # root, as whom the tests may run, reads any folder
+    with pytest.raises(DatasetError, match=r"Normal/closed cannot be read \(Permission denied\); check its permissions"):
+        find_films(tmp_path)
+
+
+def test_a_file_that_is_named_as_a_class_is_no_film_of_it(tmp_path):
+    add_film(tmp_path, "Normal")
+    assert found(tmp_path) == {"Normal": (None, None)}
+
+
 def test_the_table_names_labels_and_patients_and_is_no_film_itself(tmp_path):
     for name in ("a.png", "b c.png", "d.png", "ward/e.png"):
         add_film(tmp_path, name)
@@ -66,6 +98,19 @@ def test_a_table_may_add_patients_to_class_folders_lie_elsewhere_and_have_other_
     assert found(site, table) == {"Normal/000.png": (Finding.NORMAL, "p9")}
 
 
+def test_columns_may_have_spaces_around_their_names_and_others_begin_like_that_of_the_patient(tmp_path):
+    add_film(tmp_path, "a.png")
+    write_table(tmp_path / "labels.csv", [("a.png", "Normal", "p1", "44")], "path, label, patient,patient_age")
+    assert found(tmp_path) == {"a.png": (Finding.NORMAL, "p1")}
+
+
+@pytest.mark.parametrize(("of_the_file", "of_the_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_letter_and_its_accent_may_be_one_character_or_two(tmp_path, of_the_file, of_the_table):
+    add_film(tmp_path, unicodedata.normalize(of_the_file, "M\u00fcller.png"))
+    write_table(tmp_path / "labels.csv", [(unicodedata.normalize(of_the_table, "M\u00fcller.png"), "Normal", "p1")])
+    assert list(found(tmp_path).values()) == [(Finding.NORMAL, "p1")]
+
+
 def test_a_table_without_patients_will_do(tmp_path):
     add_film(tmp_path, "a.png")
     write_table(tmp_path / "labels.csv", [("a.png", "Pneumonia")], "path,label")
@@ -75,7 +120,14 @@ def test_a_table_without_patients_will_do(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,finding\na.png,Normal\n", r"lacks the column\(s\) label; its first line must be path,label"),
+        (
+            "path,finding\na.png,Normal\n",
+            r"lacks the column\(s\) label; its first line is 'path,finding' and must be path,label",
+        ),
+        ("path,Label\na.png,Normal\n", r"lacks the column\(s\) label; its first line is 'path,Label'"),
+        ("path,label,Patient\na.png,Normal,p1\n", "has the column 'Patient' and no column patient; name it patient if"),
+        ("path,label,patient_id\na.png,Normal,p1\n", "has the column 'patient_id' and no column patient"),
+        ("path,label,PatientID\na.png,Normal,p1\n", "has the column 'PatientID' and no column patient"),
         ("path;label\na.png;Normal\n", r"lacks the column\(s\) path, label"),
         ("", r"lacks the column\(s\) path, label"),
         ("path,label\na.png\n", "line 2, has not as many cells as the header"),

@@ -8,7 +8,7 @@ from service.model.findings import Finding
 from service.model.model import Model
 from service.model.predictor import Predictor
 from tests.support.encoded_films import dicom_file, encode
-from tests.support.training.site_folders import add_film, class_folders
+from tests.support.training.site_folders import add_film, class_folders, write_table
 from training.commissioning.films.cases import labelled_cases
 from training.commissioning.films.folder import find_films
 from training.commissioning.films.read import read_films
@@ -17,6 +17,11 @@ from training.commissioning.films.read import read_films
 @pytest.fixture
 def read(bundle):
     return lambda folder, threads=2: read_films(bundle, Predictor.from_bundle(bundle), find_films(folder), threads=threads)
+
+
+def add_dicom(path, seed, **header):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(dicom_file(phantom_film(Finding.NORMAL, seed, 128), **header))
 
 
 def left_out(films):
@@ -88,11 +93,29 @@ def test_one_picture_with_two_labels_is_left_out_altogether(read, tmp_path):
     assert set(left_out(films).values()) == {"Contradiction"}
 
 
+def test_a_patient_of_the_table_and_of_the_header_is_one(read, bundle, tmp_path):
+    for number in range(4):
+        add_dicom(tmp_path / f"{number}.dcm", number, PatientID="17" if number < 3 else "18")
+    write_table(tmp_path / "labels.csv", [("0.dcm", "Normal", "17"), ("1.dcm", "Normal", ""), ("3.dcm", "Normal", "19")])
+    patients = [each.patient for each in read(tmp_path).used]
+    assert patients[0] == patients[1] == patients[2] != patients[3]
+    assert labelled_cases(read(tmp_path).used[:2], bundle.manifest).patients == ("patient-1", "patient-1")
+
+
+def test_a_film_is_of_the_patient_that_any_of_its_copies_names(read, tmp_path):
+    add_film(tmp_path, "Normal/a.png", seed=3)
+    pixels = phantom_film(Finding.NORMAL, 3, 128)
+    (tmp_path / "copy.dcm").write_bytes(dicom_file(pixels, PatientID="17", PixelData=pixels.tobytes()))
+    add_dicom(tmp_path / "Normal" / "other.dcm", 4, PatientID="17")
+    films = read(tmp_path)
+    assert left_out(films) == {"copy.dcm": "Duplicate"}
+    first, other = (each.patient for each in films.used)
+    assert first and first == other
+
+
 def test_films_become_arrays_with_patients_from_tables_and_headers(read, bundle, tmp_path):
     for number, patient in enumerate(("MRN 1", "MRN 2", "MRN 1")):
-        path = tmp_path / "Normal" / f"{number}.dcm"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(dicom_file(phantom_film(Finding.NORMAL, number, 128), PatientID=patient))
+        add_dicom(tmp_path / "Normal" / f"{number}.dcm", number, PatientID=patient)
     add_film(tmp_path, "Tuberculosis/a.png", Finding.TUBERCULOSIS)
     films = read(tmp_path).used
     cases = labelled_cases(films, bundle.manifest)

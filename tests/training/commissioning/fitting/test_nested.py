@@ -10,12 +10,19 @@ from training.commissioning.fitting.nested import Classifier, nested_cross_valid
 
 def test_no_patient_is_on_both_sides(monkeypatch: pytest.MonkeyPatch):
     films = site_films((30, 0, 30), films_per_patient=3, released=1.0)
-    fitted_to: list[set[str]] = []
+    fitted_to: list[tuple[str, ...]] = []
     adjust = nested.adjust
 
     def watched(given, *others):
-        fitted_to.append(set(given.patients))
+        fitted_to.append(given.patients)
         return adjust(given, *others)
+
+    split: list[tuple[str, ...]] = []
+    patient_folds = nested.patient_folds
+
+    def watched_folds(labels, patients, seed):
+        split.append(tuple(patients))
+        return patient_folds(labels, patients, seed)
 
     judged: list[set[str]] = []
     answers_of = nested.answers_of
@@ -25,13 +32,16 @@ def test_no_patient_is_on_both_sides(monkeypatch: pytest.MonkeyPatch):
         return answers_of(probabilities, given, manifest)
 
     monkeypatch.setattr(nested, "adjust", watched)
+    monkeypatch.setattr(nested, "patient_folds", watched_folds)
     monkeypatch.setattr(nested, "answers_of", watched_answers)
-    nested_cross_validation(films, site_manifest(), 0)
-    per_fold = (len(judged) - 1) // len(fitted_to)  # the last one is the released bundle's, which is fitted to nothing
-    for fold, patients in enumerate(fitted_to):
-        for each in judged[fold * per_fold : (fold + 1) * per_fold]:
-            assert not patients & each
-            assert patients | each == set(films.patients)
+    found = nested_cross_validation(films, site_manifest(), 0)
+    assert split == [films.patients, *fitted_to]  # the outer folds, and the inner ones of each
+    assert found.adjusted
+    assert len(judged) == len(Classifier) * len(fitted_to)
+    for number, patients in enumerate(judged):
+        others = set(fitted_to[number % len(fitted_to)])
+        assert not others & patients
+        assert others | patients == set(films.patients)
 
 
 def test_answers_are_in_the_order_of_the_films():

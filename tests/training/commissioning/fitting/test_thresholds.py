@@ -65,10 +65,7 @@ def test_review_flags_no_more_films_than_the_limit_for_errors_that_confidence_do
     confidence = np.random.default_rng(1).uniform(0.6, 0.99, 300)
     answers = probabilities(right, confidence, films.labels)
     fitted = fit_thresholds(answers, films, manifest.model_copy(update={"conformal": wide}))
-    assert answers_of(answers, films, fitted).flagged.mean() <= max(
-        MOST_FLAGGED,
-        answers_of(answers, films, fitted.model_copy(update={"review": manifest.review})).flagged.mean(),
-    )
+    assert 0.3 < answers_of(answers, films, fitted).flagged.mean() <= MOST_FLAGGED
 
 
 def test_where_the_picture_alone_flags_enough_the_bundles_threshold_of_confidence_stays():
