@@ -19,9 +19,9 @@ from training.evaluation.measures.discrimination import pair_auc
 
 RESAMPLES = 1000
 
-# Standard errors of one-sided bounds: of 99 % for a figure that must be better, and of 99.95 % for the question whether answers
-# tell the classes apart at all, so that random labels, tried many times, do not pass.
-BETTER = 2.326
+# Standard errors: for a figure that must be better, those of the 95 % intervals that the report shows; for the question whether
+# answers tell the classes apart at all those of a one-sided 99.95 %, so that random labels, tried many times, do not pass.
+BETTER = 1.96
 APART = 3.291
 
 # Half width of the interval that a figure is useful with.
