@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import pydicom
@@ -28,8 +29,17 @@ def patient_in_header(data: bytes) -> str | None:
 
 
 def merged(films: Sequence[frozenset[Identity]]) -> tuple[frozenset[Identity], ...]:
-    """Every identity of each film's patient. Films are of one patient if they share an identity, or others link them."""
+    """Every identity of each film's patient. Films are of one patient if they share an identity, or others link them.
+
+    An ID in the headers of several patients of the table, such as ANON, stands for nobody.
+    """
+    named: dict[Identity, set[Identity]] = defaultdict(set)
+    for identities in films:
+        for header in (each for each in identities if each[0] == HEADER):
+            named[header] |= identities - {header}
+    nobody = {header for header, of_table in named.items() if len(of_table) > 1}
     patients: dict[Identity, frozenset[Identity]] = {}
+    films = [identities - nobody for identities in films]
     for identities in films:
         patient = identities.union(*(patients.get(identity, ()) for identity in identities))
         patients |= dict.fromkeys(patient, patient)

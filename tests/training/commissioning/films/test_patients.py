@@ -25,6 +25,14 @@ def test_films_that_share_an_identity_are_of_one_patient_also_over_other_films()
     )  # fmt: skip
 
 
+def test_an_id_that_every_header_has_makes_no_patient_of_those_that_the_table_tells_apart():
+    anonymous = (HEADER, "anon")
+    films = [{(TABLE, "17"), anonymous}, {(TABLE, "18"), anonymous}, {anonymous}, {(TABLE, "17"), anonymous}, {anonymous}]
+    assert numbered(merged([frozenset(each) for each in films])) == (
+        "patient-1", "patient-2", "patient-3", "patient-1", "patient-4",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian])
 def test_the_id_in_a_header_tells_patients_apart_and_cannot_be_read_from_the_digest(syntax):
     first, again, other = (
