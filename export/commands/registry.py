@@ -154,7 +154,7 @@ def reissue(
         Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-2.0.0.")
     ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder that it was trained on.")],
-    version: Annotated[str, typer.Option(help="The bundle's version with a higher last number, for example 1.1.2.")],
+    version: Annotated[str, typer.Option(help="The bundle's version with a higher last number, for example 2.0.1.")],
     no_register: NoRegister = False,
 ) -> None:
     """Release a model again with a new drift reference: same graph, same answers.

@@ -13,7 +13,7 @@ from training.commissioning.cases import Acceptance, SiteFilms
 from training.commissioning.fitting.decisions import answers_of
 from training.commissioning.fitting.figures import film_statistics
 from training.commissioning.fitting.head import Cases
-from training.commissioning.fitting.nested import Adjustment, Classifier, adjust
+from training.commissioning.fitting.nested import THRESHOLDS, Adjustment, Classifier, adjust
 from training.evaluation.measures.bootstrap import plain
 from training.evaluation.measures.confusion import Floats, mean_of_defined
 from training.tables import markdown_table
@@ -92,7 +92,7 @@ def _written(films: SiteFilms, accepted: Acceptance, manifest: ModelManifest) ->
 
 
 def _adjusted(accepted: Acceptance, manifest: ModelManifest) -> ModelManifest:
-    parts = {name: getattr(accepted, name) for name in ("operating_points", "conformal", "review", "outliers")}
+    parts = {name: getattr(accepted, name) for name in THRESHOLDS}
     return manifest.model_copy(update={name: part for name, part in parts.items() if part is not None})
 
 

@@ -18,7 +18,7 @@ def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
     assert "released" in rows[0]
 
 
-def test_figures_that_are_undefined_on_all_draws_leave_their_cell_empty():
+def test_a_figure_that_is_undefined_on_all_draws_is_null_in_the_file_and_nan_in_the_table():
     [trial] = attempts("clinic", site_films((60, 0, 60), planted=9.0), site_manifest(), per_class=25, draws=1)
     assert trial.figures["fitted"]["errors_flagged"] is None  # there are no errors
     row = trials_table([trial]).splitlines()[3]
