@@ -1,18 +1,19 @@
-"""Releases a model again with a new drift reference, under a higher patch version.
+"""Releases a model again with a new drift reference and a new review threshold, under a higher version.
 
-For features that monitoring has begun to count since the model was exported. Graph, head, thresholds and test metrics stay as
-they are, byte for byte, so the new release gives the same answers.
+For features that monitoring has begun to count, and a share of films to flag that has changed, since the model was exported.
+Graph, head and all other thresholds stay as they are, byte for byte, so the new release gives the same probabilities.
 """
 
 from pathlib import Path
 
 from export.bundle import seal, staged_copy
+from export.calibration import REVIEW_SHARE, review_threshold
 from export.drift_reference import build_reference
 from export.export import TRAINING_FILMS
 from export.films import compute, read_films, usable_films
 from service.files import write_json
 from service.model.bundle import ModelBundle
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ReviewSpec
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
 from training.config import DataConfig
@@ -22,14 +23,18 @@ from training.errors import ExportError
 def reissue(bundle_path: Path, data: Path, version: str) -> ModelBundle:
     """Write the new release beside the bundle, and return it.
 
-    data: the folder of the training. version: the bundle's with a higher last number.
-    Raises BundleError if the bundle cannot be trusted, ExportError if it has no outlier statistics or the version is no patch
-    of its own, and DatasetError for another data folder.
+    data: the folder of the training. version: one above the bundle's with the same first number. The new release has no test
+    metrics, because review is among them: it has to be evaluated.
+    Raises BundleError if the bundle cannot be trusted, ExportError if it has no outlier statistics or the version does not
+    follow its own, and DatasetError for another data folder.
     """
     bundle = ModelBundle.open(bundle_path)
     manifest = bundle.manifest
-    if not is_patch(manifest.version, version):
-        raise ExportError(f"{version} is no patch of {manifest.version}; raise its last number, and nothing else.")
+    if not follows(manifest.version, version):
+        raise ExportError(
+            f"{version} does not follow {manifest.version}; raise its second or third number and keep the first, because the "
+            "findings and the hospitals of the training stay."
+        )
     if manifest.outliers is None:
         raise ExportError(f"{bundle_path} has no outlier statistics, which the reference needs; export the model again.")
     settings = manifest.training_config["data"]
@@ -48,21 +53,25 @@ def reissue(bundle_path: Path, data: Path, version: str) -> ModelBundle:
         write_json(folder / DRIFT_REFERENCE_NAME, reference.model_dump(mode="json"))
         card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
         (folder / MODEL_CARD_NAME).write_text(reissued_card(card, manifest.name, manifest.version, version), "utf-8")
-        seal(folder, manifest.model_copy(update={"version": version}))
+        review = ReviewSpec(low_confidence_below=review_threshold(outputs["probabilities"], REVIEW_SHARE))
+        seal(folder, manifest.model_copy(update={"version": version, "review": review, "test_metrics": {}}))
     return ModelBundle.open(target)
 
 
-def is_patch(version: str, patch_version: str) -> bool:
-    """Whether the second version differs from the first in a higher last number alone."""
+def follows(version: str, later: str) -> bool:
+    """Whether the second version is above the first and has its first number."""
     try:
-        (*release, number), (*patched, higher) = (tuple(map(int, each.split("."))) for each in (version, patch_version))
+        before, after = (tuple(map(int, each.split("."))) for each in (version, later))
     except ValueError:
         return False
-    return len(release) == 2 and release == patched and higher > number
+    return len(before) == len(after) == 3 and before[0] == after[0] and before < after
 
 
 def reissued_card(card: str, name: str, version: str, new_version: str) -> str:
     """The model card under the new version, with a note that says which release was measured."""
     heading, _, rest = card.partition("\n")
-    note = f"The model, its thresholds and all metrics below are those of {name} {version}; the drift reference is new."
+    note = (
+        f"Not evaluated yet: the figures below are those of {name} {version}. Its probabilities are the same; the drift "
+        "reference and the review threshold are new."
+    )
     return f"{heading.replace(version, new_version)}\n\n{note}\n{rest}"

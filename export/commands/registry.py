@@ -154,17 +154,21 @@ def reissue(
         Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-2.0.0.")
     ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder that it was trained on.")],
-    version: Annotated[str, typer.Option(help="The bundle's version with a higher last number, for example 2.0.1.")],
+    version: Annotated[str, typer.Option(help="A version above the bundle's, for example 2.1.0.")],
     no_register: NoRegister = False,
 ) -> None:
-    """Release a model again with a new drift reference: same graph, same answers.
+    """Release a model again with a new drift reference and review threshold: same graph, same probabilities.
 
-    Example: cxr registry reissue models/chest-xray-2.0.0 --data data/cxr --version 2.0.1
+    Example: cxr registry reissue models/chest-xray-2.0.0 --data data/cxr --version 2.1.0
     """
     from export.reissue import reissue as reissue_bundle
 
     new = reissue_bundle(bundle, data, version)
-    print(f"{new.path}: the model of {bundle.name} with a new drift reference{_register(new, no_register, replace=False)}")
+    registered = _register(new, no_register, replace=False)
+    print(
+        f"{new.path}: the model of {bundle.name} with a new drift reference and review threshold{registered}; evaluate it: "
+        f"cxr evaluate {new.path} --data {data}"
+    )
 
 
 def _name(models: Path, text: str) -> str:

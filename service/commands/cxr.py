@@ -20,6 +20,18 @@ PANELS: dict[str, dict[str, str]] = {
         "predict": "service.commands.predict",
         "score": "service.commands.score",
     },
+    "Bring the model to a site": {
+        "commission": "training.commands.commission",
+        "registry": "export.commands.registry",
+        "check": "service.commands.check",
+        "keys": "service.commands.keys",
+    },
+    "Run the service": {
+        "monitor": "k8s.monitoring.command",
+        "audit": "service.commands.audit",
+        "records": "service.commands.records",
+        "dashboards": "k8s.monitoring.command",
+    },
     "Train a model": {
         "explore": "training.commands.explore",
         "validate": "training.commands.validate",
@@ -32,17 +44,7 @@ PANELS: dict[str, dict[str, str]] = {
     "Release a model": {
         "export": "export.commands.export",
         "evaluate": "training.commands.evaluate",
-        "commission": "training.commands.commission",
-        "registry": "export.commands.registry",
         "retrain": "training.commands.retrain",
-    },
-    "Run the service": {
-        "check": "service.commands.check",
-        "keys": "service.commands.keys",
-        "audit": "service.commands.audit",
-        "records": "service.commands.records",
-        "monitor": "k8s.monitoring.command",
-        "dashboards": "k8s.monitoring.command",
     },
     "Measure": {
         "bench": "benchmarks.command",

@@ -1,4 +1,4 @@
-"""A reissued bundle gives the same answers, with a drift reference that has components."""
+"""A reissued bundle gives the same probabilities, with a new drift reference and a new review threshold."""
 
 import json
 import shutil
@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from export.bundle import seal
-from export.reissue import is_patch, reissue, reissued_card
+from export.reissue import follows, reissue, reissued_card
 from service.commands.cxr import main
 from service.files import write_json
 from service.model.bundle import ModelBundle
 from service.model.drift_reference import COMPONENT_FEATURES, DriftReference
-from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME
+from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ReviewSpec
 from training.errors import DatasetError, ExportError
 
 
@@ -26,13 +26,19 @@ def older(bundle_path, tmp_path):
     return seal(folder, ModelBundle.open(bundle_path).manifest)
 
 
-def test_a_patch_differs_from_its_release_in_reference_card_and_version_only(older, bundle, export_data):
-    patched = reissue(older.path, export_data, "1.0.1")
-    assert patched.path.name == "chest-xray-1.0.1"
-    same = {name for name, digest in older.manifest.files.items() if patched.manifest.files[name] == digest}
+def test_a_reissue_differs_from_its_release_in_reference_review_card_and_version_only(older, export_data):
+    reissued = reissue(older.path, export_data, "1.0.1")
+    assert reissued.path.name == "chest-xray-1.0.1"
+    same = {name for name, digest in older.manifest.files.items() if reissued.manifest.files[name] == digest}
     assert set(older.manifest.files) - same == {DRIFT_REFERENCE_NAME, MODEL_CARD_NAME}
-    members = {"version", "files"}
-    assert patched.manifest.model_dump(exclude=members) == older.manifest.model_dump(exclude=members)
+    members = {"version", "files", "review", "test_metrics"}
+    assert reissued.manifest.model_dump(exclude=members) == older.manifest.model_dump(exclude=members)
+    assert reissued.manifest.test_metrics == {}
+
+
+def test_the_new_review_threshold_is_the_one_that_an_export_writes(older, bundle, export_data):
+    seal(older.path, older.manifest.model_copy(update={"review": ReviewSpec(low_confidence_below=0.0123)}))
+    assert reissue(older.path, export_data, "1.1.0").manifest.review == bundle.manifest.review
 
 
 def test_the_new_reference_is_the_one_that_an_export_writes(older, bundle, export_data):
@@ -46,10 +52,10 @@ def test_the_new_reference_is_the_one_that_an_export_writes(older, bundle, expor
         assert made.numeric[name].shares == pytest.approx(numeric.shares)
 
 
-@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "2.0.1", "1.0", "later"])
-def test_what_is_no_patch_of_the_release_is_refused(older, export_data, version):
-    assert not is_patch("1.0.0", version)
-    with pytest.raises(ExportError, match="no patch"):
+@pytest.mark.parametrize("version", ["1.0.0", "0.9.9", "2.0.1", "1.1", "1.0.0.1", "later"])
+def test_a_version_that_does_not_follow_the_release_is_refused(older, export_data, version):
+    assert not follows("1.0.0", version)
+    with pytest.raises(ExportError, match="does not follow"):
         reissue(older.path, export_data, version)
 
 
@@ -58,7 +64,7 @@ def test_another_data_folder_is_refused(older, phantom_dataset):
         reissue(older.path, phantom_dataset(), "1.0.1")
 
 
-def test_a_bundle_that_tells_no_outliers_cannot_be_patched(bundle_path, export_data, tmp_path):
+def test_a_bundle_that_tells_no_outliers_cannot_be_reissued(bundle_path, export_data, tmp_path):
     folder = shutil.copytree(bundle_path, tmp_path / "chest-xray-1.0.0")
     seal(folder, ModelBundle.open(bundle_path).manifest.model_copy(update={"outliers": None}))
     with pytest.raises(ExportError, match="no outlier statistics"):

@@ -24,8 +24,8 @@ STAGES = ("released", "fitted", "as written")
 FIGURES = {
     "macro_auc": "AUC",
     "accuracy": "accuracy",
-    "ece": "ECE",
-    "coverage": "coverage",
+    "ece": "top-label ECE",
+    "coverage": "sets hold the truth",
     "review_rate": "flagged",
     "errors_flagged": "errors flagged",
 }

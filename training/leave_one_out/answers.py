@@ -17,8 +17,8 @@ from training.evaluation.measures.discrimination import pair_auc
 METRICS = {
     "auc": "AUC",
     "accuracy": "accuracy",
-    "ece": "ECE",
-    "coverage": "coverage of sets",
+    "ece": "macro ECE",
+    "coverage": "sets hold the truth",
     "flagged": "flagged",
     "errors_flagged": "errors flagged",
 }

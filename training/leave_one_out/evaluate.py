@@ -94,8 +94,8 @@ def _report(measured: dict[str, Any], trials: list[Trial]) -> str:
             f"```\n{measured['command']}\n```",
             "Each source is judged by networks that were trained, calibrated and given their thresholds without it. Values are "
             f"means over {measured['seeds']} seeds, in brackets 95 % bootstrap intervals over patients; the mean counts each "
-            "source once. AUC: each disease against normal, within the source. Coverage: share of the prediction sets that "
-            "hold the truth. Errors flagged: share of the errors that are flagged for review.",
+            "source once. AUC: each disease against normal, within the source. Sets hold the truth: share of the prediction "
+            "sets that contain the true finding. Errors flagged: share of the errors that are flagged for review.",
             unseen_table(measured),
             "\n".join(left_out),
             *([_COMMISSIONED, trials_table(trials)] if trials else []),

@@ -17,14 +17,14 @@ Values = Mapping[str, Any]
 _MEASURES = {
     "macro_auc": "AUC between the classes",
     "accuracy": "accuracy",
-    "ece": "ECE (calibration error)",
+    "ece": "top-label ECE",
     "log_loss": "log loss",
-    "coverage": "sets that contain the truth",
+    "coverage": "sets hold the truth",
     "set_size": "findings in a set",
     "review_rate": "films flagged for review",
     "errors_flagged": "errors that are flagged",
 }
-_OF_A_CLASS = {"sensitivity": "sensitivity", "specificity": "specificity", "coverage": "sets that contain the truth"}
+_OF_A_CLASS = {"sensitivity": "sensitivity", "specificity": "specificity", "coverage": "sets hold the truth"}
 
 _LIMITS = (
     "For research use only. Commissioning does not make a medical device of the model.",

@@ -100,7 +100,12 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
 
 def _intended_use(metrics: Values) -> Iterator[str]:
     other = metrics.get("outliers", {}).get("not_chest")
-    flagged = f" Of {other['n']} such pictures {other['flagged']['anything']:.0%} were flagged for review." if other else ""
+    flagged = (
+        f" Of {other['n']} pictures that are no chest film {other['flagged']['anything']:.0%} were flagged for review; films of "
+        "other diseases were not tried."
+        if other
+        else ""
+    )
     yield "## Intended use"
     yield (
         "Research, teaching, and the development of software around such models. It has not been tested prospectively, nor "

@@ -75,4 +75,4 @@ def test_the_card_of_another_hospitals_films_claims_nothing_of_what_the_model_le
 def test_the_card_says_whether_other_pictures_are_flagged(card_of):
     assert "flagged for review" not in card_of().partition("## Data")[0]
     card = card_of(outliers={"not_chest": {"n": 40, "flagged": {"anything": 0.1}}})
-    assert "Of 40 such pictures 10% were flagged for review." in card
+    assert "Of 40 pictures that are no chest film 10% were flagged for review; films of other diseases were not tried." in card
