@@ -23,7 +23,7 @@ def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundl
     """Replace the bundle's test metrics and model card by those of an evaluation of it; graph and version stay.
 
     Raises BundleError if the bundle cannot be trusted, and ExportError if the metrics are incomplete, or those of another
-    graph, of another split than test, or of another data folder than that of the training.
+    graph or version, of another split than test, or of another data folder than that of the training.
     """
     bundle = ModelBundle.open(bundle_path)
     metrics = _read_metrics(metrics_path)
@@ -32,6 +32,11 @@ def attach(bundle_path: Path, metrics_path: Path, card_path: Path) -> ModelBundl
         raise ExportError(
             f"{metrics_path} was measured on a graph with SHA-256 {measured[:12]}, {bundle_path} holds {shipped[:12]}; "
             f"evaluate this bundle: cxr evaluate {bundle_path}."
+        )
+    if metrics["bundle"]["version"] != bundle.manifest.version:
+        raise ExportError(
+            f"{metrics_path} was measured on version {metrics['bundle']['version']}, whose thresholds may be others; evaluate "
+            f"this bundle: cxr evaluate {bundle_path}."
         )
     if metrics["split"] != TEST_SPLIT:
         raise ExportError(

@@ -16,6 +16,7 @@ from service.model.bundle import ModelBundle
 from service.model.manifest import DRIFT_REFERENCE_NAME, MODEL_CARD_NAME, ReviewSpec
 from service.model.outliers import read_outlier_statistics
 from service.model.predictor import Predictor
+from service.model.releases import version_of
 from training.config import DataConfig
 from training.errors import ExportError
 
@@ -24,7 +25,7 @@ def reissue(bundle_path: Path, data: Path, version: str) -> ModelBundle:
     """Write the new release beside the bundle, and return it.
 
     data: the folder of the training. version: one above the bundle's with the same first number. The new release has no test
-    metrics, because review is among them: it has to be evaluated.
+    metrics at its operating points, because review is among them: it has to be evaluated.
     Raises BundleError if the bundle cannot be trusted, ExportError if it has no outlier statistics or the version does not
     follow its own, and DatasetError for another data folder.
     """
@@ -54,17 +55,15 @@ def reissue(bundle_path: Path, data: Path, version: str) -> ModelBundle:
         card = bundle.file(MODEL_CARD_NAME).read_text("utf-8")
         (folder / MODEL_CARD_NAME).write_text(reissued_card(card, manifest.name, manifest.version, version), "utf-8")
         review = ReviewSpec(low_confidence_below=review_threshold(outputs["probabilities"], REVIEW_SHARE))
-        seal(folder, manifest.model_copy(update={"version": version, "review": review, "test_metrics": {}}))
+        metrics = {name: value for name, value in manifest.test_metrics.items() if name != "operating_points"}
+        seal(folder, manifest.model_copy(update={"version": version, "review": review, "test_metrics": metrics}))
     return ModelBundle.open(target)
 
 
 def follows(version: str, later: str) -> bool:
     """Whether the second version is above the first and has its first number."""
-    try:
-        before, after = (tuple(map(int, each.split("."))) for each in (version, later))
-    except ValueError:
-        return False
-    return len(before) == len(after) == 3 and before[0] == after[0] and before < after
+    before, after = (version_of(f"any-{each}") for each in (version, later))
+    return before is not None and after is not None and before[0] == after[0] and before < after
 
 
 def reissued_card(card: str, name: str, version: str, new_version: str) -> str:

@@ -96,11 +96,7 @@ def decide(
     most_probable = max(FINDINGS, key=by_finding.__getitem__)
     finding = call(by_finding, find_operating_point(manifest, operating_point))
     prediction_set = conformal_set(by_finding, manifest.conformal)
-    unusual = unusual_aspects(observed, manifest.outliers) if manifest.outliers else frozenset()
-    if observed.denies_frontal_chest:
-        unusual |= {ReviewReason.NOT_FRONTAL_CHEST}
-    if observed.display_fault:
-        unusual |= {ReviewReason.IMAGE_QUALITY}
+    unusual = film_reasons(observed, manifest.outliers)
     rules = (
         (ReviewReason.LOW_CONFIDENCE, by_finding[most_probable] < manifest.review.low_confidence_below),
         (ReviewReason.AMBIGUOUS, len(prediction_set) != 1),
@@ -113,6 +109,16 @@ def decide(
         prediction_set=prediction_set,
         review_reasons=tuple(reason for reason, holds in rules if holds),
     )
+
+
+def film_reasons(observed: Observed, spec: OutlierSpec | None) -> frozenset[ReviewReason]:
+    """Those of FILM_REASONS that hold: what the film's header states, and its `unusual_aspects` if the bundle has bounds."""
+    reasons = unusual_aspects(observed, spec) if spec else frozenset()
+    if observed.denies_frontal_chest:
+        reasons |= {ReviewReason.NOT_FRONTAL_CHEST}
+    if observed.display_fault:
+        reasons |= {ReviewReason.IMAGE_QUALITY}
+    return reasons
 
 
 def unusual_aspects(observed: Observed, spec: OutlierSpec) -> frozenset[ReviewReason]:

@@ -47,8 +47,8 @@ def commission(
     leave_out: Annotated[
         list[Finding] | None, typer.Option(metavar="CLASS", help="Class whose films are not used; repeatable.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the site profiles.")] = Path("sites"),
-    reports: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the reports.")] = Path("reports"),
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the site profiles. Default: sites.")] = None,
+    reports: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the reports. Default: reports.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cross-validation and bootstrap.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Films read at the same time.")] = os.cpu_count() or 1,
     demo: Annotated[bool, typer.Option("--demo", help="Try it on a synthetic hospital, made of drawings.")] = False,
@@ -64,11 +64,12 @@ def commission(
     from training.commissioning import commission as module
     from training.commissioning.films.demo import NAME, write_hospital
 
+    root = Path()
     if demo:
         if site or labels or from_feedback or unlabelled or leave_out:
             raise typer.BadParameter("the synthetic hospital takes no other films, labels or name", param_hint="--demo")
         root = folder or Path(tempfile.mkdtemp(prefix="cxr-demo-"))
-        folder, site, out, reports = root / "films", NAME, root / "sites", root / "reports"
+        folder, site = root / "films", NAME
         write_hospital(folder, seed)
         typer.echo(f"A synthetic hospital is in {folder}: 120 films with labels, 100 without.", err=True)
     elif site is None:
@@ -83,8 +84,8 @@ def commission(
         archive=from_feedback,
         unlabelled=unlabelled,
         leave_out=tuple(leave_out or ()),
-        sites=out,
-        reports=reports,
+        sites=out or root / "sites",
+        reports=reports or root / "reports",
         seed=seed,
         threads=threads,
     )

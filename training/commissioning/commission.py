@@ -144,7 +144,7 @@ def _found(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, 
 
 
 def _describe(films: ReadFilms) -> None:
-    """What was read, on stderr."""
+    """What was read, on stderr. Raises CommissioningError if no film can be used, or none of a class that was given."""
     counts = ", ".join(f"{name} {count}" for name, count in films_by_finding(films.used).items())
     print(f"      Used: {counts or 'none'}.", file=sys.stderr)
     if unknown := sum(each.film.finding is not None and not each.patient for each in films.used):
@@ -159,6 +159,14 @@ def _describe(films: ReadFilms) -> None:
     if not films.used:
         first = films.left_out[0]
         raise CommissioningError(f"None of the {len(films.left_out)} films can be used; {first.film.relative}: {first.detail}")
+    usable = {each.film.finding for each in films.used}
+    lost = {each.film.finding: each for each in reversed(films.left_out)}  # the first of each finding
+    for finding in FINDINGS:
+        if finding in lost and finding not in usable:
+            raise CommissioningError(
+                f"No film of {finding} can be used; {lost[finding].film.relative}: {lost[finding].detail} Mend the films that "
+                f"are left out, or go on without the class (--leave-out {finding})."
+            )
 
 
 def _measure(films: ReadFilms, manifest: ModelManifest, seed: int) -> tuple[Acceptance | None, Unlabelled | None]:

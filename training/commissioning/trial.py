@@ -14,6 +14,7 @@ from training.commissioning.fitting.decisions import answers_of
 from training.commissioning.fitting.figures import film_statistics
 from training.commissioning.fitting.head import Cases
 from training.commissioning.fitting.nested import THRESHOLDS, Adjustment, Classifier, adjust
+from training.errors import DatasetError
 from training.evaluation.measures.bootstrap import plain
 from training.evaluation.measures.confusion import Floats, mean_of_defined
 from training.tables import markdown_table
@@ -53,7 +54,7 @@ def attempts(source: str, films: SiteFilms, manifest: ModelManifest, per_class: 
             _judge(left_over, fitted.probabilities(Cases.of(left_over, manifest.temperature)), fitted.manifest),
             _judge(left_over, _written(left_over, accepted, manifest), _adjusted(accepted, manifest)),
         )
-        head = accepted.head is not None
+        head = accepted.head is not None and bool(accepted.head.weights.any())  # not scale and offsets alone
         yield Trial(source, per_class, dict(zip(STAGES, figures, strict=True)), head, accepted.writes_profile)
 
 
@@ -70,13 +71,23 @@ def trials_table(trials: Sequence[Trial]) -> str:
 
 
 def draw(films: SiteFilms, per_class: int, seed: int) -> tuple[SiteFilms, SiteFilms]:
-    """`per_class` films of every class that the site has, at random, and the films of other patients."""
+    """`per_class` films of every class that the site has, at random, and the films of other patients.
+
+    Raises DatasetError for a class with fewer films, or without a film of other patients.
+    """
     rng = np.random.default_rng(seed)
-    of_class = (np.flatnonzero(films.labels == index) for index in films.present)
+    of_class = [np.flatnonzero(films.labels == index) for index in films.present]
+    if (fewest := min(map(len, of_class))) < per_class:
+        raise DatasetError(f"A class has {fewest} films that can be used, fewer than the {per_class} to commission with.")
     given: npt.NDArray[np.intp] = np.concatenate([rng.choice(each, per_class, replace=False) for each in of_class])
     patients = {films.patients[index] for index in given}
     others = [index for index, patient in enumerate(films.patients) if patient not in patients]
-    return films.only(given), films.only(np.array(others, dtype=np.intp))
+    left_over = films.only(np.array(others, dtype=np.intp))
+    if left_over.present != films.present:
+        raise DatasetError(
+            f"After {per_class} films of each class are given, a class has no film of other patients to judge; give fewer."
+        )
+    return films.only(given), left_over
 
 
 def _released(films: SiteFilms, manifest: ModelManifest) -> Floats:

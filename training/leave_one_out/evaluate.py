@@ -14,7 +14,7 @@ from training.data.folder import scan_folder
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.report.files import METRICS_NAME, write_report
 from training.leave_one_out.answers import Answers
-from training.leave_one_out.folds import make_folds
+from training.leave_one_out.folds import make_folds, require_unseen
 from training.leave_one_out.left_out_run import LeftOutRun
 from training.leave_one_out.report import measure_unseen, unseen_table
 
@@ -57,6 +57,7 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
     config = load_config(job.config, tuple(job.changes))
     films = scan_folder(job.data)
     folds = make_folds(films, job.sources, job.one_hospital)
+    require_unseen(folds, films)
     if job.commission:
         for fold in folds:
             require_films_left_over(fold.judged(films), job.commission)

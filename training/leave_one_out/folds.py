@@ -1,11 +1,12 @@
 """The folds: which source is judged, and what the run that judges it leaves out."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.model.findings import Finding
 from training.data.folder import FilmFile
-from training.data.held_out import learns_nothing_of, without_held_out
+from training.data.held_out import is_held_out, learns_nothing_of, without_held_out
 from training.errors import DatasetError
 
 
@@ -39,6 +40,23 @@ def make_folds(films: Sequence[FilmFile], sources: Sequence[str] = (), one_hospi
     for fold in folds:
         without_held_out(films, fold.held_out)
     return folds
+
+
+def require_unseen(folds: Sequence[Fold], films: Sequence[FilmFile]) -> None:
+    """Raises DatasetError if a film that a fold judges is the same file as one that its runs learn from.
+
+    films: of the whole data folder. Each is read once.
+    """
+    digests = {film.relative: hashlib.sha256(film.path.read_bytes()).digest() for film in films}
+    for fold in folds:
+        learnt = {digests[film.relative]: film for film in films if not is_held_out(film, fold.held_out)}
+        for film in fold.judged(films):
+            if copy := learnt.get(digests[film.relative]):
+                raise DatasetError(
+                    f"{film.relative} of the source {fold.source} is the same file as {copy.relative} of {copy.source}, from "
+                    f"which the runs without {fold.held_out} learn: remove one of them, or leave the two sources out together "
+                    f"(--one-hospital {fold.held_out},{copy.source})."
+                )
 
 
 def _findings(films: Sequence[FilmFile], source: str) -> set[Finding | None]:

@@ -151,6 +151,28 @@ def test_films_without_labels_alone_need_to_be_called_so(site, capsys):
     ).predict(film).probabilities  # fmt: skip
 
 
+def test_a_class_of_which_no_film_can_be_used_is_told_instead_of_being_taken_for_missing(site, capsys):
+    class_folders(site.films, 20, TWO)
+    (site.films / "Pneumonia").mkdir()
+    for index in range(30):
+        (site.films / "Pneumonia" / f"{index}.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    assert site.commission() == 1
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert complaint.startswith("No film of Pneumonia can be used; Pneumonia/0.png: ")
+    assert complaint.endswith("or go on without the class (--leave-out Pneumonia).")
+    assert site.written() == []
+
+
+def test_labelled_films_of_which_none_can_be_used_do_not_leave_a_profile_of_the_others(site, capsys):
+    for index in range(3):
+        add_film(site.films, f"new/{index}.png", seed=64_000 + index)
+    (site.films / "Normal").mkdir()
+    (site.films / "Normal" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    assert site.commission() == 1
+    assert "No film of Normal can be used; Normal/cut.png: " in capsys.readouterr().err
+    assert site.written() == []
+
+
 @pytest.mark.parametrize(("options", "what"), [((), "no labelled film"), (("--unlabelled",), "no film")])
 def test_classes_left_out_that_leave_no_film_are_the_fault(site, capsys, options, what):
     class_folders(site.films, 1, (Finding.NORMAL,))

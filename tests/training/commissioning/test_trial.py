@@ -1,7 +1,12 @@
 """What commissioning is worth on films left over."""
 
+from dataclasses import replace
+
+import pytest
+
 from tests.support.training.site_films import site_films, site_manifest
 from training.commissioning.trial import STAGES, attempts, draw, trials_table
+from training.errors import DatasetError
 
 
 def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
@@ -31,3 +36,15 @@ def test_no_patient_is_on_both_sides_of_a_draw():
     assert given.films_by_finding() == {"Normal": 20, "Pneumonia": 0, "Tuberculosis": 20}
     assert left_over.patients
     assert not set(given.patients) & set(left_over.patients)
+
+
+def test_a_class_with_fewer_films_than_are_drawn_is_refused():
+    with pytest.raises(DatasetError, match="A class has 19 films that can be used, fewer than the 20"):
+        draw(site_films((60, 0, 19)), 20, seed=0)
+
+
+def test_a_draw_that_takes_every_patient_of_a_class_is_refused():
+    films = site_films((60, 0, 60))
+    of_two = tuple(str(index % 2) if label == 2 else f"{index}" for index, label in enumerate(films.labels, start=1000))
+    with pytest.raises(DatasetError, match="no film of other patients"):
+        draw(replace(films, patients=of_two), 20, seed=0)

@@ -6,7 +6,7 @@ import pytest
 from service.model.findings import FINDINGS, Finding
 from training.data.folder import FilmFile
 from training.errors import DatasetError
-from training.leave_one_out.folds import Fold, make_folds
+from training.leave_one_out.folds import Fold, make_folds, require_unseen
 
 # Of each source, in every split: the clinic has normal and TB films, the ward pneumonia alone, the archives everything.
 FINDINGS_OF = {
@@ -55,3 +55,25 @@ def test_what_cannot_be_left_out_is_refused_before_anything_is_trained(arguments
 def test_sources_without_two_classes_make_no_fold() -> None:
     with pytest.raises(DatasetError, match="No source holds both"):
         make_folds([film for film in FILMS if film.source == "ward"])
+
+
+@pytest.fixture
+def with_a_copy(tmp_path) -> list[FilmFile]:
+    """Three films; the one of `ward` is the same file as one of `clinic`."""
+    films = []
+    for source, content in (("clinic", b"one"), ("clinic", b"two"), ("ward", b"one")):
+        path = tmp_path / f"{source}-{content.decode()}.png"
+        path.write_bytes(content)
+        films.append(FilmFile(path, path.name, "train", Finding.NORMAL, source, None))
+    return films
+
+
+def test_a_film_that_the_run_would_learn_from_under_another_source_is_refused(with_a_copy) -> None:
+    with pytest.raises(
+        DatasetError, match=r"clinic-one\.png .* same file as ward-one\.png of ward.*--one-hospital clinic,ward"
+    ):
+        require_unseen([Fold("clinic", "clinic")], with_a_copy)
+
+
+def test_copies_that_are_left_out_together_are_judged(with_a_copy) -> None:
+    require_unseen([Fold("clinic", "clinic,ward")], with_a_copy)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from service.model.decision import unusual_aspects
+from service.model.decision import film_reasons
 from service.model.findings import FINDINGS
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import SiteFilms
@@ -34,10 +34,4 @@ def outlier_scores(films: Sequence[ReadFilm]) -> np.ndarray[tuple[int], np.dtype
 
 def unusual_images(films: Sequence[ReadFilm], manifest: ModelManifest) -> FilmMask:
     """Which films the bundle flags for what the picture or its header shows, whatever the network answers; bool [N]."""
-    return np.array([_is_unusual(each, manifest) for each in films])
-
-
-def _is_unusual(film: ReadFilm, manifest: ModelManifest) -> bool:
-    picture = replace(film.observed, outlier_score=None)
-    by_statistics = manifest.outliers is not None and unusual_aspects(picture, manifest.outliers)
-    return bool(by_statistics or picture.denies_frontal_chest or picture.display_fault)
+    return np.array([bool(film_reasons(replace(each.observed, outlier_score=None), manifest.outliers)) for each in films])

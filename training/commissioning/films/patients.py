@@ -14,6 +14,10 @@ TABLE, HEADER = "table", "header"
 
 _KEYWORDS = ["PatientID", "IssuerOfPatientID"]
 
+# From so many patients of the table on, an ID that all their headers have stands for nobody. Fewer may be one patient whom the
+# table names by visit: taking them as one costs little, and taking one as several lets a patient judge what it has fitted.
+_NOBODY = 6
+
 
 def patient_in_header(data: bytes) -> str | None:
     """A digest of the PatientID of a DICOM file (PS3.3 C.7.1.1) that the decoder has read; None without one.
@@ -31,13 +35,13 @@ def patient_in_header(data: bytes) -> str | None:
 def merged(films: Sequence[frozenset[Identity]]) -> tuple[frozenset[Identity], ...]:
     """Every identity of each film's patient. Films are of one patient if they share an identity, or others link them.
 
-    An ID in the headers of several patients of the table, such as ANON, stands for nobody.
+    An ID in the headers of many patients of the table, such as ANON, stands for nobody.
     """
-    named: dict[Identity, set[Identity]] = defaultdict(set)
+    of_table: dict[Identity, set[Identity]] = defaultdict(set)
     for identities in films:
         for header in (each for each in identities if each[0] == HEADER):
-            named[header] |= identities - {header}
-    nobody = {header for header, of_table in named.items() if len(of_table) > 1}
+            of_table[header] |= {each for each in identities if each[0] == TABLE}
+    nobody = {header for header, patients in of_table.items() if len(patients) >= _NOBODY}
     patients: dict[Identity, frozenset[Identity]] = {}
     films = [identities - nobody for identities in films]
     for identities in films:

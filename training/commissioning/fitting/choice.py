@@ -112,4 +112,6 @@ def _judge_screening(before: _Bounds, gain: _Bounds) -> PartVerdict:
     found = f"At tb_screening the released model finds {released.value:.0%} of tuberculosis"
     if released.at_most(BETTER) < TB_SENSITIVITY and after > released.value:
         return PartVerdict(True, f"{found}, {TB_SENSITIVITY:.0%} is meant; with the site's threshold {after:.0%}.")
+    if released.at_most(BETTER) < TB_SENSITIVITY:
+        return PartVerdict(False, f"{found}, {TB_SENSITIVITY:.0%} is meant, but no threshold of the site's finds more.")
     return PartVerdict(False, f"{found}, not less than {TB_SENSITIVITY:.0%} beyond chance.")

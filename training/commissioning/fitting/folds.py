@@ -33,6 +33,11 @@ def patient_folds(
 
 def require_enough(films: SiteFilms) -> None:
     """Raises TooFewFilms for a class with some films, but fewer than 20 or of fewer than 10 patients; or a single class."""
+    if len(films.labels) >= LEAST_FILMS and len(set(films.patients)) == 1:
+        raise TooFewFilms(
+            f"All {len(films.labels)} labelled films count as one patient's, perhaps because their headers have one PatientID; "
+            "tell the patients apart in the column `patient` of labels.csv, or remove the PatientID from the headers."
+        )
     for finding, count in films.films_by_finding().items():
         if 0 < count < LEAST_FILMS:
             raise TooFewFilms(

@@ -7,7 +7,6 @@ import numpy.typing as npt
 from scipy.stats import binom
 
 from export.calibration import (
-    REVIEW_SHARE,
     TB_SCREENING,
     TB_SENSITIVITY,
     THRESHOLD_STEP,
@@ -28,6 +27,9 @@ ERRORS_FLAGGED = 0.80
 
 # But no more than this share of the films is flagged for it.
 MOST_FLAGGED = 0.35
+
+# Share of the films that low confidence flags where no answer is wrong, and so nothing shows which share would catch errors.
+FLAGGED_WITHOUT_ERRORS = 0.10
 
 _OUTLIER_LEVEL = 0.01
 
@@ -100,23 +102,21 @@ def _fit_operating_points(
 
 def _fit_review(probabilities: Floats, films: SiteFilms, manifest: ModelManifest) -> ReviewSpec:
     """The lowest threshold at which review flags of all kinds catch ERRORS_FLAGGED of the errors, while they are at most
-    MOST_FLAGGED of the films; the house's usual share where nothing is wrong, and the bundle's threshold where flags of other
-    kinds already catch the errors or reach that share.
+    MOST_FLAGGED of the films. 0, which flags no film, where flags of other kinds already catch the errors or reach that share.
     """
     wrong = probabilities.argmax(axis=1) != films.labels
     if not wrong.any():
-        return ReviewSpec(low_confidence_below=review_threshold(probabilities, REVIEW_SHARE))
+        return ReviewSpec(low_confidence_below=review_threshold(probabilities, FLAGGED_WITHOUT_ERRORS))
     confident = manifest.model_copy(update={"review": ReviewSpec(low_confidence_below=0.0)})
     already = answers_of(probabilities, films, confident).flagged
-    threshold = _review_threshold(probabilities.max(axis=1), wrong, already)
-    return manifest.review if threshold is None else ReviewSpec(low_confidence_below=threshold)
+    return ReviewSpec(low_confidence_below=_review_threshold(probabilities.max(axis=1), wrong, already))
 
 
-def _review_threshold(confidence: Floats, wrong: FilmMask, already: FilmMask) -> float | None:
+def _review_threshold(confidence: Floats, wrong: FilmMask, already: FilmMask) -> float:
     room = math.floor(MOST_FLAGGED * len(wrong) + 1e-9) - int(already.sum())
     missing = math.ceil(ERRORS_FLAGGED * int(wrong.sum()) - 1e-9) - int((wrong & already).sum())
     if room <= 0 or missing <= 0:
-        return None
+        return 0.0
     ascending = np.flatnonzero(~already)[np.argsort(confidence[~already], kind="stable")]
     enough = int(np.searchsorted(np.cumsum(wrong[ascending]), missing)) + 1
     flagged = min(enough, room, len(ascending))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from service.model.decision import FILM_REASONS, unusual_aspects
+from service.model.decision import FILM_REASONS, film_reasons
 from service.model.findings import FINDINGS, Finding
 from service.model.manifest import ModelManifest
 from service.model.site_profile import Site
@@ -101,7 +101,7 @@ class Outcome:
 
     def _films(self) -> dict[str, Any]:
         used = self.films.used
-        flags = [unusual_aspects(each.observed, self.manifest.outliers) if self.manifest.outliers else () for each in used]
+        flags = [film_reasons(each.observed, self.manifest.outliers) for each in used]
         return {
             "used": len(used),
             "by_finding": films_by_finding(used),

@@ -101,8 +101,8 @@ def _identity(manifest: ModelManifest) -> Iterator[str]:
 def _intended_use(metrics: Values) -> Iterator[str]:
     other = metrics.get("outliers", {}).get("not_chest")
     flagged = (
-        f" Of {other['n']} pictures that are no chest film {other['flagged']['anything']:.0%} were flagged for review; films of "
-        "other diseases were not tried."
+        f" Of {other['n']} pictures that are no chest film {other['flagged']['anything']:.0%} were flagged for review; films "
+        "of other diseases were not tried."
         if other
         else ""
     )

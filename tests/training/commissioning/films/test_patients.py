@@ -27,10 +27,21 @@ def test_films_that_share_an_identity_are_of_one_patient_also_over_other_films()
 
 def test_an_id_that_every_header_has_makes_no_patient_of_those_that_the_table_tells_apart():
     anonymous = (HEADER, "anon")
-    films = [{(TABLE, "17"), anonymous}, {(TABLE, "18"), anonymous}, {anonymous}, {(TABLE, "17"), anonymous}, {anonymous}]
-    assert numbered(merged([frozenset(each) for each in films])) == (
-        "patient-1", "patient-2", "patient-3", "patient-1", "patient-4",
-    )  # fmt: skip
+    of_table = [{(TABLE, str(number)), anonymous} for number in (17, 18, 19, 20, 21, 22, 17)]
+    names = numbered(merged([frozenset(each) for each in (*of_table, {anonymous}, {anonymous})]))
+    assert names[6] == names[0]
+    assert len(set(names)) == 8
+
+
+def test_an_id_in_the_headers_of_few_patients_of_the_table_is_one_patient_whom_the_table_names_by_visit():
+    films = [{(TABLE, f"visit {number}"), (HEADER, "a")} for number in range(5)] + [{(TABLE, "other"), (HEADER, "b")}]
+    assert len(set(numbered(merged([frozenset(each) for each in films])))) == 2
+
+
+@pytest.mark.parametrize("films", [[{"T17", "h1", "h2"}, {"h1"}, {"h2"}], [{"h1", "h2", "h3"}, {"h1"}]])
+def test_copies_of_a_film_with_several_ids_in_their_headers_are_of_one_patient_with_its_other_films(films):
+    identities = [frozenset((TABLE if name[0] == "T" else HEADER, name) for name in each) for each in films]
+    assert set(numbered(merged(identities))) == {"patient-1"}
 
 
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian])

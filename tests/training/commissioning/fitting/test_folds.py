@@ -48,6 +48,14 @@ def test_a_class_of_too_few_patients_is_named():
         require_enough(replace(films, patients=patients))
 
 
+def test_one_patient_for_all_films_is_named_with_its_likely_cause():
+    films = site_films((40, 0, 40))
+    with pytest.raises(
+        TooFewFilms, match="All 80 labelled films count as one patient's, perhaps because their headers have one"
+    ):
+        require_enough(replace(films, patients=("one",) * 80))
+
+
 def test_one_class_alone_is_refused():
     with pytest.raises(TooFewFilms, match="two classes, found Normal"):
         require_enough(site_films((40, 0, 0)))
