@@ -8,4 +8,4 @@ from service.usage_data import switch_off
 switch_off()
 
 # Version of the service, for its API document and its container image.
-__version__ = "1.9.0"
+__version__ = "1.10.0"

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
 
     bundle: str | None = Field(
         default=None,
-        description="Model to serve: a bundle folder, or a tag of BentoML's model store such as `chest-xray:2.0.0`. "
+        description="Model to serve: a bundle folder, or a tag of BentoML's model store such as `chest-xray:2.1.0`. "
         "By default the release that `cxr registry promote` chose, else the highest version in `models/`.",
     )
     site: str | None = Field(

@@ -73,7 +73,7 @@ def promote(
     version: Annotated[
         str | None,
         typer.Argument(
-            metavar="[VERSION]", help="For example 2.0.0, or the folder's name; or a site profile, sites/st-mary-1."
+            metavar="[VERSION]", help="For example 2.1.0, or the folder's name; or a site profile, sites/st-mary-1."
         ),
     ] = None,
     site: Annotated[
@@ -89,7 +89,7 @@ def promote(
     A profile is served with the release that it belongs to. A release takes over from a commissioned one with a profile of the
     same site, or not at all.
 
-    Example: cxr registry promote 2.0.0 --note "Fewer false alarms at night."
+    Example: cxr registry promote 2.1.0 --note "Fewer false alarms at night."
     """
     from service.model.releases import profile_name
 
@@ -132,7 +132,7 @@ def write_note(context: typer.Context, note: Annotated[str, typer.Argument(metav
 @registry.command()
 def attach(
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-2.0.0.")
+        Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-2.1.0.")
     ],
     metrics: Annotated[Path, typer.Option(metavar="FILE", help="metrics.json that `cxr evaluate` wrote.")],
     card: Annotated[Path, typer.Option(metavar="FILE", help="MODEL_CARD.md that `cxr evaluate` wrote.")],
@@ -140,7 +140,7 @@ def attach(
 ) -> None:
     """Put an evaluation on the test split into its bundle: metrics and model card.
 
-    Example: cxr registry attach models/chest-xray-2.0.0 --metrics reports/metrics.json --card reports/MODEL_CARD.md
+    Example: cxr registry attach models/chest-xray-2.1.0 --metrics reports/metrics.json --card reports/MODEL_CARD.md
     """
     from export.attach import attach as attach_files
 
@@ -151,15 +151,15 @@ def attach(
 @registry.command()
 def reissue(
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-2.0.0.")
+        Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle, for example models/chest-xray-2.1.0.")
     ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Data folder that it was trained on.")],
-    version: Annotated[str, typer.Option(help="A version above the bundle's, for example 2.1.0.")],
+    version: Annotated[str, typer.Option(help="A version above the bundle's, for example 2.1.1.")],
     no_register: NoRegister = False,
 ) -> None:
     """Release a model again with a new drift reference and review threshold: same graph, same probabilities.
 
-    Example: cxr registry reissue models/chest-xray-2.0.0 --data data/cxr --version 2.1.0
+    Example: cxr registry reissue models/chest-xray-2.1.0 --data data/cxr --version 2.1.1
     """
     from export.reissue import reissue as reissue_bundle
 

@@ -244,7 +244,7 @@ class Model:
 def load_model(bundle: str | os.PathLike[str] | None = None, site: str | os.PathLike[str] | None = None) -> Model:
     """Open a bundle, verify its files, and prove it on its golden inputs. Takes about a second, and needs no PyTorch.
 
-    bundle: a bundle folder, or a tag of BentoML's model store such as "chest-xray:2.0.0". By default the release that the
+    bundle: a bundle folder, or a tag of BentoML's model store such as "chest-xray:2.1.0". By default the release that the
         service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
         one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is a
         setting of the service, and not read here.
