@@ -85,7 +85,7 @@ def _split(element: DataElement | RawDataElement | None) -> list[str]:
     return [str(number) for number in np.frombuffer(element.value, kind, count=len(element.value) // kind.itemsize).tolist()]
 
 
-def text_of(dataset: Dataset, keyword: str) -> str:
+def decoded_text(dataset: Dataset, keyword: str) -> str:
     """The attribute's value without padding, several values parted by backslashes; "" if it is missing or too long."""
     value = _as_read(raw(dataset, keyword))
     return _decoded(value, dataset).strip(" \0") if len(value) <= MAX_TEXT_BYTES else ""
