@@ -28,7 +28,7 @@ MAX_CODE_SEQUENCE_BYTES = 4096
 _ESCAPE = b"\x1b"
 _LETTERS = re.compile(r"[^\W\d_]+")
 
-# NumPy's names of numbers; the caller decides on the sign of "US or SS". All other VRs are text.
+# VR -> NumPy's name of the number. The caller decides on the sign of "US or SS". All other VRs are text.
 _NUMBERS = {
     "US": "u2", "SS": "i2", "US or SS": "u2", "OW": "u2", "US or OW": "u2", "US or SS or OW": "u2",
     "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8",
@@ -125,7 +125,7 @@ def _decoded(value: bytes, dataset: Dataset) -> str:
     encodings = [declared] if isinstance(declared, str) else list(declared or ())
     if _ESCAPE in value:  # code extensions: only pydicom knows DICOM's (PS3.5 6.1.2.5)
         return decode_bytes(value, encodings or ["latin-1"], set())
-    for encoding in ("utf-8", *encodings[:1]):  # no other text passes for UTF-8
+    for encoding in ("utf-8", *encodings[:1]):  # text in another encoding is hardly ever valid UTF-8
         try:
             return value.decode(encoding)
         except (UnicodeError, LookupError):
