@@ -47,12 +47,12 @@ def write_profile(
     """Write a profile, complete or not at all, and open it as a server would. A profile is never overwritten.
 
     folder: <name>-<version>, in which the service looks for other versions of the site beside this one.
-    members: of `ProfileManifest`, all but `head` and `files`; see there.
+    members: those of `ProfileManifest`, all but `head` and `files`.
     head: None leaves the probabilities to the bundle.
     golden: see `golden_answers`.
     drift_reference: of the site's own films; None leaves drift to the bundle's reference.
 
-    Raises ExportError if the folder exists or has another name, or the members are not as they must be.
+    Raises ExportError if the folder exists or has another name, or if `ProfileManifest` does not accept the members.
     """
     expected = f"{members.get('name')}-{members.get('version')}"
     if folder.name != expected:
@@ -71,7 +71,7 @@ def write_profile(
         try:
             manifest = ProfileManifest.model_validate({**members, "head": head is not None, "files": files})
         except ValidationError as fault:
-            raise ExportError(f"The site profile in {folder} cannot be described so; correct these members. {fault}") from fault
+            raise ExportError(f"The site profile in {folder} cannot have these members; correct them. {fault}") from fault
         write_json(draft / PROFILE_NAME, manifest.model_dump(mode="json"))
         SiteProfile.open(draft)
     return SiteProfile.open(folder)
