@@ -47,12 +47,12 @@ class Sample:
 
     @property
     def requests_per_second(self) -> float:
-        """Throughput."""
+        """Throughput over all clients."""
         return len(self.load.latencies_ms) / self.load.seconds
 
     @property
     def cpu_seconds_per_request(self) -> float:
-        """Of the server."""
+        """CPU seconds of the server's processes for each request."""
         return self.server_cpu_seconds / len(self.load.latencies_ms)
 
     @property
@@ -177,7 +177,7 @@ def judge(measurements: Measurements) -> list[Target]:
 
 
 def goodput(overload: Sequence[Sequence[Pressure]]) -> float:
-    """Films judged a second with ten times the clients that keep the service busy, over the best rate with fewer clients."""
+    """Films judged a second by OVERLOADING_CLIENTS, over the best rate with fewer clients; 1 if overload costs nothing."""
     rounds = [{pressure.clients: pressure.judged_per_second for pressure in curve} for curve in overload]
     overloaded = [judged[OVERLOADING_CLIENTS] for judged in rounds]
     peaks = [max(rate for clients, rate in judged.items() if clients < OVERLOADING_CLIENTS) for judged in rounds]
