@@ -106,6 +106,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         inputs=input_costs(bundle, effort.rounds * 3),
         overload=overload,
         endurance_bytes=endurance,
+        endurance_requests=effort.endurance_requests,
     )
 
 

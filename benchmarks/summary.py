@@ -80,6 +80,7 @@ class Measurements:
     inputs: Mapping[str, tuple[float, float]]  # kind of film -> milliseconds, and ratio to REFERENCE
     overload: Sequence[Sequence[Pressure]]  # rounds of one measurement for each number of clients
     endurance_bytes: tuple[int, int]  # resident memory after a tenth of the endurance requests, and after all of them
+    endurance_requests: int  # number of all these requests
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def judge(measurements: Measurements) -> list[Target]:
     summaries = summarise(rounds)
     before_explaining, after_explaining = measurements.memory_bytes
     tenth, all_requests = measurements.endurance_bytes
+    requests_between = measurements.endurance_requests - measurements.endurance_requests // 10
     explain, predict = (
         [sample.p50_ms for sample in rounds.cells[Cell(SERVICE, route, RAW, 1)]] for route in (EXPLAIN, PREDICT)
     )
@@ -170,7 +172,7 @@ def judge(measurements: Measurements) -> list[Target]:
         ),
         Target("What a site profile adds to a film, 512 px", "ms", 0.1, measurements.stages[512][SITE_HEAD].wall_ms),
         Target("Start to ready", "s", 6.0, statistics.median(measurements.start_seconds)),
-        Target("Growth of memory over 18,000 requests more", "MB", 10.0, (all_requests - tenth) / MEGABYTE),
+        Target(f"Growth of memory over {requests_between:,} requests more", "MB", 10.0, (all_requests - tenth) / MEGABYTE),
         Target("Resident memory before the first explanation", "MB", 400.0, before_explaining / MEGABYTE),
         Target("Resident memory after the first explanations", "MB", 1000.0, after_explaining / MEGABYTE),
     ]
