@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from safetensors.numpy import save_file
 
-from export.bundle import staged
+from export.bundle import staged, write_arrays
 from service.files import write_json
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle, sha256_of
@@ -62,9 +61,7 @@ def write_profile(
     with staged(folder) as draft:
         np.savez_compressed(draft / SITE_GOLDEN_NAME, allow_pickle=False, probabilities=golden)
         if head is not None:
-            # Contiguous, because safetensors writes the memory of an array whatever its strides say.
-            save_file({name: np.ascontiguousarray(tensor) for name, tensor in vars(head).items()}, draft / SITE_HEAD_NAME)
-            (draft / SITE_HEAD_NAME).chmod(0o644)  # safetensors writes for the owner only; a server runs as another user
+            write_arrays(draft / SITE_HEAD_NAME, head)
         if drift_reference is not None:
             write_json(draft / DRIFT_REFERENCE_NAME, drift_reference.model_dump(mode="json"))
         files = {file.name: sha256_of(file) for file in sorted(draft.iterdir())}
