@@ -89,8 +89,8 @@ class Processes:
 def _submit_whole(pool: ProcessPoolExecutor, path: str) -> "Future[Row | None]":
     """Submit a film, and let Ctrl-C wait meanwhile: a process that the pool starts now must get its task whole.
 
-    That process inherits the blocked signal, and leaves Ctrl-C to this one. Other threads of this one still receive the signal,
-    so that a handler notes it, too.
+    That process inherits the blocked signal, and leaves Ctrl-C to this one. Here other threads still receive the signal; a
+    handler notes it, and it is raised again afterwards.
     """
     pressed: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
