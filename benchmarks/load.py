@@ -31,10 +31,13 @@ def client_process() -> ProcessPoolExecutor:
 
 
 def send(client: ProcessPoolExecutor, url: str, bodies: Sequence[str], content_type: str, clients: int, requests: int) -> Load:
-    """Let the process send so many POSTs, from so many clients at once, each with a connection that it keeps.
+    """Send POST requests from the client process.
 
-    bodies: files whose contents are sent in turn. Raises ServerFailed for an answer other than 200, since refusals cost less
-    than answers.
+    bodies: files whose contents are sent in turn.
+    clients: how many send at once, each on a connection that it keeps.
+    requests: how many are sent, by all clients together.
+
+    Raises ServerFailed for an answer other than 200: a refusal costs less than an answer, and must not count as one.
     """
     return client.submit(_run, url, bodies, content_type, clients, requests).result()
 

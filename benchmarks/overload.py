@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.server import Server
 
-# 16 clients keep two cores busy; ten times as many exceed queue and threads.
+# 16 clients keep two cores busy. Ten times as many exceed what the service queues and judges at once.
 OVERLOADING_CLIENTS = 160
 CLIENTS = (4, 16, 40, OVERLOADING_CLIENTS, 640)
 

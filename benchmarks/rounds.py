@@ -42,9 +42,10 @@ def measure_rounds(
     bodies: Mapping[str, tuple[str, ...]],
     client: ProcessPoolExecutor,
 ) -> Rounds:
-    """Measure every cell, and the same films in-process, once in each of so many rounds.
+    """Measure every cell, and the same films in-process, once in each round.
 
-    requests: of one cell in one round, and films in-process. bodies: RAW and MULTIPART -> files with the bodies of `films`.
+    requests: of one cell in one round; as many films are judged in-process.
+    bodies: RAW and MULTIPART -> files with the bodies of `films`.
     """
     in_process_cpu_seconds: list[float] = []
     samples: dict[Cell, list[Sample]] = {cell: [] for cell in CELLS}

@@ -33,9 +33,9 @@ LARGE_FILMS = 3
 class Effort:
     """How much to measure."""
 
-    rounds: int  # of load, of overload, and starts of the service
-    requests: int  # of one cell in one round, films in-process in one round, and requests to warm up before anything counts
-    overload_seconds: float  # of each number of clients in one round
+    rounds: int  # of load and of overload; also how often the service is started
+    requests: int  # of one cell in one round, as many films in-process, and as many to warm up each server
+    overload_seconds: float  # for each number of clients in one round
     endurance_requests: int  # over which memory may grow
 
 
@@ -106,6 +106,7 @@ def measure_all(bundle: ModelBundle, effort: Effort) -> Measurements:
         inputs=input_costs(bundle, effort.rounds * 3),
         overload=overload,
         endurance_bytes=endurance,
+        endurance_requests=effort.endurance_requests,
     )
 
 

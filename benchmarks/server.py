@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Far longer than any start.
 START_LIMIT_SECONDS = 120.0
-# Just below the one that BentoML itself is given.
+# Of the service for one request; just below the limit that BentoML itself is given.
 SERVICE_LIMIT_SECONDS = 110
 # BentoML lets requests end before it stops.
 STOP_LIMIT_SECONDS = 15.0
-# The resolution of start times; polling more often would take CPU from the start.
+# The resolution of start times; polling more often would take CPU from the server that starts.
 READY_POLL_SECONDS = 0.02
 
 # May be set for other work on this machine, and would change how both servers run.
@@ -125,12 +125,12 @@ def _running(arguments: Sequence[str], port: int, environment: Mapping[str, str]
 
 def _wait_until_ready(process: psutil.Popen, port: int, start: float, log: IO[str]) -> None:
     while not _is_ready(port):
-        if process.poll() is not None or time.perf_counter() - start > START_LIMIT_SECONDS:
+        has_ended = process.poll() is not None
+        if has_ended or time.perf_counter() - start > START_LIMIT_SECONDS:
+            fault = "ended before it was ready" if has_ended else f"did not become ready within {START_LIMIT_SECONDS:g} s"
             log.seek(0)
             last_lines = "".join(log.readlines()[-20:])
-            raise ServerFailed(
-                f"The server did not become ready within {START_LIMIT_SECONDS:g} s; its last output was:\n{last_lines}"
-            )
+            raise ServerFailed(f"The server {fault}; its last output was:\n{last_lines}")
         time.sleep(READY_POLL_SECONDS)
 
 
@@ -147,8 +147,10 @@ def _is_ready(port: int) -> bool:
 
 def _end(process: psutil.Popen) -> None:
     """Ask the server to stop, then make sure of it: BentoML's workers lead sessions of their own."""
-    family = _family(process) if process.is_running() else [process]
-    process.terminate()
+    family: list[psutil.Process] = [process]
+    with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+        family = _family(process)
+        process.terminate()
     _, alive = psutil.wait_procs(family, timeout=STOP_LIMIT_SECONDS)
     for survivor in alive:
         survivor.kill()

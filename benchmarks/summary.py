@@ -47,12 +47,12 @@ class Sample:
 
     @property
     def requests_per_second(self) -> float:
-        """Throughput."""
+        """Throughput over all clients."""
         return len(self.load.latencies_ms) / self.load.seconds
 
     @property
     def cpu_seconds_per_request(self) -> float:
-        """Of the server."""
+        """CPU seconds of the server's processes for each request."""
         return self.server_cpu_seconds / len(self.load.latencies_ms)
 
     @property
@@ -80,6 +80,7 @@ class Measurements:
     inputs: Mapping[str, tuple[float, float]]  # kind of film -> milliseconds, and ratio to REFERENCE
     overload: Sequence[Sequence[Pressure]]  # rounds of one measurement for each number of clients
     endurance_bytes: tuple[int, int]  # resident memory after a tenth of the endurance requests, and after all of them
+    endurance_requests: int  # number of all these requests
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def judge(measurements: Measurements) -> list[Target]:
     summaries = summarise(rounds)
     before_explaining, after_explaining = measurements.memory_bytes
     tenth, all_requests = measurements.endurance_bytes
+    requests_between = measurements.endurance_requests - measurements.endurance_requests // 10
     explain, predict = (
         [sample.p50_ms for sample in rounds.cells[Cell(SERVICE, route, RAW, 1)]] for route in (EXPLAIN, PREDICT)
     )
@@ -170,14 +172,14 @@ def judge(measurements: Measurements) -> list[Target]:
         ),
         Target("What a site profile adds to a film, 512 px", "ms", 0.1, measurements.stages[512][SITE_HEAD].wall_ms),
         Target("Start to ready", "s", 6.0, statistics.median(measurements.start_seconds)),
-        Target("Growth of memory over 18,000 requests more", "MB", 10.0, (all_requests - tenth) / MEGABYTE),
+        Target(f"Growth of memory over {requests_between:,} requests more", "MB", 10.0, (all_requests - tenth) / MEGABYTE),
         Target("Resident memory before the first explanation", "MB", 400.0, before_explaining / MEGABYTE),
         Target("Resident memory after the first explanations", "MB", 1000.0, after_explaining / MEGABYTE),
     ]
 
 
 def goodput(overload: Sequence[Sequence[Pressure]]) -> float:
-    """Films judged a second with ten times the clients that keep the service busy, over the best rate with fewer clients."""
+    """Films judged a second by OVERLOADING_CLIENTS, over the best rate with fewer clients; 1 if overload costs nothing."""
     rounds = [{pressure.clients: pressure.judged_per_second for pressure in curve} for curve in overload]
     overloaded = [judged[OVERLOADING_CLIENTS] for judged in rounds]
     peaks = [max(rate for clients, rate in judged.items() if clients < OVERLOADING_CLIENTS) for judged in rounds]

@@ -9,7 +9,7 @@ from service.model.bundle import ModelBundle
 from service.model.manifest import GRAPH_NAME, MODEL_CARD_NAME
 from training.errors import ExportError
 
-# Model and thresholds were chosen on the other splits, whose metrics are better than those of new films.
+# Model and thresholds were chosen on the other splits, so that metrics are better there than on new films.
 TEST_SPLIT = "test"
 
 # Of metrics.json; what is left out (counts and licences of the data, refused films) stands in the model card.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import save_file
 
 from export.phantom import phantom_film
 from service.files import sync, write_json
@@ -21,6 +21,7 @@ from service.model.findings import FINDINGS
 from service.model.manifest import MANIFEST_NAME, ModelManifest
 from service.model.outliers import OutlierStatistics
 from service.model.predictor import Predictor
+from service.model.site_profile import SiteHead
 from training.errors import ExportError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ GOLDEN_OUTPUTS = ("probabilities", "logits", "embedding")
 
 # Two phantoms of each finding tell a wrong graph from a right one, and replay in a tenth of a second when a server starts.
 GOLDEN_SEEDS = (1, 2)
+
+# safetensors writes for the owner only, and a server runs as another user.
+_FOR_EVERY_USER = 0o644
 
 
 @contextmanager
@@ -73,21 +77,21 @@ def staged_copy(bundle: ModelBundle, target: Path, *, replace: bool = False) -> 
 
 def write_head(path: Path, head: "Head") -> None:
     """Save the classifier head under the tensor names of `HeadSpec`."""
-    from safetensors.torch import save_file  # imports PyTorch, which the registry does not need
+    from safetensors import torch as safetensors_torch  # imports PyTorch, which the registry does not need
 
     # BatchNorm's batch counter serves training only.
     tensors = {
         name: tensor.contiguous() for name, tensor in head.state_dict().items() if not name.endswith("num_batches_tracked")
     }
-    save_file(tensors, path)
-    path.chmod(0o644)  # safetensors writes for the owner only; a server runs as another user
+    safetensors_torch.save_file(tensors, path)
+    path.chmod(_FOR_EVERY_USER)
 
 
-def write_outlier_statistics(path: Path, statistics: OutlierStatistics) -> None:
-    """Save the statistics of the training films under the names of their fields."""
+def write_arrays(path: Path, arrays: OutlierStatistics | SiteHead) -> None:
+    """Save arrays as safetensors, under the names of their fields."""
     # Contiguous, because safetensors writes the memory of an array whatever its strides say.
-    save_arrays({name: np.ascontiguousarray(tensor) for name, tensor in vars(statistics).items()}, path)
-    path.chmod(0o644)
+    save_file({name: np.ascontiguousarray(array) for name, array in vars(arrays).items()}, path)
+    path.chmod(_FOR_EVERY_USER)
 
 
 def write_golden(path: Path, predictor: Predictor, image_size_px: int) -> None:

@@ -8,7 +8,9 @@ CALIBRATION_HEADING = "## Calibration"
 
 def render_card(manifest: ModelManifest, calibration: Calibration) -> str:
     """Markdown. Every number is measured; what is not known is not mentioned."""
-    at_bound = ", at the bound of its range: too few films, or a network that is always or never right"
+    at_bound = ""
+    if found_no_minimum(manifest.temperature):
+        at_bound = ", at the bound of its range: too few films, or a network that is always or never right"
     quantiles = ", ".join(f"{finding} {quantile:.4f}" for finding, quantile in manifest.conformal.quantiles.items())
     unusual_row = flagged = ""
     if manifest.outliers is not None:
@@ -32,7 +34,7 @@ Classifies a frontal chest radiograph as {", ".join(finding.value for finding in
 {CALIBRATION_HEADING}, fitted on {calibration.films} validation films
 | What | Value |
 |---|---|
-| Temperature | {manifest.temperature:.4f}{at_bound * found_no_minimum(manifest.temperature)} |
+| Temperature | {manifest.temperature:.4f}{at_bound} |
 | Negative log-likelihood, before and after (nats) | {calibration.nll_before:.4f}, {calibration.nll_after:.4f} |
 | Tuberculosis screening threshold (sensitivity at least {TB_SENSITIVITY:.0%}) | {calibration.tb_threshold:.4f} |
 | Conformal quantiles ({manifest.conformal.coverage:.0%} coverage) | {quantiles} |

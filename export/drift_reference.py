@@ -15,8 +15,8 @@ from service.model.drift_reference import (
 )
 from service.model.findings import FINDINGS
 
-# Films that a finding counts for that none was called: against a share of nothing, any film would be endless drift.
-_FILMS_OF_NONE = 0.5
+# Films to count for a finding that was predicted for none: with a share of 0, its first film would be infinite drift.
+_FILMS_OF_ABSENT_FINDING = 0.5
 
 
 def build_reference(
@@ -25,10 +25,10 @@ def build_reference(
     embeddings: NetworkValues,
     components: NetworkValues | None,
 ) -> DriftReference:
-    """Film statistics of some films; confidence, predicted class and embedding components of the same or others.
+    """The reference, from statistics of some films and from what the network computes of the same films or others.
 
-    At export these are the training films and the validation films, because a network is more confident on the films it was
-    trained on than on any other: a reference from the training split would show drift from the first day on.
+    At export the statistics are those of the training films, and the rest is computed of the validation films. A network is
+    more confident on films that it was trained on: their confidence as a reference would show drift from the first day on.
 
     statistics: of `film_statistics`, at least one.
     probabilities: float32 [N, 3], N >= 1.
@@ -41,8 +41,9 @@ def build_reference(
         along = [component_values(embedding, components) for embedding in embeddings]
         for name in COMPONENT_FEATURES:
             numeric[name] = NumericReference.from_values(np.array([values[name] for values in along]))
-    predicted = np.maximum(np.bincount(probabilities.argmax(axis=1), minlength=len(FINDINGS)), _FILMS_OF_NONE)
+    predicted = np.bincount(probabilities.argmax(axis=1), minlength=len(FINDINGS))
+    films = np.maximum(predicted, _FILMS_OF_ABSENT_FINDING)
     return DriftReference(
         numeric=numeric,
-        predicted_class=dict(zip(FINDINGS, (predicted / predicted.sum()).tolist(), strict=True)),
+        predicted_class=dict(zip(FINDINGS, (films / films.sum()).tolist(), strict=True)),
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnx
 
-from export.bundle import is_registered, register, seal, staged, write_golden, write_head, write_outlier_statistics
+from export.bundle import is_registered, register, seal, staged, write_arrays, write_golden, write_head
 from export.calibration import CONFORMAL_COVERAGE, TB_SCREENING, TB_SENSITIVITY, Calibration, calibrate
 from export.card import render_card
 from export.checkpoint import read_config, rebuild_network, uncalibrated_manifest
@@ -87,7 +87,7 @@ def export_bundle(
         training = read_films(films.train, spec, limit=TRAINING_FILMS)
         outputs = compute(predictor, validation.images, "probabilities", "embedding")
         statistics = fit_statistics(training, compute(predictor, training.images, "embedding")["embedding"])
-        write_outlier_statistics(folder / OUTLIERS_NAME, statistics)
+        write_arrays(folder / OUTLIERS_NAME, statistics)
         reference = build_reference(
             training.statistics(), outputs["probabilities"], outputs["embedding"], statistics.components
         )

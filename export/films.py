@@ -60,7 +60,7 @@ def usable_films(data: Path, config: DataConfig, data_fingerprint: str, sources_
 
 
 def read_films(files: Sequence[FilmFile], spec: PreprocessSpec, limit: int | None = None) -> Films:
-    """Decode all films (at least one), or a subsample of `limit` that depends on their number only.
+    """Decode all films (at least one), or of more than `limit` a random sample of `limit`, the same at each call.
 
     Raises InputError for a film that validation would have excluded.
     """

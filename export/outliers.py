@@ -109,7 +109,7 @@ def _mean_film(images: GreyPixels) -> CoarseFilm:
 
 def _standardised(films: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     deviations = films - films.mean(axis=(1, 2), keepdims=True)
-    # A blank film stays flat.
+    # A blank film becomes 0 everywhere.
     return deviations / np.maximum(deviations.std(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
 

@@ -50,7 +50,7 @@ def check_parity(graph: ServingGraph, predictor: Predictor, films: GreyPixels) -
         f"{name} of {kind} images by {output['max_gap']:.2e} (allowed {output['allowed']:.2e})"
         for kind, outputs in parity.items()
         for name, output in outputs.items()
-        if not output["max_gap"] <= output["allowed"]  # holds for not-a-number too
+        if not output["max_gap"] <= output["allowed"]  # written so that NaN fails
     ]
     if failed:
         raise ParityFailed(
@@ -75,7 +75,7 @@ def _gaps(graph: ServingGraph, predictor: Predictor, batches: Sequence[GreyPixel
             expected = [output.numpy() for output in graph(torch.from_numpy(images))]
         actual = predictor.predict(images, OUTPUT_NAMES)
         for name, reference in zip(OUTPUT_NAMES, expected, strict=True):
-            # np.maximum keeps a not-a-number, which Python's max may drop.
+            # np.maximum keeps NaN, which Python's max may drop.
             gaps[name] = float(np.maximum(gaps[name], np.abs(actual[name] - reference).max()))
             magnitudes[name] = float(np.maximum(magnitudes[name], np.abs(reference).max()))
     return {

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from safetensors.numpy import save_file
 
-from export.bundle import staged
+from export.bundle import staged, write_arrays
 from service.files import write_json
 from service.film.arrays import NetworkValues
 from service.model.bundle import ModelBundle, sha256_of
@@ -47,12 +46,12 @@ def write_profile(
     """Write a profile, complete or not at all, and open it as a server would. A profile is never overwritten.
 
     folder: <name>-<version>, in which the service looks for other versions of the site beside this one.
-    members: of `ProfileManifest`, all but `head` and `files`; see there.
+    members: those of `ProfileManifest`, all but `head` and `files`.
     head: None leaves the probabilities to the bundle.
     golden: see `golden_answers`.
     drift_reference: of the site's own films; None leaves drift to the bundle's reference.
 
-    Raises ExportError if the folder exists or has another name, or the members are not as they must be.
+    Raises ExportError if the folder exists or has another name, or if `ProfileManifest` does not accept the members.
     """
     expected = f"{members.get('name')}-{members.get('version')}"
     if folder.name != expected:
@@ -62,16 +61,14 @@ def write_profile(
     with staged(folder) as draft:
         np.savez_compressed(draft / SITE_GOLDEN_NAME, allow_pickle=False, probabilities=golden)
         if head is not None:
-            # Contiguous, because safetensors writes the memory of an array whatever its strides say.
-            save_file({name: np.ascontiguousarray(tensor) for name, tensor in vars(head).items()}, draft / SITE_HEAD_NAME)
-            (draft / SITE_HEAD_NAME).chmod(0o644)  # safetensors writes for the owner only; a server runs as another user
+            write_arrays(draft / SITE_HEAD_NAME, head)
         if drift_reference is not None:
             write_json(draft / DRIFT_REFERENCE_NAME, drift_reference.model_dump(mode="json"))
         files = {file.name: sha256_of(file) for file in sorted(draft.iterdir())}
         try:
             manifest = ProfileManifest.model_validate({**members, "head": head is not None, "files": files})
         except ValidationError as fault:
-            raise ExportError(f"The site profile in {folder} cannot be described so; correct these members. {fault}") from fault
+            raise ExportError(f"The site profile in {folder} cannot have these members; correct them. {fault}") from fault
         write_json(draft / PROFILE_NAME, manifest.model_dump(mode="json"))
         SiteProfile.open(draft)
     return SiteProfile.open(folder)

@@ -15,7 +15,7 @@ def commissioned_profile(models: Path, setting: str | None, bundle: ModelBundle)
     models: folder of the releases.
     setting: CXR_SITE, if the service has it. Profiles are looked for beside it, and in the folder of the site profiles.
 
-    Raises NotCommissioned if the bundle has none, or only one that nothing verified where the one served now is verified.
+    Raises NotCommissioned if the bundle has none, or only unverified ones while a verified one is served now.
     """
     try:
         served = locate_profile(None, setting, models)
@@ -23,21 +23,21 @@ def commissioned_profile(models: Path, setting: str | None, bundle: ModelBundle)
         return None
     if served is None:
         return None
-    now = _opened(served)  # None where it is out of reach: then its folder's name must do, and it counts as verified
-    site = now.manifest.name if now else (profile_name(served.resolve().name) or (served.name,))[0]
+    current = _opened(served)  # None if it cannot be read: then its folder's name tells the site, and it counts as verified
+    site = current.manifest.name if current else (profile_name(served.resolve().name) or (served.name,))[0]
     folders = dict.fromkeys((sites_dir(models).resolve(), served.resolve().parent))
     found = [each for folder in folders for path in versions_of(site, folder) if (each := _opened(path, bundle))]
     found.sort(key=lambda each: each.manifest.version, reverse=True)
-    fitting = [each for each in found if each.manifest.verified or (now and not now.manifest.verified)]
+    fitting = [each for each in found if each.manifest.verified or (current and not current.manifest.verified)]
     if fitting:
         return fitting[0]
     name = bundle.path.name
     fault = f"has only unverified profiles of {site}" if found else f"is not commissioned for {site}"
     own = [each.path.name for each in found if each.path.parent == sites_dir(models).resolve()]
-    insisting = f"`cxr registry promote {SITES_NAME}/{own[0]}` chooses that one, and " if own else ""
+    unverified = f"`cxr registry promote {SITES_NAME}/{own[0]}` promotes it with that profile, and " if own else ""
     raise NotCommissioned(
         f"{SITES_NAME}/{served.name} is served, and {name} {fault}. Run `cxr commission FOLDER --site {site} "
-        f"--bundle {bundle.path}`, then `cxr registry promote {name}`; {insisting}--without-profile insists."
+        f"--bundle {bundle.path}`, then `cxr registry promote {name}`; {unverified}--without-profile promotes it without one."
     )
 
 

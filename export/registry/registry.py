@@ -86,7 +86,7 @@ class Registry:
     def require_commissioned(self, bundle: ModelBundle) -> SiteProfile | None:
         """The profile to serve this bundle with: the newest of the site that is commissioned now. None without such a site.
 
-        Raises NotCommissioned if the bundle has none, or only one that nothing verified where the one served now is verified.
+        Raises NotCommissioned if the bundle has none, or only unverified ones while a verified one is served now.
         """
         return commissioned_profile(self.models, self._site, bundle)
 
@@ -120,7 +120,8 @@ class Registry:
         without_profile: insist on the release alone.
 
         The KEPT releases before it stay ready to go back to. A damaged state is set aside, as the log entry says.
-        Raises BundleNotFound if it is not one release or chosen already, NotCommissioned, and BundleError for a damage.
+        Raises BundleNotFound if the name is not that of one release, or it is chosen already; NotCommissioned as
+        `require_commissioned`; and BundleError if release or profile is damaged.
         """
         with self._alone():
             if profile_name(name):
@@ -179,6 +180,7 @@ class Registry:
         write_json(self.models / STATE_NAME, RegistryState(choice, (entry, *self.log())).members())
 
     def _target(self, bundle: ModelBundle, profile: str | None, without_profile: bool) -> Served:
+        """The release with the profile that `promote` is to choose. Raises NotCommissioned."""
         if profile is not None or without_profile:
             return Served(bundle.path.name, profile)
         try:
@@ -223,12 +225,12 @@ class Registry:
             raise ProfileInvalid(f"{profile.path} holds version {own[1]} for {own[0]}; name the folder {own[0]}-{own[1]}.")
         return profile
 
-    def _release_of(self, site: str) -> Path:
-        own = self._profile(site).manifest.bundle
+    def _release_of(self, profile: str) -> Path:
+        own = self._profile(profile).manifest.bundle
         path = self.models / f"{own.name}-{own.version}"
         if path not in self.folders():
             raise BundleNotFound(
-                f"{SITES_NAME}/{site} belongs to {path.name}, which is not a release in {self.models}; "
+                f"{SITES_NAME}/{profile} belongs to {path.name}, which is not a release in {self.models}; "
                 "`cxr registry add` it first, or commission a release that is. Nothing was changed."
             )
         return path
@@ -262,6 +264,7 @@ def headline(manifest: ModelManifest, name: str) -> str:
 
 
 def _kept(serving: Served, before: Iterable[Served]) -> tuple[Served, ...]:
+    """Those of `before`, the latest first, that belong to `serving`'s release or to one of the KEPT releases before it."""
     others = [each for each in before if each != serving]
     bundles = list(dict.fromkeys(each.bundle for each in others if each.bundle != serving.bundle))[:KEPT]
     return tuple(each for each in others if each.bundle in (serving.bundle, *bundles))

@@ -2,5 +2,5 @@
 
 Public: `film.open_film`, `OpenedFilm`, `Radiograph` and `Orientation`; `limits.DecodeLimits`; `preprocessing.PreprocessSpec`,
 `decode`, `to_model_input` and `resize_stretched`; `arrays`, the types of arrays; `file_format.sniff_format`; and `errors`, with
-the root of all errors of this project. Imports nothing else of ours, and neither PyTorch, ONNX Runtime nor HTTP.
+the root of all errors of this project. Imports nothing else of this project, and neither PyTorch, ONNX Runtime nor HTTP.
 """

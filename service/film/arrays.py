@@ -9,22 +9,22 @@ import numpy.typing as npt
 # [N, H, W] for films of one size.
 GreyPixels = npt.NDArray[np.uint8]
 
-# Grey values of 10 to 16 bits, whose depth the file may not say: [H, W], 0 to 65535.
+# Grey values of 10 to 16 bits; the file may not state how many: [H, W], 0 to 65535.
 DeepPixels = npt.NDArray[np.uint16]
 
-# Bytes or words, of any shape, as a file has them.
+# Unsigned samples of 8 or 16 bits as stored in the file, of any shape.
 Words = npt.NDArray[np.uint8 | np.uint16]
 
-# Samples as a codec or DICOM's PixelData gives them, with or without sign: [H, W], or [H, W, components] of a JPEG.
+# Signed or unsigned samples from a codec or from DICOM's PixelData: [H, W], or [H, W, components] from a JPEG.
 Samples = npt.NDArray[np.integer[Any]]
 
-# Values before and behind a lookup table or window, of any shape, in units of that table or window.
+# Input or output of a lookup table or window, of any shape, in its units.
 Values = npt.NDArray[np.float64]
 
-# What holds of each pixel: [H, W].
+# A yes or no for each pixel: [H, W].
 Mask = npt.NDArray[np.bool_]
 
-# An output of the network, and statistics of it, of any shape.
+# Outputs of the network and their statistics, of any shape.
 NetworkValues = npt.NDArray[np.float32]
 
 # A Grad-CAM map that covers the whole film: [h, w], 0 to 1, top row first.

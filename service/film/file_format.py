@@ -69,7 +69,8 @@ _TEXT_BYTES = bytes((9, 10, 13, *range(32, 127)))
 def sniff_format(data: bytes) -> str:
     """Recognise a file by its first bytes: "jpeg", "png", "tiff", "bmp", "webp" or "dicom".
 
-    Raises UnsupportedFormat, which names the format if it can, or UnsupportedDicom for a DICOM data set without them.
+    Raises UnsupportedFormat, whose message names the format if it is known, or UnsupportedDicom for a DICOM data set without
+    preamble and file meta information.
     """
     head = data[:_HEAD_BYTES]
     if name := _first_match(_READ, head):

@@ -55,7 +55,7 @@ def table_of_depth(bits: int) -> GreyPixels:
 
 
 def look_up(table: GreyPixels, values: Words) -> GreyPixels:
-    """table[values] without NumPy's copy of 8 bytes an index.
+    """table[values], without the indices of 8 bytes each that NumPy would make of the values.
 
     table: uint8 [256] for uint8 values, uint8 [65536] for uint16 values; values: [H, W], of either byte order.
     """

@@ -48,7 +48,7 @@ def open_picture(
 def decode_picture(image: Image, size: tuple[int, int], to_grey: Callable[[Any], GreyPixels] = grey.from_image) -> DecodedFile:
     """Decode the pixels. size: width and height as stored."""
     image.load()
-    # Not before: PNG's EXIF is read by decoding all of it. After loading, a TIFF is upright, and has no such tag any more.
+    # After loading: Pillow reads a PNG's EXIF by decoding the whole file, and loading turns a TIFF upright and drops its tag.
     orientation = _orientation(image)
     chroma = mean_chroma(image)  # before `to_grey`, which decodes a PNG of deep colour again without its colours
     return DecodedFile(to_grey(image), *size, orientation, mean_chroma=chroma)

@@ -50,9 +50,9 @@ REASON_OF: Mapping[ImageStatistic, ReviewReason] = {
 class Observed:
     """Measurements of a film, beside its probabilities."""
 
-    # See `service.model.outliers.outlier_score`; None if the bundle has no statistics to compare with
+    # See `service.model.outliers.outlier_score`; None if the bundle has no statistics of its training films
     outlier_score: float | None = None
-    # See `service.model.image_checks.image_statistics`; may be part of it
+    # Name -> value; see `service.model.image_checks.image_statistics`. Some may be missing
     image: Mapping[str, float] = field(default_factory=dict)
     denies_frontal_chest: bool = False  # whether the file itself states that it is no frontal chest film
     display_fault: str = ""  # why the grey values are not shown as the file asks, "" if they are; see `Radiograph`

@@ -8,7 +8,7 @@ class UnknownOperatingPoint(InputError):
 
 
 class UnknownFinding(InputError):
-    """The target class is not one of the model's findings."""
+    """The finding to explain is not one of the model's."""
 
 
 class BundleError(ChestXrayError):
@@ -16,7 +16,7 @@ class BundleError(ChestXrayError):
 
 
 class BundleNotFound(BundleError):
-    """No bundle at the given path or store tag."""
+    """No bundle at the given path or store tag, or one that cannot be read."""
 
 
 class ManifestInvalid(BundleError):
@@ -36,7 +36,7 @@ class ProfileError(BundleError):
 
 
 class ProfileNotFound(ProfileError):
-    """No site profile at the given path."""
+    """No site profile at the given path, or one that cannot be read."""
 
 
 class ProfileInvalid(ProfileError):

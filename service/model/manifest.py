@@ -21,7 +21,7 @@ MODEL_CARD_NAME = "MODEL_CARD.md"
 # Needed to serve; the other files of a bundle are for people and monitoring.
 REQUIRED_FILES = (GRAPH_NAME, HEAD_NAME, GOLDEN_NAME)
 
-# Measured of the picture itself; see `service.model.image_checks`.
+# Measured on the picture itself; see `service.model.image_checks`.
 ImageStatistic = Literal["mean", "contrast", "sharpness", "aspect_ratio", "chroma", "resemblance"]
 
 

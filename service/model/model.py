@@ -41,7 +41,7 @@ def _untimed(_stage: str) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction(Decision):
-    """What a model says of one film. For research use only.
+    """A model's answer for one film. For research use only.
 
     finding, confidence, prediction_set, review_required, review_reasons: see `Decision`.
     format, width_px, height_px, orientation: of the film as it was sent; see `Radiograph`.
@@ -57,7 +57,7 @@ class Prediction(Decision):
     orientation: Orientation
     image_sha256: str  # SHA-256 of the film's bytes, 64 hexadecimal digits
     inference_seconds: float  # time of the model run alone, without decoding
-    observed: Observed  # what else was measured of the film; some review reasons follow from it
+    observed: Observed  # what else was measured on the film; some review reasons follow from it
     # Pooled features, float32 [C]; None if the bundle has no statistics to compare them with
     embedding: NetworkValues | None = field(repr=False, compare=False)
 
@@ -101,8 +101,9 @@ class Model:
     bundle: the verified bundle.
     predictor, observer: made from `bundle`.
     timer: gives a context manager for each stage; see `StageTimer`.
-    profile: of the site, made for `bundle`; None answers as the bundle was released. `manifest` is the bundle's with the
-        profile's decision parts.
+    profile: of the site, made for `bundle`; None answers as the bundle was released.
+
+    `manifest` is the bundle's, with the decision parts of the profile.
     """
 
     def __init__(
@@ -210,7 +211,7 @@ class Model:
         return film if statistics is None else set_upright(film, self.manifest.preprocess, statistics.mean_film)
 
     def _judge(self, film: Radiograph, data: bytes, operating_point: str, outputs: Sequence[str]) -> tuple[Prediction, Outputs]:
-        """outputs: of the graph, that are wanted beside those that the answer is made of."""
+        """The prediction, and the outputs of its run. outputs: those of the graph to compute beside what a prediction needs."""
         with self._timer("preprocess"):
             images = to_model_input(film, self.manifest.preprocess)[None]
         observed_outputs = ("embedding",) if self.observer.needs_embedding else ()
@@ -246,10 +247,10 @@ def load_model(bundle: str | os.PathLike[str] | None = None, site: str | os.Path
 
     bundle: a bundle folder, or a tag of BentoML's model store such as "chest-xray:2.1.0". By default the release that the
         service serves without settings: the choice of `cxr registry promote`, else the highest version in `models/`. If that
-        one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is a
-        setting of the service, and not read here.
-    site: folder of a site profile that belongs to the bundle, or "none". By default the one that was chosen with the
-        release, and none where a bundle is given.
+        one cannot be trusted, an older one is loaded, with an error in the log. The environment variable CXR_BUNDLE is not
+        read here: it is a setting of the service.
+    site: folder of a site profile that belongs to the bundle, or "none". By default the profile that was chosen with the
+        release, or none if `bundle` is given.
 
     Raises BundleError if the bundle cannot be trusted, or the profile cannot be applied to it.
     """

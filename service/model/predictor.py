@@ -87,15 +87,15 @@ class Predictor:
     def replay_golden(self, bundle: ModelBundle, inputs: int | None = None, profile: SiteProfile | None = None) -> None:
         """Run the bundle's synthetic inputs and compare with the outputs recorded at export. Raises GoldenMismatch.
 
-        A difference may be GOLDEN_TOLERANCE of the output's largest recorded magnitude, or absolute where that is below 1.
+        They may differ by GOLDEN_TOLERANCE, or by that share of the output's largest recorded magnitude if this is above 1.
 
         inputs: how many of the inputs; None runs all.
-        profile: whose answers are compared with those recorded at commissioning, from the same runs. Raises
-            ProfileGoldenMismatch, or ProfileInvalid if it records none.
+        profile: its answers, from the same runs, are compared with those recorded at commissioning. Raises
+            ProfileGoldenMismatch, or ProfileInvalid if none are recorded.
         """
         golden = {name: values[:inputs] for name, values in _read_golden(bundle).items()}
         recorded = [name for name in ("probabilities", "logits", "embedding") if name in golden]
-        # One by one, as films are served: after a batch the session would keep memory for a batch.
+        # One by one, as films are served: after a batch the session would keep the memory that a batch takes.
         needed = dict.fromkeys((*recorded, *(() if profile is None else answering_outputs(profile.head))))
         runs = [self.predict(image[None], list(needed)) for image in golden["images"]]
         actual = {name: np.concatenate([run[name] for run in runs]) for name in needed}
@@ -103,7 +103,7 @@ class Predictor:
             if (fault := _difference(name, actual[name], golden[name])) is not None:
                 raise GoldenMismatch(
                     f"{bundle.file(GOLDEN_NAME)}: {fault}. ONNX Runtime {version('onnxruntime')} does not reproduce the "
-                    "exported model here: do not serve it, or export it again."
+                    "exported model on this machine; export it again, or do not serve it here."
                 )
         if profile is None:
             return
@@ -111,7 +111,7 @@ class Predictor:
         if fault is not None:
             raise ProfileGoldenMismatch(
                 f"{profile.file(SITE_GOLDEN_NAME)}: {fault}. ONNX Runtime {version('onnxruntime')} does not reproduce the "
-                "commissioned answers here: do not apply this profile, or commission the site again."
+                "commissioned answers on this machine; commission the site again, or do not apply this profile here."
             )
 
 
@@ -121,7 +121,7 @@ def answering_outputs(head: SiteHead | None) -> tuple[str, ...]:
 
 
 def answered(outputs: Outputs, head: SiteHead | None) -> NetworkValues:
-    """The probabilities that are told, float32 [N, 3]: those of the site's head, or else those of the graph, to the bit."""
+    """The probabilities to answer with, float32 [N, 3]: those of the site's head, or without one the graph's, unchanged."""
     return outputs["probabilities"] if head is None else head.probabilities(outputs["logits"], outputs["embedding"])
 
 

@@ -181,13 +181,13 @@ def _parsed(url: str) -> URL:
         ) from fault
     if parsed.drivername not in _DRIVERS:
         raise SettingsError(
-            f"CXR_DATABASE_URL names {parsed.drivername!r}; SQLite (sqlite) and PostgreSQL (postgresql) are served."
+            f"CXR_DATABASE_URL names {parsed.drivername!r}; SQLite (sqlite) and PostgreSQL (postgresql) are supported."
         )
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise SettingsError("CXR_DATABASE_URL names no file; records in memory would not outlive the process.")
     if parsed.get_backend_name() == "sqlite" and parsed.query:
         raise SettingsError(
-            "CXR_DATABASE_URL has options behind its ?, of which SQLite's takes none; write sqlite:////folder/records.db."
+            "CXR_DATABASE_URL has options after a ?, which SQLite's URL does not take; write sqlite:////folder/records.db."
         )
     if parsed.port is not None and not 0 < parsed.port <= 65535:
         raise SettingsError(f"CXR_DATABASE_URL names the port {parsed.port}, which is not between 1 and 65535.")

@@ -34,13 +34,13 @@ def apply_retention(database: Database, policy: RetentionPolicy, now: datetime, 
     Raises RecordsUnavailable; transactions committed before that stay.
     """
     old_predictions = schema.predictions.c.timestamp < _before(now, policy.predictions)
-    nameless = _before(now, policy.anonymise)
+    anonymise_before, delete_audit_before = _before(now, policy.anonymise), _before(now, policy.audit)
     anonymous = dict.fromkeys((*PERSONAL_FIELDS, "salt"))
-    named_rows = (schema.audit.c.timestamp < nameless) & schema.audit.c.salt.is_not(None)
+    named_rows = (schema.audit.c.timestamp < anonymise_before) & schema.audit.c.salt.is_not(None)
     named_reports = [
-        (table, (table.c.timestamp < nameless) & table.c.user_id.is_not(None)) for table in (schema.feedback, schema.incidents)
+        (table, (table.c.timestamp < anonymise_before) & table.c.user_id.is_not(None))
+        for table in (schema.feedback, schema.incidents)
     ]
-    old_audit = _before(now, policy.audit)
 
     def forget(table: Table, condition: ColumnElement[bool], values: Values | None = None) -> int:
         return _count(database, table, condition) if dry_run else _forget(database, table, condition, values)
@@ -48,9 +48,9 @@ def apply_retention(database: Database, policy: RetentionPolicy, now: datetime, 
     return Forgotten(
         predictions_deleted=forget(schema.predictions, old_predictions),
         audit_anonymised=forget(schema.audit, named_rows, anonymous),
-        audit_deleted=_count(database, schema.audit, schema.audit.c.timestamp < old_audit)
+        audit_deleted=_count(database, schema.audit, schema.audit.c.timestamp < delete_audit_before)
         if dry_run
-        else sum(_cut_log(database, old_audit)),
+        else sum(_cut_log(database, delete_audit_before)),
         reports_anonymised=sum(forget(table, named, {"user_id": None}) for table, named in named_reports),
     )
 
@@ -79,7 +79,10 @@ def _forget(database: Database, table: Table, condition: ColumnElement[bool], va
 
 
 def _cut_log(database: Database, before: str) -> Iterator[int]:
-    """Delete the oldest rows, none behind a younger one, and store where the log begins now. Yields counts."""
+    """Delete the rows older than `before`, up to the first that is not, and store where the log now begins.
+
+    Yields the number of rows that each transaction deleted.
+    """
     columns = schema.audit.c
     oldest = select(columns.seq, columns.timestamp, columns.hash).order_by(columns.seq).limit(ROWS_AT_ONCE)
     done = ROWS_AT_ONCE

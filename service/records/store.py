@@ -147,7 +147,7 @@ def _find(connection: Connection, name: PredictionName) -> Row[Any]:
             query, said = query.where(columns.film_index == name.index), f"{said} and film {name.index}"
     found = connection.execute(query.limit(2)).all()
     if not found:
-        raise PredictionNotFound(f"No prediction of {said} is on record; predictions are kept for 90 days.")
+        raise PredictionNotFound(f"No prediction of {said} is on record; predictions are kept for 90 days by default.")
     if len(found) > 1:  # clients choose request identifiers, and may use one for many films
         raise MalformedRequest(f"Several predictions have {said}; send the prediction_id that the film's answer gave.")
     [row] = found

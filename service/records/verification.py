@@ -46,7 +46,7 @@ def verify_chain(
     connection: see `Database.reading`.
     secret: the one that the rows were written with.
     anonymise_days: rows younger than this must not be anonymised.
-    expected_head: a head noted earlier, "seq:hash", which the log must contain, unless its row was deleted with its age.
+    expected_head: a head noted earlier, "seq:hash", which the log must contain unless that row was deleted for its age.
     progress: called with the number of rows so far, once for every _ROWS_AT_ONCE.
     """
     state = connection.execute(select(schema.audit_state)).one()
@@ -90,7 +90,7 @@ def _check_personal(row: Any, young: str) -> None:
         if personal_digest(row) != row["personal_digest"]:
             raise _Broken(f"row {row['seq']} was changed in its personal fields")
     elif any(row[name] is not None for name in PERSONAL_FIELDS):
-        raise _Broken(f"row {row['seq']} was anonymised, and has personal fields all the same")
+        raise _Broken(f"row {row['seq']} was anonymised, but still has personal fields")
     elif row["timestamp"] >= young:
         raise _Broken(f"row {row['seq']} of {row['timestamp']} was anonymised before its time")
 

@@ -147,7 +147,7 @@ def _refusal(fault: Exception) -> RecordsUnavailable:
 
 
 def _insert(connection: Connection, report: NewReport | None) -> StoredReport | None:
-    """Runs while the chain's end is locked, so that the second of two simultaneous reports on a film sees the first."""
+    """Store the report while the chain's end is locked, so that of two simultaneous reports on a film one sees the other."""
     if report is None:
         return None
     earlier = film_reports(connection, report.values["image_sha256"])
@@ -164,8 +164,9 @@ def _insert(connection: Connection, report: NewReport | None) -> StoredReport | 
 
 
 def _behind(earlier: Sequence[RowMapping], timestamp: str) -> str:
-    """The report's time, or a microsecond after the film's last report if that is not earlier: the order of times must be the
-    order of storing, by which `corrected_from` was answered, even if servers' clocks differ.
+    """The report's time, or a microsecond after the film's last report if that is not earlier.
+
+    Servers' clocks may differ, but reports must sort in the order of storing, by which `corrected_from` was answered.
     """
     if not earlier or earlier[-1]["timestamp"] < timestamp:
         return timestamp

@@ -33,7 +33,7 @@ class Task:
     bundle: Path  # folder of the bundle
     operating_point: str  # decision rule, by its name in the bundle
     max_pixels: int  # largest film that is decoded
-    every_file: bool = False  # whether even a file that has no picture's name and is no picture gets a row
+    every_file: bool = False  # whether a file that neither is a picture nor is called one gets a row, too
     site: Path | None = None  # folder of the site profile; None applies none
 
 

@@ -52,7 +52,7 @@ class Processes:
 
     def _submit(self, path: str) -> "Future[Row | None]":
         try:
-            return _submit(self._pool, path)
+            return _submit_whole(self._pool, path)
         except BrokenProcessPool as broken:  # an earlier film broke it; `_first` handles that when this film's turn comes
             future: Future[Row | None] = Future()
             future.set_exception(broken)
@@ -66,11 +66,11 @@ class Processes:
             return self._retry(path, waiting)
 
     def _retry(self, path: str, waiting: deque[tuple[str, "Future[Row | None]"]]) -> Row | None:
-        """A process died, and any film in work may be the cause: judge this one alone, then submit the others again."""
+        """A process died, and any film that was being judged may be why: judge this one alone, and submit the others again."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._start(1) as alone:
             try:
-                row = _submit(alone, path).result()
+                row = _submit_whole(alone, path).result()
             except BrokenProcessPool:
                 error = UnreadableImage("The film's file breaks the program that judges it.")
                 row = refusal_row(path, b"", error, self._model)
@@ -86,10 +86,11 @@ class Processes:
         return ProcessPoolExecutor(count, mp_context=context, initializer=prepare, initargs=(self._task,))
 
 
-def _submit(pool: ProcessPoolExecutor, path: str) -> "Future[Row | None]":
-    """Submit, and let Ctrl-C wait meanwhile: a process that the pool starts now must get its task whole.
+def _submit_whole(pool: ProcessPoolExecutor, path: str) -> "Future[Row | None]":
+    """Submit a film, and let Ctrl-C wait meanwhile: a process that the pool starts now must get its task whole.
 
-    That process inherits the blocked signal, and leaves Ctrl-C to this one. Here the signal still comes in by other threads.
+    That process inherits the blocked signal, and leaves Ctrl-C to this one. Here other threads still receive the signal; a
+    handler notes it, and it is raised again afterwards.
     """
     pressed: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))

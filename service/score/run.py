@@ -63,7 +63,7 @@ def score_films(
         "operating_point": operating_point,
         "max_pixels": str(max_pixels),
     }
-    load_predictor(opened, profile=profile)  # a fault is found here, once, and not by every process
+    load_predictor(opened, profile=profile)  # so that a fault is reported once, and not by every process
     paths = [films.name] if is_one_film else list(find_files(folder, _warn_of_missing_films))
     with Table(out, settings, overwrite) as table:
         progress = Progress(len(paths), table.rows())

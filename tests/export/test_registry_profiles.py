@@ -82,7 +82,7 @@ def test_a_release_that_is_not_commissioned_does_not_take_over_unless_insisted(h
     path = house / "models" / "chest-xray-2.0.0"
     assert said(capsys, house, "promote", "2.0.0") == (
         "sites/mercy-1 is served, and chest-xray-2.0.0 is not commissioned for mercy. Run `cxr commission FOLDER --site mercy "
-        f"--bundle {path}`, then `cxr registry promote chest-xray-2.0.0`; --without-profile insists.\n"
+        f"--bundle {path}`, then `cxr registry promote chest-xray-2.0.0`; --without-profile promotes it without one.\n"
     )
     make_profile(ModelBundle.open(path), house / "sites", name="clinic")
     assert "not commissioned for mercy" in said(capsys, house, "promote", "2.0.0"), "a profile of another site is none"
@@ -101,7 +101,10 @@ def test_an_unverified_profile_does_not_take_over_from_a_verified_one(house, cap
     make_profile(ModelBundle.open(path), house / "sites", version=4, verified=False)
     refusal = said(capsys, house, "promote", "2.0.0")
     assert "chest-xray-2.0.0 has only unverified profiles of mercy" in refusal
-    assert "`cxr registry promote sites/mercy-4` chooses that one, and --without-profile insists." in refusal
+    assert (
+        "`cxr registry promote sites/mercy-4` promotes it with that profile, and --without-profile promotes it without one."
+        in refusal
+    )
     assert run(house, "promote", "mercy-4") == 0, "named, it is chosen"
     make_profile(ModelBundle.open(house / "models" / "chest-xray-1.1.0"), house / "sites", version=5, verified=False)
     assert run(house, "promote", "1.1.0") == 0

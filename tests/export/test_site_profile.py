@@ -64,7 +64,7 @@ def test_a_profile_that_exists_stays_as_it_is(bundle, tmp_path):
     ],
 )
 def test_members_that_no_profile_has_leave_nothing_behind(bundle, tmp_path, changes, fault):
-    with pytest.raises(ExportError, match=f"(?s)cannot be described so.*{fault}"):
+    with pytest.raises(ExportError, match=f"(?s)cannot have these members.*{fault}"):
         make_profile(bundle, tmp_path, **changes)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,1 +1,1 @@
-"""DICOM files. `reader.open` takes and returns what `open` of each module in `formats` does."""
+"""DICOM files. `reader.open` has the signature that `service.film.formats` states for every format."""

@@ -1,4 +1,4 @@
-"""Stored DICOM values -> 8-bit grey values as a display shows them, without widening the film.
+"""Stored DICOM values -> 8-bit grey values as a display shows them, without a copy of the film in a wider type.
 
 Sources: DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT).
 """
@@ -38,15 +38,18 @@ class Display:
     """How stored values are shown."""
 
     modality: Modality  # stored values -> the input of `voi`
-    voi: Voi | None  # its own output range is spread from black to white; without one, the range of values present
-    # First and last of the stored values that are no picture. They do not count for the range present.
+    voi: Voi | None  # its output range is spread from black to white; None spreads the range of the values present
+    # First and last stored value of padding, which is no picture and does not count for the range present
     padding: tuple[int, int] | None = None
     background: int = 0  # grey value that shows padding
     fault: str = ""  # why the film is not shown as its header says, "" if it is
 
     @classmethod
     def from_header(cls, dataset: Dataset, layout: SampleLayout, background: int) -> "Display":
-        """Raises UnsupportedDicom or UnreadableImage."""
+        """Read modality LUT, VOI LUT and padding. Raises UnsupportedDicom or UnreadableImage.
+
+        background: grey value that shows padding.
+        """
         modality = _read_modality(dataset, layout)
         voi, fault = read_voi(dataset, modality.lowest, modality.highest)
         return cls(modality, voi, _padding(dataset, layout), background, modality.fault or fault)
@@ -97,7 +100,7 @@ class Display:
 
 
 def _read_modality(dataset: Dataset, layout: SampleLayout) -> Modality:
-    """The modality LUT, else the rescaling, with a slope of 1 and an intercept of 0 where they are missing.
+    """The modality LUT, or else the rescale slope (1 if missing) and intercept (0 if missing).
 
     With a slope of 0 the film is shown as stored, with a fault. Raises UnreadableImage for text in place of numbers and for
     numbers that are too large, UnsupportedDicom for a table that lacks entries.
@@ -114,7 +117,7 @@ def _read_modality(dataset: Dataset, layout: SampleLayout) -> Modality:
 
 
 def _padding(dataset: Dataset, layout: SampleLayout) -> tuple[int, int] | None:
-    """First and last of the stored values that are no picture; None without any."""
+    """First and last stored value of padding; None if the header names none."""
     value, limit = integer(dataset, "PixelPaddingValue"), integer(dataset, "PixelPaddingRangeLimit")
     if value is None:
         return None

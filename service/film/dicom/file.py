@@ -15,10 +15,10 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 from service.film.dicom.values import text
 from service.film.errors import UnreadableImage, UnsupportedDicom
 
-# Each costs pydicom microseconds, in sequences even tens of them; a film's header needs some hundred.
+# A read costs pydicom microseconds, inside sequences tens of them. A film's header needs a few hundred reads.
 MAX_READS = 50_000
 
-# Of a name, code or number. pydicom parses them value by value, and a file may claim millions of values.
+# Longest name, code or number. pydicom parses them value by value, and a file may claim millions of values.
 MAX_VALUE_BYTES = 1024
 
 # Tags that pydicom parses while it is still reading, in either byte order: group length, class and transfer syntax of the file
@@ -35,8 +35,7 @@ _META_START = _PREAMBLE_BYTES + len(b"DICM")
 # Size of a film's header and tables beside its pixels.
 _HEADER_BYTES = 4 * 1024 * 1024
 
-
-# Ends sequences, and pixels in fragments, of undefined length (PS3.5 7.5 and A.4), in little endian.
+# Ends a sequence of undefined length, and pixels in fragments (PS3.5 7.5 and A.4), in little endian.
 SEQUENCE_DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
 
@@ -69,7 +68,7 @@ class RationedFile(io.BytesIO):
             if head[-8:-4] in _PARSED_AT_ONCE or head[-12:-8] in _PARSED_AT_ONCE:
                 raise too_long("a header attribute", size)
         value = super().read(size)
-        # Nothing at all is read at the end of a file, and behind an attribute that is longer than the rest of it.
+        # An empty read is the normal end of a file. Beyond the end, it follows an attribute that claims more than the file has.
         self.was_too_short |= len(value) < size and (bool(value) or self.tell() > self._size)
         return value
 

@@ -23,7 +23,7 @@ _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLo
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 
-# Functions of imagecodecs.
+# Transfer syntax -> function of imagecodecs.
 CODEC_OF: Mapping[str, str] = {
     **dict.fromkeys(_JPEG, "jpeg8_decode"),  # 8, 12 and 16 bit, lossy and lossless
     **dict.fromkeys(_JPEG_LS, "jpegls_decode"),
@@ -36,7 +36,7 @@ _KIND_OF = {"jpeg8_decode": "JPEG", "jpegls_decode": "JPEG-LS", "jpeg2k_decode":
 # Marker at the end of JPEG, JPEG-LS and JPEG 2000; only padding may follow.
 _END = b"\xff\xd9"
 
-# Tag of an item, which each fragment and the offset table before them is (PS3.5 A.4).
+# Tag of an item. The offset table is the first item, each fragment is another (PS3.5 A.4).
 _ITEM = b"\xfe\xff\x00\xe0"
 
 # First bytes of a JPEG 2000 codestream: the markers SOC and SIZ (T.800, A.4.1, A.5.1).
@@ -46,21 +46,21 @@ _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 MAX_BOXES = 64
 
-# First bytes of frames; a table of offsets begins with 0.
+# First bytes of a frame, by which it is told from an offset table; that begins with 0.
 _BEGINNINGS = (b"\xff\xd8\xff", _JPEG_2000_START)
 
-# A film of 64 million pixels in tiles of 128 px; each tile takes memory and time of its own.
+# Enough for 64 million pixels in tiles of 128 px. Each tile costs memory and time of its own.
 MAX_TILES = 4096
 
-# A lossy codec overshoots at edges by less than this share of the range of values. If more than this share of pixels lies
-# beyond, the film needs more bits than its header says.
+# A lossy codec overshoots at edges, by less than MAX_OVERSHOOT of the range of values. If more than MAX_OVERSHOOT_PIXELS of the
+# pixels lie further out, the film needs more bits than its header says.
 MAX_OVERSHOOT = 0.25
 MAX_OVERSHOOT_PIXELS = 0.01
 
 
 @dataclass(frozen=True)
 class _Declared:
-    """The contents of a frame's own header."""
+    """What the header of the frame itself declares."""
 
     kind: str  # "JPEG", "JPEG-LS" or "JPEG 2000"
     width_px: int
@@ -82,16 +82,16 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
     # Not at import: most films need no codec.
     import imagecodecs
 
-    # The first item is the offset table (PS3.5 A.4), useless for one frame. A few writers leave it out.
     if not data.startswith(_ITEM):
         raise UnreadableImage(
             f"The DICOM pixels are not encapsulated, as their transfer syntax ({syntax.name}) demands; export the film again."
         )
+    # The first item is the offset table (PS3.5 A.4), useless for one frame. A few writers leave it out.
     table, *fragments = generate_fragments(data)
     frame = b"".join([table, *fragments] if table.startswith(_BEGINNINGS) else fragments)
     codec = getattr(imagecodecs, CODEC_OF[syntax])
     if syntax == uid.RLELossless:
-        # Runs of the bytes of native samples (PS3.5 G.2), unused bits included.
+        # RLE holds native samples, unused bits included (PS3.5 G.2).
         return values_of(decode_run_lengths(codec, frame, layout, shape), layout)
     frame = _codestream(frame)
     declared = _jpeg_2000_header(frame) if frame.startswith(_JPEG_2000_START) else _jpeg_header(frame)
@@ -106,7 +106,7 @@ def decode_frame(data: bytes, syntax: uid.UID, layout: SampleLayout, shape: tupl
         raise UnreadableImage("The compressed DICOM frame is truncated; export the film again.")
     pixels = codec(frame)
     if pixels.shape != shape:
-        raise UnreadableImage("The compressed DICOM frame does not decode to its own size; export the film again.")
+        raise UnreadableImage("The compressed DICOM frame does not decode to the size in its header; export the film again.")
     if syntax in _JPEG and _ends_early(frame, pixels):
         raise UnreadableImage("The compressed DICOM frame ends before its last pixel; export the film again.")
     return _within_range(_signed_as_declared(pixels, declared, layout), layout)
@@ -134,8 +134,8 @@ def _compare(declared: _Declared, layout: SampleLayout, shape: tuple[int, int]) 
 def _signed_as_declared(pixels: Samples, declared: _Declared, layout: SampleLayout) -> Samples:
     """The codec's pixels with their sign. Raises UnsupportedDicom where DICOM header and codestream contradict each other.
 
-    JPEG and JPEG-LS have no sign of their own: the DICOM header's holds (PS3.5 8.1.1). JPEG 2000 has one. If the two differ,
-    either may be wrong, and a film is read only if its values are the same with both.
+    JPEG and JPEG-LS state no sign, so the DICOM header's applies (PS3.5 8.1.1). JPEG 2000 states one. If that differs from the
+    DICOM header's, either may be wrong; such a film is read only if its values are the same with both signs.
     """
     if declared.is_signed is not None:
         if declared.is_signed != layout.is_signed and (pixels.min() < 0 or pixels.max() > layout.highest):
@@ -146,7 +146,7 @@ def _signed_as_declared(pixels: Samples, declared: _Declared, layout: SampleLayo
         return pixels
     if not layout.is_signed:
         return pixels
-    # Two's complement of the stored bits, or of all that the frame has.
+    # Two's complement of the stored bits, or of all the frame's bits if its values take more than those.
     bits = layout.bits_stored if not (pixels >> layout.bits_stored).any() else declared.bits
     values = pixels.astype(f"i{layout.bits_allocated // 8}")
     shift = layout.bits_allocated - bits

@@ -152,11 +152,14 @@ def _check_lengths(dataset: FileDataset) -> None:
 
 
 def _held_bytes(element: DataElement | RawDataElement | None) -> int:
-    """Length of an unparsed value; of a sequence of undefined length, which is parsed while reading, that of all its items."""
+    """Bytes of a value that is not parsed yet.
+
+    pydicom parses a sequence of undefined length while it reads; for that it is the bytes of all items.
+    """
     if element is None:
         return 0
     if isinstance(element, RawDataElement):
         return len(element.value or b"")
     if element.VR != "SQ":
         return len(element.value) if isinstance(element.value, bytes) else 0
-    return sum(_held_bytes(raw(item, tag)) for item in element.value for tag in item.keys())  # noqa: SIM118 (no values)
+    return sum(_held_bytes(raw(item, tag)) for item in element.value for tag in item.keys())  # noqa: SIM118 (a Dataset yields its parsed elements)

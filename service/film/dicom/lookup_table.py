@@ -23,9 +23,9 @@ _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 @dataclass(frozen=True)
 class LookupTable:
-    """A table of consecutive values."""
+    """Entries for consecutive input values."""
 
-    first: int  # the value that the first entry is for
+    first: int  # input value of the first entry
     entries: Values  # float64 [N]
     bits: int  # the third value of the descriptor
 
@@ -72,9 +72,11 @@ def _table(descriptor: list[int], data: RawDataElement, lowest: float, highest: 
 
 
 def _first(word: int, count: int, lowest: float, highest: float) -> int:
-    """The value that the first entry is for. It is signed if the table's input may be, whatever its VR.
+    """The input value of the first entry. It is signed if the table's input can be negative, whatever its VR.
 
-    If no input can then reach the table, it was written with the other sign.
+    If no input would then reach the table, its writer took the other sign.
+
+    word: second value of the descriptor, unsigned.
     """
     readings = [word, sign_extended(word, 16)]
     if lowest < 0:
@@ -83,7 +85,7 @@ def _first(word: int, count: int, lowest: float, highest: float) -> int:
 
 
 def _entries(data: RawDataElement, count: int, *, may_be_bytes: bool) -> Words:
-    """At most so many entries. Those of 8 bits lie in words or in bytes, which the length tells (C.11.1.1.1)."""
+    """At most `count` entries. Entries of 8 bits are stored in words or in bytes; the length tells which (C.11.1.1.1)."""
     value = data.value or b""
     if not data.is_little_endian and data.VR != "OB":
         value = np.frombuffer(value, ">u2", count=len(value) // 2).astype("<u2").tobytes()

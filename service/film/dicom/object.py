@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from service.film.dicom.orientation import ORIENTATION_KEYWORDS, is_out_of_plane, is_quadruped, is_turned_unknown_way
 from service.film.dicom.terms import names_other_part, names_other_view
-from service.film.dicom.values import coded_item, plain, text_of
+from service.film.dicom.values import coded_item, decoded_text, plain
 from service.film.errors import UnsupportedDicom
 
 # Projection radiographs for presentation, and the copies that viewers make of them.
@@ -50,9 +50,9 @@ def denies_frontal_chest(dataset: Dataset) -> bool:
     Such a film is flagged, not refused: these fields are often filled in by habit.
     """
     return (
-        names_other_part(text_of(dataset, "BodyPartExamined"))
-        or any(names_other_view(text_of(dataset, keyword)) for keyword in ("BodyPartExamined", "ViewPosition"))
-        or plain(text_of(dataset, "PatientPosition")) in _DECUBITUS_POSITIONS
+        names_other_part(decoded_text(dataset, "BodyPartExamined"))
+        or any(names_other_view(decoded_text(dataset, keyword)) for keyword in ("BodyPartExamined", "ViewPosition"))
+        or plain(decoded_text(dataset, "PatientPosition")) in _DECUBITUS_POSITIONS
         or _codes_deny_frontal_chest(dataset)
         or is_quadruped(dataset)
         or is_out_of_plane(dataset)
@@ -69,4 +69,4 @@ def _codes_deny_frontal_chest(dataset: Dataset) -> bool:
 
 
 def _meaning_and_code(item: Dataset) -> tuple[str, str]:
-    return text_of(item, "CodeMeaning"), text_of(item, "CodeValue")
+    return decoded_text(item, "CodeMeaning"), decoded_text(item, "CodeValue")

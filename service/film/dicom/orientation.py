@@ -9,7 +9,7 @@ from math import isfinite
 
 from pydicom.dataset import Dataset
 
-from service.film.dicom.values import decimal, text, text_of
+from service.film.dicom.values import decimal, decoded_text, text
 
 ORIENTATION_KEYWORDS = ("AnatomicalOrientationType", "PatientOrientation", "FieldOfViewRotation", "FieldOfViewHorizontalFlip")
 
@@ -53,13 +53,13 @@ def is_turned_unknown_way(dataset: Dataset) -> bool:
     if exif_orientation(dataset) is not None:
         return False
     is_flipped = text(dataset, "FieldOfViewHorizontalFlip").upper() in ("YES", "Y")
-    degrees = decimal(text_of(dataset, "FieldOfViewRotation"))
+    degrees = decimal(decoded_text(dataset, "FieldOfViewRotation"))
     return is_flipped or (isfinite(degrees) and degrees % 360 != 0)
 
 
 def _directions(dataset: Dataset) -> tuple[str, ...]:
     """The main directions of rows and columns, each a letter or ""; empty unless there are two values."""
-    values = text_of(dataset, "PatientOrientation").split("\\")
+    values = decoded_text(dataset, "PatientOrientation").split("\\")
     return tuple(_main_direction(value) for value in values) if len(values) == 2 else ()
 
 

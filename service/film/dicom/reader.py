@@ -17,7 +17,7 @@ from service.film.opened_file import COSTLY_PIXELS, DecodedFile, OpenedFile
 
 
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
-    """Raises UnreadableImage, UnsupportedDicom or as `DecodeLimits.check_size`: of a deflated file only once it is decoded."""
+    """Raises UnreadableImage, UnsupportedDicom or as `DecodeLimits.check_size`; for a deflated file, only decoding raises."""
     if is_deflated(data):  # its header can only be read once it is inflated, which takes long
         return OpenedFile(True, lambda _: _decode(_read_header(inflated(data, limits.max_pixels), limits)))
     header = _read_header(data, limits)

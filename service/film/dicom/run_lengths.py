@@ -1,4 +1,4 @@
-"""A DICOM frame of run lengths -> native samples.
+"""A DICOM frame in RLE compression (run lengths) -> native samples.
 
 Source: DICOM PS3.5 G.
 """
@@ -14,7 +14,7 @@ from service.film.arrays import Samples, Words
 from service.film.dicom.samples import SampleLayout
 from service.film.errors import UnreadableImage
 
-_HEADER = struct.Struct("<16I")  # how many segments there are, and where each begins (G.5)
+_HEADER = struct.Struct("<16I")  # number of segments, offset of each (G.5)
 _MOST_SEGMENTS = 15
 
 # Bytes with which writers pad a frame.
@@ -30,10 +30,10 @@ def decode_run_lengths(codec: Callable[..., Any], frame: bytes, layout: SampleLa
         raise UnreadableImage(_DAMAGED)
     count, *starts = _HEADER.unpack_from(frame)
     if count > _MOST_SEGMENTS:
-        raise UnreadableImage("The DICOM frame has no run lengths, but its transfer syntax names them; export the film again.")
+        raise UnreadableImage("The DICOM frame has no run lengths, but its transfer syntax is RLE; export the film again.")
     if count != planes:
         raise UnreadableImage(
-            f"The DICOM frame has run lengths of {count} bytes a pixel, but its header {planes}; export the film again."
+            f"The DICOM frame has run lengths of {count} bytes a pixel, but its header says {planes}; export the film again."
         )
     bounds = [_HEADER.size, *starts[:count], len(frame)]
     if bounds != sorted(bounds):
@@ -46,11 +46,11 @@ def decode_run_lengths(codec: Callable[..., Any], frame: bytes, layout: SampleLa
 
 
 def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> Words:
-    # Of the declared size: runs that go beyond it are an error, not an allocation.
+    # Allocated here at the declared size, so that runs beyond it raise and allocate nothing.
     plane = np.empty(size, np.uint8)
     try:
         decoded = codec(segment, out=plane)
-    except Exception:  # the codec takes padding behind the last run for runs; `_end_of_runs` raises if there is damage
+    except Exception:  # the codec takes padding after the last run for runs; `_end_of_runs` raises if it is damage
         decoded = codec(segment[: _end_of_runs(segment, size)], out=plane)
     if len(decoded) < size:
         raise UnreadableImage(_DAMAGED)
@@ -58,17 +58,17 @@ def _decode_segment(codec: Callable[..., Any], segment: bytes, size: int) -> Wor
 
 
 def _end_of_runs(segment: bytes, size: int) -> int:
-    """Offset behind the runs that give so many bytes (G.3.2). Raises UnreadableImage if more than padding follows."""
+    """Offset after the runs that decode to `size` bytes (G.3.2). Raises UnreadableImage if more than padding follows."""
     position = produced = 0
     while produced < size and position < len(segment):
         control = segment[position]
-        if control < 128:  # so many bytes as they are
+        if control < 128:  # literal run: the next control + 1 bytes
             produced += control + 1
             position += control + 2
-        elif control > 128:  # one byte so many times
+        elif control > 128:  # replicate run: the next byte, 257 - control times
             produced += 257 - control
             position += 2
-        else:
+        else:  # no operation
             position += 1
     if produced != size or position > len(segment) or segment[position:].strip(PADDING):
         raise UnreadableImage(_DAMAGED)

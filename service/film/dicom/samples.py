@@ -38,7 +38,8 @@ class SampleLayout:
     def padding_value(self, written: int) -> int:
         """A Pixel Padding Value or Range Limit as a stored value. written: read as US or SS, whichever the writer chose.
 
-        Its sign is that of the samples (C.7.5.1.1.2), and 16 bits hold it; of fewer stored bits, some writers extend no sign.
+        Its sign is that of the samples (C.7.5.1.1.2), and it takes 16 bits. Some writers of fewer stored bits do not extend its
+        sign to 16.
         """
         word = written & 0xFFFF
         value = sign_extended(word, 16) if self.is_signed else word
@@ -48,14 +49,14 @@ class SampleLayout:
 
 
 def sign_extended(word: int, bits: int) -> int:
-    """A word of so many bits as a number in two's complement."""
+    """An unsigned word of `bits` bits, read as two's complement."""
     return word - (1 << bits) if word >> (bits - 1) & 1 else word
 
 
 def native_words(data: bytes, layout: SampleLayout, shape: tuple[int, int], *, big_endian: bool, in_words: bool) -> Samples:
     """Samples of uncompressed PixelData, [H, W]; bytes behind them are padding. Raises UnreadableImage.
 
-    in_words: whether the VR is OW, in which big endian swaps samples of 8 bits as well.
+    in_words: whether the VR is OW, in which big endian swaps each two samples of 8 bits as well.
     """
     bytes_each = layout.bits_allocated // 8
     count = shape[0] * shape[1]
@@ -80,7 +81,7 @@ def values_of(words: Samples, layout: SampleLayout) -> Samples:
         return words
     shift = _lowest_bit(words, layout)
     values: Samples = words.astype(words.dtype.newbyteorder("="), copy=True)
-    # To the top, where the sign bit is, and back again.
+    # Up to the sign bit and back again: this clears the other bits and extends the sign.
     np.left_shift(values, allocated - stored - shift, out=values)
     return np.right_shift(values, allocated - stored, out=values)
 
@@ -88,20 +89,20 @@ def values_of(words: Samples, layout: SampleLayout) -> Samples:
 def _lowest_bit(words: Samples, layout: SampleLayout) -> int:
     """The lowest bit of the values: as HighBit says, unless the samples show that it is wrong. Raises UnsupportedDicom.
 
-    If there are bits below the values, and all samples would be values in their lowest bits, HighBit is wrong: some devices
-    always write 15.
+    HighBit is wrong if it leaves set bits below the values, and the lowest bits of every sample would hold its value: some
+    devices always write 15.
     """
     declared = layout.high_bit + 1 - layout.bits_stored
     is_possible = 0 <= declared <= layout.bits_allocated - layout.bits_stored
     if is_possible and (declared == 0 or not np.bitwise_and(words, (1 << declared) - 1).any()):
         return declared
     smallest, largest = int(words.min()), int(words.max())
-    # A negative value with its sign extended to all bits of the sample, or with zeros there.
+    # Above a negative value, writers extend its sign through the sample, or leave zeros.
     if (layout.holds(smallest) and layout.holds(largest)) or 0 <= smallest <= largest < 1 << layout.bits_stored:
         return 0
     if is_possible:
         return declared
     raise UnsupportedDicom(
-        f"The DICOM image's HighBit of {layout.high_bit} cannot be that of {layout.bits_stored} bits out of "
+        f"The DICOM image's HighBit of {layout.high_bit} is impossible for {layout.bits_stored} stored bits out of "
         f"{layout.bits_allocated}; send the film with a HighBit of {layout.bits_stored - 1}."
     )

@@ -69,10 +69,10 @@ _OTHER_VIEW = _terms(
 _DECUBITUS = _terms("DECUB")
 _ON_THE_BACK = _terms("SUPIN")
 
-# In SNOMED CT and its older notation (SRT), for meanings written in yet other languages. Chest, and lung.
+# Codes of chest and lung, in SNOMED CT and its older notation (SRT): for meanings in languages that are missing above.
 _CHEST_CODES = frozenset({"816094009", "51185008", "T-D3000", "39607008", "T-28000"})
 
-# Laterals, obliques, and lateral decubitus.
+# Codes of laterals, obliques and lateral decubitus.
 _OTHER_VIEW_CODES = frozenset(
     {
         "399067008", "R-102CD", "399173006", "R-10236", "399198007", "R-10232", "399352003", "R-10228", "399260004", "R-10224",

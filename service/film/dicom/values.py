@@ -28,7 +28,7 @@ MAX_CODE_SEQUENCE_BYTES = 4096
 _ESCAPE = b"\x1b"
 _LETTERS = re.compile(r"[^\W\d_]+")
 
-# NumPy's names of numbers; the caller decides on the sign of "US or SS". All other VRs are text.
+# VR -> NumPy's name of the number. The caller decides on the sign of "US or SS". All other VRs are text.
 _NUMBERS = {
     "US": "u2", "SS": "i2", "US or SS": "u2", "OW": "u2", "US or OW": "u2", "US or SS or OW": "u2",
     "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8",
@@ -85,7 +85,7 @@ def _split(element: DataElement | RawDataElement | None) -> list[str]:
     return [str(number) for number in np.frombuffer(element.value, kind, count=len(element.value) // kind.itemsize).tolist()]
 
 
-def text_of(dataset: Dataset, keyword: str) -> str:
+def decoded_text(dataset: Dataset, keyword: str) -> str:
     """The attribute's value without padding, several values parted by backslashes; "" if it is missing or too long."""
     value = _as_read(raw(dataset, keyword))
     return _decoded(value, dataset).strip(" \0") if len(value) <= MAX_TEXT_BYTES else ""
@@ -125,7 +125,7 @@ def _decoded(value: bytes, dataset: Dataset) -> str:
     encodings = [declared] if isinstance(declared, str) else list(declared or ())
     if _ESCAPE in value:  # code extensions: only pydicom knows DICOM's (PS3.5 6.1.2.5)
         return decode_bytes(value, encodings or ["latin-1"], set())
-    for encoding in ("utf-8", *encodings[:1]):  # no other text passes for UTF-8
+    for encoding in ("utf-8", *encodings[:1]):  # text in another encoding is hardly ever valid UTF-8
         try:
             return value.decode(encoding)
         except (UnicodeError, LookupError):

@@ -18,7 +18,7 @@ _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 @dataclass(frozen=True)
 class Window:
-    """A window.
+    """A VOI window (C.11.2.1.2).
 
     center, width: in units of the modality LUT's output.
     """
@@ -74,9 +74,9 @@ def read_voi(dataset: Dataset, lowest: float, highest: float) -> tuple[Voi | Non
 def _depth(table: LookupTable) -> int:
     """How many bits the entries have.
 
-    Most image objects must say 8 or 16 (C.11.2.1.1), and so say 16 for 10 and 12 bits as well. No table for a display leaves
-    the upper half of its output unused, so that 16 is replaced by the smallest depth that holds the largest entry. Any other
-    number holds unless the entries exceed it.
+    Most image objects may state only 8 or 16 (C.11.2.1.1), so that tables of 10 and 12 bits state 16. No table for a display
+    leaves the upper half of its output unused: 16 is replaced by the smallest depth that holds the largest entry. Any other
+    number is taken as stated, unless the entries exceed it.
     """
     needed = max(8, int(table.entries.max() - 1).bit_length())  # a table that ends at 4096 has 12 bits, and rounds up
     return table.bits if needed <= table.bits < 16 else needed

@@ -1,4 +1,4 @@
-"""BMP files: tells what Pillow does not read from what is damaged, and finds those that are slow.
+"""BMP files: tells layouts that Pillow does not read from damage, and marks run lengths as slow.
 
 Sources: Windows BITMAPFILEHEADER, BITMAPCOREHEADER and BITMAPINFOHEADER to BITMAPV5HEADER; OS/2 2.x BITMAPINFOHEADER2.
 """
@@ -43,6 +43,6 @@ def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
 
 
 def _colours(data: bytes) -> int:
-    """Colours of the palette as its header states them (biClrUsed), 0 for all that the depth allows or a header without."""
+    """Colours of the palette that the header states (biClrUsed); 0 for all that the depth allows, or without that field."""
     header_bytes, colours = struct.unpack_from("<I28xI", data, 14)
     return int(colours) if header_bytes >= 40 else 0

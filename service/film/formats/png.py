@@ -32,7 +32,7 @@ _AROUND_DATA_BYTES = 12  # length and name before, CRC after
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _WITH_COLOUR_OR_ALPHA = (2, 4, 6)
 
-# Chunks that decide about pixels.
+# Chunks that pixels depend on.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 # Texts that may contain an orientation: EXIF as ImageMagick writes it, and XMP.
@@ -42,7 +42,7 @@ _MOST_FRAMES = 0x80000000
 
 
 def open(data: bytes, limits: DecodeLimits) -> OpenedFile:
-    """Raises as `film_only`."""
+    """Raises as `film_only` and `DecodeLimits.check_size`."""
     film = film_only(data)
     image = PngFile(io.BytesIO(film))
     depth, colour_type = film[24:26]
@@ -123,10 +123,10 @@ def _inflated_bytes(name: bytes, body: bytes, most: int) -> int:
 
 
 class PngFile(PngImagePlugin.PngImageFile):
-    """Pillow's reader, which leaves the rest black if pixel data end behind any row.
+    """Pillow's reader. Raises UnreadableImage on loading a film whose pixel data end early; Pillow leaves its rest black.
 
-    Raises UnreadableImage on loading such a film. It marks the pixel that is decoded last: a mark that is still there was not
-    overwritten, unless the film ends with that value. Then it is decoded again with another mark.
+    The pixel that is decoded last is marked beforehand. A mark that is still there was not overwritten, unless the film ends
+    with that value; then the film is decoded again with another mark.
     """
 
     mark = 90  # a grey value that few films end with
@@ -166,10 +166,10 @@ def decode_deep_colour(data: bytes, width_px: int, height_px: int) -> DeepPixels
     pixels_only += [data[chunk] for name, chunk in _chunks(data) if name in (b"IHDR", b"IDAT")]
     pixels_only.append(_END)  # a film without it is complete
     file = np.frombuffer(b"".join(pixels_only), dtype=np.uint8)
-    grey = cv2.imdecode(file, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
-    if grey is None or grey.dtype != np.uint16 or grey.shape != (height_px, width_px):
+    pixels = cv2.imdecode(file, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape != (height_px, width_px):
         raise UnreadableImage("The PNG file's 16-bit colour samples cannot be decoded; export the film in 16 bit grey.")
-    return np.asarray(grey, dtype=np.uint16)
+    return np.asarray(pixels, dtype=np.uint16)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:

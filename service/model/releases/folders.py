@@ -47,7 +47,7 @@ def _release_folders(folder: Path) -> list[Path]:
 
 
 def named(setting: str) -> list[Path]:
-    """A bundle, and older ones of the same name. Raises BundleNotFound.
+    """The bundle that a setting names, then older ones of the same name, the latest first. Raises BundleNotFound.
 
     setting: a folder, or a tag of BentoML's model store.
     """

@@ -30,7 +30,7 @@ class Candidate:
 
     bundle: Path  # folder of the bundle
     profile: Path | None  # folder of the profile; None applies none
-    of_site: bool = False  # whether to apply the best profile of that one's site, rather than that one
+    of_site: bool = False  # whether `profile` only tells the site, whose best profile is to be applied
 
     def open_profile(self) -> SiteProfile | None:
         """Raises ProfileNotFound or ProfileInvalid."""
@@ -68,8 +68,8 @@ def candidates(bundle: str | None, site: str | None, models_dir: Path = MODELS_D
 def locate_profile(bundle: str | None, site: str | None, models_dir: Path = MODELS_DIR) -> Path | None:
     """Folder of the site profile to apply to the first of `candidates`, or None. It is not opened.
 
-    bundle, site: settings. A profile that is set is taken as it is, NO_PROFILE for none. A bundle that is set puts the
-        registry's choice aside, and the chosen profile with it.
+    bundle, site: settings. `site` is a profile's folder, or NO_PROFILE for none. Without it the registry's choice holds, unless
+        `bundle` is set: that puts aside the choice, its profile included.
 
     Raises BundleNotFound if the registry's state is damaged.
     """
@@ -93,9 +93,9 @@ def first_trusted(
 ) -> tuple[T | None, list[BundleError]]:
     """What `load` returns for the first candidate that it trusts, or None; and the faults of the bundles before it.
 
-    To the first bundle its profile is applied. A fallback has the one that it was served with, or the best of the site that a
-    setting names: a verified one before others, then the highest version. If none can be applied to it, it serves alone, with
-    an error in the log.
+    The first bundle gets its own profile. A fallback gets the profile that it was served with or, if a setting names a profile,
+    the best one of that site: verified ones before others, then the highest version. If none can be applied, the fallback
+    serves alone, with an error in the log.
 
     load: loads a bundle and applies the profile; raises ProfileError if the profile is at fault, else BundleError.
     Raises ProfileError if the first profile cannot be opened, or the first bundle can be trusted and the profile cannot be

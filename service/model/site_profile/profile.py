@@ -83,7 +83,8 @@ class ProfileManifest(_Frozen):
         if SITE_GOLDEN_NAME not in self.files:
             raise ValueError(f"files lacks {SITE_GOLDEN_NAME}")
         if self.head != (SITE_HEAD_NAME in self.files):
-            raise ValueError(f"head is {self.head}, but {SITE_HEAD_NAME} is {'not ' * self.head}among the files")
+            place = "not among" if self.head else "among"
+            raise ValueError(f"head is {self.head}, but {SITE_HEAD_NAME} is {place} the files")
         for name in self.files:
             if Path(name).name != name or name == PROFILE_NAME:
                 raise ValueError(f"file name {name!r} must be a plain name inside the profile")
@@ -167,7 +168,7 @@ class SiteProfile:
         return self.path / name
 
     def versions(self) -> list[Path]:
-        """Folders of this site's profiles beside this one, and usually this one, as `versions_of`."""
+        """Folders <site>-<version> beside this one, the highest version first. This one is among them if it has such a name."""
         return versions_of(self.manifest.name, self.path.resolve().parent)
 
     def require_bundle(self, bundle: ModelBundle) -> None:

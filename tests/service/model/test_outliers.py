@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from export.bundle import write_outlier_statistics
+from export.bundle import write_arrays
 from service.model.bundle import ModelBundle
 from service.model.errors import ManifestInvalid
 from service.model.manifest import OUTLIERS_NAME
@@ -28,7 +28,7 @@ def some_statistics(rank: int = 2, noise: float = 0.02) -> OutlierStatistics:
 
 
 def write_statistics(path, statistics: OutlierStatistics, **changes: np.ndarray) -> ModelBundle:
-    write_outlier_statistics(path / OUTLIERS_NAME, statistics)
+    write_arrays(path / OUTLIERS_NAME, statistics)
     if changes:
         save_file({**load_file(path / OUTLIERS_NAME), **changes}, path / OUTLIERS_NAME)
     head = {"features": FEATURES, "hidden": 4, "classes": 3, "norm_eps": 1e-5}

@@ -49,7 +49,7 @@ def test_a_name_that_does_not_agree_with_itself_is_refused(store, request_id, in
 
 def test_an_unknown_prediction_is_not_found(store):
     store.append(entry(), [prediction()]).result(30)
-    with pytest.raises(PredictionNotFound, match="film 3"):
+    with pytest.raises(PredictionNotFound, match=r"film 3 is on record; predictions are kept for 90 days by default"):
         store.find_prediction(of_request(0, 3))
     with pytest.raises(PredictionNotFound, match="prediction_id '0"):
         store.find_prediction(PredictionName("0" * 26))

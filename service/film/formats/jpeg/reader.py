@@ -1,6 +1,6 @@
 """JPEG files: Pillow decodes those of 8 bits a sample, the codec of DICOM frames the others.
 
-Either decoder makes up what is missing where the coded data end early. Here such a film is found.
+Where the coded data end early, either decoder makes up the missing pixels. This module finds such films.
 
 Sources: ITU-T T.81, F.2 and H.2 (decoding); T.871 (JFIF); T.872 (Adobe marker).
 """
@@ -19,9 +19,9 @@ from service.film.limits import DecodeLimits
 from service.film.opened_file import DecodedFile, OpenedFile
 from service.film.picture import decode_picture
 
-# Each scan is a pass over the whole film. More passes take longer than some tenths of a second, ...
+# Pixels times scans, since each scan is a pass over the whole film. More take longer than some tenths of a second.
 COSTLY_PASSES_PX = 100_000_000
-# ... and ten scans of the largest film some seconds, which a server spends outside of its own process.
+# Ten scans of the largest film: some seconds. More are refused.
 MAX_PASSES_PX = 640_000_000
 
 _BITS_OF_PILLOW = 8
@@ -64,7 +64,7 @@ def _checked_frame(frame: Frame | None) -> Frame:
         raise UnsupportedImage(
             f"The JPEG file is {_UNREAD_PROCESSES[frame.process]}, which is not read; save it as a baseline JPEG or as a PNG."
         )
-    if not frame.height_px:  # a segment behind the first scan says it (T.81, B.2.5)
+    if not frame.height_px:  # a DNL segment after the first scan says it (T.81, B.2.5)
         raise UnsupportedImage("The JPEG file does not say its height in its header; save it as a baseline JPEG or as a PNG.")
     components = len(frame.components)
     if components not in ((1, 3, 4) if frame.bits == _BITS_OF_PILLOW else (1, 3)):
@@ -83,7 +83,8 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
     def reduce_to(self, side_px: int) -> None:
         """Have the film decoded at 1/2, 1/4 or 1/8 scale, as long as both sides stay at least this long."""
         if not self.frame.is_lossless:
-            # The luminance is what a grey decoding gives, to the bit; the colours cost some tenths of a millisecond.
+            # Not in grey: `mean_chroma` needs the colours. They cost some tenths of a millisecond, and the luminance is, to the
+            # bit, what a grey decoding gives.
             self._drafted = "RGB" if is_stored_as_rgb(self) else "YCbCr", (side_px, side_px)
             self.draft(*self._drafted)
 
@@ -112,6 +113,7 @@ def is_stored_as_rgb(image: JpegImagePlugin.JpegImageFile) -> bool:
 
 
 def _open_image(data: bytes, structure: Structure, frame: Frame) -> JpegFile:
+    """Open the file without its metadata segments, which Pillow would parse."""
     starts = (0, *(segment.stop for segment in structure.metadata))
     ends = (*(segment.start for segment in structure.metadata), len(data))
     image = JpegFile(io.BytesIO(b"".join(data[start:end] for start, end in zip(starts, ends, strict=True))))
@@ -127,7 +129,7 @@ def _decode_deep(data: bytes, structure: Structure, frame: Frame) -> Image.Image
     samples = samples_of(data)
     size = frame.height_px, frame.width_px
     if samples.shape != (size if len(frame.components) == 1 else (*size, len(frame.components))):
-        raise UnreadableImage("The JPEG file does not decode to its own size; export the film again.")
+        raise UnreadableImage("The JPEG file does not decode to the size in its header; export the film again.")
     if not structure.is_ended or (frame.ends_with_data and lacks_data(data, structure, samples)):
         raise _ends_early()
     table = grey.scale_table(int(samples.max())) if frame.bits == 16 else grey.table_of_depth(frame.bits)

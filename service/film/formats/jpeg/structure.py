@@ -41,7 +41,7 @@ _ARITHMETIC = (0xC9, 0xCA)
 
 _COEFFICIENTS = 64
 
-# Every byte that stands for itself in coded data. The first makes data of a fill byte before it.
+# Every byte that stands for itself in coded data. The leading 00 turns a fill byte (FF) before it into data.
 _FURTHER_DATA = bytes(range(0xFF))
 
 
@@ -67,7 +67,7 @@ class Frame:
 
     @property
     def ends_with_data(self) -> bool:
-        """Whether the coded data hold every bit that is decoded; an arithmetic coder leaves zeros at their end out."""
+        """Whether the coded data hold every bit that is decoded; an arithmetic coder leaves out zeros at the end."""
         return self.process not in _ARITHMETIC
 
     def may_end_early(self, last_pixel: Iterable[int]) -> bool:
@@ -86,17 +86,17 @@ class Structure:
 
     frame: Frame | None  # the first frame header; None if there is none
     exif: bytes  # contents of the EXIF segments, joined
-    metadata: tuple[slice, ...]  # where segments lie, before the first scan, that change neither pixels nor orientation
-    scan_data: tuple[slice, ...]  # where the coded data of each scan lie; decoding takes a pass over the film for each
+    metadata: tuple[slice, ...]  # segments before the first scan that change neither pixels nor orientation
+    scan_data: tuple[slice, ...]  # coded data of each scan; each takes the decoder a pass over the film
     is_ended: bool  # whether an end marker follows the last scan
     lacks_scans: bool  # whether the film is progressive, and not all of its first component was sent
 
 
 def with_further_data(data: bytes, structure: Structure) -> bytes:
-    """The file with more coded data behind those of its first scan: no decoder reads as far, if all of the film was there.
+    """The file with further coded data after those of its first scan. If that scan is complete, no decoder reads them.
 
-    Where the coded data end early, decoders make up what is missing; then these data show. They follow twice, since a decoder
-    skips them up to the next restart marker where it expects one.
+    If it ends early, a decoder takes them for what is missing, and its pixels change. They follow twice, because a decoder that
+    expects a restart marker skips the first copy.
     """
     coded = structure.scan_data[0]
     restarts = len(_RESTART.findall(data, coded.start, coded.stop))
@@ -190,9 +190,10 @@ def _check_counts(scans: int, segments: int, exif_segments: int, stray_bytes: in
 
 
 def _lacks_scans(frame: Frame | None, scans: list[bytes]) -> bool:
-    """A progressive film sends each coefficient at first without its lowest bits, then one bit a scan (T.81, G.1.1.1).
+    """Whether a progressive film lacks bits of its first component, because it was cut off between two scans.
 
-    The standard lets an encoder leave some out, but none does; a film without them was cut off between two scans.
+    Scans send each coefficient at first without its lowest bits, then bit by bit (T.81, G.1.1.1). The standard lets an encoder
+    leave some bits out, but none does.
     """
     if frame is None or frame.process not in _PROGRESSIVE:
         return False

@@ -1,4 +1,4 @@
-"""The pages of a TIFF file: reads its directories, finds the page that is the film, and refuses what is read wrongly.
+"""The pages of a TIFF file: reads its directories, finds the page that is the film, and refuses layouts that are read wrongly.
 
 Sources: TIFF 6.0, sections 2 (directory), 8 (samples), 15 (tiles), 19 (SampleFormat); Adobe Photoshop TIFF Technical Notes 1
 and 2 (compression); BigTIFF.
@@ -16,7 +16,7 @@ from service.film.errors import ImageTooLarge, UnsupportedImage, damaged
 MAX_VALUES = 100_000
 # A film with thumbnails and a pyramid of smaller copies has about ten.
 MAX_PAGES = 100
-# Each is decoded to be compared, and takes a quarter of the film's time at most.
+# Each is decoded and compared with the film, in at most a quarter of the film's time.
 MAX_COPIES = 8
 
 SAVE_PLAIN = "save it as an uncompressed TIFF with 8 or 16 bit grey values, or as a PNG."
@@ -170,7 +170,7 @@ def unread(page: Page) -> UnsupportedImage:
 
 
 def _is_read_wrongly(page: Page) -> bool:
-    """Whether Pillow and libtiff give other pixels than this layout has. What they do not read at all, Pillow does not open."""
+    """Whether Pillow and libtiff would give wrong pixels. Layouts that they do not read at all, Pillow refuses to open."""
     compression, photometric = page.first(Tag.Compression), page.first(Tag.PhotometricInterpretation)
     bits, is_grey = page.first(Tag.BitsPerSample), photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
     if compression == _WEBP or photometric == _CIE_LAB or page.first(Tag.SampleFormat) == _FLOATING:

@@ -80,11 +80,11 @@ def _to_grey(image: TiffFile, copies: list[Page]) -> GreyPixels:
     for page in copies:
         copy = _open_page(image.file, page)
         copy.load()
-        sides = [
+        reduced = [
             cv2.resize(each, (_COMPARED_PX, _COMPARED_PX), interpolation=cv2.INTER_AREA)
             for each in (pixels, _page_to_grey(copy))
         ]
-        if cv2.absdiff(*sides).mean() > _MOST_DIFFERENCE:
+        if cv2.absdiff(*reduced).mean() > _MOST_DIFFERENCE:
             raise pages.several_films()
     return pixels
 
@@ -103,7 +103,7 @@ def _open_page(data: bytes, page: Page) -> TiffFile:
     image.file, image.page = data, page
     exif = image.getexif()
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
-        exif.pop(directory, None)  # Pillow would read these while decoding, and `pages.read_pages` has not counted their values
+        exif.pop(directory, None)  # Pillow would read these while decoding; `read_pages` has not limited their values
     colours = image.tag_v2.get(Tag.ColorMap, ())
     if image.mode in ("P", "PA") and max(colours) < 1 << 8:
         # Colours of 8 bits instead of 16, which libtiff reads too; Pillow would keep the upper 8.
@@ -114,7 +114,7 @@ def _open_page(data: bytes, page: Page) -> TiffFile:
 def _page_to_grey(image: TiffFile) -> GreyPixels:
     pixels = grey.from_image(image)
     is_signed = _SIGNED in image.tag_v2.get(Tag.SampleFormat, ()) and 8 in image.tag_v2.get(Tag.BitsPerSample, ())
-    if is_signed and pixels.max() > 127:  # Pillow takes negative samples of 8 bits for those
+    if is_signed and pixels.max() > 127:  # Pillow reads negative samples of 8 bits as 128 to 255
         raise UnsupportedImage(f"The TIFF image has negative grey values; {pages.SAVE_PLAIN}")
     # Pillow has inverted 8-bit films itself; it takes a missing tag for 0.
     is_negative = image.tag_v2.get(Tag.PhotometricInterpretation, pages.WHITE_IS_ZERO) == pages.WHITE_IS_ZERO
@@ -122,6 +122,7 @@ def _page_to_grey(image: TiffFile) -> GreyPixels:
 
 
 def _check_strips(page: Page, data: bytes) -> None:
+    """Raise UnreadableImage if strips or tiles are missing, or hold JPEG data of fewer rows than they must."""
     is_tiled = Tag.TileOffsets in page.tags and Tag.StripOffsets not in page.tags
     width, length = page.size
     rows = page.tags.get(Tag.TileLength if is_tiled else Tag.RowsPerStrip, (length,))[0] or 1

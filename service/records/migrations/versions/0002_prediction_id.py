@@ -34,7 +34,7 @@ def upgrade() -> None:
     """Give predictions their identifiers, and reports those of their predictions. Reports on forgotten ones get none."""
     dialect = op.get_bind().dialect.name
     if dialect == "postgresql":
-        # Writers take this lock first; whoever took the tables' locks in another order would wait for them crosswise.
+        # Writers take this lock first; locks in another order could deadlock.
         op.execute("SELECT last_seq FROM audit_state FOR UPDATE")
     prediction_id = sa.Column(
         "prediction_id", sa.String(length=26), nullable=False, server_default=sa.text(f"({_NEW_ID[dialect]})")

@@ -102,7 +102,7 @@ def test_a_high_bit_that_cannot_be_is_not_believed(syntax, kind, offset, high):
 
 
 def test_a_high_bit_that_cannot_be_over_values_that_lie_elsewhere_is_refused():
-    with pytest.raises(UnsupportedDicom, match="HighBit of 16 cannot be that of 12 bits out of 16"):
+    with pytest.raises(UnsupportedDicom, match="HighBit of 16 is impossible for 12 stored bits out of 16"):
         shown(FILM.astype(np.uint16) << 8, uid.ExplicitVRLittleEndian, BitsStored=12, HighBit=16)
 
 
