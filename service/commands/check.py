@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -99,11 +98,9 @@ def _access(settings: "Settings", database: "Database | None") -> str:
 def _keys(database: "Database") -> str:
     from service.access.keys import KeyStore
     from service.errors import RecordsUnavailable
-    from service.records.values import utc_text
 
-    now = utc_text(datetime.now(UTC))
     try:
-        keys = [key for key in KeyStore(database).every() if not key.revoked_at and (key.expires_at or now) >= now]
+        active = sum(key.is_active() for key in KeyStore(database).every())
     except RecordsUnavailable:
         return "API keys"
-    return f"{len(keys)} API key{'s' * (len(keys) != 1)}" + ("" if keys else " (create one: `cxr keys create --help`)")
+    return f"{active} API key{'s' * (active != 1)}" + ("" if active else " (create one: `cxr keys create --help`)")
