@@ -68,21 +68,21 @@ class PredictionFacts(_Answer):
 class SiteFacts(_Answer):
     """Identifies a site profile."""
 
-    name: str = Field(description="Of the site.")
-    version: int = Field(ge=1, description="Of the profile.")
+    name: str = Field(description="Name of the site.")
+    version: int = Field(ge=1, description="Version of the profile.")
 
 
 class ModelFacts(_Answer):
-    """Identifies the model, and the site profile if one answered."""
+    """Identifies the model, and the site profile if one was applied."""
 
     model_version: str
     site: SiteFacts | None = Field(
-        description="The site profile that answered; /model/info says more of it. null: the model answered as it was released, "
+        description="The site profile that was applied; /model/info describes it. null: the model answered as it was released, "
         "and was not commissioned for any site."
     )
 
 
-# Fields are listed from the last base to the first, so that an answer opens with what identifies it.
+# Pydantic lists fields from the last base class to the first, so an answer begins with the request_id.
 class PredictionAnswer(FilmAnswer, ModelFacts, PredictionFacts, RequestFacts):
     """Answer of /predict."""
 
@@ -154,7 +154,11 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation) -> Ex
 
 
 def batch_answer(results: list[ServedPrediction | ChestXrayError], pipeline: Pipeline) -> BatchAnswer:
-    """The JSON of a batch. Errors are of the classes in `STATUS_OF`. pipeline: that judged it."""
+    """The JSON of a batch.
+
+    results: a prediction, or an error of a class in `STATUS_OF`, for each film in the order sent.
+    pipeline: the one that judged the films.
+    """
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
         if isinstance(result, ChestXrayError)

@@ -31,18 +31,18 @@ from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_o
 from service.model.grad_cam import GradCam
 from service.pipeline import Pipeline, ServedPrediction
 
-# Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
+# Share of the time limit that a batch keeps for its answer: one slow film must not cost the others theirs.
 _BATCH_RESERVE = 0.05
 
 Judge = Callable[["_Job"], Awaitable[Response]]
 
 
 class Predictions:
-    """Answers the requests that bring films. Belongs to the event loop; films are judged on the threads of the capacity."""
+    """Answers the requests with films. To be used on the event loop only; the threads of `Capacity` judge the films."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        # The loading of Grad-CAM, for the pipeline that was asked for last.
+        # Grad-CAM of the pipeline that was asked for last, loaded or loading.
         self._grad_cam: dict[Pipeline, asyncio.Future[GradCam]] = {}
 
     async def predict(self, request: Request) -> Response:
@@ -58,7 +58,7 @@ class Predictions:
         return await self._answer(request, self._explain)
 
     def load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
-        """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
+        """Load Grad-CAM once for each model, on none of the threads of `Capacity`: importing PyTorch takes seconds."""
         loading = self._grad_cam.get(pipeline)
         if loading is None or (loading.done() and loading.exception() is not None):
             loading = asyncio.get_running_loop().run_in_executor(None, pipeline.model.load_grad_cam)
@@ -66,7 +66,7 @@ class Predictions:
         return loading
 
     async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:
-        """Read the films and judge them in time; problems become answers. ProblemMiddleware logs unexpected errors."""
+        """Read the films and judge them within the time limit. Expected errors become problem details; others are raised."""
         call, settings = current_call(), self._context.settings
         if (reservation := call.reservation) is None:
             raise RuntimeError(f"AdmissionMiddleware reserves no capacity for {call.endpoint}")
@@ -102,7 +102,7 @@ class Predictions:
         items: list[ServedPrediction | ChestXrayError] = []
         for index, result in enumerate(await job.reservation.run_all(calls)):
             if isinstance(result, InputError | ServiceError):
-                # Only films of a batch: RecordingMiddleware counts the requests that are refused as a whole.
+                # Counted here for films of a batch only: RecordingMiddleware counts requests that are refused as a whole.
                 job.call.counts.append(REJECTIONS.labels(kebab_case(type(result).__name__)).inc)
             elif isinstance(result, BaseException):
                 raise result
@@ -138,7 +138,7 @@ class _Job:
     call: Call
 
     def note(self, prediction: ServedPrediction, index: int = 0) -> None:
-        """Leave a prediction to RecordingMiddleware, for the records and the metrics. index: of the film in its batch."""
+        """Note a prediction, which RecordingMiddleware records and counts. index: of the film in its batch, from 0."""
         self.call.predictions.append(prediction_record(prediction, self.call, index))
         self.call.counts.append(partial(self.pipeline.count, prediction))
 
