@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
             data = self._read(data)
 
     def _read(self, data: bytes) -> bytes:
-        """Parse the data. Returns what to parse again: a request, freed of its offer of another protocol; else nothing."""
+        """Parse the data. Returns what to parse again: a request without its offer of another protocol; else nothing."""
         was_in_head = self._is_in_head
         try:
             self.parser.feed_data(data)
