@@ -1,20 +1,18 @@
 """The JSON answers as pydantic models, which serialise them and describe them in OpenAPI."""
 
 import base64
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.film.errors import ChestXrayError
 from service.film.film import Orientation
-from service.http.call import Call, current_call
+from service.http.call import current_call
 from service.http.problems import problem_of
 from service.model.decision import ReviewReason
 from service.model.findings import Finding
 from service.model.model import Explanation
 from service.pipeline import Pipeline, ServedPrediction
-from service.records.values import PredictionRecord
 
 
 class _Answer(BaseModel):
@@ -170,31 +168,6 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], pipeline: Pip
         model_version=pipeline.manifest.version,
         site=None if pipeline.site is None else SiteFacts(**pipeline.site.members()),
         results=items,
-    )
-
-
-def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> PredictionRecord:
-    """What the records keep of a prediction."""
-    return PredictionRecord(
-        timestamp=datetime.now(UTC),
-        prediction_id=prediction.prediction_id,
-        request_id=call.request_id,
-        index=index,
-        endpoint=call.endpoint,
-        user_id=call.user_id,
-        model_version=prediction.model_version,
-        site=None if prediction.site is None else str(prediction.site),
-        image_sha256=prediction.image_sha256,
-        image_format=prediction.format,
-        width_px=prediction.width_px,
-        height_px=prediction.height_px,
-        prediction=prediction.finding,
-        confidence=prediction.confidence,
-        probabilities={finding.value: value for finding, value in prediction.probabilities.items()},
-        operating_point=prediction.operating_point,
-        prediction_set=prediction.prediction_set,
-        review_reasons=prediction.review_reasons,
-        inference_time_ms=prediction.inference_time_ms,
     )
 
 

@@ -114,6 +114,7 @@ def _as_openapi(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be left out. Its null stands for that, and is no value to send."""
     described = {key: value for key, value in schema.items() if key != "description"}
     value = next((kind for kind in described.get("anyOf", ()) if kind.get("type") != "null"), described)
     return {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": value}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, perf_counter
 
@@ -12,14 +13,7 @@ from starlette.responses import Response
 from service.errors import OutOfTime, ServiceError
 from service.film.errors import ChestXrayError, InputError, kebab_case
 from service.http.accept import preferred_type
-from service.http.answers import (
-    BatchAnswer,
-    PredictionAnswer,
-    batch_answer,
-    explain_answer,
-    prediction_answer,
-    prediction_record,
-)
+from service.http.answers import BatchAnswer, PredictionAnswer, batch_answer, explain_answer, prediction_answer
 from service.http.body.options import read_flag
 from service.http.body.upload import Upload, read_films
 from service.http.call import Call, current_call
@@ -30,6 +24,7 @@ from service.metrics import REJECTIONS, STAGE_SECONDS
 from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
 from service.model.grad_cam import GradCam
 from service.pipeline import Pipeline, ServedPrediction
+from service.records.values import PredictionRecord
 
 # Share of the time limit that a batch keeps for its answer: one slow film must not cost the others theirs.
 _BATCH_RESERVE = 0.05
@@ -139,8 +134,32 @@ class _Job:
 
     def note(self, prediction: ServedPrediction, index: int = 0) -> None:
         """Note a prediction, which RecordingMiddleware records and counts. index: of the film in its batch, from 0."""
-        self.call.predictions.append(prediction_record(prediction, self.call, index))
+        self.call.predictions.append(_prediction_record(prediction, self.call, index))
         self.call.counts.append(partial(self.pipeline.count, prediction))
+
+
+def _prediction_record(prediction: ServedPrediction, call: Call, index: int) -> PredictionRecord:
+    return PredictionRecord(
+        timestamp=datetime.now(UTC),
+        prediction_id=prediction.prediction_id,
+        request_id=call.request_id,
+        index=index,
+        endpoint=call.endpoint,
+        user_id=call.user_id,
+        model_version=prediction.model_version,
+        site=None if prediction.site is None else str(prediction.site),
+        image_sha256=prediction.image_sha256,
+        image_format=prediction.format,
+        width_px=prediction.width_px,
+        height_px=prediction.height_px,
+        prediction=prediction.finding,
+        confidence=prediction.confidence,
+        probabilities={finding.value: value for finding, value in prediction.probabilities.items()},
+        operating_point=prediction.operating_point,
+        prediction_set=prediction.prediction_set,
+        review_reasons=prediction.review_reasons,
+        inference_time_ms=prediction.inference_time_ms,
+    )
 
 
 def _json(answer: PredictionAnswer | BatchAnswer) -> Response:
