@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse_long_head()
             else:
                 self._refuse(HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1 (RFC 9112).")
-        if was_in_head and self._is_in_head:  # does not count the first bytes of a head that shares a packet with a body
+        if was_in_head and self._is_in_head:  # leaves out the first bytes of a head that begins in the packet of a body
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_long_head()

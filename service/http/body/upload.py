@@ -59,7 +59,7 @@ async def read_body(request: Request, max_bytes: int, hold: Hold | None = None) 
     MalformedRequest if the client disconnects; and what `hold` raises.
     """
     declared = request.headers.get("content-length", "0")
-    if float(declared) > max_bytes:  # not int, which raises for more than 4300 digits, and leading zeros are allowed
+    if float(declared) > max_bytes:  # int would raise for more than 4300 digits, and leading zeros are allowed
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     received = 0

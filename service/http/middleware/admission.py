@@ -42,8 +42,8 @@ class AdmissionMiddleware:
             await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
             return
         if endpoint not in PUBLIC_FOLDERS:
-            # Route the path that the policy judged. The router would redirect one with a trailing slash, and behind a proxy
-            # that ends TLS to an http URL: the film and the key would follow in clear text.
+            # Route the path that the policy judged. The router would redirect one with a trailing slash, behind a proxy that
+            # ends TLS to an http:// URL, and the client would send the film and the key again in clear text.
             scope = {**scope, "path": endpoint, "raw_path": endpoint.encode("ascii")}
         if endpoint not in _FILM_ENDPOINTS:
             await self._app(scope, receive, send)

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProblemMiddleware:
-    """Replaces the body of every error answer that is no problem details yet; an unexpected exception becomes a 500."""
+    """Replaces the body of every error answer that is not problem details already; an unexpected exception becomes a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
