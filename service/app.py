@@ -1,4 +1,4 @@
-"""The BentoML service and its start-up; service.http answers the requests. `bentoml serve service.app:ChestXrayService`."""
+"""The BentoML service and its start-up, run by `bentoml serve service.app:ChestXrayService`. service.http answers requests."""
 
 import asyncio
 import gc
@@ -77,8 +77,8 @@ class ChestXray:
         # Without a model the process stays, so that /health can say why; /readyz keeps traffic away from it.
         context.host = ModelHost(settings)
         self._predictions = Predictions(context)
-        # Objects of the start live as long as the process, so no collection need visit them; and a request leaves too few
-        # cycles to look for them after every 700 objects, Python's default.
+        # Objects made at start-up live as long as the process, so no collection need visit them. Requests leave few reference
+        # cycles, so the collector need not run after every 700 allocations, Python's default.
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000)
@@ -106,7 +106,7 @@ class ChestXray:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Let the work in progress end."""
+        """Drop films that wait, end the decoding processes, and write what the records still hold in memory."""
         context.capacity.close()
         context.host.close()
         context.records.close()
@@ -142,7 +142,7 @@ def _is_ready() -> bool:
 
 
 def _run_check() -> None:
-    """In a process of its own: the supervisor would keep the memory that databases and cryptography take."""
+    """Run `cxr check`, in its own process: this one, the supervisor, would keep the memory that its libraries take."""
     command = [sys.executable, "-m", "service.commands.cxr", "check", "--at-start"]
     checked = subprocess.run(command, cwd=PACKAGE_ROOT, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if checked.returncode != 0:

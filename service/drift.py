@@ -1,4 +1,4 @@
-"""Counts films and answers in the bins of a drift reference, the bundle's or the site's. Prometheus computes drift of it."""
+"""Counts films and answers in the bins of a drift reference, the bundle's or the site's, for Prometheus to compute drift."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ class DriftCounter:
 
     reference: of the bundle, or of the site that it serves.
     components: float32 [k, C], for the component features of the reference; not needed if it has none.
-    model: values of MODEL_LABELS, labels of every count, because another bundle or profile has other bins.
+    model: values of MODEL_LABELS. They label every count, because another bundle or profile has other bins.
     """
 
     def __init__(self, reference: DriftReference, components: NetworkValues | None, model: tuple[str, str]) -> None:
@@ -36,9 +36,9 @@ class DriftCounter:
     def from_bundle(
         cls, bundle: ModelBundle, components: NetworkValues | None, profile: SiteProfile | None = None
     ) -> "DriftCounter | None":
-        """With the site's own reference if its profile has one, else with the bundle's; None if neither has one.
+        """A counter with the profile's own reference if it has one, else with the bundle's; None if neither has one.
 
-        Raises ManifestInvalid if the bundle's cannot be read, or has more components than the bundle's statistics of outliers.
+        Raises ManifestInvalid if the bundle's reference cannot be read, or has more components than its outlier statistics.
         """
         reference = None if profile is None else profile.drift_reference()
         if reference is None:

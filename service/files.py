@@ -13,7 +13,7 @@ from typing import Any
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a draft beside `path`, for the block to write; rename it to `path` when the block ends.
 
-    `path` is complete or as it was before, whatever is killed or loses power. If the block raises, the draft is removed.
+    After a kill or a power failure `path` is either complete or as it was before. If the block raises, the draft is removed.
     """
     draft = path.with_name(f".{path.name}.draft")
     try:
@@ -27,7 +27,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Any, *, allow_nan: bool = False) -> None:
     """Write `content` as indented JSON, atomically.
 
-    allow_nan: whether it may hold NaN and infinity, which Python writes and reads, but JSON lacks; else they raise ValueError.
+    allow_nan: write NaN and infinity, which JSON lacks, as Python writes and reads them; else they raise ValueError.
     """
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(content, indent=2, allow_nan=allow_nan) + "\n", "utf-8")
@@ -43,11 +43,10 @@ def sync(path: Path) -> None:
 
 
 def lock(path: Path, *, wait: bool = True) -> int | None:
-    """Lock a file or folder between processes (flock). Returns the open descriptor that holds the lock until it is closed.
+    """Lock a file or folder between processes (flock). On NFS, the lock of a file holds across machines, that of a folder not.
 
-    On NFS, files alone are locked across machines. The kernel releases the lock however the process ends. None if another
-    process holds it and `wait` is false.
-    Raises OSError, for example FileNotFoundError.
+    Returns the open descriptor, which holds the lock until it is closed or the process ends; None if another process holds the
+    lock and `wait` is false. Raises OSError, for example FileNotFoundError.
     """
     # On NFS, an exclusive lock needs a descriptor that can write (flock(2)); a folder's cannot.
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -1,6 +1,6 @@
-"""Selects the bundle to serve, falls back to the previous one if verification fails, and swaps bundles on reload.
+"""Holds the model that is served: a bundle, with a site profile if one was chosen.
 
-With it the site profile that the settings name.
+Falls back to an older bundle at start-up if the chosen one cannot be verified, and swaps bundle and profile on a reload.
 """
 
 import logging
@@ -49,9 +49,24 @@ class _Served:
     fault: BundleError | None  # why the chosen bundle is not served with the chosen profile; None if it is
 
     @property
+    def version(self) -> str | None:
+        """Version of the model; None if there is none."""
+        return None if self.pipeline is None else self.pipeline.manifest.version
+
+    @property
     def site(self) -> Site | None:
         """The profile that is applied; None if none is."""
-        return None if self.pipeline is None else self.pipeline.model.site
+        return None if self.pipeline is None else self.pipeline.site
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether another bundle or profile than the chosen one is served."""
+        return self.pipeline is not None and self.fault is not None
+
+    @property
+    def labels(self) -> tuple[str, str] | None:
+        """Values of MODEL_LABELS; None without a model."""
+        return None if self.version is None else model_labels(self.version, self.site)
 
 
 class ModelHost:
@@ -82,8 +97,8 @@ class ModelHost:
         served = self._served
         body = {
             "status": "unavailable" if served.pipeline is None else "ok",
-            "model_version": None if served.pipeline is None else served.pipeline.manifest.version,
-            "fallback_in_use": served.pipeline is not None and served.fault is not None,
+            "model_version": served.version,
+            "fallback_in_use": served.is_fallback,
             "site": served.site and served.site.members(),
         }
         if served.fault is None:
@@ -101,10 +116,11 @@ class ModelHost:
             self._proven_at = monotonic()
 
     def reload(self) -> ReloadOutcome:
-        """Choose bundle and profile as at a start, and swap to them if one is another. Blocks while they load, some seconds.
+        """Choose bundle and profile as at start-up, and swap to them if either differs. Blocks for the seconds that they load.
 
-        If the chosen bundle cannot be trusted, or the profile not applied to it, what is served stays: it is proven, and nobody
-        chose anything else.
+        If the chosen bundle cannot be trusted, or the profile cannot be applied to it, the model that is served stays: it is
+        proven, while an older bundle is nobody's choice.
+
         Raises ReloadInProgress.
         """
         if not self._reloading.acquire(blocking=False):
@@ -118,14 +134,13 @@ class ModelHost:
         is_same = now.pipeline is before.pipeline
         outcome = "fallback" if now.fault is not None else "unchanged" if is_same else "swapped"
         RELOADS.labels(outcome).inc()
-        is_fallback = now.pipeline is not None and now.fault is not None
-        return ReloadOutcome(outcome, _version(before), _version(now), is_fallback, before.site, now.site)
+        return ReloadOutcome(outcome, before.version, now.version, now.is_fallback, before.site, now.site)
 
     def _load(self, served: Pipeline | None) -> _Served:
-        """Load the chosen bundle with its profile. At a start, fall back to older bundles; in a reload, keep `served` instead.
+        """Load the chosen bundle with its profile. At start-up, fall back to older bundles; in a reload, keep `served` instead.
 
-        A profile that cannot be applied to a bundle that can be trusted is never left out: the bundle alone would answer as if
-        nobody had commissioned it.
+        A profile that cannot be applied to a trusted bundle is never left out: the bundle alone would answer as if nobody had
+        commissioned it.
         """
         try:
             found = candidates(self._settings.bundle, self._settings.site)
@@ -163,23 +178,14 @@ class ModelHost:
         return Pipeline(model, self._limits, self._sandbox, drift)
 
     def _swap(self, served: _Served) -> None:
-        before, now = _labels(self._served), _labels(served)
-        self._served = served
-        FALLBACK_IN_USE.set(self.health()["fallback_in_use"])
-        for labels in filter(None, {before, now}):
-            MODEL_INFO.labels(*labels).set(labels == now)
+        before, self._served = self._served, served
+        FALLBACK_IN_USE.set(served.is_fallback)
+        for labels in filter(None, {before.labels, served.labels}):
+            MODEL_INFO.labels(*labels).set(labels == served.labels)
 
 
 def _is_same(served: Pipeline, bundle: ModelBundle, profile: SiteProfile | None) -> bool:
-    """Whether these are what is served: manifests hold the hash of every file."""
+    """Whether this bundle and profile are those served. Manifests hold the hash of every file, so comparing them suffices."""
     applied = served.model.profile
-    manifests = (None if applied is None else applied.manifest, None if profile is None else profile.manifest)
-    return bundle.manifest == served.bundle.manifest and manifests[0] == manifests[1]
-
-
-def _version(served: _Served) -> str | None:
-    return None if served.pipeline is None else served.pipeline.manifest.version
-
-
-def _labels(served: _Served) -> tuple[str, str] | None:
-    return None if served.pipeline is None else model_labels(served.pipeline.manifest.version, served.site)
+    served_manifest, manifest = (None if each is None else each.manifest for each in (applied, profile))
+    return bundle.manifest == served.bundle.manifest and manifest == served_manifest

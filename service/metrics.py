@@ -21,8 +21,8 @@ from service.model.findings import FINDINGS
 from service.model.model import Model, Prediction
 from service.model.site_profile import Site
 
-# BentoML asks for values in files that the processes of all servers of a user share. One process serves, so they stay in its
-# memory. Set before the metrics below, which take their values from here.
+# BentoML makes prometheus_client keep its values in files, which all of a user's servers share. One process serves here, so
+# memory will do. Set before the metrics below are created: each takes its class of values from here.
 values.ValueClass = values.MutexValue
 # Only what is defined here is published, nothing of the interpreter.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ REQUEST_SECONDS = Histogram(
 
 IN_FLIGHT = Gauge("cxr_requests_in_flight", "Requests being answered now.")
 
-QUEUE_DEPTH = Gauge("cxr_queue_depth", "Films that wait for a thread, or for room that is kept.")
+QUEUE_DEPTH = Gauge("cxr_queue_depth", "Films that wait for a thread, or still arrive while all threads are taken.")
 
 QUEUE_LIMIT = Gauge("cxr_queue_limit", "Films that may wait; the next is refused.")
 
@@ -70,8 +70,8 @@ RELOADS = Counter(
     "cxr_model_reloads_total", "Reloads asked for, by outcome: swapped, unchanged or fallback.", labelnames=["outcome"]
 )
 
-# What judged a film: version of the bundle, and site profile as name-version, empty without one. Labels of films arrive later,
-# and two of both may be served at once.
+# What judged a film: the bundle's version, and the site profile as name-version, empty without one. Every count has both,
+# because confirmed labels may arrive after a reload, and replicas may serve different models.
 MODEL_LABELS = ("version", "site")
 
 MODEL_INFO = Gauge("cxr_model_info", "1 for the version and the site profile that serve.", labelnames=MODEL_LABELS)
@@ -139,16 +139,20 @@ FEEDBACK_BIN = Counter(
 )
 
 FEEDBACK_BIN_CORRECT = Counter(
-    "cxr_feedback_bin_correct_total", "Those of them that were called right.", labelnames=[*MODEL_LABELS, "bin"]
+    "cxr_feedback_bin_correct_total",
+    "Films of cxr_feedback_bin_total whose finding was called right.",
+    labelnames=[*MODEL_LABELS, "bin"],
 )
 
 FEEDBACK_BIN_CONFIDENCE = Counter(
-    "cxr_feedback_bin_confidence_total", "Sum of their confidence.", labelnames=[*MODEL_LABELS, "bin"]
+    "cxr_feedback_bin_confidence_total",
+    "Sum of the confidence of the films of cxr_feedback_bin_total.",
+    labelnames=[*MODEL_LABELS, "bin"],
 )
 
 CORRECTIONS = Counter(
     "cxr_feedback_corrections_total",
-    "Labels that replaced another one of their film; where labels are counted, the first one stays.",
+    "Labels that replaced another label of their film; cxr_feedback_total counts the first one only.",
     labelnames=MODEL_LABELS,
 )
 

@@ -57,7 +57,7 @@ class Pipeline:
         self._drift = drift
 
     def predict(self, data: bytes, operating_point: str, deadline: float = inf) -> ServedPrediction:
-        """Judge one film. deadline: of time.monotonic, after which nobody waits. Raises InputError or OutOfTime."""
+        """Judge one film. Raises InputError or OutOfTime. deadline: time.monotonic() after which the answer is of no use."""
         film = self._decode(data, deadline)
         return _served(self.model.judge(film, data, operating_point))
 
@@ -98,10 +98,10 @@ class Pipeline:
 
 
 def silence_decoding_libraries() -> None:
-    """Drop what Pillow and pydicom log and warn of. They quote text of the file, whose line breaks would forge log lines."""
+    """Drop log messages and warnings of Pillow and pydicom: they quote the file, whose line breaks could forge log lines."""
     for library in ("PIL", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-        # By default Python remembers every text that it warned with, so that each new one would take memory for ever.
+        # By default Python remembers the text of every warning, so texts that quote files would fill the memory.
         warnings.filterwarnings("ignore", module=rf"{library}\.")
 
 

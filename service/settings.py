@@ -41,7 +41,7 @@ _SECRET = ("audit_secret", "database_url", "rate_limit_storage")
 
 
 class Settings(BaseSettings):
-    """Settings of one serving process. The description of each field is what docs/operations.md says of the setting."""
+    """Settings of one serving process. `make docs` writes the fields' descriptions into docs/operations.md."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from the environment of this process. Raises SettingsError for an unknown CXR_ variable or a bad value.
 
-    environment: checked for unknown names; os.environ outside tests.
+    environment: os.environ outside tests, checked for unknown names. Values are read from os.environ in any case.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     given = {name for name in environment if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)}
@@ -232,7 +232,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _fault_text(error: ErrorDetails) -> str:
-    if not error["loc"]:  # of our validators over several settings; the values are not repeated, one may be a password
+    if not error["loc"]:  # of a validator over several settings: its input is all of them, passwords included
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
     given = "set" if name in _SECRET else repr(error["input"])

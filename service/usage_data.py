@@ -8,7 +8,7 @@ overwritten: the project promises to send no usage data.
 import os
 import sys
 
-# Environment variables that the libraries read. Without its own, ONNX Runtime keeps a database of queued events below
+# Environment variables that the libraries read. Without its variable, ONNX Runtime keeps a database of queued events below
 # ~/.cache/Microsoft.
 SWITCHES = {
     "BENTOML_DO_NOT_TRACK": "True",

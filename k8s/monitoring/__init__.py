@@ -1,4 +1,4 @@
-"""Prometheus rules, Grafana dashboards, and both beside a local service."""
+"""Prometheus rules and Grafana dashboards, for a cluster and for a service on this machine."""
 
 from pathlib import Path
 

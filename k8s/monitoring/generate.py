@@ -1,4 +1,4 @@
-"""Generates what lies in generated/: one JSON file for each dashboard, and rules.yaml as the operator's PrometheusRule."""
+"""Generates the files of generated/: each dashboard as JSON, and rules.yaml as a PrometheusRule of the Prometheus operator."""
 
 import json
 
@@ -9,7 +9,7 @@ from k8s.monitoring.panels import model_of, read_dashboards
 
 
 def stale_files() -> dict[str, str]:
-    """File name -> text, of the files that are missing or differ from what the code makes."""
+    """File name -> text to write, of the files that are missing or out of date."""
     files = {f"{each.uid}.json": json.dumps(model_of(each), indent=2) + "\n" for each in read_dashboards()}
     files["prometheus-rule.yaml"] = _operator_rule()
     return {
@@ -20,7 +20,6 @@ def stale_files() -> dict[str, str]:
 
 
 def _operator_rule() -> str:
-    """rules.yaml as the Prometheus operator takes it."""
     resource = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

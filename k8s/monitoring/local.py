@@ -20,7 +20,7 @@ from service.film.errors import ChestXrayError
 
 ROOT = FOLDER.parent.parent
 
-# Rules look back a week, alerts a month.
+# Recording rules look back 7 days, the alert on labels for retraining 30.
 RETENTION = "35d"
 
 # Debian's package installs the first, Grafana's own package both.
@@ -40,7 +40,8 @@ def run_monitoring(data: Path, port: int, prometheus_port: int, grafana_port: in
             "Without it, `cxr serve` serves the model, and /metrics shows its counters."
         )
     data.mkdir(parents=True, exist_ok=True)
-    # A service manager's SIGTERM ends all like Ctrl-C; and Ctrl-C works even if a shell began this in the background.
+    # SIGTERM, as a service manager sends, ends everything like Ctrl-C. SIGINT is set as well: a shell that starts this in the
+    # background has it ignored.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     service = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
@@ -103,7 +104,7 @@ def grafana_settings(data: Path, port: int, prometheus_port: int) -> dict[str, s
         # Only users of this machine can reach it.
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
-        # No usage data leaves the house: neither what Grafana reports and asks for by itself, nor what its pages fetch.
+        # No usage data leaves the machine: Grafana neither reports nor looks for updates, and its pages fetch nothing else.
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -114,7 +115,7 @@ def grafana_settings(data: Path, port: int, prometheus_port: int) -> dict[str, s
 
 
 def grafana_command(program: str) -> list[str]:
-    """The command that runs Grafana, with the folder of its web pages."""
+    """The command that runs Grafana, with its home folder if it is one of GRAFANA_HOMES."""
     home = next((path for path in GRAFANA_HOMES if path.is_dir()), None)
     return [program, *(["server"] if program == "grafana" else []), *([f"--homepath={home}"] if home else [])]
 
@@ -123,10 +124,10 @@ def grafana_command(program: str) -> list[str]:
 def _process(
     command: Sequence[str], cwd: Path | None = None, environment: dict[str, str] | None = None, log: Path | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is terminated when the block ends. log: file for its output; None: this process's output."""
+    """A process that is terminated when the block ends. log: file for its output; None leaves it with this process's."""
     with ExitStack() as files:
         stream = files.enter_context(log.open("ab")) if log else None
-        # In a session of its own, so that Ctrl-C reaches this process alone, which ends the others in their order.
+        # In a session of its own, so that Ctrl-C reaches this process alone, which then ends the others in order.
         process = subprocess.Popen(  # noqa: S603 (programs named here, with arguments of our own)
             command, cwd=cwd, env=environment, stdout=stream, stderr=stream, start_new_session=True
         )

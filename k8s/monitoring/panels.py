@@ -1,4 +1,4 @@
-"""Reads the descriptions in dashboards/, and makes of each the JSON model that Grafana reads. Knows no metric."""
+"""Turns each description in dashboards/ into the JSON model that Grafana reads. Knows no metric."""
 
 import json
 from collections.abc import Sequence
@@ -51,12 +51,12 @@ class Panel:
 class Dashboard:
     """One dashboard."""
 
-    uid: str  # names its file and its address in Grafana
+    uid: str  # name of its file, and part of its URL in Grafana
     title: str
     description: str
     since: str  # start of the time range
     rows: dict[str, list[Panel]]  # heading -> panels
-    variables: Sequence[dict[str, str]] = ()  # choices at its top: name, label, and the query for the values to choose from
+    variables: Sequence[dict[str, str]] = ()  # choices at its top: name, label, and the query for their values
 
 
 def read_dashboards() -> list[Dashboard]:

@@ -11,8 +11,8 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
     """The client's address; None if there is none (a Unix socket) or it cannot be read.
 
     peer: the address that connected.
-    forwarded_for: the X-Forwarded-For header. From the right, the first address that is no trusted proxy's is the client; what
-        stands left of it is the client's own claim.
+    forwarded_for: the X-Forwarded-For header. The rightmost address that is not a trusted proxy's is the client's; those to its
+        left are the client's own claim.
     """
     address = parse_address(peer)
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
@@ -44,7 +44,7 @@ def is_in(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def neighbourhood(address: Address | None) -> str:
-    """The unit by which refusals are counted: an IPv4 address, or the /64 network that one IPv6 host may use all of."""
+    """The unit by which refusals are counted: an IPv4 address, or an IPv6 /64 network, because one host may use all of it."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

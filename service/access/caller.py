@@ -11,4 +11,4 @@ class Caller:
 
     user_id: str  # name of the API key, or subject of the token
     role: Role  # what the caller may do
-    credential: str  # identifies the key or token, without its secret; a user may have several
+    credential: str  # key:<key_id> or token:<subject>, by which the rate limit counts; a user may have several keys

@@ -33,9 +33,11 @@ _ISSUER_AWAY = "The keys of the token issuer cannot be read now, so new tokens c
 
 
 class KeySet:
-    """The issuer's public keys, read when they are needed. Thread-safe; methods may query the issuer, and block.
+    """The issuer's public keys, read when they are needed. Thread-safe. Methods block while they query the issuer.
 
-    source: a file, which is read at once, or an https URL (http on loopback). Raises SettingsError if it is neither.
+    source: a file, which is read at once, or an https URL (http on the loopback interface).
+
+    Raises SettingsError if it is neither, or the file holds no key.
     """
 
     def __init__(self, source: str) -> None:
@@ -70,9 +72,9 @@ class KeySet:
         return tuple(key for key in self._keys if key.key_id == key_id or None in (key.key_id, key_id))
 
     def newer_candidates(self, key_id: str | None, tried: tuple[jwt.PyJWK, ...]) -> tuple[jwt.PyJWK, ...]:
-        """The candidates after another look at the key set, which may have changed; none if they are those that were tried.
+        """The candidates after the key set was read again; none if they are the same as those tried.
 
-        Raises IssuerUnavailable if no key with this identifier is known, and the issuer cannot be reached.
+        Raises IssuerUnavailable if no key with this identifier is known and the issuer cannot be reached.
         """
         self._refresh_if_due(waiting=True)
         if self._is_away and not any(key.key_id == key_id for key in tried):
@@ -104,7 +106,7 @@ class KeySet:
             text = _fetch(self._source) if self._is_url else Path(self._source).read_bytes()
             self._keys = _public_keys(text)
         finally:
-            self._tried_at = monotonic()  # at the end, so that threads that waited for a failed attempt do not start another
+            self._tried_at = monotonic()  # after the attempt, so that threads that waited for a failed one do not start another
         self._read_at, self._is_away = monotonic(), False
 
 
@@ -113,7 +115,7 @@ def _is_trustworthy(url: str) -> bool:
         parts = urlsplit(url)
         if not parts.hostname or parts.port == 0:
             return False
-    except ValueError:  # half an IPv6 address, or no port
+    except ValueError:  # an unclosed bracket, or a port that is no number
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1"))
 

@@ -19,16 +19,14 @@ from service.records import schema
 from service.records.database import Database
 from service.records.values import utc_text
 
-# cxr_<key_id>_<secret>: by the prefix, scanners recognise a key that was committed or logged by mistake.
+# cxr_<key_id>_<secret>. The prefix lets secret scanners recognise a key that was committed or logged by mistake.
 _KEY = re.compile(r"cxr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 
-# A key is looked up in the database once in this time, so a revocation takes effect after it.
+# A key is looked up in the database at most once in this time, so a revocation takes up to this long to take effect.
 CACHE_SECONDS = 5.0
 _CACHED_KEYS = 4096
-
-_REFUSAL = "The API key is unknown, expired or revoked; ask the operator for another one."
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,14 @@ class StoredKey:
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+
+    def has_expired(self) -> bool:
+        """Whether its time is over; a revoked key need not have expired."""
+        return self.expires_at is not None and self.expires_at <= utc_text(datetime.now(UTC))
+
+    def is_active(self) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and not self.has_expired()
 
 
 class KeyStore:
@@ -91,7 +97,7 @@ class KeyVerifier:
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        # By identifier, so that wrong secrets of one key share one entry.
+        # key_id -> time.monotonic() of the look-up, and what it found. By identifier, so that wrong secrets share one entry.
         self._found: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
         self._changing = threading.Lock()
 
@@ -108,9 +114,8 @@ class KeyVerifier:
         stored = self._look_up(parts[1])
         # Compare even if there is no such key, so that the response time does not reveal which keys exist.
         is_right = hmac.compare_digest(_hash(parts[2]), stored.secret_hash if stored else _hash(""))
-        now = utc_text(datetime.now(UTC))
-        if stored is None or not is_right or stored.revoked_at or (stored.expires_at and stored.expires_at <= now):
-            raise NotAuthenticated(_REFUSAL)
+        if stored is None or not is_right or not stored.is_active():
+            raise NotAuthenticated("The API key is unknown, expired or revoked; ask the operator for another one.")
         return Caller(stored.name, stored.role, f"key:{stored.key_id}")
 
     def _look_up(self, key_id: str) -> StoredKey | None:

@@ -28,7 +28,7 @@ class Admission:
     caller: Caller | None = None  # None without access control, for public paths, and if unknown
     address: str | None = None  # of the client, anonymised
     refusal: ChestXrayError | None = None  # why the request is refused; None if it is admitted
-    # Whether it gets an audit row. Unknown callers that exceed the rate limit get none, or they could fill the disk.
+    # Whether it gets an audit row. Unknown callers beyond the rate limit get none: their rows could fill the disk.
     is_recorded: bool = True
 
 
@@ -51,20 +51,20 @@ class AccessPolicy:
     def __init__(self, settings: Settings, database: "Database") -> None:
         self._settings = settings
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage)
-        # Not imported above: unused, these modules take memory, also in BentoML's supervisor.
+        # Imported only where needed: these modules take memory, also in BentoML's supervisor.
         self._keys: Verifier | None = None
         self._tokens: Verifier | None = None
         if settings.accepts_tokens:
             from service.access.tokens import TokenVerifier
 
             # Settings makes sure that all three are set.
-            source, name, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
-            self._tokens = TokenVerifier(source, name, audience, settings.token_roles_claim)
+            key_set, issuer, audience = settings.jwks or "", settings.token_issuer or "", settings.token_audience or ""
+            self._tokens = TokenVerifier(key_set, issuer, audience, settings.token_roles_claim)
         if settings.accepts_keys:
             from service.access.keys import KeyStore, KeyVerifier
 
             self._keys = KeyVerifier(KeyStore(database))
-        # Separate threads: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
+        # Threads for each kind: an issuer that hangs holds up tokens, but neither API keys nor the rest of the service.
         verifiers: tuple[Verifier | None, ...] = (self._keys, self._tokens)
         self._threads = {verifier: ThreadPoolExecutor(_LOOK_UP_THREADS) for verifier in verifiers if verifier}
 
@@ -81,7 +81,7 @@ class AccessPolicy:
         path: decoded.
         headers: x-api-key and authorization, by these names.
         peer: the address that connected.
-        forwarded_for: all lines of X-Forwarded-For, joined by commas: a proxy may add a line below the client's.
+        forwarded_for: all lines of X-Forwarded-For, joined by commas; a proxy may have added a line of its own.
         """
         address = client_address(peer, forwarded_for, self._settings.trusted_proxies)
         shown = anonymised(address)

@@ -1,4 +1,4 @@
-"""Rate limit of each caller, counted in memory or, for several processes, in Redis."""
+"""Rate limit of each caller. Requests are counted in memory or, for several processes together, in Redis."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ from service.errors import RateLimited, SettingsError
 
 logger = logging.getLogger(__name__)
 
-# Redis usually counts in less than a millisecond. A slower one must not hold up films.
-_LIMIT_SECONDS = 0.25
+# Longest wait for Redis, which usually answers in less than a millisecond: a slow one must not hold up films.
+_REDIS_SECONDS = 0.25
 
 # After Redis failed, requests are counted in memory for this long.
 _OUTAGE_SECONDS = 10.0
@@ -24,7 +24,7 @@ _PREFIX = "cxr-rate"
 
 
 class RateLimiter:
-    """Counts requests in a sliding window. While Redis is away, each process counts alone, so the limit is wider.
+    """Counts requests in a sliding window. While Redis is unreachable, each process counts alone, so more are admitted.
 
     rate: for example "100/minute", in the notation of the limits library.
     storage_url: memory://, or the URL of a Redis server.
@@ -34,7 +34,7 @@ class RateLimiter:
 
     def __init__(self, rate: str, storage_url: str = "memory://") -> None:
         self._rate = _parsed(rate)
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = None if storage_url == "memory://" else SlidingWindowCounterRateLimiter(_storage(storage_url))
         self._away_until = 0.0
 
@@ -42,12 +42,12 @@ class RateLimiter:
         """Count a request. Returns the refusal if it exceeds the rate, with the seconds until the next one is accepted."""
         if self._shared is not None and monotonic() >= self._away_until:
             try:
-                async with asyncio.timeout(_LIMIT_SECONDS):
+                async with asyncio.timeout(_REDIS_SECONDS):
                     return await self._hit(self._shared, identity)
             except Exception as fault:  # the errors depend on the client library
                 logger.warning("Redis is away, so each process counts requests alone: %s", type(fault).__name__)
                 self._away_until = monotonic() + _OUTAGE_SECONDS
-        return await self._hit(self._own, identity)
+        return await self._hit(self._local, identity)
 
     async def _hit(self, limiter: SlidingWindowCounterRateLimiter, identity: str) -> RateLimited | None:
         if await limiter.hit(self._rate, _PREFIX, identity):

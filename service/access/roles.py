@@ -1,4 +1,4 @@
-"""Roles, and which endpoints each may call (REPORT Table 31). Other paths are open to every authenticated caller."""
+"""Roles, which endpoints each may call (REPORT Table 31), and which are public. Unknown paths need any role, and get a 404."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ ROLES_OF: Mapping[str, frozenset[Role]] = {
     "/model/reload": frozenset({Role.ADMIN}),
 }
 
-# Called by the kubelet from an address of its own; they answer yes or no only.
+# The kubelet calls them from an address outside CXR_ALLOWED_NETWORKS. They answer yes or no only.
 PROBES = frozenset({"/livez", "/readyz", "/healthz"})
 
 # Their links are relative, and would break under a path with a trailing slash.
@@ -50,7 +50,7 @@ PUBLIC_FOLDERS = ("/ui", "/static_content")
 
 UNKNOWN_ENDPOINT = "unknown"
 
-# With a lower cutoff, /ui would resemble /audit. Comparing long paths takes time, and ours have 20 characters at most.
+# With a lower cutoff, /ui would resemble /audit. Long paths are cut: comparing them takes time, and no endpoint is as long.
 _LEAST_RESEMBLANCE = 0.7
 _LONGEST_COMPARED = 64
 
@@ -61,7 +61,7 @@ _PLAIN_FILE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
 def endpoint_of(path: str) -> str:
     """The endpoint of a path, with or without a trailing slash, or UNKNOWN_ENDPOINT.
 
-    Suits as a metric's label: the number of endpoints does not depend on what clients send.
+    Fit for a metric's label: the number of endpoints is fixed, whatever clients send.
     """
     if path in _PAGES:
         return path

@@ -14,10 +14,10 @@ from service.access.key_set import KeySet
 from service.access.roles import Role
 from service.errors import AccessDenied, NotAuthenticated
 
-# For clocks that differ.
+# Tolerance for clocks that differ.
 LEEWAY_SECONDS = 30
 
-# Checking a signature takes a tenth of a millisecond, so valid tokens are cached.
+# Verifying a signature takes a tenth of a millisecond, so the callers of valid tokens are cached.
 _CACHE_SECONDS = 60.0
 _CACHED_TOKENS = 4096
 
@@ -47,7 +47,8 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._roles_claim = roles_claim
-        self._good: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        # Digest of a valid token -> time.time() until which the entry holds, and the caller.
+        self._cache: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
         self._changing = threading.Lock()
 
     def needs_look_up(self, token: str) -> bool:
@@ -72,13 +73,13 @@ class TokenVerifier:
             raise NotAuthenticated("The token is not signed with a key that its issuer publishes; get a new one.")
         caller = self._caller_of(claims)
         with self._changing:
-            self._good[digest] = min(int(claims["exp"]), time() + _CACHE_SECONDS), caller
-            while len(self._good) > _CACHED_TOKENS:
-                self._good.popitem(last=False)
+            self._cache[digest] = min(int(claims["exp"]), time() + _CACHE_SECONDS), caller
+            while len(self._cache) > _CACHED_TOKENS:
+                self._cache.popitem(last=False)
         return caller
 
     def _claims(self, token: str, candidates: tuple[jwt.PyJWK, ...]) -> dict[str, Any] | None:
-        """The claims, if one of the keys signed the token; else None. Raises NotAuthenticated if they are not valid."""
+        """The claims if one of the keys signed the token, else None. Raises NotAuthenticated if they are not valid."""
         for key in candidates:
             try:
                 return jwt.decode(
@@ -99,7 +100,7 @@ class TokenVerifier:
         return None
 
     def _cached(self, digest: bytes) -> Caller | None:
-        until, caller = self._good.get(digest, (0.0, None))
+        until, caller = self._cache.get(digest, (0.0, None))
         return caller if until > time() else None
 
     def _caller_of(self, claims: Mapping[str, Any]) -> Caller:
@@ -138,7 +139,7 @@ def _named_roles(claims: Mapping[str, Any], path: str) -> frozenset[str]:
 
 
 def _claim(claims: Any, path: str) -> Any:
-    """The claim with this name, or, after its dots, of a nested object; None if there is none.
+    """The claim of this name, else the member of nested objects that the dotted path leads to; None if there is none.
 
     Names may contain dots themselves: `https://hospital.example/roles` is one name, `realm_access.roles` is two.
     """

@@ -30,7 +30,7 @@ def verify(
     ] = None,
     anonymise_days: Annotated[
         int,
-        typer.Option(metavar="N", help="Age in days before which no row may be anonymised, as for `cxr records expire`."),
+        typer.Option(metavar="N", help="Age in days from which rows may be anonymised, as for `cxr records expire`."),
     ] = RetentionPolicy.anonymise,
     allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept a log without rows.")] = False,
 ) -> None:
@@ -54,10 +54,10 @@ def verify(
         print(f"The audit log is broken: {found.fault}. The {found.rows} rows before that hold.", file=sys.stderr)
         raise typer.Exit(1)
     if found.rows == 0 and not allow_empty:
-        deleted = f": its {found.last_seq} rows were deleted with their age" if found.last_seq else ""
+        deleted = f": all of its {found.last_seq} rows have expired" if found.last_seq else ""
         print(
             f"The audit log in {records.database.name} is empty{deleted}. Is it the right database? A file copied with cp "
-            "beside a running service lacks the rows of its -wal file; copy it with `cxr records backup`. "
+            "while the service runs lacks the rows of its -wal file; copy it with `cxr records backup`. "
             "If there should be no rows: --allow-empty.",
             file=sys.stderr,
         )

@@ -1,9 +1,7 @@
-"""`cxr check`: what a start of the service needs, looked at before anything listens."""
+"""`cxr check`: checks what the service needs to start, before anything listens."""
 
 import os
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +22,7 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
 
     Example: cxr check
     """
-    # At a start, the tables are upgraded, and golden inputs are left to the worker, which replays them anyway.
+    # --at-start, which `bentoml serve` uses, upgrades the tables, and leaves the bundle's golden inputs to the worker.
     from service.access.policy import AccessPolicy
     from service.errors import RecordsUnavailable
     from service.records.database import TablesOutdated
@@ -33,8 +31,7 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
     settings = read_settings(os.environ)
     given = sorted(name.upper() for name in settings.model_fields_set)
     print(f"settings: {', '.join(PREFIX + name for name in given) or 'none given, so all have their defaults'}")
-    for line in _found_bundle(settings, with_golden_inputs=not at_start):
-        print(line)
+    _check_bundle(settings, with_golden_inputs=not at_start)
     with configured_records() as records:
         print(f"database: {records.database.name}")
         has_tables = True
@@ -47,25 +44,25 @@ def check(at_start: Annotated[bool, typer.Option("--at-start", hidden=True)] = F
             has_tables = False
             print("The next start creates or upgrades its tables.")
         except RecordsUnavailable as away:
-            # The driver's own message, if there is one: SQLAlchemy's is longer.
+            # The driver's own message, if there is one, is shorter than SQLAlchemy's.
             reason = str(getattr(away.__cause__, "orig", None) or away).partition("\n")[0]
             print(f"The database cannot be reached, and until then the service is not ready: {reason}", file=sys.stderr)
         AccessPolicy(settings, records.database)
         print(f"access: {_access(settings, records.database if has_tables else None)}")
 
 
-def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> Iterator[str]:
-    """What is to be said of the bundle that the service will load, and of its site profile.
+def _check_bundle(settings: "Settings", *, with_golden_inputs: bool) -> None:
+    """Print which bundle and site profile the service will load, and what is wrong with the candidates before them.
 
-    With a bundle that is there and damaged the service starts, and /health says why it is not ready. Raises BundleNotFound if
-    there is no candidate at all, and ProfileError if the site profile cannot be applied to the bundle.
+    Raises BundleNotFound if there is no candidate at all, and ProfileError if the site profile cannot be applied to the bundle.
+    Damaged bundles are only printed: the service starts without a model, and /health says why it is not ready.
     """
     from service.model.errors import BundleNotFound
     from service.model.predictor import load_predictor
     from service.model.releases import candidates, first_trusted
 
     def load(bundle: "ModelBundle", profile: "SiteProfile | None") -> "tuple[ModelBundle, SiteProfile | None]":
-        if with_golden_inputs or profile is not None:  # those of a profile end a start, so they are not left to the worker
+        if with_golden_inputs or profile is not None:  # a profile whose golden outputs differ must end the start
             load_predictor(bundle, profile=profile)
         return bundle, profile
 
@@ -76,18 +73,18 @@ def _found_bundle(settings: "Settings", *, with_golden_inputs: bool) -> Iterator
             print(f"{fault} An older bundle serves instead.", file=sys.stderr)
         replayed = with_golden_inputs or profile is not None
         checked = "its files are whole" + (" and its golden inputs give the recorded outputs" if replayed else "")
-        yield f"bundle: {bundle.path}, {bundle.manifest.name} {bundle.manifest.version}; {checked}"
+        print(f"bundle: {bundle.path}, {bundle.manifest.name} {bundle.manifest.version}; {checked}")
         if profile is not None:
-            yield f"site: {profile.path}, {profile.site.name} {profile.site.version}; {checked}"
+            print(f"site: {profile.path}, {profile.site.name} {profile.site.version}; {checked}")
     elif all(isinstance(fault, BundleNotFound) for fault in faults):
         raise faults[0]
     else:
         print(f"{faults[0]} No model is served.", file=sys.stderr)
-        yield "bundle: none that can be trusted"
+        print("bundle: none that can be trusted")
 
 
 def _access(settings: "Settings", database: "Database | None") -> str:
-    """database: None if it has no tables of this release yet."""
+    """Who may call. database: None if it lacks the tables of this release."""
     ways = []
     if settings.accepts_keys:
         ways.append(_keys(database) if database else "API keys")
@@ -99,11 +96,9 @@ def _access(settings: "Settings", database: "Database | None") -> str:
 def _keys(database: "Database") -> str:
     from service.access.keys import KeyStore
     from service.errors import RecordsUnavailable
-    from service.records.values import utc_text
 
-    now = utc_text(datetime.now(UTC))
     try:
-        keys = [key for key in KeyStore(database).every() if not key.revoked_at and (key.expires_at or now) >= now]
+        active = sum(key.is_active() for key in KeyStore(database).every())
     except RecordsUnavailable:
         return "API keys"
-    return f"{len(keys)} API key{'s' * (len(keys) != 1)}" + ("" if keys else " (create one: `cxr keys create --help`)")
+    return f"{active} API key{'s' * (active != 1)}" + ("" if active else " (create one: `cxr keys create --help`)")

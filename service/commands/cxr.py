@@ -87,12 +87,13 @@ def build_app() -> typer.Typer:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; argv without the program's name. Returns the exit status: 0, 1 after a fault, 2 for wrong usage, 130 if
-    interrupted. A command that ends with another status raises `typer.Exit`.
+    """Run a command. argv: without the program's name; None for that of this process.
+
+    Returns the exit status: 0, 1 after a fault, 2 for wrong usage, 130 if interrupted, or that of a `typer.Exit`.
     """
     logger = logging.getLogger("service")
     level_before = logger.level
-    logger.setLevel(logging.ERROR)  # a fault is printed, so warnings about it would say it twice
+    logger.setLevel(logging.ERROR)  # faults are printed, so warnings would repeat them
     try:
         status: Any = build_app()(args=None if argv is None else list(argv), prog_name="cxr", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

@@ -23,7 +23,7 @@ def describe_fault(fault: Exception) -> tuple[str, int]:
             return str(fault), 1
         case OSError():
             return f"{fault.filename}: {fault.strerror}." if fault.filename else str(fault), 1
-        case ModuleNotFoundError() if fault.name and "." not in fault.name:  # with a dot, it is a part of a package: a bug
+        case ModuleNotFoundError() if fault.name and "." not in fault.name:  # a missing submodule (a.b) would be a bug
             return (
                 f"The Python package {fault.name} is missing here. Commands that train, export, evaluate or measure run in the "
                 "environment .venv, which `make .venv/.installed` creates.",

@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 _UV = [sys.executable, "-m", "uv", "pip"]
 
-# Option of pip -> the variable by which uv takes the same, and what separates several values. uv reads no pip.conf.
+# Option of pip -> uv's variable for it, and the separator of several values there. uv itself does not read pip.conf.
 _UV_VARIABLES = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -27,19 +27,19 @@ _UV_VARIABLES = {
     "cert": ("SSL_CERT_FILE", " "),
 }
 
-# PyTorch's own index is asked this long, and then done without.
+# Longest wait for an answer of PyTorch's own index; without one, PyPI's build is installed.
 _PROBE_SECONDS = 3
 
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/sys/module/nvidia/version")
 
 
 def main(files: Sequence[str]) -> int:
-    """Install with uv, or with pip where uv cannot be had or fails; then the project itself, for the command `cxr`."""
+    """Install with uv, or with pip if uv cannot be fetched or fails; then the project itself, for the command `cxr`."""
     requirements = [word for name in files for word in ("--requirement", name)]
     backend = os.environ.get("TORCH_BACKEND", "")
     if not (_fetch_uv() and _install_with_uv(requirements, backend)):
         if backend:
-            print(f"TORCH_BACKEND={backend} needs uv and PyTorch's own index; without it, PyPI's is taken.", file=sys.stderr)
+            print(f"TORCH_BACKEND={backend} needs uv and PyTorch's own index; unset it for PyPI's build.", file=sys.stderr)
             return 1
         print("uv cannot install here; pip does, with PyPI's build of PyTorch.", flush=True)
         if not _succeeds([*_PIP, "install", *requirements]):
@@ -65,7 +65,7 @@ def _install_with_uv(requirements: Sequence[str], backend: str) -> bool:
 
 
 def _uv_environment() -> dict[str, str]:
-    """This process's environment, and what pip is configured with, in uv's words."""
+    """This process's environment, with pip's configuration translated into uv's variables."""
     listed = subprocess.run([*_PIP, "config", "list"], capture_output=True, text=True, check=True).stdout  # noqa: S603
     found = re.findall(r"^(global|install|:env:)\.([a-z-]+)=(.*)$", listed, flags=re.MULTILINE)
     configured = {name: ast.literal_eval(value) for _, name, value in sorted(found, key=_precedence)}
@@ -74,8 +74,8 @@ def _uv_environment() -> dict[str, str]:
         for name, (variable, separator) in _UV_VARIABLES.items()
         if name in configured
     }
-    # As pip: the best version of all indexes, not of the first that has the package; and compiled at once, or each start would
-    # compile everything again where PYTHONDONTWRITEBYTECODE is set.
+    # As pip does: take the best version from all indexes, not from the first that has the package; and compile at once, since
+    # with PYTHONDONTWRITEBYTECODE each start would compile everything again.
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_COMPILE_BYTECODE": "1"} | translated | os.environ
 
 
@@ -84,13 +84,13 @@ def _precedence(setting: tuple[str, str, str]) -> int:
 
 
 def _is_cpu_build_better() -> bool:
-    """On Linux, PyPI's PyTorch brings gigabytes of CUDA along, which is of no use without NVIDIA's driver."""
+    """Whether CUDA cannot be used: on Linux, PyPI's PyTorch brings gigabytes of it, even without NVIDIA's driver."""
     has_driver = shutil.which("nvidia-smi") or any(Path(name).exists() for name in _DRIVER_FILES)
     return sys.platform == "linux" and not has_driver
 
 
 def _reaches_cpu_build(environment: dict[str, str]) -> bool:
-    """Whether uv, which knows PyTorch's own index, finds the CPU build there; no answer in time is a no."""
+    """Whether uv, which knows PyTorch's own index, finds the CPU build there in time."""
     options = ["--dry-run", "--reinstall", "--no-deps", "--torch-backend", "cpu"]
     question = [*_UV, "install", "--python", sys.executable, *options, _pin("torch", "requirements-serve.txt")]
     try:

@@ -12,7 +12,7 @@ from service.access.roles import Role
 from service.commands.shared import configured_records
 
 if TYPE_CHECKING:
-    from service.access.keys import KeyStore
+    from service.access.keys import KeyStore, StoredKey
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
@@ -42,16 +42,18 @@ def show() -> None:
     Example: cxr keys list
     """
     row = "{:16}  {:24}  {:9}  {:19}  {}".format
-    now = datetime.now(UTC).isoformat()
     with _key_store() as store:
         print(row("key", "name", "role", "created", "state"))
         for key in store.every():
-            state = (
-                f"revoked {key.revoked_at[:19]}" if key.revoked_at else f"until {key.expires_at[:19]}" if key.expires_at else ""
-            )
-            if not key.revoked_at and key.expires_at and key.expires_at <= now:
-                state = f"expired {key.expires_at[:19]}"
-            print(row(key.key_id, key.name, key.role, key.created_at[:19], state).rstrip())
+            print(row(key.key_id, key.name, key.role, key.created_at[:19], _state(key)).rstrip())
+
+
+def _state(key: "StoredKey") -> str:
+    if key.revoked_at:
+        return f"revoked {key.revoked_at[:19]}"
+    if key.expires_at:
+        return f"{'expired' if key.has_expired() else 'until'} {key.expires_at[:19]}"
+    return ""
 
 
 @keys.command()

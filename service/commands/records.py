@@ -19,7 +19,7 @@ def _days(what: str) -> Any:
 
 @records.command()
 def backup(out: Annotated[Path, typer.Option(metavar="FILE", help="New file.")]) -> None:
-    """Copy a SQLite database into one file, beside a running service.
+    """Copy a SQLite database into one file, while the service runs.
 
     Example: cxr records backup --out backup.db
     """
@@ -37,7 +37,6 @@ def upgrade() -> None:
 
     Example: cxr records upgrade
     """
-
     with configured_records() as store:
         store.database.open(upgrade=True)
     print(f"The tables of {store.database.name} are up to date.", file=sys.stderr)
@@ -50,7 +49,7 @@ def expire(
     anonymise_days: Annotated[int, _days("audit rows and reports lose their personal fields")] = RetentionPolicy.anonymise,
     audit_days: Annotated[int, _days("audit rows are deleted")] = RetentionPolicy.audit,
 ) -> None:
-    """Delete and anonymise what is old enough; run it every night.
+    """Delete and anonymise what has reached its age; run it every night.
 
     Exit status 1 if it could not be finished: run it again.
 
@@ -71,7 +70,7 @@ def expire(
 def labels(out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")], since: Since = None) -> None:
     """Write the last confirmed label of each film as CSV, for retraining.
 
-    `corrected_from` is the label before, if it was another. The film is found in the hospital's archive by its SHA-256.
+    `corrected_from` is the label that it replaced, if another. The SHA-256 finds the film in the hospital's archive.
 
     Example: cxr records labels --out labels.csv
     """

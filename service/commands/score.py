@@ -25,7 +25,7 @@ def score(
 ) -> None:
     """Judge every film below a folder and write one row for each. For research use only.
 
-    The row of a refused film has the reason; so has the row of a file that is named like a picture and is none.
+    The row of a refused film has the reason, as does that of a file that is named like a picture but is none.
     Rows hold the films' paths, which may name patients, and their SHA-256, but nothing from DICOM headers.
     The same command continues a run that was interrupted or killed.
     The exit status is 0 once every film has its row, refused or not.

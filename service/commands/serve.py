@@ -25,12 +25,13 @@ def serve(
     """
     command = [sys.executable, "-m", "bentoml", "serve", "service.app:ChestXrayService", "--host", host, "--port", str(port)]
     if cert or key:
-        # TLS 1.2 is left with suites for pre-shared keys only, which no client has; suites of TLS 1.3 cannot be switched off.
+        # TLS 1.3 only: kPSK leaves TLS 1.2 just the cipher suites with pre-shared keys, which no client has; those of TLS 1.3
+        # are always on.
         command += ["--ssl-certfile", _absolute(cert), "--ssl-keyfile", _absolute(key), "--ssl-ciphers", "kPSK"]
     os.chdir(_ROOT)
-    os.execv(sys.executable, command)  # noqa: S606 (this process becomes the server, and gets its signals)
+    os.execv(sys.executable, command)  # noqa: S606 (this process becomes the server, so signals reach it)
 
 
 def _absolute(path: Path | None) -> str:
-    """An empty text for a file that is not given: the server itself refuses a certificate or key that lacks its counterpart."""
+    """Empty if not given: the server's own check refuses a certificate or key without its counterpart."""
     return str(path.absolute()) if path else ""

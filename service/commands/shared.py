@@ -1,4 +1,4 @@
-"""What several commands share: types of options, and the record store."""
+"""Option types and the record store, which several commands share."""
 
 import os
 from collections.abc import Iterator

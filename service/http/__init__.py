@@ -1,1 +1,1 @@
-"""HTTP: middleware, endpoints, request bodies, answers and problems. Films and models are other rooms' business."""
+"""HTTP: middleware, endpoints, request bodies, answers and problems. Decodes no film, and runs no model itself."""

@@ -1,20 +1,18 @@
 """The JSON answers as pydantic models, which serialise them and describe them in OpenAPI."""
 
 import base64
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.film.errors import ChestXrayError
 from service.film.film import Orientation
-from service.http.call import Call, current_call
+from service.http.call import current_call
 from service.http.problems import problem_of
 from service.model.decision import ReviewReason
 from service.model.findings import Finding
 from service.model.model import Explanation
 from service.pipeline import Pipeline, ServedPrediction
-from service.records.values import PredictionRecord
 
 
 class _Answer(BaseModel):
@@ -68,21 +66,21 @@ class PredictionFacts(_Answer):
 class SiteFacts(_Answer):
     """Identifies a site profile."""
 
-    name: str = Field(description="Of the site.")
-    version: int = Field(ge=1, description="Of the profile.")
+    name: str = Field(description="Name of the site.")
+    version: int = Field(ge=1, description="Version of the profile.")
 
 
 class ModelFacts(_Answer):
-    """Identifies the model, and the site profile if one answered."""
+    """Identifies the model, and the site profile if one was applied."""
 
     model_version: str
     site: SiteFacts | None = Field(
-        description="The site profile that answered; /model/info says more of it. null: the model answered as it was released, "
+        description="The site profile that was applied; /model/info describes it. null: the model answered as it was released, "
         "and was not commissioned for any site."
     )
 
 
-# Fields are listed from the last base to the first, so that an answer opens with what identifies it.
+# Pydantic lists fields from the last base class to the first, so an answer begins with the request_id.
 class PredictionAnswer(FilmAnswer, ModelFacts, PredictionFacts, RequestFacts):
     """Answer of /predict."""
 
@@ -154,7 +152,11 @@ def explain_answer(prediction: ServedPrediction, explanation: Explanation) -> Ex
 
 
 def batch_answer(results: list[ServedPrediction | ChestXrayError], pipeline: Pipeline) -> BatchAnswer:
-    """The JSON of a batch. Errors are of the classes in `STATUS_OF`. pipeline: that judged it."""
+    """The JSON of a batch.
+
+    results: a prediction, or an error of a class in `STATUS_OF`, for each film in the order sent.
+    pipeline: the one that judged the films.
+    """
     items = tuple(
         BatchProblem(index=index, error=ProblemFacts(**problem_of(result).members()))
         if isinstance(result, ChestXrayError)
@@ -166,31 +168,6 @@ def batch_answer(results: list[ServedPrediction | ChestXrayError], pipeline: Pip
         model_version=pipeline.manifest.version,
         site=None if pipeline.site is None else SiteFacts(**pipeline.site.members()),
         results=items,
-    )
-
-
-def prediction_record(prediction: ServedPrediction, call: Call, index: int) -> PredictionRecord:
-    """What the records keep of a prediction."""
-    return PredictionRecord(
-        timestamp=datetime.now(UTC),
-        prediction_id=prediction.prediction_id,
-        request_id=call.request_id,
-        index=index,
-        endpoint=call.endpoint,
-        user_id=call.user_id,
-        model_version=prediction.model_version,
-        site=None if prediction.site is None else str(prediction.site),
-        image_sha256=prediction.image_sha256,
-        image_format=prediction.format,
-        width_px=prediction.width_px,
-        height_px=prediction.height_px,
-        prediction=prediction.finding,
-        confidence=prediction.confidence,
-        probabilities={finding.value: value for finding, value in prediction.probabilities.items()},
-        operating_point=prediction.operating_point,
-        prediction_set=prediction.prediction_set,
-        review_reasons=prediction.review_reasons,
-        inference_time_ms=prediction.inference_time_ms,
     )
 
 

@@ -1,4 +1,4 @@
-"""The request being answered, as far as its answer, its audit row and its metrics need it."""
+"""The request being answered: what its answer, its audit row and its metrics need to know."""
 
 import re
 import uuid
@@ -17,7 +17,7 @@ from service.records.values import PredictionRecord
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
-# Safe in logs, file names and headers. Other values of clients are replaced, not corrected.
+# Safe in logs, file names and headers. Clients' other values are replaced, not corrected.
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -33,11 +33,11 @@ class Call:
     address: str | None = None  # anonymised address of the client
     problem: str | None = None  # kind of the refusal; None without one
     films: int = 0  # number of films sent, refused ones included
-    deadline: float = inf  # time.monotonic() at which the client is told that the time is over
+    deadline: float = inf  # time.monotonic() at which the client gets a 504
     reservation: Reservation | None = None  # capacity reserved for the films; None for other requests
     predictions: list[PredictionRecord] = field(default_factory=list)  # of the films that were judged, in the order sent
-    # Called by any thread once the answer is on record. An answer that is refused or withheld counts no film, because its
-    # client will send the film again.
+    # Called by any thread once the answer is on record. Not called if the request is refused or the answer withheld, because
+    # the client will send the film again.
     counts: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -50,7 +50,7 @@ _current: ContextVar[Call] = ContextVar("call")
 
 
 def begin_call(scope: Scope) -> Call:
-    """Make a new call, of the request with this ASGI scope, the current one of this context."""
+    """Begin the call for the request of this ASGI scope, and make it the current one of this context."""
     path, sent = scope["path"], Headers(scope=scope).get(REQUEST_ID_HEADER, "")
     request_id = sent if _VALID_REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
     call = Call(request_id, scope["method"], endpoint_of(path), needs_row=required_roles(path) is not None)

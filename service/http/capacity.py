@@ -28,14 +28,14 @@ MAX_DELAYED_REFUSALS = 1000
 
 
 class Capacity:
-    """Admits requests that bring films, runs their work, and delays refusals in a flood. Belongs to the event loop.
+    """Admits requests with films, runs their work, and delays refusals in a flood. To be used on the event loop only.
 
     threads: films processed at once.
     queue_limit: films that may wait beyond those.
     max_held_bytes: limit for all request bodies together, each from its first byte until its answer is ready.
 
-    A film whose client gave up counts until its thread ends: a thread cannot be stopped, and without counting it the next
-    films would pile up behind it.
+    A film whose client gave up counts until its thread ends: a thread cannot be stopped, and films admitted in its place would
+    pile up behind it.
     """
 
     def __init__(self, threads: int, queue_limit: int, max_held_bytes: int) -> None:
@@ -50,7 +50,7 @@ class Capacity:
         QUEUE_LIMIT.set(queue_limit)
 
     async def reserve(self) -> "Reservation":
-        """Reserve a slot for a film that is still being sent. Raises Overloaded; in a flood of requests after a delay."""
+        """Reserve a slot for a film that is still being sent. Raises Overloaded, after a delay in a flood of requests."""
         try:
             self.check_room()
         except Overloaded:
@@ -62,7 +62,7 @@ class Capacity:
         return reservation
 
     def check_room(self, films: int = 1) -> None:
-        """Raise Overloaded unless so many further films fit."""
+        """Raise Overloaded unless there is room for this many more films."""
         taken = self._films
         if taken + films > self._max_films:
             raise Overloaded(f"Films being judged or waiting: {taken}. There is no room for {films} more; try again shortly.")
@@ -75,7 +75,7 @@ class Capacity:
         work = _Work(call)
         future = self._executor.submit(work)
         self._add(1)
-        # Runs on the thread that ends the call, before anybody who awaits the result goes on.
+        # Runs on the thread that ends the call, before the coroutine that awaits the result continues.
         future.add_done_callback(functools.partial(self._finish, work))
         return future
 
@@ -103,9 +103,9 @@ class Reservation:
         self._held_bytes = 0
 
     def hold(self, size_bytes: int) -> None:
-        """Count bytes of the body as they arrive. Raises Overloaded if they exceed the limit of all bodies together.
+        """Count bytes of the body as they arrive. Raises Overloaded if all bodies together would exceed their limit.
 
-        The declared length is not counted: a client that declares much and sends nothing keeps nobody out.
+        The declared length is not counted: a client that declares much and sends nothing must not keep others out.
         """
         self._capacity._hold(size_bytes)
         self._held_bytes += size_bytes
@@ -122,7 +122,7 @@ class Reservation:
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     def _make_room(self, films: int) -> None:
-        self.free_slot()  # the calls take it before any other request can
+        self.free_slot()  # nothing is awaited before the calls are submitted, so no other request can take it
         self._capacity.check_room(films)
 
     def free_slot(self) -> None:

@@ -18,7 +18,7 @@ from service.http.problems import MEDIA_TYPE, Problem
 # More than any token takes. The parser itself has no limit.
 MAX_HEAD_BYTES = 64 * 1024
 
-# How long a server that ends still takes a request on an idle connection: one may have been sent just before.
+# How long a server that is shutting down still takes a request on an idle connection: one may be on its way.
 _LAST_REQUEST_SECONDS = 1.0
 
 
@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes that arrive between requests belong to a head, or to the rest of a refused body."""
+        """Called by the event loop. Bytes that arrive between requests are of a head, or the rest of a refused body."""
         if self.transport.is_closing():
             return
         if self._is_idle():
@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
             data = self._read(data)
 
     def _read(self, data: bytes) -> bytes:
-        """Parse the data. Returns what is to be parsed again, without an offer of another protocol."""
+        """Parse the data. Returns what to parse again: a request without its offer of another protocol; else nothing."""
         was_in_head = self._is_in_head
         try:
             self.parser.feed_data(data)
@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse_long_head()
             else:
                 self._refuse(HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1 (RFC 9112).")
-        if was_in_head and self._is_in_head:  # not counted: its first bytes, if they followed a body in one packet
+        if was_in_head and self._is_in_head:  # leaves out the first bytes of a head that begins in the packet of a body
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_long_head()
@@ -120,7 +120,7 @@ class Connection(HttpToolsProtocol):
         """
         if self._is_idle() or self.cycle.more_body:
             return False
-        self.cycle.keep_alive = False  # of the last request
+        self.cycle.keep_alive = False  # the cycle of the last request: close after its answer
         return True
 
     def shutdown(self) -> None:
@@ -147,7 +147,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is None or (self.cycle.response_complete and not self.pipeline)
 
     def _ignores_upgrade(self) -> bool:
-        """Whether the client offers another protocol, as Java's offers h2c (RFC 9110, 7.8). Offers are ignored."""
+        """Whether the client offers to change the protocol (RFC 9110, 7.8), as Java's offers h2c. Offers are ignored."""
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     def _should_upgrade(self) -> bool:
@@ -155,14 +155,14 @@ class Connection(HttpToolsProtocol):
         return False
 
     def _without_upgrade(self, rest: bytes) -> bytes:
-        """The request without the offer, for a new parser: the current one would take a body for the other protocol's data."""
+        """The request without the offer, and a new parser for it: the old one would take the body for the new protocol's."""
         start = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode("ascii"))
         fields = [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         return b"\r\n".join([start, *fields, b"", rest])
 
     def _linger(self) -> None:
-        """Close our side only, so that the client can finish sending its body, which is discarded, and then close."""
+        """Close this side only: the client can finish sending its body, which is discarded, and then closes."""
         if not self.transport.can_write_eof():  # under TLS
             self.transport.close()
             return
@@ -170,7 +170,7 @@ class Connection(HttpToolsProtocol):
         self._start_head_timer()
 
     def _start_head_timer(self) -> None:
-        """Unless it runs already."""
+        """Start the timer, unless it runs already."""
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)
 
@@ -190,8 +190,10 @@ class Connection(HttpToolsProtocol):
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's head is over {MAX_HEAD_BYTES} bytes.")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer a head that cannot be read, and close. If earlier requests await their answers, there is none for this head:
-        clients match answers to requests by their order (RFC 9112, 9.3.2).
+        """Answer a head that cannot be read, and close the connection.
+
+        While earlier requests await their answers, this head gets none: clients match answers to requests by their order
+        (RFC 9112, 9.3.2).
         """
         self._is_in_head = False
         if not self._is_idle() and not self.cycle.more_body:

@@ -12,10 +12,9 @@ if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
 
 
 class ServiceContext:
-    """Handed to every endpoint and middleware where service.app builds them.
+    """Endpoints and middleware are built with it when BentoML imports service.app, which its supervisor does as well.
 
-    BentoML does that when it imports service.app, in the supervisor as well; the parts exist once the worker has built
-    `ChestXray`, which sets them.
+    The parts exist only once the worker has built `ChestXray`, which sets them.
     """
 
     settings: Settings  # what the operator configured

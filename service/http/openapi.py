@@ -1,4 +1,4 @@
-"""The OpenAPI document at /docs.json: BentoML's, completed by what BentoML does not know."""
+"""The OpenAPI document at /docs.json: BentoML's, with additions and corrections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ _OF_EVERY_CALL = ("401", "403", "429", "503")
 _OF_FILMS = ("400", *_OF_EVERY_CALL, "413", "415", "422", "504")
 _OF_REPORTS = ("400", *_OF_EVERY_CALL, "404", "413", "504")
 
-# In place of BentoML's descriptions.
+# Descriptions in place of BentoML's.
 _PROBES = {
     "/livez": "Whether the process answers.",
     "/healthz": "The same as /livez.",
@@ -56,14 +56,14 @@ def openapi_document(service: Any) -> dict[str, Any]:
     document["openapi"] = "3.1.0"
     document["info"] |= {"title": "Chest X-ray classification", "description": service.inner.__doc__, "version": __version__}
     document["info"].pop("contact", None)
-    # Error bodies of BentoML's, which ProblemMiddleware replaces, and a task API that is not used.
+    # Schemas of BentoML's error bodies, which ProblemMiddleware replaces, and of its task API, which is not used.
     schemas = document["components"]["schemas"]
     for name in ("InvalidArgument", "NotFound", "InternalServerError", "TaskStatusResponse"):
         schemas.pop(name, None)
     schemas["ProblemFacts"] = ProblemFacts.model_json_schema()
     for path, description in _PROBES.items():
         document["paths"][path]["get"]["description"] = description
-    # BentoML keeps the first kind of what may be of several, and forgets that there may be no site profile.
+    # Of a union BentoML describes the first type only, here a site profile without the null.
     site = ModelFacts.model_json_schema(ref_template=_REFERENCE)["properties"]["site"]
     for path, form in forms.items():
         operation = document["paths"][path]["post"]
@@ -114,6 +114,7 @@ def _as_openapi(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be left out. Its null stands for that, and is no value to send."""
     described = {key: value for key, value in schema.items() if key != "description"}
     value = next((kind for kind in described.get("anyOf", ()) if kind.get("type") != "null"), described)
     return {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": value}
@@ -136,7 +137,7 @@ def _report(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _without_definitions(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema; its only definition, Finding, is a component of the document already."""
+    """The model's schema without definitions: its only one, Finding, is among the document's components already."""
     schema = model.model_json_schema(ref_template=_REFERENCE)
     schema.pop("$defs", None)
     return schema

@@ -15,7 +15,7 @@ from service.model.errors import UnknownFinding, UnknownOperatingPoint
 
 MEDIA_TYPE = "application/problem+json"
 
-# /health reports a fault, which is not an error of the request.
+# Of /health when it reports a fault of the service: no error of the request, so no problem details.
 HEALTH_MEDIA_TYPE = "application/health+json"
 
 STATUS_OF: dict[type[ChestXrayError], HTTPStatus] = {
@@ -60,7 +60,7 @@ class Problem:
 
     status: HTTPStatus  # of the answer
     detail: str  # what is wrong, and the remedy
-    kind: str | None = None  # such as image-too-small; None if the status says it all
+    kind: str | None = None  # such as image-too-small, ends the `type` URN; None if the status says it all
     headers: dict[str, str] = field(default_factory=dict)  # further headers of the answer
 
     def members(self, request_id: str | None = None) -> dict[str, Any]:

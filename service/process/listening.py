@@ -1,4 +1,4 @@
-"""Checks the address, certificate and key of `bentoml serve` before it starts a worker, which it would restart for ever."""
+"""Checks address, certificate and key before `bentoml serve` starts a worker: one that fails would be restarted for ever."""
 
 import errno
 import ipaddress
@@ -13,8 +13,8 @@ from service.errors import SettingsError
 
 _REMEDIES = {
     errno.EADDRINUSE: "it is in use: end what listens there, or choose another port (--port; PORT= of make serve)",
-    errno.EADDRNOTAVAIL: "this machine has no such address: 127.0.0.1 is this machine alone, 0.0.0.0 all that it has",
-    errno.EACCES: "this user may not: choose a port of 1024 or more",
+    errno.EADDRNOTAVAIL: "this machine has no such address: take 127.0.0.1 for this machine alone, 0.0.0.0 for all addresses",
+    errno.EACCES: "this user may not listen there: choose a port of 1024 or more",
 }
 
 
@@ -41,7 +41,7 @@ def check_address(host: str, port: int) -> None:
         raise SettingsError(f"The host {host!r} is no IP address; write 127.0.0.1, 0.0.0.0 or another one.") from fault
     try:
         with socket.socket(family) as listener:
-            # As the server does, so that closing connections of its predecessor do not count.
+            # As the server does: connections of a predecessor that are still closing (TIME_WAIT) must not block the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
             listener.listen()
@@ -53,7 +53,7 @@ def check_address(host: str, port: int) -> None:
 def check_tls(certificate: str | None, key: str | None, password: str | None = None) -> None:
     """Load certificate and key as a worker will. Raises SettingsError.
 
-    key: may be in the certificate's file. All: None or "" if not given.
+    Each is None or "" if not given. Without `key`, the key is expected in the certificate's file.
     """
     if not certificate:
         if key:

@@ -1,18 +1,19 @@
-"""An end for supervisor and worker together. `bentoml serve` starts a supervisor, which starts and restarts the worker."""
+"""Ends the worker with its supervisor. `bentoml serve` starts a supervisor, which starts and restarts the worker."""
 
 import os
 import signal
 import threading
+from time import sleep
 
-# Set by the supervisor and inherited by its worker. Not a setting of the operator's, so without the prefix CXR_.
+# Process ID of the supervisor, which its worker inherits. No setting of the operator's, so without the prefix CXR_.
 SUPERVISOR_VARIABLE = "CHEST_XRAY_SUPERVISOR"
 
-# After the supervisor was killed, for the films being processed.
+# Time that a worker gets to finish films after its supervisor has ended; then it is killed.
 _ENDING_SECONDS = 30.0
 
 
 def become_supervisor() -> None:
-    """In the supervisor, before it starts a worker."""
+    """Make this process known to the workers that it will start."""
     os.environ[SUPERVISOR_VARIABLE] = str(os.getpid())
 
 
@@ -25,7 +26,7 @@ def end_with_supervisor() -> None:
 
 def _end_after(supervisor: int) -> None:
     while os.getppid() == supervisor:
-        threading.Event().wait(1.0)
+        sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(_ENDING_SECONDS)
+    sleep(_ENDING_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -16,12 +16,12 @@ from service.sandbox import messages
 
 
 def main(room_bytes: int) -> None:
-    """room_bytes: memory that decoding may take in addition to what the process has when it is ready."""
+    """Decode films until stdin ends. room_bytes: memory that decoding may take beyond what the process has when ready."""
     cv2.setNumThreads(1)
     _end_with_service()
     _limit_memory(room_bytes)
     stdin, stdout = sys.stdin.buffer, _private_stdout()
-    os.dup2(1, 2)  # codecs may quote a film in their warnings
+    os.dup2(1, 2)  # discard stderr too: codecs may quote a film in their warnings
     stdout.write(messages.ready())
     stdout.flush()
     while (header := messages.read_header(stdin.read)) is not None:

@@ -28,14 +28,14 @@ _ROOM_BYTES = 512 * 1024 * 1024
 
 _CHUNK_BYTES = 1 << 20
 
-# Variables with which a decoder finds Python, packages, libraries and a folder for temporary files. It gets no others: keys and
-# passwords of the service stay in the service.
+# Variables by which a decoder finds Python, packages, libraries and a folder for temporary files. It gets no others, so the
+# service's keys and passwords stay out of it.
 _INHERITED = (
     "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONHOME",
     "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH",
 )  # fmt: skip
 
-# BentoML or the terminal sends the signals that end the service to its children as well. A decoder ignores them, finishes its
+# BentoML or the terminal sends the signals that end the service to its children as well. A decoder blocks them, finishes its
 # film and ends with the service.
 _ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -54,13 +54,13 @@ class SandboxedDecoder:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
-        # Idle processes, with the time.monotonic since when; the last one decodes next.
+        # Idle processes, each with the time.monotonic() of its last film; the last one decodes next.
         self._idle: list[tuple[float, _Process]] = []
         self._changing = threading.Lock()
         self._sweeper: threading.Timer | None = None
 
     def decode(self, film: bytes, decode_side_px: int | None, deadline: float) -> Radiograph:
-        """As `Radiograph.from_bytes`. deadline: by time.monotonic; then the process is ended.
+        """As `Radiograph.from_bytes`, in another process. deadline: time.monotonic() at which that process is killed.
 
         Raises InputError, OutOfTime, or DecoderFailed if no process can be started.
         """
@@ -86,7 +86,7 @@ class SandboxedDecoder:
             process.end()
             raise _Gone(f"status {process.status}") from fault
         except BaseException:
-            # Out of time. The rest of its answer must not be taken for that to the next film.
+            # Above all OutOfTime: the rest of its answer must not be taken for that to the next film.
             process.end()
             raise
         self._give_back(process)
@@ -127,7 +127,7 @@ class SandboxedDecoder:
         self._sweeper.start()
 
     def _end_idle(self, until: float) -> None:
-        """End the processes that have been idle since then or longer."""
+        """End the processes that have been idle since `until`, by time.monotonic(), or longer."""
         with self._changing:
             ended = [process for since, process in self._idle if since <= until]
             self._idle = [(since, process) for since, process in self._idle if since > until]
@@ -142,7 +142,8 @@ class _Gone(Exception):
 class _Process:
     """One decoding process, ready to take films, used by one thread at a time.
 
-    deadline: by time.monotonic. Raises OutOfTime if it is not ready by then, DecoderFailed if it cannot start.
+    room_bytes: memory that decoding may take.
+    deadline: by time.monotonic(). Raises OutOfTime if the process is not ready by then, DecoderFailed if it cannot start.
     """
 
     def __init__(self, room_bytes: int, deadline: float) -> None:
@@ -158,7 +159,7 @@ class _Process:
             self._wait_until_ready(complaints, deadline)
 
     def _wait_until_ready(self, complaints: IO[bytes], deadline: float) -> None:
-        """complaints: what it prints before it is ready, which cannot quote a film."""
+        """complaints: its stderr until it is ready; it has seen no film yet, so this may be logged."""
         latest = monotonic() + START_SECONDS
         try:
             messages.read_header(lambda size: self._read(size, min(deadline, latest)))

@@ -1,4 +1,4 @@
-"""Wire format of the sandbox pipes: a JSON header line, then a payload of the stated length. No pickling.
+"""Wire format of the sandbox pipes: a JSON header of fixed length, then bytes, as many as the header says. No pickling.
 
 A process first sends `ready`. A request is a film and how to decode it; an answer is the Radiograph or the InputError.
 """
@@ -17,7 +17,7 @@ from service.film.limits import DecodeLimits
 Read = Callable[[int], bytes]
 
 _HEADER_BYTES = 4096
-# Longest message of a refusal; each character may take six bytes as JSON.
+# Longest message of a refusal: at up to six bytes a character in JSON, it fits into a header.
 _MESSAGE_CHARACTERS = 600
 
 # The only classes that an answer can name: those of films, not those of requests.
@@ -66,13 +66,13 @@ def parse_answer(header: dict[str, Any], read: Read) -> Radiograph:
 
 def read_header(read: Read) -> dict[str, Any] | None:
     """The next header; None at the end of the stream."""
-    line = read(_HEADER_BYTES)
-    if not line:
+    text = read(_HEADER_BYTES)
+    if not text:
         return None
-    values: dict[str, Any] = json.loads(line)
+    values: dict[str, Any] = json.loads(text)
     return values
 
 
 def _header(values: dict[str, Any]) -> bytes:
-    # Of fixed length, so that nobody has to search for its end.
+    # Padded with blanks, which JSON ignores: a reader need not search for the end.
     return json.dumps(values).encode().ljust(_HEADER_BYTES)

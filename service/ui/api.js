@@ -1,11 +1,11 @@
-// Calls of this server. The key is held here in memory, and kept until the tab closes only if the reader asks for it.
+// Requests to this server. The key is held here in memory, and kept until the tab closes only if the reader asks for it.
 
-const KEPT = "chest-xray-key";
-// If overloaded or rate limited, the server says when to try again; after this many attempts the film is given up.
+const KEY_NAME = "chest-xray-key"; // in the tab's session storage
+// If overloaded or rate limited, the server says when to try again; after this many attempts its refusal stands.
 const MAX_TRIES = 4;
 const LONGEST_WAIT_SECONDS = 60;
 
-let key = sessionStorage.getItem(KEPT) ?? "";
+let key = sessionStorage.getItem(KEY_NAME) ?? "";
 
 /** A refusal of the server, as RFC 9457 problem details, or of the network (status 0). */
 export class Problem extends Error {
@@ -24,12 +24,12 @@ export function currentKey() {
 /** @param {string} text @param {boolean} keep until the tab is closed */
 export function useKey(text, keep) {
   key = text.trim();
-  if (keep && key) sessionStorage.setItem(KEPT, key);
-  else sessionStorage.removeItem(KEPT);
+  if (keep && key) sessionStorage.setItem(KEY_NAME, key);
+  else sessionStorage.removeItem(KEY_NAME);
 }
 
 export function keyIsKept() {
-  return sessionStorage.getItem(KEPT) !== null;
+  return sessionStorage.getItem(KEY_NAME) !== null;
 }
 
 /**
@@ -56,8 +56,8 @@ async function explain(film, options, signal, onWait) {
     const response = await send(`predict/explain?${query}`, request);
     if (response.ok) return response.json();
     const waitSeconds = Number(response.headers.get("Retry-After"));
-    const comesBack = [429, 503].includes(response.status) && waitSeconds > 0 && waitSeconds <= LONGEST_WAIT_SECONDS;
-    if (!comesBack || attempt === MAX_TRIES) throw await problemOf(response);
+    const mayRetry = [429, 503].includes(response.status) && waitSeconds > 0 && waitSeconds <= LONGEST_WAIT_SECONDS;
+    if (!mayRetry || attempt === MAX_TRIES) throw await problemOf(response);
     onWait(waitSeconds);
     await pause(waitSeconds, signal);
   }

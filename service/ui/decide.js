@@ -5,8 +5,8 @@ import { FINDINGS } from "./words.js";
 const DISAGREES = "operating_point_disagrees";
 
 /**
- * The finding called: of the diseases at or above their threshold the one that exceeds it most (by ratio), Normal if none is;
- * without thresholds the most probable finding. Of equals, the first.
+ * The finding called: of the diseases at or above their thresholds, the one with the largest ratio of probability to threshold;
+ * Normal if there is none. Without thresholds, the most probable finding. Of equals, the first.
  * @param {Record<string, number>} probabilities by finding, 0..1
  * @param {Record<string, number>} thresholds by disease, in (0, 1); a disease without one cannot be called
  */
@@ -18,9 +18,11 @@ export function call(probabilities, thresholds) {
 }
 
 /**
- * The answer as the service would give it at another operating point. Prediction set and the other reasons for review lie in
- * the film and its probabilities, whatever the point.
- * @param {object} answer of /predict or /predict/explain @param {string} point @param {Record<string, number>} thresholds its own
+ * The answer as the service would give it at another operating point. The prediction set and the other reasons for review do
+ * not depend on the point.
+ * @param {object} answer of /predict or /predict/explain
+ * @param {string} point the operating point
+ * @param {Record<string, number>} thresholds those of the point, by disease
  */
 export function decideAt(answer, point, thresholds) {
   const prediction = call(answer.probabilities, thresholds);

@@ -3,9 +3,11 @@
 const list = document.getElementById("history");
 
 /**
- * answer: as it came, and as it is on record. decided: the answer at the chosen operating point. Beside these, overlay.js keeps
- * a film's pictures in it, and reports.js what was said of its reports.
- * @typedef {{name: string, file: Blob, state: string, answer?: object, decided?: object, problem?: Error, reported?: string}} Film
+ * answer: as the server gave and recorded it. decided: the answer at the chosen operating point. overlay.js adds a film's
+ * pictures, and reports.js the outcome of its reports.
+ * @typedef {{
+ *   name: string, file: Blob, state: string, answer?: object, decided?: object, problem?: Error, reported?: string
+ * }} Film
  */
 
 /** @param {Film[]} films @param {Film|null} current @param {(film: Film) => void} onChoose */
@@ -17,7 +19,7 @@ export function render(films, current, onChoose) {
       button.type = "button";
       button.dataset.index = String(index);
       if (film === current) button.setAttribute("aria-current", "true");
-      button.append(line("name", film.name), line(`state ${mood(film)}`, stateText(film)));
+      button.append(line("name", film.name), line(`state ${stateClass(film)}`, stateText(film)));
       button.addEventListener("click", () => onChoose(film));
       const item = document.createElement("li");
       item.append(button);
@@ -28,7 +30,7 @@ export function render(films, current, onChoose) {
   document.getElementById("empty").hidden = films.length > 0;
 }
 
-function mood(film) {
+function stateClass(film) {
   if (film.problem) return "bad";
   return film.decided?.review.required ? "flag" : "";
 }
@@ -37,7 +39,8 @@ function stateText(film) {
   if (film.problem) return film.problem.status === 401 ? "Waits for an access key" : `Refused: ${film.problem.title}`;
   if (!film.decided) return film.state;
   const { prediction, confidence, review } = film.decided;
-  return `${prediction} ${(100 * confidence).toFixed(0)} %${review.required ? " · review" : ""}${film.reported ? " · reported" : ""}`;
+  const marks = `${review.required ? " · review" : ""}${film.reported ? " · reported" : ""}`;
+  return `${prediction} ${(100 * confidence).toFixed(0)} %${marks}`;
 }
 
 function line(className, text) {

@@ -10,7 +10,7 @@ import { setUpReports, showReports } from "./reports.js";
 import { hide, show } from "./result.js";
 import { modelText } from "./words.js";
 
-// Refusals that another key may change.
+// Statuses of refusals that another key may lift.
 const LIFTED_BY_KEY = [401, 403, 429];
 
 const byId = (id) => document.getElementById(id);
@@ -29,7 +29,8 @@ function refresh() {
   byId("cancel").hidden = left === 0;
   byId("clear").hidden = films.length === 0 || left > 0;
   const progress = left > 0 || films.length > 1 ? progressText() : "";
-  if (byId("progress").textContent !== progress) byId("progress").textContent = progress; // else it is read out again
+  // Screen readers announce every assignment, even of the same text.
+  if (byId("progress").textContent !== progress) byId("progress").textContent = progress;
 }
 
 function progressText() {
@@ -75,7 +76,8 @@ function send(film) {
       film.problem = fault instanceof api.Problem ? fault : fault.name === "AbortError" ? stopped : unexpected(fault);
       if (film.problem.status === 401) byId("access").open = true;
       const keyNow = api.currentKey();
-      if (waitsForKey(film) && keyNow === acceptedKey && keyNow !== key) return send(film); // accepted while it was on its way
+      // A key that was accepted while the film was on its way.
+      if (waitsForKey(film) && keyNow === acceptedKey && keyNow !== key) return send(film);
     }
     await changed(film);
     if (film === current) bringIntoView(byId(film.problem?.status === 401 ? "access" : "result"));
@@ -156,7 +158,8 @@ async function showModel() {
   const key = api.currentKey();
   try {
     const health = await api.health();
-    const fallback = health.fallback_in_use ? " (another release or profile than the chosen one, which could not be trusted)" : "";
+    const isFallback = health.fallback_in_use;
+    const fallback = isFallback ? " (another release or profile than the chosen one, which could not be trusted)" : "";
     byId("model").textContent = health.status === "ok" ? `Model ${modelText(health)}${fallback}` : "No model loaded";
     const info = await api.modelInfo();
     learnModel(info);

@@ -1,6 +1,6 @@
-// What /model/info has said of each model that answers: its thresholds, and the site profile that it answers with.
+// What /model/info said of each model: its thresholds, and the site profile that is applied to it.
 
-const infos = new Map(); // name of a model -> what /model/info said
+const infos = new Map(); // name of a model -> its /model/info
 
 /** @param {string} version of the bundle @param {{name: string, version: number}|null} site profile */
 function nameOf(version, site) {

@@ -5,7 +5,7 @@ import { FINDINGS, percent, sideText } from "./words.js";
 
 const ZONES = [["upper", "Upper zone"], ["middle", "Middle zone"], ["lower", "Lower zone"]];
 
-const ON_ITS_WAY = null;
+const PENDING = null; // in place of a map that was requested
 
 const byId = (id) => document.getElementById(id);
 let shown = null;
@@ -14,7 +14,7 @@ let lastOpacity = 45; // in percent; the key restores it
 /** @param {(film: object, target: string) => Promise<object>} ask for the explanation of another finding */
 export function setUpOverlay(ask) {
   byId("opacity").addEventListener("input", redraw);
-  // Not while the slider is drawn: on the way to 0 it passes every other value.
+  // Not while the slider is dragged: on the way to 0 it passes every other value.
   byId("opacity").addEventListener("change", () => {
     lastOpacity = opacity() || lastOpacity;
   });
@@ -32,7 +32,8 @@ export function setUpOverlay(ask) {
 
 /** Whether a key press is text input. */
 export function isTyping() {
-  return document.activeElement?.matches("textarea, select, input:not([type=range], [type=radio], [type=checkbox], [type=file])");
+  const textFields = "textarea, select, input:not([type=range], [type=radio], [type=checkbox], [type=file])";
+  return document.activeElement?.matches(textFields);
 }
 
 /** Show the film of an answer. A film not shown before begins without the map, to be read first. */
@@ -49,7 +50,7 @@ export async function showFilm(film) {
   await showMap(film);
 }
 
-/** Hide the map's controls. */
+/** Forget the film shown, so that slider and key do nothing. */
 export function hideFilm() {
   shown = null;
 }
@@ -70,7 +71,7 @@ async function chooseTarget(target, ask) {
   film.mapFault = "";
   if (opacity() === 0) setOpacity(lastOpacity);
   if (!(target in film.maps)) {
-    film.maps[target] = ON_ITS_WAY;
+    film.maps[target] = PENDING;
     showMap(film);
     try {
       film.maps[target] = await ask(film, target);
@@ -90,7 +91,7 @@ async function showMap(film) {
   for (const button of byId("targets").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.textContent === film.target));
   }
-  const waiting = film.maps[film.target] === ON_ITS_WAY;
+  const waiting = film.maps[film.target] === PENDING;
   byId("map-state").textContent = waiting ? `Asking for the map of ${film.target}…` : (film.mapFault ?? "");
   showZones(film);
   redraw();
@@ -103,7 +104,8 @@ function redraw() {
   draw(byId("film"), shown.picture, map, opacity() / 100);
   const { image } = shown.answer;
   const isOver = map && opacity() > 0;
-  byId("film").setAttribute("aria-label", `Film ${shown.name}${isOver ? ` with the Grad-CAM map for ${shown.target} over it` : ""}`);
+  const overlay = isOver ? ` with the Grad-CAM map for ${shown.target} over it` : "";
+  byId("film").setAttribute("aria-label", `Film ${shown.name}${overlay}`);
   byId("caption").textContent =
     `${shown.name}: ${image.width_px} × ${image.height_px} px, ${image.format.toUpperCase()}. ` +
     `${isOver ? `Map for ${shown.target}. ` : ""}${sideText(image.orientation)}`;

@@ -1,4 +1,4 @@
-// The operating points: which one the reader has chosen, and answers at it.
+// The choice of the operating point, and answers at the point chosen.
 
 import { decideAt } from "./decide.js";
 import { modelOf } from "./models.js";

@@ -1,4 +1,4 @@
-// Sends films, two at a time, each with its own outcome.
+// Runs work, such as sending a film, two pieces at a time.
 
 const AT_ONCE = 2;
 
@@ -19,18 +19,17 @@ export class Queue {
     this.#next();
   }
 
+  /** Pieces of work that are not finished. */
   get left() {
     return this.#waiting.length + this.#running;
   }
 
-  /** Drop waiting films and cancel those being sent. @returns {number} how many had not begun */
+  /** Drop the work that waits, and abort what has begun. */
   stop() {
-    const dropped = this.#waiting.length;
     this.#waiting = [];
     this.#stop.abort();
     this.#stop = new AbortController();
     this.#onChange();
-    return dropped;
   }
 
   #next() {

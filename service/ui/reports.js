@@ -51,7 +51,7 @@ export function showReports(film) {
   byId("report-state").textContent = film.reportText ?? "";
 }
 
-/** @param {{corrected_from: string|null}} answer to a report: the label that the film had before, if it was another */
+/** @param {{corrected_from: string|null}} answer to a report; corrected_from: the film's earlier label, if another */
 function replacedText(answer) {
   return answer.corrected_from ? ` Before, it was reported as ${answer.corrected_from}.` : "";
 }

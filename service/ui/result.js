@@ -2,7 +2,7 @@
 
 import { modelOf } from "./models.js";
 import { hideFilm, showFilm } from "./overlay.js";
-import { FINDINGS, adviceText, percent, pointText, reasonText, setText, siteText } from "./words.js";
+import { FINDINGS, adviceText, percent, pointText, predictionSetText, reasonText, siteText } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -35,13 +35,13 @@ function showProblem(problem) {
 
 async function showAnswer(film, point) {
   const { answer, decided } = film;
-  const detail = element("small", `probability ${percent(decided.confidence)}, operating point: ${pointText(decided.operating_point)}`);
-  byId("call").replaceChildren(decided.prediction, detail);
+  const detail = `probability ${percent(decided.confidence)}, operating point: ${pointText(decided.operating_point)}`;
+  byId("call").replaceChildren(decided.prediction, element("small", detail));
   byId("record").textContent = recordText(answer, decided, point);
   showReview(decided.review);
   showSite(answer);
   showBars(decided);
-  byId("set").textContent = setText(decided.prediction_set);
+  byId("set").textContent = predictionSetText(decided.prediction_set);
   byId("facts").textContent =
     `Model ${answer.model_version}, ${answer.inference_time_ms.toFixed(1)} ms in the model. ` +
     `Prediction ${answer.prediction_id}, request ${answer.request_id}.`;
@@ -57,8 +57,12 @@ function announcement(name, { prediction, confidence, review }, site) {
 
 /** Explain differences between the operating points shown, recorded and chosen. */
 function recordText(answer, decided, point) {
-  if (decided.operating_point !== point) return `The thresholds of model ${answer.model_version} at ${pointText(point)} are not known.`;
-  if (decided.operating_point !== answer.operating_point) return `On record: ${answer.prediction}, at ${pointText(answer.operating_point)}.`;
+  if (decided.operating_point !== point) {
+    return `The thresholds of model ${answer.model_version} at ${pointText(point)} are not known.`;
+  }
+  if (decided.operating_point !== answer.operating_point) {
+    return `On record: ${answer.prediction}, at ${pointText(answer.operating_point)}.`;
+  }
   return "";
 }
 
@@ -72,7 +76,7 @@ function showReview(review) {
   box.replaceChildren(element("p", "No reason for review was found. That does not make the answer right."));
 }
 
-/** Say which site profile answered, and what it was found to lack. */
+/** Say which site profile was applied, and its warnings. */
 function showSite(answer) {
   const box = byId("site");
   const { title, sentences } = siteOf(answer);

@@ -27,13 +27,13 @@ export function reasonText(name) {
 }
 
 /** @param {string[]} set the conformal prediction set */
-export function setText(set) {
+export function predictionSetText(set) {
   if (set.length === 0) return "No finding fits at the promised coverage.";
   if (set.length === 1) return `At the promised coverage, only ${set[0]} fits.`;
   return `At the promised coverage, these fit: ${set.join(", ")}.`;
 }
 
-/** @param {string} point of operation @returns {string} its title */
+/** @param {string} point name of an operating point @returns {string} its title */
 export function pointText(point) {
   return OPERATING_POINTS[point]?.[0] ?? point;
 }
@@ -44,9 +44,9 @@ export function modelText({ model_version: version, site }) {
 }
 
 /**
- * What a reader must know of the site profile that answered: a title, and sentences.
+ * What a reader must know of the site profile that was applied: a title, and sentences.
  * @param {{name: string, version: number}|null} site of an answer
- * @param {{verified: boolean, warnings: string[]}|undefined} profile what /model/info says of it; undefined if that is not known
+ * @param {{verified: boolean, warnings: string[]}|undefined} profile its part of /model/info; undefined if not known
  * @returns {{title: string, sentences: string[]}}
  */
 export function siteText(site, profile) {

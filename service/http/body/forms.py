@@ -10,7 +10,7 @@ from service.http.body.options import OPTIONS
 from service.http.body.upload import IMAGE_FIELD, IMAGES_FIELD, MAX_BATCH_FILMS
 
 # BentoML's clients expect the type "file" in /schema.json. OpenAPI has no such type; openapi.py replaces it.
-_FILM = {"type": "file", "format": "binary", "description": "JPEG, PNG, TIFF, BMP, WebP or DICOM; told by its bytes."}
+_FILM = {"type": "file", "format": "binary", "description": "JPEG, PNG, TIFF, BMP, WebP or DICOM; recognised by its content."}
 
 
 class RequestForm(bentoml.IODescriptor):  # type: ignore[misc]

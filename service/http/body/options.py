@@ -50,5 +50,5 @@ def read_flag(options: Mapping[str, str], name: str) -> bool:
 
 
 def _unquoted(text: str) -> str:
-    """BentoML's clients encode every field but files as JSON; no valid value has quotes of its own."""
+    """The text without JSON's quotes: BentoML's clients encode every field but files as JSON. No valid value is quoted."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text

@@ -43,14 +43,14 @@ _PATTERNS = {
 }
 
 
-def _no_truth_value(value: Any) -> Any:
+def _refuse_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a whole number")
     return value
 
 
 # Pydantic would accept true as 1.
-FilmIndex = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0, lt=MAX_BATCH_FILMS)]
+FilmIndex = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, lt=MAX_BATCH_FILMS)]
 
 
 class _Report(BaseModel):
@@ -64,7 +64,7 @@ class _Report(BaseModel):
         default=None, pattern=_IDENTIFIER, description="The prediction_id of the film's answer. This, or request_id."
     )
     request_id: str | None = Field(
-        default=None, pattern=_IDENTIFIER, description="The request_id of the film's answer, if it is of no other film."
+        default=None, pattern=_IDENTIFIER, description="The request_id of the film's answer, if no other film has the same."
     )
     index: FilmIndex | None = Field(default=None, description="Position of the film in the batch that request_id names.")
 
@@ -89,7 +89,7 @@ class IncidentBody(_Report):
     """A misdiagnosis, to be marked for manual review and for retraining."""
 
     case_id: str = Field(pattern=_IDENTIFIER, description="The hospital's own pseudonym of the case, not a name.")
-    label: Finding | None = Field(default=None, description="What the film shows in fact, if known.")
+    label: Finding | None = Field(default=None, description="What the film really shows, if known.")
     note: str | None = Field(
         default=None,
         max_length=2000,

@@ -16,13 +16,13 @@ IMAGE_FIELD = "image"
 IMAGES_FIELD = "images"
 MAX_BATCH_FILMS = 10
 
-# Called with the size of each chunk of a body, in bytes, if the body counts as held; may raise Overloaded.
+# Reserves memory for a chunk of a body, given its size in bytes; may raise Overloaded.
 Hold = Callable[[int], None]
 
 # A URL or a path in place of a film, which the client expects the service to open.
 _LINE_OF_TEXT = re.compile(rb"[\x20-\x7e]{1,4096}")
 
-# In the error about a form without the expected field.
+# Field names quoted in the error about a form without the expected field.
 _NAMES_SHOWN = 5
 
 
@@ -55,11 +55,11 @@ async def read_films(request: Request, max_bytes: int, hold: Hold | None = None,
 async def read_body(request: Request, max_bytes: int, hold: Hold | None = None) -> bytes:
     """Read the whole body.
 
-    Raises UploadTooLarge, at once if the declared length exceeds the limit, else as soon as the body does; MalformedRequest;
-    and what `hold` raises.
+    Raises UploadTooLarge, before reading if the declared length exceeds the limit, else as soon as the body does;
+    MalformedRequest if the client disconnects; and what `hold` raises.
     """
     declared = request.headers.get("content-length", "0")
-    if float(declared) > max_bytes:  # not int, which raises for more than 4300 digits: leading zeros are allowed
+    if float(declared) > max_bytes:  # int would raise for more than 4300 digits, and leading zeros are allowed
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     received = 0
@@ -98,9 +98,7 @@ def _read_form(request: Request, body: bytes, film_field: str) -> tuple[tuple[by
     if not films:
         raise MalformedRequest(_field_missing(film_field, [part.name for part in parts]))
     if any(not film.has_file_name and _LINE_OF_TEXT.fullmatch(film.content) for film in films):
-        raise MalformedRequest(
-            f"The field {film_field!r} holds text; send the film's bytes as a file. Addresses are never fetched."
-        )
+        raise MalformedRequest(f"The field {film_field!r} holds text; send the film's bytes as a file. URLs are never fetched.")
     fields = [(part.name, part.content.decode("utf-8", "replace")) for part in parts if part.name in OPTIONS]
     return tuple(film.content for film in films), read_options(request.query_params.multi_items(), fields)
 

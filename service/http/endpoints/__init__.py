@@ -1,1 +1,1 @@
-"""What answers a request: one module for each group of paths."""
+"""The endpoints, one module for each group of paths."""

@@ -12,7 +12,8 @@ from starlette.routing import Route
 from service.http.context import ServiceContext
 from service.http.problems import HEALTH_MEDIA_TYPE
 
-# What /model/info says of the site profile; its decision parts stand among the manifest's members, as they are applied.
+# Members of the site profile in /model/info. Its thresholds and other decision rules are among the manifest's members, which
+# show them as they are applied.
 _OF_PROFILE = {"name", "version", "created_at", "films", "verified", "warnings", "figures"}
 
 

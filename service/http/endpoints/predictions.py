@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, perf_counter
 
@@ -12,14 +13,7 @@ from starlette.responses import Response
 from service.errors import OutOfTime, ServiceError
 from service.film.errors import ChestXrayError, InputError, kebab_case
 from service.http.accept import preferred_type
-from service.http.answers import (
-    BatchAnswer,
-    PredictionAnswer,
-    batch_answer,
-    explain_answer,
-    prediction_answer,
-    prediction_record,
-)
+from service.http.answers import BatchAnswer, PredictionAnswer, batch_answer, explain_answer, prediction_answer
 from service.http.body.options import read_flag
 from service.http.body.upload import Upload, read_films
 from service.http.call import Call, current_call
@@ -30,19 +24,20 @@ from service.metrics import REJECTIONS, STAGE_SECONDS
 from service.model.decision import DEFAULT_OPERATING_POINT, find_finding, find_operating_point
 from service.model.grad_cam import GradCam
 from service.pipeline import Pipeline, ServedPrediction
+from service.records.values import PredictionRecord
 
-# Share of the time limit kept for the answer of a batch, should one of its films take all the time there is.
+# Share of the time limit that a batch keeps for its answer: one slow film must not cost the others theirs.
 _BATCH_RESERVE = 0.05
 
 Judge = Callable[["_Job"], Awaitable[Response]]
 
 
 class Predictions:
-    """Answers the requests that bring films. Belongs to the event loop; films are judged on the threads of the capacity."""
+    """Answers the requests with films. To be used on the event loop only; the threads of `Capacity` judge the films."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        # The loading of Grad-CAM, for the pipeline that was asked for last.
+        # Grad-CAM of the pipeline that was asked for last, loaded or loading.
         self._grad_cam: dict[Pipeline, asyncio.Future[GradCam]] = {}
 
     async def predict(self, request: Request) -> Response:
@@ -58,7 +53,7 @@ class Predictions:
         return await self._answer(request, self._explain)
 
     def load_grad_cam(self, pipeline: Pipeline) -> "asyncio.Future[GradCam]":
-        """Load Grad-CAM once for each model, on a thread beside the capacity's: importing PyTorch takes seconds."""
+        """Load Grad-CAM once for each model, on none of the threads of `Capacity`: importing PyTorch takes seconds."""
         loading = self._grad_cam.get(pipeline)
         if loading is None or (loading.done() and loading.exception() is not None):
             loading = asyncio.get_running_loop().run_in_executor(None, pipeline.model.load_grad_cam)
@@ -66,7 +61,7 @@ class Predictions:
         return loading
 
     async def _answer(self, request: Request, judge: Judge, *, batch: bool = False) -> Response:
-        """Read the films and judge them in time; problems become answers. ProblemMiddleware logs unexpected errors."""
+        """Read the films and judge them within the time limit. Expected errors become problem details; others are raised."""
         call, settings = current_call(), self._context.settings
         if (reservation := call.reservation) is None:
             raise RuntimeError(f"AdmissionMiddleware reserves no capacity for {call.endpoint}")
@@ -102,7 +97,7 @@ class Predictions:
         items: list[ServedPrediction | ChestXrayError] = []
         for index, result in enumerate(await job.reservation.run_all(calls)):
             if isinstance(result, InputError | ServiceError):
-                # Only films of a batch: RecordingMiddleware counts the requests that are refused as a whole.
+                # Counted here for films of a batch only: RecordingMiddleware counts requests that are refused as a whole.
                 job.call.counts.append(REJECTIONS.labels(kebab_case(type(result).__name__)).inc)
             elif isinstance(result, BaseException):
                 raise result
@@ -138,9 +133,33 @@ class _Job:
     call: Call
 
     def note(self, prediction: ServedPrediction, index: int = 0) -> None:
-        """Leave a prediction to RecordingMiddleware, for the records and the metrics. index: of the film in its batch."""
-        self.call.predictions.append(prediction_record(prediction, self.call, index))
+        """Note a prediction, which RecordingMiddleware records and counts. index: of the film in its batch, from 0."""
+        self.call.predictions.append(_prediction_record(prediction, self.call, index))
         self.call.counts.append(partial(self.pipeline.count, prediction))
+
+
+def _prediction_record(prediction: ServedPrediction, call: Call, index: int) -> PredictionRecord:
+    return PredictionRecord(
+        timestamp=datetime.now(UTC),
+        prediction_id=prediction.prediction_id,
+        request_id=call.request_id,
+        index=index,
+        endpoint=call.endpoint,
+        user_id=call.user_id,
+        model_version=prediction.model_version,
+        site=None if prediction.site is None else str(prediction.site),
+        image_sha256=prediction.image_sha256,
+        image_format=prediction.format,
+        width_px=prediction.width_px,
+        height_px=prediction.height_px,
+        prediction=prediction.finding,
+        confidence=prediction.confidence,
+        probabilities={finding.value: value for finding, value in prediction.probabilities.items()},
+        operating_point=prediction.operating_point,
+        prediction_set=prediction.prediction_set,
+        review_reasons=prediction.review_reasons,
+        inference_time_ms=prediction.inference_time_ms,
+    )
 
 
 def _json(answer: PredictionAnswer | BatchAnswer) -> Response:

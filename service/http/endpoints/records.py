@@ -33,7 +33,7 @@ async def _feedback(context: ServiceContext, request: Request) -> Response:
     body = await read_report(request, FeedbackBody, context.settings.timeout_seconds)
     feedback = Feedback(datetime.now(UTC), body.about(), body.label, current_call().user_id)
     report = await asyncio.to_thread(context.records.feedback_report, feedback)
-    stored = await _stored(context, report)
+    stored = await _store_and_count(context, report)
     answer = {
         "feedback_id": stored.number,
         **_prediction_facts(report),
@@ -48,7 +48,7 @@ async def _incidents(context: ServiceContext, request: Request) -> Response:
     body = await read_report(request, IncidentBody, context.settings.timeout_seconds)
     incident = Incident(datetime.now(UTC), body.case_id, body.about(), body.label, body.note, current_call().user_id)
     report = await asyncio.to_thread(context.records.incident_report, incident)
-    stored = await _stored(context, report)
+    stored = await _store_and_count(context, report)
     if stored.is_first:  # a prediction counts once, even if it is reported again
         INCIDENTS.labels(*model_labels(report.values["model_version"], report.values["site"])).inc()
     answer = {
@@ -87,8 +87,12 @@ def _prediction_facts(report: NewReport) -> dict[str, Any]:
     }
 
 
-async def _stored(context: ServiceContext, report: NewReport) -> StoredReport:
-    """Store the report, and count the first label of a prediction, in whichever report it comes. Counters only increase."""
+async def _store_and_count(context: ServiceContext, report: NewReport) -> StoredReport:
+    """Store a feedback or an incident, and count its label.
+
+    Only a prediction's first label counts among the confirmed ones: counters cannot decrease, so a label that replaces another
+    is counted as a correction instead.
+    """
     stored = await record_with(context.records, report, HTTPStatus.CREATED)
     values = report.values
     model = model_labels(values["model_version"], values["site"])

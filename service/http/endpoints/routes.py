@@ -1,4 +1,4 @@
-"""The routes beside the prediction API, as one application."""
+"""The routes that BentoML does not make, or makes otherwise, as one application."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Asks the access policy and the capacity before anything else of a request is read, its body least of all."""
+"""Asks the access policy and the capacity before a request's body is read."""
 
 from http import HTTPStatus
 
@@ -28,7 +28,7 @@ class AdmissionMiddleware:
         peer = scope["client"][0] if scope.get("client") else None
         headers = Headers(scope=scope)
         forwarded_for = ",".join(headers.getlist("x-forwarded-for"))
-        # Repeated lines of one field are one list (RFC 9110, 5.3): of two keys neither counts, not the first nor the last.
+        # Repeated lines of one field are one list (RFC 9110, 5.3), so two keys are one invalid key; neither is preferred.
         credentials = {name: ", ".join(headers.getlist(name)) for name in ("x-api-key", "authorization")}
         admission = await self._context.access.admit(scope["path"], credentials, peer, forwarded_for)
         call.caller, call.address = admission.caller, admission.address
@@ -38,18 +38,18 @@ class AdmissionMiddleware:
             return
         endpoint = call.endpoint
         if endpoint == UNKNOWN_ENDPOINT:
-            # Not left to the router: a path that it matches to a route, and the policy does not, would be open to every role.
+            # Not left to the router: a path that it knows, and the policy does not, would be open to every role.
             await Response(status_code=HTTPStatus.NOT_FOUND)(scope, receive, send)
             return
         if endpoint not in PUBLIC_FOLDERS:
-            # Route the path that the policy judged. For one with a trailing slash the router would redirect to http, and behind
-            # a proxy that ends TLS the film and the key would follow in clear text.
+            # Route the path that the policy judged. The router would redirect one with a trailing slash, behind a proxy that
+            # ends TLS to an http:// URL, and the client would send the film and the key again in clear text.
             scope = {**scope, "path": endpoint, "raw_path": endpoint.encode("ascii")}
         if endpoint not in _FILM_ENDPOINTS:
             await self._app(scope, receive, send)
             return
         try:
-            # Here, where a refusal costs least.
+            # Before the body is read, where a refusal costs least.
             call.reservation = await self._context.capacity.reserve()
         except Overloaded as full:
             await problem_of(full).response()(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Begins the call of each request; its identifier and security headers on every answer, and cross-origin requests (CORS)."""
+"""Begins the call of each request, adds its identifier and security headers to the answer, and handles CORS."""
 
 from http import HTTPStatus
 
@@ -52,14 +52,14 @@ class HeadersMiddleware:
     """Begins the call, adds headers to its answer, and handles CORS if the settings name origins."""
 
     def __init__(self, app: ASGIApp, context: ServiceContext) -> None:
-        self._plain = app
+        self._inner = app
         self._context = context
-        self._app: ASGIApp | None = None
+        self._app: ASGIApp | None = None  # built by the first request: before the worker has started, there are no settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
         if self._app is None:
-            self._app = _with_cors(self._plain, self._context.settings.cors_origins)
+            self._app = _with_cors(self._inner, self._context.settings.cors_origins)
         request_id = begin_call(scope).request_id
         headers = (*_headers_of(scope["path"]), (b"x-request-id", request_id.encode("ascii")))
         if scope.get("scheme") == "https":
@@ -92,7 +92,7 @@ def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 class _CrossOrigin(CORSMiddleware):
-    """Starlette's, with problem details in place of its plain text."""
+    """Starlette's CORS middleware, with problem details in place of its plain text."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a browser that asks whether a page may send its request."""

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProblemMiddleware:
-    """Replaces the bodies of error answers, whoever made them; an unexpected exception becomes a 500 without detail."""
+    """Replaces the body of every error answer that is not problem details already; an unexpected exception becomes a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,7 +43,7 @@ class ProblemMiddleware:
             await _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, scope).response()(scope, receive, send)
 
 
-# Other headers are kept; these described the replaced body.
+# They describe the body that is replaced; the other headers are kept.
 _HEADERS_OF_BODY = ("content-length", "content-type", "content-encoding")
 
 

@@ -22,10 +22,10 @@ from service.records.values import AuditEntry, NewReport, StoredReport
 if TYPE_CHECKING:  # SQLAlchemy, which BentoML's supervisor need not load
     from service.records.store import RecordStore
 
-# On the answer for a single film; a PNG cannot carry it otherwise.
+# Header of the answer for a single film: an answer that is a PNG can name its prediction in no other way.
 PREDICTION_ID_HEADER = "X-Prediction-ID"
 
-# In the audit row of a batch, for a film that was refused.
+# Stands for a refused film in the audit row of a batch.
 _REFUSED = "-"
 
 _WITHHELD = "The answer cannot be recorded, and so is withheld; try again shortly."
@@ -68,7 +68,7 @@ class RecordingMiddleware:
             REQUEST_SECONDS.labels(call.endpoint, status).observe(perf_counter() - start)
             if call.problem is not None:
                 REJECTIONS.labels(call.problem).inc()
-            if withheld is None:  # the row of an exception, which becomes a 500 further out; others are written already
+            if withheld is None:  # writes the row of an exception, which ProblemMiddleware makes a 500; others are written
                 await self._record_once(call, status)
         if withheld is not None:
             await withheld(scope, receive, send)
@@ -92,7 +92,7 @@ async def record_with(records: "RecordStore", report: NewReport, status: int) ->
 
 
 async def _record(records: "RecordStore", call: Call, status: int, report: NewReport | None = None) -> StoredReport | None:
-    """Raises RecordsUnavailable."""
+    """Store the audit row of a call, with its predictions and the report that it brings. Raises RecordsUnavailable."""
     # A refusal tells the client no prediction, so none is stored.
     is_given = status < HTTPStatus.BAD_REQUEST
     predictions = call.predictions if is_given else []
@@ -117,7 +117,7 @@ async def _record(records: "RecordStore", call: Call, status: int, report: NewRe
         if report
         else _of_films(call, {film.index: film.prediction_id for film in predictions}),
     )
-    # Before waiting: if the call is cancelled meanwhile, the row is written all the same.
+    # Before waiting: even if the call is cancelled meanwhile, the row is written, and must not be written again.
     call.needs_row = False
     recorded = records.append(entry, predictions, report)
     if is_given:

@@ -10,7 +10,7 @@ from service.http.middleware.recording import RecordingMiddleware
 
 
 class MiddlewareStack:
-    """Headers, problems, recording, admission, application. Messages of the server's life cycle pass by.
+    """Headers, problems, recording, admission, application. Life-cycle messages of ASGI go to the application directly.
 
     Web sockets never come here: `connections.Connection` ignores the offer of one.
     """

@@ -64,7 +64,7 @@ def test_an_empty_log_is_told_and_is_no_success(tmp_path):
     store.append(entry(0, MOMENT.replace(year=2020))).result(30)
     apply_retention(store.database, RetentionPolicy(), MOMENT)
     deleted = run(url, "audit", "verify")
-    assert (deleted.returncode, "its 1 rows were deleted with their age" in deleted.stderr) == (3, True)
+    assert (deleted.returncode, "all of its 1 rows have expired" in deleted.stderr) == (3, True)
     store.close()
 
 
