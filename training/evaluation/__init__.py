@@ -1,5 +1,5 @@
 """Evaluates an exported bundle on labelled films, through the service's own decoder and predictor.
 
-From the bottom up: measures (arrays -> numbers), judging (films -> probabilities), report (writes), parts (what an evaluation
-consists of), evaluate. Knows neither checkpoints nor HTTP.
+From the bottom up: measures (arrays -> numbers), judging (films -> probabilities), evidence (what a part may measure), report
+(tables, plots, files), parts (one for each question), evaluate (runs the parts). Knows neither checkpoints nor HTTP.
 """

@@ -1,7 +1,4 @@
-"""Judges a bundle on labelled films and writes what it measured.
-
-`evaluate` is the table of contents: open, judge, measure, draw, write. Prints progress on stderr, nothing on stdout.
-"""
+"""Judges a bundle on labelled films, measures, and writes the results. Prints progress on stderr, nothing on stdout."""
 
 import os
 import sys
@@ -40,7 +37,7 @@ from training.tables import PLOTS_FOLDER
 
 LUNGS = Path("models/lung-fields-1.0.0/lungs.onnx")
 
-# Beside the data folder, for example data/cxr and data/not_cxr.
+# Name of the folder of other pictures beside the data folder: data/not_cxr beside data/cxr.
 NOT_CHEST_NAME = "not_cxr"
 
 
@@ -50,8 +47,7 @@ class EvaluationOptions:
 
     split: str = "test"  # the films to judge: train, val or test
     out: Path | None = None  # folder of the results; None: reports/<bundle>-<split>
-    # What to measure beside the metrics that every evaluation has; see `parts.table.select_parts`
-    parts: tuple[Part, ...] = PARTS
+    parts: tuple[Part, ...] = PARTS  # measured beside the metrics that every evaluation has
     against: Path | None = None  # folder of another bundle, to compare with on the same films
     threads: int = os.cpu_count() or 1  # films judged at the same time
     resamples: int = 2000  # bootstrap samples behind each interval
@@ -61,7 +57,7 @@ class EvaluationOptions:
     not_chest: Path | None = None
 
     def given(self) -> dict[str, object]:
-        """Those that differ from the default, by name, as the command line takes them."""
+        """The options that differ from their defaults, by name, as the command line takes them."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) != field.default}
         if "parts" in values:
             values["parts"] = QUICK if self.parts == QUICK_PARTS else ",".join(part.name for part in self.parts)
@@ -77,21 +73,21 @@ class EvaluationResult:
 
     @property
     def metrics_path(self) -> Path:
-        """metrics.json, which `cxr registry attach` takes."""
+        """metrics.json, which `cxr registry attach` puts into the bundle."""
         return self.folder / METRICS_NAME
 
     @property
     def card_path(self) -> Path:
-        """MODEL_CARD.md, which `cxr registry attach` takes."""
+        """MODEL_CARD.md, which `cxr registry attach` puts into the bundle."""
         return self.folder / MODEL_CARD_NAME
 
     def summary(self) -> str:
-        """The most important metrics as tables for a terminal."""
+        """Overall metrics, and those by class and by source, as tables for a terminal."""
         return summary(self.metrics)
 
 
 def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = EvaluationOptions()) -> EvaluationResult:
-    """Judge a bundle on the films of the folder `data`, and write report, metrics, predictions and model card.
+    """Judge a bundle on the films of the folder `data`, and write report, plots, metrics, predictions and model card.
 
     Raises BundleError, DatasetError, ConfigError for less than one thread, or OSError.
     """
@@ -123,7 +119,7 @@ def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = Evaluat
     write_report(render_report(metrics, PARTS), out)
     result = EvaluationResult(out, metrics)
     result.card_path.write_text(render_model_card(manifest, metrics, PARTS), encoding="utf-8")
-    # Last, so that a metrics.json stands for a complete evaluation.
+    # Last, so that metrics.json exists only after a complete evaluation.
     write_json(result.metrics_path, metrics)
     return result
 
@@ -131,8 +127,8 @@ def evaluate(bundle_path: Path, data: Path, options: EvaluationOptions = Evaluat
 def _evidence(bundle: ModelBundle, data: Path, options: EvaluationOptions, out: Path) -> Evidence:
     """Open what the parts measure. Raises DatasetError or BundleError."""
     films = scan_folder(data, required=(options.split,))
-    beside = data.resolve().parent / NOT_CHEST_NAME
-    not_chest = options.not_chest or (beside if beside.is_dir() else None)
+    beside_data = data.resolve().parent / NOT_CHEST_NAME
+    not_chest = options.not_chest or (beside_data if beside_data.is_dir() else None)
     if not_chest and not not_chest.is_dir():
         raise DatasetNotFound(f"There is no folder {not_chest} of pictures that are no chest radiographs; see --not-chest.")
     lungs = options.lungs or (LUNGS if LUNGS.is_file() else None)
@@ -154,7 +150,7 @@ def _evidence(bundle: ModelBundle, data: Path, options: EvaluationOptions, out: 
 
 
 def _measure_parts(evidence: Evidence, chosen: tuple[Part, ...]) -> Measured:
-    """What each part measured under its name, and in `not_measured` why the others did not."""
+    """The values of each part under its name; in `not_measured` the reasons of the parts without values."""
     measured: Measured = {}
     reasons = {part.name: "it was not asked for (--parts)" for part in PARTS if part not in chosen}
     for number, part in enumerate(chosen, start=1):
@@ -162,8 +158,8 @@ def _measure_parts(evidence: Evidence, chosen: tuple[Part, ...]) -> Measured:
         try:
             measured[part.name] = part.measure(evidence)
             outcome = f"{perf_counter() - start:.1f} s"
-        except NotMeasured as lack:
-            reasons[part.name] = str(lack)
-            outcome = f"not measured: {lack}"
+        except NotMeasured as reason:
+            reasons[part.name] = str(reason)
+            outcome = f"not measured: {reason}"
         print(f"[{number}/{len(chosen)}] {part.title}: {outcome}", file=sys.stderr, flush=True)
     return {**measured, "not_measured": reasons}

@@ -1,4 +1,4 @@
-"""What the parts of an evaluation measure: a bundle, films, and what else may be at hand."""
+"""What the parts of an evaluation measure: a bundle, films, and optionally a lung segmenter and other pictures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,38 +25,37 @@ class NotMeasured(Exception):
 
 @dataclass
 class Evidence:
-    """What parts may look at."""
+    """One bundle on the films of one data folder."""
 
-    bundle: ModelBundle  # the one that is evaluated
+    bundle: ModelBundle  # the evaluated one
     predictor: Predictor  # of that bundle
     films: tuple[FilmFile, ...]  # of the whole data folder
-    split: str  # the one that is evaluated; others serve as a reference, never as evidence of quality
+    split: str  # the evaluated one; the others only serve as a reference
     threads: int  # films judged at the same time
     bootstrap: Bootstrap  # the samples behind intervals; its seed also draws subsets of films
-    local: Path  # folder for what shows patients' films; never published
-    lungs: LungSegmenter | None = None  # outlines lung fields; None without a segmenter
-    not_chest: Path | None = None  # folder of pictures other than chest films, or None
-    against: "Evidence | None" = None  # the same films as another bundle's evidence, or None
-    # Not copied by dataclasses.replace: another bundle judges for itself.
+    local: Path  # folder for files that show films of patients; never published
+    lungs: LungSegmenter | None = None
+    not_chest: Path | None = None  # folder of pictures other than chest films
+    against: "Evidence | None" = None  # another bundle on the same films, to compare with
+    # init=False, so that dataclasses.replace does not copy it: another bundle judges for itself.
     _judged: dict[str, JudgedSplit] = field(default_factory=dict, init=False)
 
     def judged(self, split: str | None = None) -> JudgedSplit:
-        """A split (default: the evaluated one) as the bundle judges it; of another split, without the films that were held out.
+        """The films of a split (default: the evaluated one), judged by the bundle; cached.
 
-        Computed once. Raises DatasetNotFound if the data have no films of the split, and EmptyClass if every film was refused.
+        Held-out films count in the evaluated split only. Raises DatasetNotFound without films, and EmptyClass if all were
+        refused.
         """
         name = split or self.split
         if name not in self._judged:
-            held_out = "" if name == self.split else self.held_out_source
-            films = [film for film in self.films if film.split == name and not is_held_out(film, held_out)]
             observer = Observer.from_bundle(self.bundle)
-            self._judged[name] = judge(self.predictor, films, threads=self.threads, observer=observer)
+            self._judged[name] = judge(self.predictor, self._films_of(name), threads=self.threads, observer=observer)
         return self._judged[name]
 
     def network(self) -> ChestXrayNetwork | None:
-        """The bundle's network in PyTorch, for gradients, in evaluation mode; None if its graph does not give all weights back.
+        """The bundle's network in PyTorch, in evaluation mode, with frozen weights; gradients reach its input.
 
-        PyTorch then uses `threads` threads.
+        None if the weights cannot be recovered from the ONNX graph. Sets PyTorch's thread count to `threads`.
         """
         torch.set_num_threads(self.threads)
         network = build_network(self.bundle.manifest.architecture, hidden=self.bundle.manifest.head.hidden)
@@ -68,14 +67,19 @@ class Evidence:
 
     @property
     def held_out_source(self) -> str:
-        """What training and calibration did without, so that no reference may use it either; see `training.data.held_out`."""
+        """The sources that the bundle has not learnt from; see `held_out_source`."""
         return held_out_source(self.bundle.manifest.training_config)
 
     def holds(self, split: str) -> bool:
-        """Whether the data have films of a split."""
-        return any(film.split == split for film in self.films)
+        """Whether `judged(split)` has films to judge."""
+        return bool(self._films_of(split))
+
+    def _films_of(self, split: str) -> list[FilmFile]:
+        # A reference must know no more sources than the bundle does.
+        held_out = "" if split == self.split else self.held_out_source
+        return [film for film in self.films if film.split == split and not is_held_out(film, held_out)]
 
 
 def held_out_source(training_config: dict[str, Any]) -> str:
-    """What training and calibration did without; "" if that is nothing."""
+    """The sources held out of training and calibration, as `training.data.held_out` writes them; "" for none."""
     return str(training_config.get("data", {}).get("held_out_source", ""))

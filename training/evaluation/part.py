@@ -1,6 +1,6 @@
-"""A part of an evaluation: measures evidence, and turns what it measured into paragraphs, plots and limits.
+"""A part of an evaluation: it measures, and turns the values into paragraphs, plots and limits.
 
-metrics.json holds what each part measured, under its name. Report and model card are written from that alone.
+metrics.json holds the values of each part under its name. Report and model card are written from metrics.json alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from training.evaluation.evidence import Evidence
 
-# JSON values.
+# The values of a part, as JSON.
 Measured = dict[str, Any]
 
 
@@ -18,15 +18,15 @@ Measured = dict[str, Any]
 class Part:
     """One part."""
 
-    name: str  # its key in metrics.json and on the command line
-    title: str  # its heading
-    measure: Callable[[Evidence], Measured]  # gives the values; raises NotMeasured if the evidence lacks what the part needs
-    # The values as Markdown, without headings above level 3; plots as ![title](figures/NAME)
+    name: str  # key in metrics.json, and name on the command line
+    title: str  # heading in report and model card
+    measure: Callable[[Evidence], Measured]  # raises NotMeasured if the evidence lacks what the part needs
+    # The values as Markdown, with headings of level 3 or below; plots as ![title](figures/NAME)
     paragraphs: Callable[[Measured], Sequence[str]]
-    draw: Callable[[Measured, Path], None] = lambda _, __: None  # draws the values into the folder figures/
-    limits: Callable[[Measured], Sequence[str]] = lambda _: ()  # what the values add to the limits in the model card
-    in_card: bool = True  # whether the model card has a section on it
+    draw: Callable[[Measured, Path], None] = lambda _, __: None  # writes the plots into the given folder, figures/
+    limits: Callable[[Measured], Sequence[str]] = lambda _: ()  # sentences for the limits in the model card
+    in_card: bool = True  # whether the model card has a section on this part
 
     def describe(self, values: Measured) -> str:
-        """The paragraphs as one text."""
+        """The paragraphs of the report as one text."""
         return "\n\n".join(self.paragraphs(values))

@@ -1,1 +1,1 @@
-"""What a data set is like before anything is trained on it (REPORT sections 2 and 3), per class and source."""
+"""Describes a data set by class and source before anything is trained on it (REPORT sections 2 and 3)."""

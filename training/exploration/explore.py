@@ -16,9 +16,9 @@ from training.tables import PLOTS_FOLDER
 
 
 def explore(data: Path, out: Path, threads: int) -> str:
-    """Measure the usable films of `data`, write report, plots and measurements into `out`, and return a summary.
+    """Measure the usable films of `data`, write report.md, films.csv and plots into `out`, and return a summary.
 
-    Raises DatasetError, EmptyClass if no film is usable, or OSError.
+    threads: films measured at the same time. Raises DatasetError, EmptyClass if no film is usable, or OSError.
     """
     quality = validate_dataset(scan_folder(data), threads=threads)
     if not quality.usable:

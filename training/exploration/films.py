@@ -1,4 +1,4 @@
-"""Films -> measurements: size, grey values, edges and texture of each (REPORT 2.2, 3.2 and 3.3). Knows no classes."""
+"""Films -> measurements of each: size, grey values, edges and texture (REPORT 2.2, 3.2 and 3.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,39 +23,36 @@ _SOBEL_GAIN = 8.0
 
 @dataclass(frozen=True)
 class Measures:
-    """Measurements of one film: of the file, then of the model input, uint8 [224, 224].
-
-    width_px, height_px, aspect_ratio: of the file.
-    mean_intensity, contrast: mean and standard deviation of the grey values, 0..255.
-    """
+    """Measurements of one film: the first four of the file, the others of the model input, uint8 [224, 224]."""
 
     format: str  # such as "png"
     width_px: int
     height_px: int
-    aspect_ratio: float
-    mean_intensity: float
-    contrast: float
+    aspect_ratio: float  # width / height
+    mean_intensity: float  # grey level, 0..255
+    contrast: float  # standard deviation of the grey values, in grey levels
     edge_magnitude: float  # grey levels per pixel
     laplacian_variance: float  # grey levels squared
 
 
 @dataclass(frozen=True)
 class MeasuredFilm:
-    """A film and what was measured."""
+    """A film and its measurements."""
 
     film: FilmFile
     measures: Measures
-    histogram: Floats  # share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values
+    histogram: Floats  # share of the pixels in each of HISTOGRAM_BINS equal bins of the grey values, [HISTOGRAM_BINS]
 
 
 def measure_films(films: Sequence[FilmFile], *, threads: int) -> tuple[list[MeasuredFilm], dict[tuple[str, str], Floats]]:
     """Read and measure usable films, `threads` at a time, with a progress bar.
 
-    Returns the films in their order, and (class, source) -> mean model input, [224, 224], 0..255.
+    Returns the films in their order, and (class, source) -> mean model input, float64 [224, 224] in 0..255. Raises InputError
+    for a film that the service refuses.
     """
     measured = []
     sums: dict[tuple[str, str], tuple[int, Floats]] = {}
-    # Pixels are added up as they come, so that the films of a large folder need not fit into memory.
+    # A running sum, so that the films of a large folder need not fit into memory.
     for entry, pixels in each_of(films, _measure, threads=threads, title="Measuring films"):
         measured.append(entry)
         cell = (entry.film.finding.value, entry.film.source)
@@ -65,9 +62,9 @@ def measure_films(films: Sequence[FilmFile], *, threads: int) -> tuple[list[Meas
 
 
 def edge_magnitude(film: GreyPixels) -> float:
-    """Mean length of the Sobel gradient (3 x 3) of uint8 [H, W], in grey levels per pixel.
+    """Mean length of the gradient (3 x 3 Sobel kernels) of uint8 [H, W], in grey levels per pixel.
 
-    A ramp that rises by one grey level a pixel has 1. The outermost pixels, which lack neighbours, are left out.
+    The outermost pixels, which lack neighbours, are left out.
     """
     grey = film.astype(np.float64)
     across, down = (cv2.Sobel(grey, cv2.CV_64F, *order, ksize=3) / _SOBEL_GAIN for order in ((1, 0), (0, 1)))

@@ -1,4 +1,4 @@
-"""report.md of an exploration: the tables of REPORT sections 2 and 3, each also by source."""
+"""report.md of an exploration: the tables of REPORT sections 2 and 3, with a row for each source too."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +30,17 @@ _RESOLUTIONS_SHOWN = 3
 
 
 def render_report(films: Films, quality: ValidationReport, command: str) -> str:
-    """The whole exploration as Markdown. command: that made it. quality: of the folder (REPORT Table 4)."""
+    """The whole report as Markdown.
+
+    films: the usable ones. quality: what is wrong with the others (REPORT Table 4). command: the one that writes the report.
+    """
     with_source = sum(each.film.source != UNKNOWN_SOURCE for each in films)
     with_group = sum(each.film.group is not None for each in films)
     parts = [
         "# Exploration of a data set",
         f"{len(films):,} usable films of {quality.films:,}; data fingerprint `{quality.data_fingerprint}`. Grey values, edges "
-        "and texture are measured on the model input (224 x 224 px, grey, 0 to 255). Means stand with the standard deviation "
-        "over films; in brackets the 95 % t interval of the mean.",
+        "and texture are measured on the model input (224 x 224 px, grey, 0 to 255). Means are given with the standard "
+        "deviation over films; in brackets the 95 % t interval of the mean.",
         f"```\n{command}\n```",
         "## Classes, sources and splits",
         count_table(films),
@@ -49,8 +52,8 @@ def render_report(films: Films, quality: ValidationReport, command: str) -> str:
         "## Quality",
         quality.table().strip(),
         "## Metadata",
-        f"Source known of {with_source:,} films, patient or group of {with_group:,}. Without groups, films of one patient in "
-        "two splits can be found as near duplicates only.",
+        f"The source is known for {with_source:,} films, the patient or group for {with_group:,}. Without groups, films of one "
+        "patient in two splits are found only if they are near duplicates.",
         "## Grey values",
         appearance_table(films, INTENSITIES),
         picture("Mean intensity and contrast", INTENSITY_NAME),
@@ -64,9 +67,9 @@ def render_report(films: Films, quality: ValidationReport, command: str) -> str:
         appearance_table(films, TEXTURES),
         picture("Edges and texture", TEXTURE_NAME),
         "## Class or source?",
-        "Share of each measurement's variance (eta squared) that goes with the class, with the source, and with the class once "
-        "the source is known. A measurement that the source explains better than the class tells hospitals apart: a network "
-        "may learn it instead of the disease.",
+        "Share of each measurement's variance (eta squared) that the class explains, that the source explains, and that the "
+        "class adds once the source is known. A measurement that the source explains better than the class tells hospitals "
+        "apart: a network may learn it instead of the disease.",
         variance_table(films),
     ]
     return "\n\n".join(parts) + f"\n{quality.lists()}\n"
@@ -99,7 +102,7 @@ def size_table(films: Films) -> str:
 
 
 def resolution_table(films: Films) -> str:
-    """How many different resolutions there are, the most common ones, and the file formats (REPORT 2.2)."""
+    """The most common resolutions, the file formats, and the number of different resolutions (REPORT 2.2)."""
 
     def cells(members: Films) -> list[str]:
         resolutions = Counter((each.measures.width_px, each.measures.height_px) for each in members)
@@ -123,7 +126,7 @@ def appearance_table(films: Films, measurements: Mapping[str, str]) -> str:
 
 
 def low_contrast_table(films: Films) -> str:
-    """Share of the films with little contrast (REPORT Table 9), with its interval (Wilson 1927)."""
+    """Share of the films below LOW_CONTRAST (REPORT Table 9), with its 95 % interval (Wilson 1927)."""
 
     def cells(members: Films) -> list[str]:
         low = int(np.sum(values_of(members, "contrast") < LOW_CONTRAST))
@@ -135,7 +138,7 @@ def low_contrast_table(films: Films) -> str:
 
 
 def variance_table(films: Films) -> str:
-    """Eta squared of class, source, and class beyond source."""
+    """Share of the variance of each measurement by class, source, and class beyond source; see `variance_explained`."""
     rows = [
         (title, *(UNDEFINED if np.isnan(share) else percent(share) for share in variance_explained(films, name)))
         for name, title in {**SIZES, **INTENSITIES, **TEXTURES}.items()
@@ -144,7 +147,7 @@ def variance_table(films: Films) -> str:
 
 
 def _table(header: Sequence[str], films: Films, cells: Callable[[Films], Sequence[str]], words: int = 2) -> str:
-    """One row for each class and source."""
+    """One row for each class and source; `cells` gives the row's cells for its films. words: columns aligned to the left."""
     rows = [(finding, source, *cells(members)) for finding, source, members in levels(films)]
     return markdown_table(("class", "source", *header), rows, words=words)
 
@@ -152,8 +155,8 @@ def _table(header: Sequence[str], films: Films, cells: Callable[[Films], Sequenc
 def _imbalance_text(films: Films) -> str:
     members = {split: [each for each in films if each.film.split == split] for split in SPLITS} | {ALL: films}
     ratios = {split: imbalance(of_split) for split, of_split in members.items() if of_split}
-    told = ", ".join(f"{split} {UNDEFINED if ratio is None else f'{ratio:.2f}'}" for split, ratio in ratios.items())
-    return f"Films of the largest class over films of the smallest: {told}."
+    listed = ", ".join(f"{split} {UNDEFINED if ratio is None else f'{ratio:.2f}'}" for split, ratio in ratios.items())
+    return f"Films of the largest class / films of the smallest: {listed}."
 
 
 def _size(values: Floats, form: str) -> str:

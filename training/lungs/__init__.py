@@ -1,1 +1,1 @@
-"""Training of the lung segmenter, which `training.data.lung_segmenter` runs."""
+"""Trains the lung segmenter, which `training.data.lung_segmenter` loads."""

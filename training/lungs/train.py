@@ -18,10 +18,10 @@ RESULT_NAME = "lungs.json"
 
 
 def train_segmenter(data: Path, out: Path, *, side_px: int, epochs: int, seed: int) -> dict[str, Any]:
-    """Write graph and result to `out`; returns the result: the settings, and the Dice scores of the held-out films.
+    """Write the graph and the result to `out`. Returns the result: settings, and mean and lowest Dice of the held-out films.
 
-    data: folder with manifest.csv, whose columns are image and mask. side_px: of the graph's input, a multiple of 16. seed: of
-    the held-out fifth, the batches and their augmentation. Raises DatasetError, WeightsUnavailable or ExportError.
+    data: folder with manifest.csv, whose columns are image and mask. side_px: side of the graph's input, a multiple of 16.
+    seed: of the held-out films, the batches and their augmentation. Raises DatasetError, WeightsUnavailable or ExportError.
     """
     films, held_out = hold_out(read_lung_films(data, side_px), seed)
     if not held_out:
@@ -46,7 +46,7 @@ def train_segmenter(data: Path, out: Path, *, side_px: int, epochs: int, seed: i
 
 
 def write_graph(network: LungNetwork, side_px: int, path: Path) -> None:
-    """Input `image`, uint8 [N, side_px, side_px]; output `lungs`, float32 [N, side_px / 2, side_px / 2], 0..1.
+    """Write the ONNX graph: `image`, uint8 [N, side_px, side_px] -> `lungs`, float32 [N, side_px / 2, side_px / 2] in 0..1.
 
     Raises ExportError.
     """

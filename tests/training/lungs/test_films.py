@@ -29,8 +29,17 @@ def test_what_is_missing_or_no_picture_is_named(lungs, tmp_path, missing):
     with pytest.raises(DatasetError, match=missing):
         read_lung_films(data, 96)
     (data / missing).write_bytes((lungs / missing).read_bytes())
-    (data / "mask07.png").write_bytes(b"text")
-    with pytest.raises(DatasetError, match="mask07"):
+    for name in ("mask07.png", "film06.png"):
+        (data / name).write_bytes(b"text")
+        with pytest.raises(DatasetError, match=name):
+            read_lung_films(data, 96)
+
+
+def test_a_line_of_the_manifest_without_a_mask_is_refused(lungs, tmp_path):
+    data = shutil.copytree(lungs, tmp_path / "data")
+    with (data / "manifest.csv").open("a") as lines:
+        lines.write("film20.png\n")
+    with pytest.raises(DatasetError, match="an image and a mask in each line"):
         read_lung_films(data, 96)
 
 

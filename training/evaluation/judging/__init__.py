@@ -1,1 +1,1 @@
-"""Films -> probabilities of an exported bundle: films as they are, and films that were altered or attacked."""
+"""Films -> probabilities of an exported bundle, for films as they are and for altered or attacked ones."""

@@ -1,4 +1,4 @@
-"""Attacks: small changes that mislead a model, FGSM and PGD within an L-infinity ball. Images and a model in, images out."""
+"""Adversarial attacks within an L-infinity ball, FGSM and PGD, and random noise of the same size as their control."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ from training.evaluation.measures.confusion import Labels
 # Grey levels 0..255, float [N, S, S] -> logits [N, C].
 Model = Callable[[Tensor], Tensor]
 
-# As many as Madry et al. train against; more steps gain little.
+# As many as Madry et al. train against (arXiv:1706.06083, CIFAR-10).
 PGD_STEPS = 7
 
-# Lets a step cross the ball several times, so that the end does not depend on the start.
+# All steps together, in radii of the ball: from any start, every point of the ball (2 radii) is within reach.
 _PGD_REACH = 2.5
 
 
@@ -32,8 +32,8 @@ def fgsm(model: Model, images: GreyPixels, labels: Labels, epsilon: int) -> Grey
 def pgd(model: Model, images: GreyPixels, labels: Labels, epsilon: int, *, seed: int) -> GreyPixels:
     """Projected gradient ascent on the loss from a random start in the ball (Madry et al., arXiv:1706.06083).
 
-    images: uint8 [N, S, S]; labels: int [N]; epsilon: radius in grey levels. Rounding to grey levels stays within the ball,
-    since its centre and its radius are whole. Returns uint8 [N, S, S].
+    images: uint8 [N, S, S]; labels: int [N]; epsilon: radius in grey levels. Returns uint8 [N, S, S], within the ball after
+    rounding too, since its centre and its radius are integers.
     """
     centre = torch.from_numpy(images).float()
     low, high = (centre - epsilon).clamp(min=0), (centre + epsilon).clamp(max=255)
@@ -46,7 +46,10 @@ def pgd(model: Model, images: GreyPixels, labels: Labels, epsilon: int, *, seed:
 
 
 def random_noise(images: GreyPixels, epsilon: int, *, seed: int) -> GreyPixels:
-    """Every pixel moved by `epsilon` grey levels up or down at random: as large a change as FGSM's, without an aim."""
+    """Every pixel moved up or down by `epsilon` grey levels at random: as large a change as FGSM's, but not aimed.
+
+    images: uint8 [N, S, S]. Returns uint8 [N, S, S].
+    """
     signs = np.random.default_rng(seed).choice(np.array([-1, 1]), images.shape)
     return np.clip(images + epsilon * signs, 0, 255).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Films that are altered after decoding -> probabilities, by the service's own model input and predictor."""
+"""Films that are altered after decoding -> probabilities, by the service's own preprocessing and predictor."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +23,8 @@ def judge_altered(
 ) -> dict[str, Floats]:
     """Judge every altered copy of every film, `threads` films at a time, with a progress bar called `title`.
 
-    films: those that the service does not refuse; raises InputError for others. Returns name -> probabilities in the order of
-    FINDINGS, float [N, C].
+    films: at least one. Returns name of the copy -> probabilities, float64 [N, C], in the order of FINDINGS. Raises InputError
+    for a film that the service refuses.
     """
 
     def judge_one(film: FilmFile) -> dict[str, Floats]:
@@ -41,7 +41,7 @@ def read_film(film: FilmFile, spec: PreprocessSpec) -> Radiograph:
 
 
 def film_rng(seed: int, relative: str) -> np.random.Generator:
-    """A generator for one film, whichever other films are judged, in whatever order."""
+    """Random numbers of one film; they depend neither on the other films nor on their order."""
     return np.random.default_rng([seed, zlib.crc32(relative.encode())])
 
 

@@ -1,7 +1,7 @@
 """Accidental damage to films: noise, blur, compression, exposure, geometry. Pixels in, pixels out.
 
-Each corruption has five strengths, after Hendrycks & Dietterich (arXiv:1903.12261), from hardly visible to what a reader would
-reject. The direction (lighter or darker, left or right) is drawn for each film.
+Each corruption has five strengths, as in Hendrycks & Dietterich (arXiv:1903.12261), from hardly visible to so strong that a
+radiologist would reject the film. The direction (lighter or darker, left or right) is drawn for each film.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ class Corruption:
 
     name: str  # such as "noise"
     unit: str  # of the strengths, such as "grey levels (standard deviation)"
-    strengths: tuple[float, ...]  # of levels 1 to 5, in growing damage
+    strengths: tuple[float, ...]  # of levels 1 to LEVELS, the weakest damage first
     # uint8 [H, W], strength, random numbers of the film -> uint8 [H', W']
     damage: Callable[[GreyPixels, float, np.random.Generator], GreyPixels]
 
     def apply(self, film: GreyPixels, level: int, rng: np.random.Generator) -> GreyPixels:
-        """The film at level 1 to LEVELS."""
+        """The film, uint8 [H, W], damaged at `level`, 1 to LEVELS."""
         return self.damage(film, self.strengths[level - 1], rng)
 
 
@@ -80,8 +80,8 @@ def _crop(film: GreyPixels, percent: float, rng: np.random.Generator) -> GreyPix
 
 
 def _occlusion(film: GreyPixels, percent: float, rng: np.random.Generator) -> GreyPixels:
-    side = np.sqrt(percent / 100)
-    height, width = (max(1, round(side * length)) for length in film.shape)
+    side_share = np.sqrt(percent / 100)
+    height, width = (max(1, round(side_share * length)) for length in film.shape)
     top, left = (
         int(share * (length - extent)) for share, length, extent in zip(rng.random(2), film.shape, (height, width), strict=True)
     )
@@ -91,7 +91,7 @@ def _occlusion(film: GreyPixels, percent: float, rng: np.random.Generator) -> Gr
 
 
 def _recoded(film: GreyPixels, table: Values) -> GreyPixels:
-    """Grey levels replaced by those of a table, float [256]."""
+    """Replace grey levels by those of a lookup table, float [256]."""
     return _to_grey(table)[film]
 
 

@@ -1,6 +1,6 @@
-"""Films -> probabilities, as a client of the service would get them: by its decoder, model input and predictor.
+"""Films -> probabilities as a client of the service would get them, by its decoder, preprocessing and predictor.
 
-Films go through the graph one by one, so that the numbers depend neither on the thread count nor on a batch size.
+Films go through the graph one by one, so that the numbers depend neither on the number of threads nor on a batch size.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ _OUTPUTS = ("probabilities", "logits", "embedding")
 
 @dataclass(frozen=True)
 class JudgedFilm:
-    """A film and what the graph answers."""
+    """A film and the outputs of the graph."""
 
     film: FilmFile
-    probabilities: Floats  # calibrated, in the order of FINDINGS, float [C]
-    logits: Floats  # before the temperature, float [C]
+    probabilities: Floats  # calibrated, float [C] in the order of FINDINGS
+    logits: Floats  # before division by the temperature, float [C]
     embedding: NetworkValues  # pooled features, float32 [E]
-    observed: Observed = NOTHING_OBSERVED  # what else the service's decision takes into account
+    observed: Observed = NOTHING_OBSERVED  # outlier score and image statistics, which the service's decision also uses
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class RefusedFilm:
 
 @dataclass(frozen=True)
 class JudgedSplit:
-    """One split, judged."""
+    """The films of one split, judged."""
 
     judged: tuple[JudgedFilm, ...]  # in the order of their paths
-    refused: tuple[RefusedFilm, ...]  # those that the service would refuse
-    fingerprint: str  # SHA-256 (hex) over path and SHA-256 of every file, in the order of their paths
+    refused: tuple[RefusedFilm, ...]
+    fingerprint: str  # of all films of the split, refused ones too; see `training.data.folder.fingerprint`
 
     def judgements(self) -> Judgements:
-        """The arrays that metrics are computed from; a film without a known group is a group of its own."""
+        """What metrics are computed from; a film without a known group is a group of its own."""
         return Judgements(
             labels=np.array([FINDINGS.index(each.film.finding) for each in self.judged]),
             probabilities=np.stack([each.probabilities for each in self.judged]),
@@ -65,13 +65,13 @@ class JudgedSplit:
         )
 
     def features(self) -> Features:
-        """The films as probes see them."""
+        """What probes are fitted and judged on."""
         judgements = self.judgements()
         embeddings = np.stack([each.embedding for each in self.judged])
         return Features(embeddings, judgements.labels, np.array(judgements.sources), judgements.groups)
 
     def stratified(self, size: int, seed: int) -> "JudgedSplit":
-        """At most `size` of the judged films, with each class of each source in proportion; larger ones hold the smaller."""
+        """At most `size` of the judged films, each class of each source in proportion; larger subsets contain the smaller."""
         return self.only({film.relative for film in stratified_films([each.film for each in self.judged], size, seed)})
 
     def only(self, relatives: Collection[str]) -> "JudgedSplit":
@@ -79,12 +79,12 @@ class JudgedSplit:
         return replace(self, judged=tuple(each for each in self.judged if each.film.relative in relatives))
 
     def uncalibrated(self) -> Judgements:
-        """The same with the probabilities at temperature 1."""
+        """As `judgements`, with the probabilities at temperature 1."""
         return replace(self.judgements(), probabilities=softmax(np.stack([each.logits for each in self.judged]), axis=1))
 
 
 def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, observer: Observer | None = None) -> JudgedSplit:
-    """Read and predict every film, `threads` at a time, with a progress bar.
+    """Decode and predict every film, `threads` films at a time, with a progress bar.
 
     observer: of the same bundle; without one, `observed` of the films is empty. Raises ConfigError for less than one thread,
     DatasetNotFound without films and EmptyClass if all were refused.
@@ -94,17 +94,15 @@ def judge(predictor: Predictor, films: Sequence[FilmFile], *, threads: int, obse
     if not films:
         raise DatasetNotFound("The split holds no films; name one that does with --split.")
     films = sorted(films, key=lambda film: film.relative)
-    seen = list(each_of(films, lambda film: _judge_one(predictor, observer, film), threads=threads, title="Judging films"))
-    judged = tuple(result for result, _ in seen if isinstance(result, JudgedFilm))
-    refused = tuple(result for result, _ in seen if isinstance(result, RefusedFilm))
+    results = list(each_of(films, lambda film: _judge_one(predictor, observer, film), threads=threads, title="Judging films"))
+    judged = tuple(result for result, _ in results if isinstance(result, JudgedFilm))
+    refused = tuple(result for result, _ in results if isinstance(result, RefusedFilm))
     if not judged:
         first = refused[0]
         raise EmptyClass(
             f"All {len(films)} films of the split were refused, {first.film.relative} as {first.reason}; check the folder."
         )
-    return JudgedSplit(
-        judged, refused, fingerprint((film.relative, digest) for film, (_, digest) in zip(films, seen, strict=True))
-    )
+    return JudgedSplit(judged, refused, fingerprint((result.film.relative, digest) for result, digest in results))
 
 
 def _judge_one(predictor: Predictor, observer: Observer | None, film: FilmFile) -> tuple[JudgedFilm | RefusedFilm, str]:

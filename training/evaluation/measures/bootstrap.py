@@ -1,6 +1,6 @@
 """Values with bootstrap intervals, as nested JSON: {..., name: value, "interval_95": {name: [low, high]}}.
 
-The bootstrap draws groups: films of one patient are not independent, so they are drawn together.
+Whole groups are resampled, since films of one patient are not independent.
 """
 
 import math
@@ -18,24 +18,24 @@ MetricPath = tuple[str, ...]
 # Film weights [B, N] -> the value of each metric under each set of weights, [B]; NaN where it is undefined.
 Statistics = Callable[[Floats], Mapping[MetricPath, Floats]]
 
-# Samples computed at once; bounds memory at a few times 100 x films x 8 bytes.
+# Bootstrap samples computed at once; memory is a few times 100 x films x 8 bytes.
 _BLOCK = 100
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The samples behind intervals. All metrics are computed on the same samples, so that their intervals are comparable."""
+    """The bootstrap samples behind intervals: the same ones for every metric, so that intervals are comparable."""
 
-    resamples: int  # how often the groups are drawn, with replacement
-    seed: int  # of the draws
+    resamples: int  # number of samples; each draws as many groups as there are, with replacement
+    seed: int
 
     def measure(
         self, statistics: Statistics, groups: Sequence[str], *, into: dict[str, Any] | None = None, lowest: float = 0.0
     ) -> dict[str, Any]:
-        """All values of `statistics` at their paths, each level with `interval_95` beside them; undefined ones are None.
+        """Nest all values of `statistics` by their paths, and beside them `interval_95`; undefined ones are None.
 
-        groups: [N], the patient or group of each film. into: what they are added to, and what is returned; a new dictionary
-        by default. lowest: the least value that a metric can have.
+        groups: [N], the patient or group of each film. into: the dictionary to add to and return; a new one by default.
+        lowest: the least value that a metric can have.
         """
         values, intervals = self.intervals(statistics, groups, lowest)
         measured: dict[str, Any] = {} if into is None else into
@@ -55,7 +55,7 @@ class Bootstrap:
         return values, {path: centred_interval(value, samples[path], lowest) for path, value in values.items()}
 
     def group_weights(self, groups: Sequence[str]) -> Iterator[Floats]:
-        """Yield blocks [<= 100, N] of film weights: how often each film's group was drawn."""
+        """Yield film weights, how often each film's group was drawn, in blocks float [B, N] of at most 100 samples."""
         members = np.unique(np.asarray(groups), return_inverse=True)[1]
         count = int(members.max()) + 1
         rng = np.random.default_rng(self.seed)
@@ -68,9 +68,9 @@ def centred_interval(value: float, samples: Floats, lowest: float = 0.0) -> tupl
     """95 % percentile interval (Efron & Tibshirani 1993, ch. 13) of the samples, shifted so that their median is `value`.
 
     The shift is negligible for shares and AUC, but matters for ECE: resampling adds noise to every bin, so that nearly all
-    samples lie above the estimate. The estimate's own bias stays in the interval; the part `calibration` measures it. Bounds
-    stay within `lowest` and the largest sample. Samples that are NaN (a class was not drawn) are left out; without a defined
-    one the interval is NaN.
+    samples lie above the estimate. The estimate's own bias remains; the part `calibration` measures it. The bounds are clipped
+    to `lowest` and to the largest sample, or `value` if that is larger. NaN samples (a class was not drawn) are left out;
+    without any other the interval is NaN.
     """
     defined = samples[~np.isnan(samples)]
     if np.isnan(value) or defined.size == 0:
@@ -81,12 +81,12 @@ def centred_interval(value: float, samples: Floats, lowest: float = 0.0) -> tupl
 
 
 def without_intervals(level: Mapping[str, Any]) -> dict[str, Any]:
-    """One level's values alone."""
+    """The values of one level, without `interval_95`."""
     return {name: value for name, value in level.items() if name != "interval_95"}
 
 
 def plain_values(statistics: Statistics, films: int) -> dict[str, Any]:
-    """All values of `statistics` over all `films`, without intervals."""
+    """All values of `statistics`, nested by their paths, without intervals. films: N."""
     measured: dict[str, Any] = {}
     for (*where, name), value in statistics(np.ones((1, films))).items():
         _level(measured, where)[name] = plain(value[0])
@@ -94,13 +94,13 @@ def plain_values(statistics: Statistics, films: int) -> dict[str, Any]:
 
 
 def mean_over_films(values: Floats, weights: Floats) -> Floats:
-    """Weighted mean of what each film contributes, values [N], weights [B, N] -> [B]; undefined (NaN) films are left out."""
+    """Weighted mean of one value a film: values [N], weights [B, N] -> [B]. Films whose value is NaN are left out."""
     defined = ~np.isnan(values)
     return ratio(weights[..., defined] @ values[defined], weights[..., defined].sum(axis=-1))
 
 
 def plain(value: float | np.floating[Any] | Floats) -> float | None:
-    """A JSON number, rounded to what float32 probabilities can bear; NaN becomes None."""
+    """A JSON number, rounded to six decimals, about the precision of float32 probabilities; NaN becomes None."""
     number = float(value)
     return None if math.isnan(number) else round(number, 6)
 

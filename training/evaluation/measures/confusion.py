@@ -1,4 +1,4 @@
-"""One confusion matrix, from which every count-based metric is derived (REPORT Tables 18 and 19). Knows no probabilities."""
+"""The confusion matrix and the metrics derived from its counts (REPORT Tables 18 and 19). Knows no probabilities."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ import numpy.typing as npt
 Labels = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
-# What holds of each film: [N].
+# One truth value for each film, [N].
 FilmMask = npt.NDArray[np.bool_]
 
 
@@ -17,15 +17,15 @@ FilmMask = npt.NDArray[np.bool_]
 class ConfusionMatrix:
     """counts: float [..., C, C], rows are the truth, columns the prediction; leading axes are bootstrap samples.
 
-    A metric without a case to measure it on (0 / 0) is NaN, and averages leave it out. The precision of a class that is
-    present but never predicted is 0, so that ignoring a class does not pay.
+    An undefined metric (0 / 0) is NaN, and averages leave it out. But the precision of a class that has films and is never
+    predicted is 0, so that ignoring a class does not raise the average.
     """
 
     counts: Floats
 
     @classmethod
     def of(cls, labels: Labels, predicted: Labels, classes: int, weights: Floats | None = None) -> "ConfusionMatrix":
-        """labels, predicted: int [N] in 0..classes-1; weights: [..., N], each film's share (default: 1 each)."""
+        """Count films. labels, predicted: int [N] in 0..classes-1; weights: [..., N] (default: 1 each)."""
         weights = np.ones(len(labels)) if weights is None else weights
         cells = np.eye(classes * classes)[labels * classes + predicted]
         return cls((weights @ cells).reshape(*weights.shape[:-1], classes, classes))
@@ -37,12 +37,12 @@ class ConfusionMatrix:
 
     @cached_property
     def support(self) -> Floats:
-        """Films of each class, [..., C]."""
+        """Films of each true class, [..., C]."""
         return self.counts.sum(axis=-1)
 
     @cached_property
     def called(self) -> Floats:
-        """Predictions of each class, [..., C]."""
+        """Films predicted as each class, [..., C]."""
         return self.counts.sum(axis=-2)
 
     @cached_property
@@ -52,23 +52,23 @@ class ConfusionMatrix:
 
     @cached_property
     def accuracy(self) -> Floats:
-        """Share of films called correctly, [...]."""
+        """Share of films predicted correctly, [...]."""
         return ratio(self.true_positives.sum(axis=-1), self.total)
 
     @cached_property
     def recall(self) -> Floats:
-        """Sensitivity: share of a class's films that are called so, [..., C]."""
+        """Sensitivity: share of a class's films that are predicted as this class, [..., C]."""
         return ratio(self.true_positives, self.support)
 
     @cached_property
     def precision(self) -> Floats:
-        """Share of a class's calls that are right, [..., C]."""
+        """Positive predictive value: share of the films predicted as a class that are of this class, [..., C]."""
         precision = ratio(self.true_positives, self.called)
         return np.where((self.called == 0) & (self.support > 0), 0.0, precision)
 
     @cached_property
     def specificity(self) -> Floats:
-        """Share of the other classes' films that are not called so, [..., C]."""
+        """Share of the other classes' films that are not predicted as this class, [..., C]."""
         others = self.total[..., None] - self.support
         return ratio(others - (self.called - self.true_positives), others)
 
@@ -80,7 +80,7 @@ class ConfusionMatrix:
     def macro(self, per_class: Floats) -> Floats:
         """Unweighted mean over the classes that have films, where the metric is defined, [..., C] -> [...].
 
-        A class without films is left out: one stray call of it would otherwise count as much as a class with films.
+        One false positive of a class without films would otherwise count as much as all films of another class.
         """
         return mean_of_defined(np.where(self.support > 0, per_class, np.nan))
 
@@ -97,5 +97,5 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def mean_of_defined(values: Floats) -> Floats:
-    """Mean over the last axis of what is not NaN; NaN if nothing is."""
+    """Mean over the last axis, without NaN; NaN if nothing else is left."""
     return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1).astype(float))

@@ -1,6 +1,6 @@
 """The metrics of every evaluation as plain JSON values: headline, per class, per source, with 95 % intervals.
 
-Truth and probabilities in, numbers out: knows no files, bundles or plots.
+Arrays in, numbers out: knows no files, bundles or plots.
 """
 
 from dataclasses import dataclass
@@ -15,32 +15,32 @@ from training.evaluation.measures.calibration import one_vs_rest_ece
 from training.evaluation.measures.confusion import ConfusionMatrix, FilmMask, Floats, Labels
 from training.evaluation.measures.discrimination import one_vs_rest_auc, within_source_auc
 
-_COUNTED = ("precision", "recall", "specificity", "f1")
+_FROM_COUNTS = ("precision", "recall", "specificity", "f1")
 _TUBERCULOSIS = FINDINGS.index(Finding.TUBERCULOSIS)
 
 
 @dataclass(frozen=True)
 class Judgements:
-    """What was true and what the model said, film by film."""
+    """True class and predicted probabilities of each film."""
 
-    labels: Labels  # indices into FINDINGS, int [N]
-    probabilities: Floats  # of each class, in the order of FINDINGS, [N, C]
+    labels: Labels  # true classes, indices into FINDINGS, int [N]
+    probabilities: Floats  # float [N, C], in the order of FINDINGS
     sources: tuple[str, ...]  # [N]
-    groups: tuple[str, ...]  # [N]; films of one patient share one
+    groups: tuple[str, ...]  # [N]; shared by the films of one patient
 
     @cached_property
     def predicted(self) -> Labels:
-        """The most probable finding, int [N]: the balanced operating point."""
+        """The most probable class, int [N]: what the operating point `balanced` calls."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
     def confusion(self) -> ConfusionMatrix:
-        """The one confusion matrix, unweighted."""
+        """Counts [C, C] of the films, each counted once."""
         return ConfusionMatrix.of(self.labels, self.predicted, len(FINDINGS))
 
     @property
     def source_names(self) -> list[str]:
-        """Every source once, sorted."""
+        """The distinct sources, sorted."""
         return sorted(set(self.sources))
 
     def of_source(self, source: str) -> FilmMask:
@@ -49,7 +49,7 @@ class Judgements:
 
 
 def measure(judgements: Judgements, bootstrap: Bootstrap) -> dict[str, Any]:
-    """All metrics of `judgements`; undefined ones are None.
+    """All metrics of `judgements`, as metrics.json holds them; undefined ones are None.
 
     Each level holds plain values and, beside them, `interval_95`: {metric: [low, high]}.
     """
@@ -71,19 +71,19 @@ def measure(judgements: Judgements, bootstrap: Bootstrap) -> dict[str, Any]:
 
 
 def film_statistics(judgements: Judgements) -> Statistics:
-    """Every metric of `measure`, as a function of how often each film is counted."""
+    """Every metric of `measure` as a function of the film weights."""
     return lambda weights: _overall_and_per_class(judgements, weights) | _per_source(judgements, weights)
 
 
 def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
     labels, probabilities = judgements.labels, judgements.probabilities
     matrix = ConfusionMatrix.of(labels, judgements.predicted, len(FINDINGS), weights)
-    of_classes = {
-        **{name: getattr(matrix, name) for name in _COUNTED},
+    by_class = {
+        **{name: getattr(matrix, name) for name in _FROM_COUNTS},
         "auc": one_vs_rest_auc(labels, probabilities, weights),
         "ece": one_vs_rest_ece(labels, probabilities, weights),
     }
-    macro = {name: matrix.macro(per_class) for name, per_class in of_classes.items()}
+    macro = {name: matrix.macro(per_class) for name, per_class in by_class.items()}
     values: dict[MetricPath, Floats] = {
         ("headline", "accuracy"): matrix.accuracy,
         ("headline", "macro_auc"): macro["auc"],
@@ -91,7 +91,7 @@ def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[Metr
         ("headline", "tuberculosis_recall"): matrix.recall[..., _TUBERCULOSIS],
         ("headline", "macro_ece"): macro["ece"],
     }
-    for name, per_class in of_classes.items():
+    for name, per_class in by_class.items():
         values["macro", name] = macro[name]
         values["weighted", name] = matrix.weighted(per_class)
         values |= {("per_class", finding.value, name): per_class[..., index] for index, finding in enumerate(FINDINGS)}
@@ -99,12 +99,12 @@ def _overall_and_per_class(judgements: Judgements, weights: Floats) -> dict[Metr
 
 
 def _per_source(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]:
-    """Accuracy, recall of the source's classes, and AUC between each two of them."""
+    """Accuracy, recall of each class that the source holds, and AUC of each two of these classes."""
     values: dict[MetricPath, Floats] = {}
     for source in judgements.source_names:
-        chosen = judgements.of_source(source)
-        labels = judgements.labels[chosen]
-        matrix = ConfusionMatrix.of(labels, judgements.predicted[chosen], len(FINDINGS), weights[..., chosen])
+        films = judgements.of_source(source)
+        labels = judgements.labels[films]
+        matrix = ConfusionMatrix.of(labels, judgements.predicted[films], len(FINDINGS), weights[..., films])
         values["per_source", source, "accuracy"] = matrix.accuracy
         for index, finding in enumerate(FINDINGS):
             if np.any(labels == index):

@@ -21,10 +21,10 @@ from training.evaluation.report.plots import RELIABILITY_NAME
 from training.evaluation.report.tables import number, with_interval
 from training.tables import markdown_table, picture
 
-# Draws of labels behind what perfect calibration would score.
+# How often labels are drawn to see what perfect calibration would measure.
 _CONSISTENCY_DRAWS = 500
 
-_LABELS = {
+_TITLES = {
     "macro_ece_equal_width": "Macro ECE",
     "top_label_ece_equal_width": "Top-label ECE",
     "brier_score": "Brier score",
@@ -34,7 +34,7 @@ _STAGES = ("before", "after (95 % interval)")
 
 
 def _measure(evidence: Evidence) -> Measured:
-    """Errors of the probabilities as released (after) and at temperature 1 (before), with intervals."""
+    """Calibration errors at temperature 1 (`before`) and as released (`after`), with intervals."""
     split = evidence.judged()
     stages = {"before": split.uncalibrated(), "after": split.judgements()}
 
@@ -54,13 +54,15 @@ def _measure(evidence: Evidence) -> Measured:
 
 
 def _if_calibrated(probabilities: Floats, seed: int) -> dict[str, Any]:
-    """Macro ECE (equal width) of labels that are drawn from the probabilities, so that these are perfectly calibrated: what the
-    number of films adds to the measured error (consistency resampling, Broecker & Smith 2007, Weather and Forecasting 22).
+    """Macro ECE that perfectly calibrated probabilities would have on as many films; it is above 0 by chance.
+
+    Labels are drawn from the probabilities, [N, C], so that these are true by construction (consistency resampling, Broecker &
+    Smith 2007, Weather and Forecasting 22).
     """
     rng = np.random.default_rng(seed)
-    steps = probabilities.cumsum(axis=1)[:, :-1]
+    cumulative = probabilities.cumsum(axis=1)[:, :-1]
     errors = [
-        one_vs_rest_ece((rng.random((len(steps), 1)) > steps).sum(axis=1), probabilities).mean()
+        one_vs_rest_ece((rng.random((len(cumulative), 1)) > cumulative).sum(axis=1), probabilities).mean()
         for _ in range(_CONSISTENCY_DRAWS)
     ]
     return {
@@ -86,10 +88,9 @@ def _errors(judgements: Judgements, weights: Floats) -> dict[MetricPath, Floats]
 
 def _paragraphs(values: Measured) -> list[str]:
     return [
-        f"The logits are divided by {values['temperature']:.3f}, as fitted on the val split; before means divided by 1. "
-        f"ECE has {values['bins']} bins of equal width. The top-label ECE judges the largest "
-        "probability, the classwise ECE the probability of each class; the macro ECE is the mean of the "
-        "latter. Smaller is better.",
+        f"The temperature, {values['temperature']:.3f}, was fitted on the val split; `before` is at temperature 1. ECE has "
+        f"{values['bins']} bins of equal width. The top-label ECE judges the largest probability, the classwise ECE the "
+        "probability of each class; the macro ECE is the mean of the classwise ones. Smaller is better.",
         _table(values),
         _classwise_table(values),
         _if_calibrated_text(values),
@@ -98,7 +99,7 @@ def _paragraphs(values: Measured) -> list[str]:
 
 
 def _table(values: Measured) -> str:
-    rows = [(label, number(values["before"][name]), with_interval(values["after"], name)) for name, label in _LABELS.items()]
+    rows = [(label, number(values["before"][name]), with_interval(values["after"], name)) for name, label in _TITLES.items()]
     return markdown_table(("metric", *_STAGES), rows)
 
 
@@ -111,15 +112,15 @@ def _classwise_table(values: Measured) -> str:
 
 
 def _if_calibrated_text(values: Measured) -> str:
-    floor, measured = values["if_calibrated"], values["after"]["macro_ece_equal_width"]
-    words = (
-        "The ECE of few films is too large, and its intervals keep that bias: labels drawn from these very probabilities, "
-        f"which are then true, give a macro ECE of {floor['macro_ece_equal_width']:.3f} on average, and of less "
-        f"than {floor['quantile_95']:.3f} in 95 % of {floor['draws']} draws. "
+    calibrated, measured = values["if_calibrated"], values["after"]["macro_ece_equal_width"]
+    text = (
+        "ECE is biased upwards on few films, and its intervals keep that bias. If these very probabilities were perfectly "
+        f"calibrated, the macro ECE would be {calibrated['macro_ece_equal_width']:.3f} on average, and less than "
+        f"{calibrated['quantile_95']:.3f} in 95 % of {calibrated['draws']} draws of labels. "
     )
-    if measured <= floor["quantile_95"]:
-        return words + f"The measured {measured:.3f} cannot be told from perfect calibration."
-    return words + f"The measured {measured:.3f} is more than that."
+    if measured <= calibrated["quantile_95"]:
+        return text + f"The measured {measured:.3f} cannot be told from perfect calibration."
+    return text + f"The measured {measured:.3f} is more than that."
 
 
 PART = Part("calibration", "Calibration", _measure, _paragraphs)

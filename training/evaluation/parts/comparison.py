@@ -1,7 +1,7 @@
 """One bundle against another on the same films: the difference of their metrics, and whether it could be chance.
 
-Differences are paired: both bundles' metrics come from the same bootstrap samples, so that films that are hard for both do not
-widen the interval. Two separate intervals would say less.
+Differences are paired: both bundles are measured on the same bootstrap samples, so that films that are hard for both do not
+widen the interval.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from training.evaluation.report.provenance import bundle_identity
 from training.evaluation.report.tables import HEADLINE_LABELS, Values, number
 from training.tables import UNDEFINED, markdown_table
 
-# Beside all of the headline, these metrics of a class and of a source.
+# What is compared beside the headline metrics.
 _COMPARED = {"per_class": ("recall", "auc"), "per_source": ("accuracy",)}
 
 
 def paired_values(ours: Judgements, theirs: Judgements, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Their metrics, ours less theirs with the paired 95 % interval, and how many films became right and wrong.
+    """Metrics of `theirs`; `ours` minus `theirs` with paired 95 % intervals; and how many films only one of them gets right.
 
-    ours, theirs: judgements of the same films in the same order.
+    ours, theirs: judgements of the same films in the same order. `became_right` counts the films that only `ours` gets right.
     """
     ours_right, theirs_right = (each.predicted == each.labels for each in (ours, theirs))
     our_statistics, their_statistics = (_restricted(film_statistics(each), _is_compared) for each in (ours, theirs))
@@ -40,11 +40,11 @@ def paired_values(ours: Judgements, theirs: Judgements, bootstrap: Bootstrap) ->
 
 
 def _differences(ours: Statistics, theirs: Statistics, groups: Sequence[str], bootstrap: Bootstrap) -> dict[str, Any]:
-    def statistics(weights: Floats) -> dict[MetricPath, Floats]:
-        subtracted = theirs(weights)
-        return {path: value - subtracted[path] for path, value in ours(weights).items()}
+    def difference(weights: Floats) -> dict[MetricPath, Floats]:
+        their_values = theirs(weights)
+        return {path: value - their_values[path] for path, value in ours(weights).items()}
 
-    return {"theirs": plain_values(theirs, len(groups)), "difference": bootstrap.measure(statistics, groups, lowest=-1.0)}
+    return {"theirs": plain_values(theirs, len(groups)), "difference": bootstrap.measure(difference, groups, lowest=-1.0)}
 
 
 def _restricted(statistics: Statistics, wanted: Callable[[MetricPath], bool]) -> Statistics:
@@ -73,7 +73,7 @@ def _measure(evidence: Evidence) -> Measured:
 
 def _unseen_sources(evidence: Evidence, other: Evidence) -> dict[str, Any] | None:
     """Recall of probes on the embeddings in sources that they have not seen; None if the data cannot show it."""
-    if not evidence.holds("train"):
+    if not (evidence.holds("train") and other.holds("train")):
         return None
     fitted = _films_of_both(evidence.judged("train"), other.judged("train"))
     judged = _films_of_both(evidence.judged(), other.judged())
@@ -95,8 +95,9 @@ def _films_of_both(ours: JudgedSplit, theirs: JudgedSplit) -> tuple[JudgedSplit,
 def _paragraphs(values: Values) -> list[str]:
     other = values["bundle"]
     paragraphs = [
-        f"This bundle beside {other['name']} {other['version']}, on the {values['films']} films that both judge. The last "
-        "column is the gain with its paired interval; one that holds 0 may be chance. Of ECE, less is better.",
+        f"This bundle beside {other['name']} {other['version']}, on the {values['films']} films that both judge. The gain is "
+        "this bundle minus the other, with its paired interval; if the interval holds 0, the gain may be chance. Of ECE, less "
+        "is better.",
         _table(values),
         f"{values['became_right']} films became right and {values['became_wrong']} wrong.",
     ]

@@ -1,15 +1,16 @@
 """The misclassified films, most confident first, with their Grad-CAM maps.
 
-The films go into one file that stays on this machine; metrics.json and the report hold counts only.
+The films are in one local page, which stays on this machine; metrics.json and the report hold counts only.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from service.film.preprocessing import decode, to_model_input
+from service.model.decision import ReviewReason
 from service.model.findings import FINDINGS, Finding
 from service.model.grad_cam import GradCam
 from service.model.heatmap import overlay_png
@@ -24,32 +25,35 @@ from training.tables import markdown_table
 
 FILE_NAME = "misclassified.html"
 
-# The probability of a wrong finding that its reader would hardly doubt.
+# From this probability on, a reader would hardly doubt the finding.
 CONFIDENT = 0.9
+
+# A misclassified film, and the service's reasons to send it to a person.
+Wrong = tuple[JudgedFilm, tuple[ReviewReason, ...]]
 
 
 def _measure(evidence: Evidence) -> Measured:
     """Counts of the errors; the films themselves are written into `evidence.local`."""
     split = evidence.judged()
     decisions = decide_films(split, evidence.bundle.manifest)
-    wrong = [
-        (film, film.probabilities.max(), decision.review_reasons)
+    wrong: list[Wrong] = [
+        (film, decision.review_reasons)
         for film, decision in zip(split.judged, decisions, strict=True)
         if _called(film) is not film.film.finding
     ]
-    wrong.sort(key=lambda each: -each[1])
-    _write_page(evidence, [(film, [reason.value for reason in reasons]) for film, _, reasons in wrong])
+    wrong.sort(key=lambda each: -each[0].probabilities.max())
+    _write_page(evidence, wrong)
     by_error: dict[tuple[Finding, Finding], list[JudgedFilm]] = defaultdict(list)
-    for film, *_ in wrong:
+    for film, _ in wrong:
         by_error[film.film.finding, _called(film)].append(film)
-    confident = [reasons for _, confidence, reasons in wrong if confidence >= CONFIDENT]
+    confident = [reasons for film, reasons in wrong if film.probabilities.max() >= CONFIDENT]
     return {
         "films": len(wrong),
         "judged": len(split.judged),
         "confident_from": CONFIDENT,
         "confident": len(confident),
         "confident_without_review": sum(not reasons for reasons in confident),
-        "without_review": sum(not reasons for *_, reasons in wrong),
+        "without_review": sum(not reasons for _, reasons in wrong),
         "by_error": [
             {
                 "truth": truth.value,
@@ -77,9 +81,9 @@ def _paragraphs(values: Measured) -> list[str]:
     ]
     return [
         f"{values['films']} of {values['judged']} films; {values['without_review']} of them were not sent to a person. On "
-        f"{values['confident']} the wrong finding had a probability of at least {values['confident_from']}, "
-        f"{values['confident_without_review']} of these without review. Some are the label's errors: see the limits of the "
-        "sources.",
+        f"{values['confident']} the wrong finding had a probability of at least {values['confident_from']}; "
+        f"{values['confident_without_review']} of these were not sent to a person. Some labels are wrong instead: see the "
+        "sources among the limits in the model card.",
         markdown_table(("error", "films", "median confidence", "sources"), rows),
     ]
 
@@ -88,7 +92,7 @@ def _called(film: JudgedFilm) -> Finding:
     return FINDINGS[int(film.probabilities.argmax())]
 
 
-def _write_page(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> None:
+def _write_page(evidence: Evidence, wrong: Sequence[Wrong]) -> None:
     manifest = evidence.bundle.manifest
     write_local_page(
         evidence.local / FILE_NAME,
@@ -99,7 +103,7 @@ def _write_page(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -
     )
 
 
-def _figures(evidence: Evidence, wrong: list[tuple[JudgedFilm, list[str]]]) -> Iterator[str]:
+def _figures(evidence: Evidence, wrong: Sequence[Wrong]) -> Iterator[str]:
     if not wrong:
         return
     grad_cam, spec = GradCam.from_bundle(evidence.bundle), evidence.bundle.manifest.preprocess

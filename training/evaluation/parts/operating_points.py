@@ -1,6 +1,7 @@
-"""The service's decision rules on a split: its operating points, and how many films they send to a person."""
+"""The service's decision rules on a split: the metrics of each operating point, and the films that it sends to a person."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,31 +22,31 @@ _METRICS = ("recall", "specificity", "precision")
 
 
 def decide_films(split: JudgedSplit, manifest: ModelManifest, point: str = DEFAULT_OPERATING_POINT) -> list[Decision]:
-    """The service's decision on each judged film, in their order. Raises UnknownOperatingPoint."""
+    """The service's decision on each judged film, in the order of `split.judged`. Raises UnknownOperatingPoint."""
     return [decide(each.probabilities.tolist(), manifest, point, each.observed) for each in split.judged]
 
 
-def called_at(split: JudgedSplit, manifest: ModelManifest, point: str) -> Labels:
-    """What an operating point calls each judged film, int [N], indices into FINDINGS."""
-    return np.array([FINDINGS.index(decision.finding) for decision in decide_films(split, manifest, point)])
+def called_classes(decisions: Sequence[Decision]) -> Labels:
+    """The finding of each decision as an index into FINDINGS, int [N]."""
+    return np.array([FINDINGS.index(decision.finding) for decision in decisions])
 
 
 def callable_diseases(manifest: ModelManifest, point: str) -> tuple[Finding, ...]:
-    """The diseases that an operating point can call at all."""
+    """The diseases that an operating point can call: all without thresholds, else those with a threshold."""
     thresholds = manifest.operating_points[point].thresholds
     return tuple(disease for disease in DISEASES if not thresholds or disease in thresholds)
 
 
 def _measure(evidence: Evidence) -> Measured:
-    """By operating point (REPORT Table 21): its rule, its metrics with intervals, and the films that it sends to a person."""
+    """By operating point (REPORT Table 21): its rule, its metrics with intervals, and its films for review."""
     return {name: _measure_one(evidence, name) for name in sorted(evidence.bundle.manifest.operating_points)}
 
 
 def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
-    """Metrics of the diseases that the point can call; accuracy is None unless it can call them all."""
+    """Metrics of the diseases that the point can call; accuracy and errors are None unless it can call every disease."""
     manifest, split = evidence.bundle.manifest, evidence.judged()
     judgements, decisions = split.judgements(), decide_films(split, manifest, name)
-    called = np.array([FINDINGS.index(decision.finding) for decision in decisions])
+    called = called_classes(decisions)
     diseases = callable_diseases(manifest, name)
     all_callable = len(diseases) == len(DISEASES)
 
@@ -59,7 +60,7 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
         return values | ({("accuracy",): matrix.accuracy} if all_callable else {})
 
     point = manifest.operating_points[name]
-    alone = np.array([not decision.review_reasons for decision in decisions])
+    unflagged = np.array([not decision.review_reasons for decision in decisions])
     reasons = Counter(reason.value for decision in decisions for reason in decision.review_reasons)
     right = called == judgements.labels
     return {
@@ -68,13 +69,13 @@ def _measure_one(evidence: Evidence, name: str) -> dict[str, Any]:
         "accuracy": None,
         **evidence.bootstrap.measure(statistics, judgements.groups),
         "review": {
-            "films": int(np.sum(~alone)),
-            "share": plain(np.mean(~alone)),
+            "films": int(np.sum(~unflagged)),
+            "share": plain(np.mean(~unflagged)),
             "reasons": dict(sorted(reasons.items())),
-            "accuracy_without": plain(np.mean(right[alone])) if alone.any() and all_callable else None,
-            "errors": _counted(~right, alone) if all_callable else None,
+            "accuracy_without": plain(np.mean(right[unflagged])) if unflagged.any() and all_callable else None,
+            "errors": _counted(~right, unflagged) if all_callable else None,
             "called_normal": {
-                disease.value: _counted((judgements.labels == FINDINGS.index(disease)) & (called == _NORMAL), alone)
+                disease.value: _counted((judgements.labels == FINDINGS.index(disease)) & (called == _NORMAL), unflagged)
                 for disease in diseases
             },
         },
@@ -90,15 +91,15 @@ def _paragraphs(values: Measured) -> list[str]:
         "\n".join(f"- `{name}`: {point['description']}" for name, point in values.items()),
         _point_table(values),
         "### Films sent to a person",
-        "A film may have several reasons. The accuracy is that on the films without any.",
+        "A film may have several reasons for review. The accuracy is that on the films without any.",
         _review_table(values),
-        "Errors, and diseased films called Normal, that no reason for review catches, so that nobody would look at them:",
+        "Errors that are not sent to a person, and diseased films among them that are called Normal:",
         _unflagged_table(values),
     ]
 
 
 def _point_table(values: Measured) -> str:
-    """Recall, specificity and precision of the diseases that each point can call, and its accuracy if it can call them all."""
+    """Recall, specificity and precision of each disease that a point can call; its accuracy if it can call every disease."""
     rows = [
         (
             name,
@@ -129,21 +130,22 @@ def _review_table(values: Measured) -> str:
 
 
 def _unflagged_table(values: Measured) -> str:
-    """Errors without a reason for review, of all errors, by operating point; a dash where not every disease can be called."""
+    """Errors without a reason for review, by operating point; a dash for what the point cannot call."""
     diseases = sorted({disease for point in values.values() for disease in point["review"]["called_normal"]})
-    rows = [
-        (name, *(_unflagged(each) for each in (review["errors"], *map(review["called_normal"].get, diseases))))
-        for name, review in ((name, point["review"]) for name, point in values.items())
-    ]
+    rows = []
+    for name, point in values.items():
+        review = point["review"]
+        counts = [review["errors"], *(review["called_normal"].get(disease) for disease in diseases)]
+        rows.append((name, *map(_unflagged_of_all, counts)))
     return markdown_table(("not flagged, at", "errors", *(f"{disease} called Normal" for disease in diseases)), rows)
 
 
-def _unflagged(count: dict[str, int] | None) -> str:
+def _unflagged_of_all(count: dict[str, int] | None) -> str:
     return UNDEFINED if count is None else f"{count['unflagged']} of {count['films']}"
 
 
 def _limits(values: Measured) -> list[str]:
-    """What review does not catch at the default operating point."""
+    """The errors that the default operating point does not send to a person."""
     review = values[DEFAULT_OPERATING_POINT]["review"]
     errors = review["errors"]
     if errors is None or not errors["unflagged"]:

@@ -1,4 +1,4 @@
-"""Coverage and size of the released prediction sets, by class and by source."""
+"""Coverage and size of the conformal prediction sets, by class and by source."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,24 +15,24 @@ from training.tables import markdown_table
 
 
 def _set_metrics(judgements: Judgements, sets: npt.NDArray[np.bool_], weights: Floats) -> dict[MetricPath, Floats]:
-    """Coverage and mean size of sets, bool [N, C], over all films, by class and by source; weights [..., N]."""
+    """Coverage and mean size of `sets`, bool [N, C]: of all films, by class and by source. weights: [B, N]."""
     holds_truth = sets[np.arange(len(sets)), judgements.labels].astype(float)
     sizes = sets.sum(axis=1).astype(float)
-    levels: dict[MetricPath, Floats] = {(): np.ones(len(sets))}
+    films_of: dict[MetricPath, Floats] = {(): np.ones(len(sets))}
     for index, finding in enumerate(FINDINGS):
         if (judgements.labels == index).any():
-            levels["per_class", finding.value] = (judgements.labels == index).astype(float)
-    levels |= {("per_source", source): judgements.of_source(source).astype(float) for source in judgements.source_names}
+            films_of["per_class", finding.value] = (judgements.labels == index).astype(float)
+    films_of |= {("per_source", source): judgements.of_source(source).astype(float) for source in judgements.source_names}
     values: dict[MetricPath, Floats] = {}
-    for where, chosen in levels.items():
-        films = weights @ chosen
-        values[*where, "coverage"] = ratio(weights @ (chosen * holds_truth), films)
-        values[*where, "mean_size"] = ratio(weights @ (chosen * sizes), films)
+    for where, chosen in films_of.items():
+        total = weights @ chosen
+        values[*where, "coverage"] = ratio(weights @ (chosen * holds_truth), total)
+        values[*where, "mean_size"] = ratio(weights @ (chosen * sizes), total)
     return values
 
 
 def _measure(evidence: Evidence) -> Measured:
-    """The sets that the service answers."""
+    """The sets that the service returns: what the bundle promises of them, and what they keep."""
     split, conformal = evidence.judged(), evidence.bundle.manifest.conformal
     judgements = split.judgements()
     decisions = decide_films(split, evidence.bundle.manifest)
@@ -50,32 +50,33 @@ def _paragraphs(values: Measured) -> list[str]:
     sizes = enumerated([f"{films} of size {size}" for size, films in values["sizes"].items()])
     least = enumerated([f"{1 - quantile:.3f} for {finding}" for finding, quantile in values["quantiles"].items()])
     promise = (
-        "to the films of each class, and nothing to a single source"
+        "The promise holds for each class, but not for a single source"
         if values["promised_to_each_class"]
-        else "as a whole; they promise nothing to a single class or source"
+        else "The promise holds over all films, but not for a single class or source"
     )
     levels = {"all films": values, **values["per_class"], **values["per_source"]}
     rows = [(name, with_interval(each, "coverage"), with_interval(each, "mean_size")) for name, each in levels.items()]
     return [
-        f"The sets that the service answers promise to hold the truth for {values['promised_coverage']:.0%} of films like "
-        f"those of the val split, {promise}. The least probability of a finding in a set is {least}. Of the sets, {sizes}.",
+        f"The sets that the service returns promise to contain the true finding for {values['promised_coverage']:.0%} of films "
+        f"like those of the val split. {promise}. A set holds the findings with a probability of at least {least}. "
+        f"Of the sets, {sizes}.",
         markdown_table(("films", "coverage", "mean size"), rows),
     ]
 
 
 def _limits(values: Measured) -> list[str]:
-    """Classes and sources whose coverage is below the promised one by more than chance."""
-    short = [
+    """The classes and sources whose coverage is below the promised one beyond chance."""
+    below = [
         f"{name} {each['coverage']:.0%}"
         for level in ("per_class", "per_source")
         for name, each in values[level].items()
         if each["interval_95"]["coverage"][1] < values["promised_coverage"]
     ]
-    if not short:
+    if not below:
         return []
     return [
-        f"Prediction sets made for {values['promised_coverage']:.0%} coverage hold the truth less often for some films: "
-        f"{enumerated(short)}."
+        f"Prediction sets made for {values['promised_coverage']:.0%} coverage contain the true finding less often for some "
+        f"films: {enumerated(below)}."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The bundle on films that are damaged by accident (noise, exposure, geometry) or changed on purpose (FGSM, PGD)."""
+"""The bundle on corrupted films (noise, exposure, geometry) and under adversarial attacks (FGSM, PGD)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,11 +26,11 @@ from training.evaluation.report.tables import Values, number, with_interval
 from training.plots import height_of, new_figure, save
 from training.tables import markdown_table, picture
 
-# Two to three minutes on two cores: 51 runs of the graph a film, and a dozen gradients an attacked film.
+# Two to three minutes on two cores: 51 runs of the graph for each film, 32 gradients for each attacked film.
 FILMS = 240
 ATTACKED_FILMS = 48
 
-# Grey levels of 255. A change of one is invisible on any screen, of eight barely visible.
+# Largest change of a pixel, in grey levels of 255. One is invisible on any screen, eight are barely visible.
 EPSILONS = (1, 2, 4, 8)
 
 PLOT_NAME = "robustness_corruptions.png"
@@ -45,8 +45,8 @@ def measure_robustness(
 ) -> Measured:
     """Macro AUC, tuberculosis recall and accuracy under each corruption and attack, on stratified subsets of the split.
 
-    films: judged under each of five strengths of each corruption; attacked_films: attacked within each of `epsilons` (grey
-    levels), None without a network in PyTorch.
+    films: number judged under each level of each corruption. attacked_films: number attacked within each of `epsilons` (grey
+    levels). `attacks` is None without a network in PyTorch.
     """
     return {
         "corruptions": _measure_corruptions(evidence, films),
@@ -120,7 +120,7 @@ def _measure_attacks(evidence: Evidence, size: int, epsilons: Sequence[int]) -> 
 
 
 def _measure_copies(judgements: Judgements, probabilities: Mapping[str, Floats], evidence: Evidence) -> dict[str, Any]:
-    """The metrics of each copy of the films, [N, C]."""
+    """The metrics of each copy of the films; probabilities: name of the copy -> float [N, C]."""
     labels = judgements.labels
 
     def statistics(weights: Floats) -> dict[MetricPath, Floats]:
@@ -157,26 +157,24 @@ def _describe_corruptions(values: Values) -> list[str]:
         for name, each in kinds.items()
     ]
     rows.insert(0, ("none", "", *[number(clean["macro_auc"])] * LEVELS, number(clean["tuberculosis_recall"])))
-    words = f"{values['films']} films of the split, drawn by class and source, damaged after decoding."
-    losses = [
-        {name: clean["macro_auc"] - each["levels"][level]["macro_auc"] for name, each in kinds.items()}
-        for level in (LEVELS // 2, LEVELS - 1)
-        if None not in (clean["macro_auc"], *(each["levels"][level]["macro_auc"] for each in kinds.values()))
-    ]
-    if losses:
-        middle, strongest = losses[0], losses[-1]
+    text = f"{values['films']} films of the split, drawn by class and source, damaged after decoding."
+    if clean["macro_auc"] is not None:
+        middle, strongest = (
+            {name: clean["macro_auc"] - each["levels"][level]["macro_auc"] for name, each in kinds.items()}
+            for level in (LEVELS // 2, LEVELS - 1)
+        )
         worst, least = max(strongest, key=strongest.__getitem__), min(strongest, key=strongest.__getitem__)
-        words += (
-            f" Intact they give a macro AUC of {with_interval(clean, 'macro_auc')}. At the middle strength no damage costs "
+        text += (
+            f" Intact they give a macro AUC of {with_interval(clean, 'macro_auc')}. At the middle strength no corruption costs "
             f"more than {max(0.0, *middle.values()):.3f} of it; at the strongest, {worst} costs most ({strongest[worst]:.3f}) "
             f"and {least} least ({strongest[least]:.3f})."
         )
-    return [markdown_table(header, rows), words, picture("Macro AUC and TB recall against strength", PLOT_NAME)]
+    return [markdown_table(header, rows), text, picture("Macro AUC and TB recall against strength", PLOT_NAME)]
 
 
 def _describe_attacks(values: Values | None) -> list[str]:
     if values is None:
-        return ["Not measured: the graph does not give back all weights of a network of this architecture."]
+        return ["Not measured: the network's weights cannot be recovered from the graph."]
     rows = [
         (
             str(epsilon),
@@ -187,14 +185,14 @@ def _describe_attacks(values: Values | None) -> list[str]:
     clean = values["clean"]
     rows.insert(0, ("0", *[number(clean["accuracy"]), number(clean["macro_auc"])] * len(values["kinds"])))
     header = ("epsilon", *(f"{name} {metric}" for name in values["kinds"] for metric in ("accuracy", "AUC")))
-    noise, pgd_first = values["kinds"]["noise"][0], values["kinds"]["PGD"][0]
+    noise_smallest, pgd_smallest = values["kinds"]["noise"][0], values["kinds"]["PGD"][0]
     return [
         markdown_table(header, rows),
-        f"{values['films']} films; epsilon in {values['unit']}; PGD takes {values['pgd_steps']} steps. The gradients come from "
-        "the bundle's own weights, so that the attacker knows them; what comes out, rounded to grey levels, is judged by "
-        f"the service's predictor. At epsilon {values['epsilons'][0]} random noise leaves an accuracy of "
-        f"{noise['accuracy']:.3f}, PGD {pgd_first['accuracy']:.3f} (intact: {clean['accuracy']:.3f}). The bundle has no "
-        "defence against changes made on purpose.",
+        f"{values['films']} films; epsilon in {values['unit']}; PGD takes {values['pgd_steps']} steps. The attacks are "
+        "white-box: their gradients come from the bundle's own weights. The attacked films, rounded to grey levels, are judged "
+        f"by the service's predictor. At epsilon {values['epsilons'][0]} random noise leaves an accuracy of "
+        f"{noise_smallest['accuracy']:.3f}, PGD {pgd_smallest['accuracy']:.3f} (intact: {clean['accuracy']:.3f}). The bundle "
+        "has no defence against changes made on purpose.",
     ]
 
 

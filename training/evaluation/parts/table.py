@@ -1,4 +1,4 @@
-"""The parts of an evaluation, in the order of the report. A new part is imported and named here, and nowhere else."""
+"""The parts of an evaluation, in the order of the report. A new part is registered here and nowhere else."""
 
 from training.evaluation.part import Part
 from training.evaluation.parts import (
@@ -27,7 +27,7 @@ PARTS: tuple[Part, ...] = (
     comparison.PART,
 )
 
-# Each of these takes minutes, the others together about one.
+# Each of these takes minutes; all others together take about one.
 LONG = (shortcuts.PART, attention.PART, robustness.PART)
 
 # What `--parts quick` means.

@@ -1,9 +1,10 @@
-"""Where a bundle's weights came from, in words: the runs and models that its manifest records."""
+"""Where a bundle's weights came from, in words, from the training configurations that its manifest records."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+# A training configuration, with those of the runs that it began with or averages.
 Config = dict[str, Any]
 
 _BEGINNINGS = {
@@ -36,6 +37,7 @@ def began_packaged(config: Config) -> bool:
 
 
 def _stages(config: Config) -> Iterator[str]:
+    """The stages of the training, the last one first."""
     runs = config.get("averaged_runs")
     if runs:
         who, they = ("a run", "it") if len(runs) == 1 else (f"{len(runs)} runs", "they")
@@ -54,6 +56,7 @@ def _stages(config: Config) -> Iterator[str]:
 
 
 def _behind(config: Config) -> Iterator[Config]:
+    """The configuration and all those that it goes back to."""
     yield config
     for each in (*config.get("averaged_runs", ()), *([config["began_with"]] if "began_with" in config else [])):
         yield from _behind(each)

@@ -30,30 +30,31 @@ PAGE_NAME = "report.html"
 
 
 def summary(metrics: Values) -> str:
-    """Headline, classes and sources, for the terminal."""
+    """Headline, classes and sources as tables for a terminal."""
     bundle = metrics["bundle"]
     title = f"{bundle['name']} {bundle['version']}, {metrics['split']} split, {metrics['n']} films"
     return "\n\n".join([title, headline_table(metrics), class_table(metrics), source_table(metrics), *pair_table(metrics)])
 
 
 def render_report(metrics: Values, parts: Sequence[Part]) -> str:
-    """The whole evaluation as Markdown, with links to the plots.
+    """The whole report as Markdown, with links to the plots.
 
-    parts: in the order of the report; `metrics` holds what each one measured, or why it did not.
+    metrics: the content of metrics.json. parts: all parts, in the order of the report.
     """
     return "\n\n".join([*_core(metrics), *_of_parts(metrics, parts), *_data(metrics)]) + "\n"
 
 
 def write_report(markdown: str, out: Path) -> None:
-    """Write report.md, and report.html with the plots inside, which must exist."""
+    """Write report.md and report.html into `out`. The plots that the Markdown names must exist; report.html embeds them."""
     (out / REPORT_NAME).write_text(markdown, encoding="utf-8")
     (out / PAGE_NAME).write_text(markdown_page(markdown, out), encoding="utf-8")
 
 
 def write_predictions(split: JudgedSplit, decisions: Sequence[Decision], path: Path) -> None:
-    """Write one row a judged film: path, label, source, group, a probability for each finding, predicted, flags.
+    """Write a CSV with one row a judged film: path, label, source, group, a probability for each finding, predicted, flags.
 
-    decisions: the service's, in the order of the films; flags are the reasons for review, separated by spaces.
+    decisions: the service's, in the order of `split.judged`. predicted: the most probable finding. flags: the reasons for
+    review, separated by spaces.
     """
     predicted = split.judgements().predicted
     with path.open("w", encoding="utf-8", newline="") as stream:

@@ -10,7 +10,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# The browser loads nothing but what is in the file.
+# Content Security Policy: the browser loads nothing from outside the file.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE = Path(__file__).with_name("page.css")
@@ -23,7 +23,7 @@ _WIDE_PX = 900
 
 
 def html_page(title: str, body: str) -> str:
-    """A whole document around a body of trusted HTML. title: plain text."""
+    """A whole document. title: plain text. body: trusted HTML."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -33,9 +33,9 @@ def html_page(title: str, body: str) -> str:
 
 
 def markdown_page(markdown: str, folder: Path) -> str:
-    """A report in Markdown as one HTML document: contents after the first heading, tables that scroll, plots inside.
+    """A report in Markdown as one HTML document: contents after the first heading, tables that scroll, plots embedded.
 
-    folder: the paths of the plots (PNG) are relative to it. HTML in the Markdown is shown as text. Raises OSError if a plot
+    HTML in the Markdown is shown as text. folder: what the paths of the plots (PNG) are relative to. Raises OSError if a plot
     cannot be read.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -72,5 +72,5 @@ def _contents(headings: Sequence[tuple[int, str, str]]) -> str:
 
 
 def _width_px(png: bytes) -> int:
-    """PNG specification, 11.2.1: the header chunk comes first, and its first member is the width."""
+    """Width of a PNG: the first field of the header chunk, which comes first (PNG specification, 11.2.1)."""
     return int.from_bytes(png[16:20], "big")

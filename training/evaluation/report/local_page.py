@@ -1,4 +1,4 @@
-"""A page with films of patients beside their Grad-CAM maps. It stays on this machine."""
+"""A local page with films of patients beside their Grad-CAM maps."""
 
 import base64
 import html
@@ -11,7 +11,7 @@ from service.film.arrays import GreyPixels
 from service.model.heatmap import OVERLAY_SIDE_PX
 from training.evaluation.report.html_page import html_page
 
-# Of the results, the folder whose files show films of patients.
+# Folder within the results for files that show films of patients.
 LOCAL_FOLDER = "local"
 
 BANNER = (
@@ -20,7 +20,7 @@ BANNER = (
 
 
 def write_local_page(path: Path, title: str, introduction: str, figures: Iterable[str]) -> None:
-    """Write a page of figures, as `film_figure` makes them; its folder is made if need be. title, introduction: plain text."""
+    """Write a page of figures, creating its folder. title, introduction: plain text. figures: HTML from `film_figure`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     body = [
         f'<p class="warning">{BANNER}</p>',
@@ -33,13 +33,14 @@ def write_local_page(path: Path, title: str, introduction: str, figures: Iterabl
     path.write_text(html_page(title, "\n".join(body)), encoding="utf-8")
 
 
-def film_figure(film: GreyPixels, overlay: bytes, explained: str, caption: Sequence[str], small: str) -> str:
-    """One film, as HTML. overlay: PNG of the film with its map. explained: what the map speaks for.
+def film_figure(film: GreyPixels, overlay: bytes, finding: str, caption: Sequence[str], small_print: str) -> str:
+    """A film beside its map, as HTML.
 
-    caption: lines of trusted HTML. small: a line of plain text.
+    film: uint8 [H, W]. overlay: PNG of the film with its map. finding: the one that the map explains. caption: lines of
+    trusted HTML. small_print: a line of plain text.
     """
-    pair = f"{_image(_small_png(film), 'the film')}{_image(overlay, f'what speaks for {explained}')}"
-    lines = "<br>".join([*caption, f"<small>{html.escape(small)}</small>"])
+    pair = f"{_image(_small_png(film), 'the film')}{_image(overlay, f'what speaks for {finding}')}"
+    lines = "<br>".join([*caption, f"<small>{html.escape(small_print)}</small>"])
     return f'<figure><div class="pair">{pair}</div><figcaption>{lines}</figcaption></figure>'
 
 
@@ -50,5 +51,5 @@ def _small_png(pixels: GreyPixels) -> bytes:
     return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
 
 
-def _image(png: bytes, alternative: str) -> str:
-    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}" alt="{html.escape(alternative)}">'
+def _image(png: bytes, alt: str) -> str:
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}" alt="{html.escape(alt)}">'

@@ -21,7 +21,7 @@ SOURCE_RECALL_NAME = "source_recall.png"
 
 
 def draw_plots(judgements: Judgements, uncalibrated: Judgements, folder: Path, per_source: Values) -> None:
-    """Write confusion matrix, ROC curves, reliability diagrams and recall by source as PNG.
+    """Write confusion matrix, ROC curves, reliability diagrams and recall by source as PNG into `folder`.
 
     uncalibrated: the same films with the probabilities at temperature 1. per_source: as in metrics.json.
     """
@@ -32,7 +32,7 @@ def draw_plots(judgements: Judgements, uncalibrated: Judgements, folder: Path, p
 
 
 def _confusion_matrix(judgements: Judgements) -> Figure:
-    """Counts, coloured by the share of the true class."""
+    """Counts of films, coloured by their share of the true class."""
     matrix = judgements.confusion
     shares = matrix.counts / np.maximum(matrix.support[:, None], 1)
     figure = new_figure(5.2, 4.4)
@@ -55,8 +55,8 @@ def _roc_curves(judgements: Judgements) -> Figure:
     for index, finding in enumerate(FINDINGS):
         if np.isnan(areas[index]):
             continue
-        false_positives, sensitivity, _ = roc_curve(judgements.labels == index, judgements.probabilities[:, index])
-        axes.plot(false_positives, sensitivity, color=COLOURS[index], label=f"{finding.value}, AUC {areas[index]:.3f}")
+        false_positive_rate, sensitivity, _ = roc_curve(judgements.labels == index, judgements.probabilities[:, index])
+        axes.plot(false_positive_rate, sensitivity, color=COLOURS[index], label=f"{finding.value}, AUC {areas[index]:.3f}")
     _diagonal(axes)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, each class against the others", aspect="equal")
     axes.legend(loc="lower right")
@@ -64,32 +64,28 @@ def _roc_curves(judgements: Judgements) -> Figure:
 
 
 def _reliability(judgements: Judgements, uncalibrated: Judgements) -> Figure:
-    """One panel a class; the bars below show how many films a bin holds."""
-    errors = one_vs_rest_ece(judgements.labels, judgements.probabilities)
-    errors_before = one_vs_rest_ece(uncalibrated.labels, uncalibrated.probabilities)
+    """One panel a class, before and after temperature scaling; below it the number of films in each bin (after)."""
+    ece_before = one_vs_rest_ece(uncalibrated.labels, uncalibrated.probabilities)
+    ece_after = one_vs_rest_ece(judgements.labels, judgements.probabilities)
     figure = new_figure(10.5, 4.6)
     panels = figure.subplots(2, len(FINDINGS), sharex=True, height_ratios=(4, 1))
-    for index, finding in enumerate(FINDINGS):
-        claims, films = panels[0, index], panels[1, index]
-        bins = reliability_bins(judgements.labels == index, judgements.probabilities[:, index])
+    for index, (finding, colour) in enumerate(zip(FINDINGS, COLOURS, strict=True)):
+        diagram, counts = panels[:, index]
         before = reliability_bins(judgements.labels == index, uncalibrated.probabilities[:, index])
-        filled, filled_before = bins.count > 0, before.count > 0
-        _diagonal(claims)
-        claims.plot(
-            before.mean_confidence[filled_before], before.observed[filled_before], ".:", color="grey",
-            label=f"before, ECE {errors_before[index]:.3f}",
-        )  # fmt: skip
-        claims.plot(
-            bins.mean_confidence[filled], bins.observed[filled], "o-", color=COLOURS[index], markersize=4,
-            label=f"after, ECE {errors[index]:.3f}",
-        )  # fmt: skip
-        claims.fill_between(
-            bins.mean_confidence[filled], bins.mean_confidence[filled], bins.observed[filled], color=COLOURS[index], alpha=0.2
-        )
-        claims.set(title=finding.value, ylim=(0, 1))
-        claims.legend(fontsize="small", loc="upper left")
-        films.bar((np.arange(ECE_BINS) + 0.5) / ECE_BINS, bins.count, width=0.9 / ECE_BINS, color=COLOURS[index])
-        films.set(xlabel="probability", yscale="log", xlim=(0, 1))
+        after = reliability_bins(judgements.labels == index, judgements.probabilities[:, index])
+        filled = before.count > 0
+        label = f"before, ECE {ece_before[index]:.3f}"
+        _diagonal(diagram)
+        diagram.plot(before.mean_confidence[filled], before.observed[filled], ".:", color="grey", label=label)
+        filled = after.count > 0
+        claimed, observed = after.mean_confidence[filled], after.observed[filled]
+        label = f"after, ECE {ece_after[index]:.3f}"
+        diagram.plot(claimed, observed, "o-", color=colour, markersize=4, label=label)
+        diagram.fill_between(claimed, claimed, observed, color=colour, alpha=0.2)
+        diagram.set(title=finding.value, ylim=(0, 1))
+        diagram.legend(fontsize="small", loc="upper left")
+        counts.bar((np.arange(ECE_BINS) + 0.5) / ECE_BINS, after.count, width=0.9 / ECE_BINS, color=colour)
+        counts.set(xlabel="probability", yscale="log", xlim=(0, 1))
     panels[0, 0].set_ylabel("observed share")
     panels[1, 0].set_ylabel("films")
     return figure

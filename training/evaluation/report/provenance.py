@@ -1,4 +1,4 @@
-"""Identity of the bundle, and counts and licences of the films as manifest.csv states them. Opens no picture."""
+"""Identity of the bundle, and counts and licences of the films as manifest.csv states them. Opens no film."""
 
 import csv
 from collections import Counter, defaultdict
@@ -14,31 +14,32 @@ NOT_STATED, UNCLEAR = "not stated", "unclear"
 
 
 def summarise_data(root: Path, films: Iterable[FilmFile]) -> dict[str, Any]:
-    """Per source: dataset, licences and their non-commercial flags (with numbers of films), counts by class and split.
+    """By source: datasets, licences and non-commercial flags, each with its number of films; and counts by class and split.
 
-    films: of the folder `root`, all splits. Columns original_dataset, licence and noncommercial of manifest.csv are optional;
-    what they do not say is "not stated", and a non-commercial flag other than yes and no "unclear".
+    films: of the folder `root`, all splits. The columns original_dataset, licence and noncommercial of manifest.csv are
+    optional; what they leave empty is "not stated", and a non-commercial flag other than yes and no is "unclear".
     """
-    stated = _statements(root / MANIFEST_NAME)
+    rows = _manifest_rows(root / MANIFEST_NAME)
     by_source: dict[str, list[FilmFile]] = defaultdict(list)
     for film in films:
         by_source[film.source].append(film)
-    return {
-        source: {
-            "dataset": _tally(stated.get(film.relative, {}).get("original_dataset") for film in members),
-            "licence": _tally(stated.get(film.relative, {}).get("licence") for film in members),
-            "noncommercial": _tally(_flag(stated.get(film.relative, {}).get("noncommercial")) for film in members),
+    summary = {}
+    for source, members in sorted(by_source.items()):
+        stated = [rows.get(film.relative, {}) for film in members]
+        summary[source] = {
+            "dataset": _tally(row.get("original_dataset") for row in stated),
+            "licence": _tally(row.get("licence") for row in stated),
+            "noncommercial": _tally(_flag(row.get("noncommercial")) for row in stated),
             "counts": {
                 finding.value: {split: sum(f.finding is finding and f.split == split for f in members) for split in SPLITS}
                 for finding in FINDINGS
                 if any(film.finding is finding for film in members)
             },
         }
-        for source, members in sorted(by_source.items())
-    }
+    return summary
 
 
-def _statements(manifest: Path) -> dict[str, dict[str, str]]:
+def _manifest_rows(manifest: Path) -> dict[str, dict[str, str]]:
     """Rows of manifest.csv by path; training.data.folder has checked the file."""
     if not manifest.exists():
         return {}
@@ -47,7 +48,7 @@ def _statements(manifest: Path) -> dict[str, dict[str, str]]:
 
 
 def bundle_identity(manifest: ModelManifest) -> dict[str, str]:
-    """Which bundle was judged, as metrics.json says it."""
+    """Name, version and SHA-256 of the graph: which bundle was judged, as metrics.json records it."""
     return {"name": manifest.name, "version": manifest.version, "model_sha256": manifest.files[GRAPH_NAME]}
 
 
@@ -57,6 +58,6 @@ def _flag(statement: str | None) -> str | None:
 
 
 def _tally(statements: Iterable[str | None]) -> dict[str, int]:
-    """How many films make each statement, most frequent first."""
+    """Number of films by statement, the most frequent first."""
     counts = Counter((statement or "").strip() or NOT_STATED for statement in statements)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -18,28 +18,28 @@ HEADLINE_LABELS = {
     "tuberculosis_recall": "Tuberculosis recall",
     "macro_ece": "Macro ECE",
 }
-_COUNTED = ("precision", "recall", "specificity", "f1")
-_RANKED = {"auc": "AUC", "ece": "ECE"}
+_FROM_COUNTS = ("precision", "recall", "specificity", "f1")
+_FROM_PROBABILITIES = {"auc": "AUC", "ece": "ECE"}
 
-# Beside tables with intervals; the bound is the rule of three (Hanley & Lippman-Hand 1983).
+# The bound is the rule of three (Hanley & Lippman-Hand 1983).
 INTERVAL_NOTE = (
-    "An interval of no width, such as 1.000 to 1.000, says only that these films show no error, not that there is none: "
-    "of n films without an error, up to 3/n could be wrong."
+    "An interval without width, such as 1.000 to 1.000, does not mean that the model makes no errors: if n films show none, "
+    "the true error rate can still be up to 3/n."
 )
 
 SOURCE_NOTE = (
-    "Good overall metrics can hide a bad source, and films of a source with one class can be recognised by the source instead "
-    "of the disease."
+    "Good overall metrics can hide a source with bad ones. Where a source holds one class only, recognising the source is "
+    "enough to be right."
 )
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or a dash for what is undefined."""
+    """Three decimals, or a dash for an undefined value."""
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
 def with_interval(level: Values, name: str) -> str:
-    """One value of a level of metrics.json and its 95 % interval: "0.889 (0.870 to 0.908)"."""
+    """One value of a level of metrics.json and its 95 % interval, "0.889 (0.870 to 0.908)", or a dash if it is undefined."""
     if level.get(name) is None:
         return UNDEFINED
     low, high = level["interval_95"][name]
@@ -47,14 +47,14 @@ def with_interval(level: Values, name: str) -> str:
 
 
 def headline_table(metrics: Values) -> str:
-    """The most important metrics."""
+    """The headline metrics."""
     rows = [(label, with_interval(metrics["headline"], name)) for name, label in HEADLINE_LABELS.items()]
     return markdown_table(("metric", "value (95 % interval)"), rows)
 
 
 def class_table(metrics: Values) -> str:
     """One row a class, then macro and weighted means (REPORT Table 18)."""
-    columns = (*_COUNTED, *_RANKED)
+    columns = (*_FROM_COUNTS, *_FROM_PROBABILITIES)
     rows = [
         (name, str(each["support"]), *(with_interval(each, metric) for metric in columns))
         for name, each in metrics["per_class"].items()
@@ -62,11 +62,11 @@ def class_table(metrics: Values) -> str:
     for mean in ("macro", "weighted"):
         cells = (with_interval(metrics[mean], metric) for metric in columns)
         rows.append((f"{mean} mean", str(metrics["n"]), *cells))
-    return markdown_table(("class", "films", *_COUNTED, *_RANKED.values()), rows)
+    return markdown_table(("class", "films", *_FROM_COUNTS, *_FROM_PROBABILITIES.values()), rows)
 
 
 def source_table(metrics: Values) -> str:
-    """One row a source: accuracy, and recall of each class that it has."""
+    """One row a source: accuracy, and recall of each class that it holds."""
     rows = [
         (
             source,
@@ -80,7 +80,7 @@ def source_table(metrics: Values) -> str:
 
 
 def pair_table(metrics: Values) -> list[str]:
-    """What it shows, and AUC between every two classes of one source; nothing if no source has two classes."""
+    """A title, and a table of the AUC of every two classes within one source; empty if no source holds two classes."""
     rows = [
         (source, pair, " / ".join(str(each["support"][name]) for name in pair.split(" vs ")), with_interval(each["auc"], pair))
         for source, each in metrics["per_source"].items()
@@ -93,14 +93,14 @@ def pair_table(metrics: Values) -> list[str]:
 
 
 def confusion_table(metrics: Values) -> str:
-    """True classes in rows, called ones in columns."""
+    """Counts of films, with true classes in rows and predicted classes in columns."""
     matrix = metrics["confusion_matrix"]
     rows = [(f"true {name}", *map(str, counts)) for name, counts in zip(matrix["findings"], matrix["counts"], strict=True)]
     return markdown_table(("", *(f"called {name}" for name in matrix["findings"])), rows)
 
 
 def data_table(data: Values) -> str:
-    """Films by source, class and split; `data` as provenance.summarise_data makes it."""
+    """Films by source, class and split. data: as `provenance.summarise_data` returns it."""
     rows = [
         (source, finding, *(str(counts[split]) for split in SPLITS))
         for source, each in data.items()

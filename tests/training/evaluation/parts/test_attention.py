@@ -16,7 +16,7 @@ from training.data.folder import FilmFile
 from training.evaluation.measures.attention_maps import rank_correlation
 from training.evaluation.parts.attention import location
 from training.evaluation.parts.attention.checks import (
-    _unlike,
+    _dissimilar,
     describe_curves,
     describe_randomised,
     network_maps,
@@ -76,22 +76,22 @@ def explained(path: str, predicted: int, source: str) -> Explained:
     return Explained(film, np.zeros((8, 8), np.uint8), predicted, np.zeros((7, 7), np.float32), None)
 
 
-def test_the_control_of_a_map_is_that_of_a_film_as_unlike_as_there_is():
+def test_the_control_of_a_map_is_that_of_the_most_dissimilar_film_there_is():
     films = [explained(f"{number}.png", number % 2, f"clinic {number // 6}") for number in range(12)]
-    for film, other in zip(films, _unlike(films, seed=0), strict=True):
+    for film, other in zip(films, _dissimilar(films, seed=0), strict=True):
         assert (other.predicted, other.film.source) != (film.predicted, film.film.source)
         assert other.predicted != film.predicted
         assert other.film.source != film.film.source
     alike = [explained(f"{number}.png", 0, f"clinic {number % 2}") for number in range(6)]
-    assert all(a.film.source != b.film.source for a, b in zip(alike, _unlike(alike, seed=0), strict=True))
+    assert all(a.film.source != b.film.source for a, b in zip(alike, _dissimilar(alike, seed=0), strict=True))
 
 
 @pytest.mark.parametrize(
     ("intervals", "verdict"),
     [
-        ({"deletion": [0.1, 0.2], "insertion": [0.01, 0.2]}, "Both speak for the map"),
-        ({"deletion": [-0.1, 0.2], "insertion": [0.01, 0.2]}, "Only one of them speaks"),
-        ({"deletion": [-0.1, 0.2], "insertion": [-0.3, -0.1]}, "Neither speaks for the map"),
+        ({"deletion": [0.1, 0.2], "insertion": [0.01, 0.2]}, "Both favour Grad-CAM"),
+        ({"deletion": [-0.1, 0.2], "insertion": [0.01, 0.2]}, "Only one of them favours"),
+        ({"deletion": [-0.1, 0.2], "insertion": [-0.3, -0.1]}, "Neither favours Grad-CAM"),
     ],
 )
 def test_curves_speak_for_a_map_only_beyond_chance(intervals, verdict):

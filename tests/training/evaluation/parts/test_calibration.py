@@ -30,7 +30,7 @@ def test_calibration_is_measured_before_and_after_the_temperature(metrics, evalu
 def test_what_perfect_calibration_would_score_stands_beside_the_measured_error(metrics, evaluated):
     floor = metrics["calibration"]["if_calibrated"]
     assert 0 < floor["macro_ece_equal_width"] < floor["quantile_95"] < 1
-    said = f"give a macro ECE of {floor['macro_ece_equal_width']:.3f} on average"
+    said = f"the macro ECE would be {floor['macro_ece_equal_width']:.3f} on average"
     assert said in (evaluated / MODEL_CARD_NAME).read_text()
 
 

@@ -12,7 +12,7 @@ from service.model.findings import FINDINGS
 from tests.support.training.phantom_evidence import phantom_evidence
 from training.evaluation.measures.bootstrap import Bootstrap
 from training.evaluation.measures.metrics import Judgements
-from training.evaluation.parts.comparison import PART, paired_values
+from training.evaluation.parts.comparison import PART, _unseen_sources, paired_values
 
 
 def judgements(labels, called, confidence=0.8) -> Judgements:
@@ -79,6 +79,14 @@ def test_each_bundle_judges_for_itself(bundle, export_data, tmp_path):
     evidence.judged()
     other = replace(evidence)
     assert other.judged() is not evidence.judged()
+
+
+def test_a_bundle_from_which_all_training_films_were_held_out_has_no_probes(bundle, export_data, tmp_path):
+    evidence = phantom_evidence(bundle, export_data, tmp_path)
+    evidence.films = tuple(film for film in evidence.films if film.source == "source0")
+    config = {"data": {"held_out_source": "source0"}}
+    other = replace(evidence, bundle=replace(bundle, manifest=bundle.manifest.model_copy(update={"training_config": config})))
+    assert _unseen_sources(evidence, other) is None
 
 
 def test_classes_and_sources_have_rows_of_their_own(labels):

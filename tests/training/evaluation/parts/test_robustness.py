@@ -43,5 +43,5 @@ def test_without_a_network_in_pytorch_damage_alone_is_measured(bundle, export_da
     other = replace(bundle, manifest=bundle.manifest.model_copy(update={"architecture": "resnet18"}))
     assert phantom_evidence(other, export_data, tmp_path).network() is None
     values = measured | {"attacks": None}
-    assert "Not measured: the graph does not give back" in PART.describe(values)
+    assert "Not measured: the network's weights cannot be recovered" in PART.describe(values)
     assert PART.limits(values) == []

@@ -33,6 +33,17 @@ def test_a_source_that_was_held_out_is_no_reference_either(bundle, export_data, 
     assert "with every source but source0" in PART.describe(measure_shortcuts(evidence))
 
 
+@pytest.mark.slow
+def test_training_films_of_the_held_out_source_alone_leave_nothing_to_fit_a_probe_on(bundle, export_data, tmp_path):
+    config = {"data": {"held_out_source": "source0"}}
+    unseen = replace(bundle, manifest=bundle.manifest.model_copy(update={"training_config": config}))
+    evidence = phantom_evidence(unseen, export_data, tmp_path / "local")
+    evidence.films = tuple(film for film in evidence.films if film.source == "source0")
+    assert not evidence.holds("train")
+    values = measure_shortcuts(evidence)
+    assert values["leave_one_source_out"] is values["source_within_class"] is None
+
+
 @pytest.mark.parametrize(
     ("lungs", "verdict"),
     [([0.8, 0.9], "the lungs weigh more"), ([0.3, 0.4], "the surroundings weigh more"), ([0.5, 0.9], "cannot be told")],

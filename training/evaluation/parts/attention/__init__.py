@@ -1,1 +1,1 @@
-"""Whether Grad-CAM maps can be trusted: where they lie, and what they depend on."""
+"""Whether Grad-CAM maps can be trusted: where their weight lies, and what they depend on."""

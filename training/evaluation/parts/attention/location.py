@@ -1,4 +1,4 @@
-"""Where maps lie: inside the lungs, and in the six zones of the film."""
+"""Where the weight of the maps lies: inside the lungs, and in the six zones of the film."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ ZONES = tuple(f"{side}_{level}" for side in ZONE_SIDES for level in ZONE_LEVELS)
 
 
 def measure_lungs(explained: Sequence[Explained], bootstrap: Bootstrap) -> Measured:
-    """Share of each map inside the lungs, beside their share of the film."""
+    """Share of each map's weight inside the lungs (`attention`), beside the lungs' share of the film (`area`)."""
     inside = np.array([np.nan if each.lungs is None else share_inside(each.grid, each.lungs) for each in explained])
     area = np.array([np.nan if each.lungs is None else each.lungs.mean() for each in explained])
     return {
@@ -33,7 +33,7 @@ def measure_lungs(explained: Sequence[Explained], bootstrap: Bootstrap) -> Measu
 
 
 def measure_zones(explained: Sequence[Explained], bootstrap: Bootstrap) -> Measured:
-    """Shares of each map by zone."""
+    """Share of each map's weight in each zone."""
     shares = [zone_shares(each.grid) for each in explained]
     by_zone = {zone: np.array([share[zone] for share in shares]) for zone in ZONES}
     return {"films": len(explained), **_by_class(by_zone, explained, bootstrap)}
@@ -48,16 +48,16 @@ def describe_lungs(values: Values | None) -> list[str]:
         (name, with_interval(each, "attention"), with_interval(each, "area"), _ratio(each["attention"], each["area"]))
         for name, each in levels.items()
     ]
-    words = f"{values['films']} films; {values['left_out']} more are left out (no lungs found, or an empty map)."
+    text = f"{values['films']} films; {values['left_out']} more are left out (no lungs found, or an empty map)."
     attention, area = values["all"]["attention"], values["all"]["area"]
     if attention is not None and area:
-        words += (
-            f" A map without any preference would have {area:.0%} of its weight in the lungs, since they cover as much of the "
-            f"film; Grad-CAM has {attention:.0%}, {attention / area:.2f} times as much. Its cells are coarse: some weight "
-            "beside the lungs is to be expected of a perfect map too."
+        text += (
+            f" A uniform map would have {area:.0%} of its weight in the lungs, their share of the film; Grad-CAM has "
+            f"{attention:.0%}, {attention / area:.2f} times as much. Its cells are coarse, so that even a perfect map would "
+            "have some weight beside the lungs."
         )
     header = ("true class", "attention in the lungs (95 % interval)", "area of the lungs", "attention / area")
-    return [markdown_table(header, rows), words]
+    return [markdown_table(header, rows), text]
 
 
 def describe_zones(values: Values) -> list[str]:
@@ -69,15 +69,15 @@ def describe_zones(values: Values) -> list[str]:
     in_upper = ", ".join(f"{name} {share:.0%}" for name, share in upper.items() if not np.isnan(share))
     return [
         markdown_table(header, rows),
-        f"Shares of the map in six equal parts of the film, {values['films']} films; right is the patient's right. The upper "
-        f"third holds, by class: {in_upper}. Tuberculosis of adults favours the upper zones and pneumonia the lower ones; maps "
-        "that follow the disease would differ so.",
+        f"Shares of the map in six equal parts of the film, {values['films']} films; right is the patient's right. Share in "
+        f"the upper third, by class: {in_upper}. Tuberculosis of adults is more often in the upper zones, pneumonia in the "
+        "lower ones; maps that follow the disease would show the same difference.",
         picture("Attention by zone and class", PLOT_NAME),
     ]
 
 
 def draw_zones(values: Values, folder: Path) -> None:
-    """One film a class, as the reader sees it: the patient's right on the left."""
+    """One panel a true class, as a reader sees the film: the patient's right is on the left."""
     figure = new_figure(9.0, 3.4)
     panels = figure.subplots(1, len(FINDINGS))
     shares = {
@@ -97,7 +97,7 @@ def draw_zones(values: Values, folder: Path) -> None:
 
 
 def _by_class(values: Mapping[str, Floats], explained: Sequence[Explained], bootstrap: Bootstrap) -> Measured:
-    """Mean of each value over all films (`all`) and over those of each true class (`per_class`)."""
+    """Mean of each of `values`, [N], over all films (`all`) and over those of each true class (`per_class`)."""
     labels = np.array([each.label for each in explained])
 
     def statistics(weights: Floats) -> dict[MetricPath, Floats]:

@@ -17,13 +17,13 @@ from training.evaluation.judging.altered import read_film
 
 @dataclass(frozen=True)
 class Explained:
-    """A film and the Grad-CAM map of the class predicted."""
+    """A film and the Grad-CAM map of its predicted class."""
 
     film: FilmFile
     image: GreyPixels  # model input, uint8 [S, S]
-    predicted: int  # index into FINDINGS
+    predicted: int  # predicted class, index into FINDINGS
     grid: Grid  # the map, float32 [h, w]
-    lungs: Mask | None  # bool [S, S]; None without an outline
+    lungs: Mask | None  # their outline, bool [S, S]; None without a segmenter, or if it found none
 
     @property
     def label(self) -> int:
@@ -37,7 +37,7 @@ class Explained:
 
 
 def explain_films(evidence: Evidence, films: Sequence[FilmFile]) -> list[Explained]:
-    """Films that the bundle judged -> maps, `evidence.threads` films at a time."""
+    """Predict and explain films that the bundle does not refuse, `evidence.threads` at a time; in the order of `films`."""
     predictor, grad_cam = evidence.predictor, GradCam.from_bundle(evidence.bundle)
     spec = predictor.manifest.preprocess
 

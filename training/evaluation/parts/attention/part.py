@@ -1,4 +1,4 @@
-"""Grad-CAM maps as a part of the evaluation: do they lie in the lungs, and what do they depend on?"""
+"""The part `attention`: do Grad-CAM maps lie in the lungs, and what do they depend on?"""
 
 from pathlib import Path
 
@@ -20,31 +20,32 @@ from training.evaluation.parts.attention.location import (
 )
 from training.evaluation.parts.attention.maps import explain_films
 
-# A run of the graph a film; about 70 for curves; two PyTorch runs for random weights: two minutes on two cores in all.
-FILMS = 300
-CURVE_FILMS = 60
-RANDOMISED_FILMS = 36
+# Two minutes on two cores.
+FILMS = 300  # one run of the graph each
+CURVE_FILMS = 60  # about 70 more runs each
+RANDOMISED_FILMS = 36  # two runs of the PyTorch network each
 
 
 def measure_attention(
     evidence: Evidence, *, films: int = FILMS, curve_films: int = CURVE_FILMS, randomised_films: int = RANDOMISED_FILMS
 ) -> Measured:
-    """Grad-CAM of the predicted class, on subsets stratified by class and source; each smaller one is part of the larger.
+    """Grad-CAM of the predicted class, on subsets stratified by class and source; the larger contain the smaller.
 
-    `lungs` is None without a lung segmenter, `randomised` without a network in PyTorch.
+    films: number of maps. curve_films, randomised_films: how many of them the costlier checks use. `lungs` is None without a
+    lung segmenter, `randomised` without a network in PyTorch.
     """
     bootstrap = evidence.bootstrap
 
     def chosen(size: int) -> list[FilmFile]:
         return [each.film for each in evidence.judged().stratified(min(size, films), bootstrap.seed).judged]
 
-    explained = dict(zip(chosen(films), explain_films(evidence, chosen(films)), strict=True))
-    every = list(explained.values())
+    explained = explain_films(evidence, chosen(films))
+    by_film = {each.film: each for each in explained}
     return {
-        "lungs": None if evidence.lungs is None else measure_lungs(every, bootstrap),
-        "zones": measure_zones(every, bootstrap),
-        "curves": measure_curves([explained[film] for film in chosen(curve_films)], evidence),
-        "randomised": measure_randomised([explained[film] for film in chosen(randomised_films)], evidence),
+        "lungs": None if evidence.lungs is None else measure_lungs(explained, bootstrap),
+        "zones": measure_zones(explained, bootstrap),
+        "curves": measure_curves([by_film[film] for film in chosen(curve_films)], evidence),
+        "randomised": measure_randomised([by_film[film] for film in chosen(randomised_films)], evidence),
     }
 
 

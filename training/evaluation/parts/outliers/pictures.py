@@ -1,4 +1,4 @@
-"""Pictures that the service is asked about: chest films, other pictures and spoilt films, and what it flags of each."""
+"""Pictures that the service is asked about, chest films, other pictures and spoilt films, and what it flags of each."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,10 @@ from training.data.folder import MANIFEST_NAME, FilmFile
 from training.errors import DatasetError
 from training.evaluation.judging.films import JudgedSplit
 
-# What can flag a picture, beside image statistics: the score of the embedding, the service's refusal, and anything at all.
+# Flags beside those of the image statistics: by the embedding's score, by the service's refusal, and by any rule at all.
 SCORE, REFUSED, ANYTHING = "score", "refused", "anything"
 
-# One standard error is then 1.5 percentage points or less for rates near 5 or 95 %, and the four faults take seconds.
+# The standard error of a share of 5 or 95 % is then 1.5 percentage points, and the four faults take seconds.
 FAULTED_FILMS = 200
 
 
@@ -31,8 +31,8 @@ def _blanked(film: GreyPixels) -> GreyPixels:
     return (mean + (film - mean) / 20).astype(np.uint8)
 
 
-# What happens to films before they reach a server: exchanged polarity, an exposure that leaves next to no contrast, the cast of
-# a lamp on a photographed film, and a film on its side.
+# What happens to films before they reach a server: inverted polarity, an exposure that leaves almost no contrast, the colour
+# cast of a lamp on a photographed film, and a film on its side.
 FAULTS: Mapping[str, Callable[[GreyPixels], npt.NDArray[np.uint8]]] = {
     "inverted": lambda film: 255 - film,
     "blanked": _blanked,
@@ -45,45 +45,42 @@ FAULTS: Mapping[str, Callable[[GreyPixels], npt.NDArray[np.uint8]]] = {
 class Picture:
     """A picture to ask the service about."""
 
-    name: str  # for lists
-    rows: Mapping[str, str]  # name of a table -> its row there
-    read: Callable[[], bytes]  # gives the bytes, when they are needed
+    name: str  # path within its folder
+    categories: Mapping[str, str]  # what shares are counted by, such as {"class": "Normal", "source": "shenzhen"}
+    read: Callable[[], bytes]  # the encoded picture
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What the service flags of a picture.
-
-    name, rows: of the picture.
-    """
+    """What the service flags of a picture; name and categories are those of the picture."""
 
     name: str
-    rows: Mapping[str, str]
-    flags: frozenset[str]  # what was unusual, by name
+    categories: Mapping[str, str]
+    flags: frozenset[str]  # SCORE, REFUSED, ANYTHING and names of image statistics
     score: float | None  # of the embedding; None for a refused picture
     refusal: str | None = None  # the error class of a refused picture, else None
 
 
 def answers_of_films(split: JudgedSplit, manifest: ModelManifest) -> list[Answered]:
-    """Chest films that were judged already, refused ones last."""
+    """What the service flags of the films of a judged split, refused ones last."""
     answers = []
     for judged in split.judged:
         decision = decide(judged.probabilities.tolist(), manifest, observed=judged.observed)
-        answers.append(_answered(judged.film.relative, _rows(judged.film), judged.observed, decision, manifest))
-    return answers + [_refused(each.film.relative, _rows(each.film), each.reason) for each in split.refused]
+        answers.append(_answered(judged.film.relative, _categories(judged.film), judged.observed, decision, manifest))
+    return answers + [_refused(each.film.relative, _categories(each.film), each.reason) for each in split.refused]
 
 
 def ask(model: Model, picture: Picture) -> Answered:
-    """Have the model judge a picture as it would be served."""
+    """Have the model judge a picture as the service would."""
     try:
         prediction = model.predict(picture.read())
     except InputError as fault:
-        return _refused(picture.name, picture.rows, type(fault).__name__)
-    return _answered(picture.name, picture.rows, prediction.observed, prediction, model.manifest)
+        return _refused(picture.name, picture.categories, type(fault).__name__)
+    return _answered(picture.name, picture.categories, prediction.observed, prediction, model.manifest)
 
 
 def pictures_of_folder(folder: Path) -> list[Picture]:
-    """The pictures that manifest.csv (columns path, kind) of a folder lists. Raises DatasetError if it cannot be used."""
+    """The pictures that manifest.csv of a folder lists (columns path, kind). Raises DatasetError if it cannot be used."""
     manifest = folder / MANIFEST_NAME
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as lines:
@@ -99,7 +96,7 @@ def pictures_of_folder(folder: Path) -> list[Picture]:
 
 
 def spoilt_films(films: Sequence[FilmFile], spec: PreprocessSpec, seed: int) -> list[Picture]:
-    """FAULTED_FILMS of the films, or all if there are fewer, with each fault."""
+    """Each fault applied to the same FAULTED_FILMS films, drawn by the seed, or to all if there are fewer."""
     count = min(FAULTED_FILMS, len(films))
     chosen = sorted(np.random.default_rng(seed).choice(len(films), size=count, replace=False))
 
@@ -113,19 +110,21 @@ def spoilt_films(films: Sequence[FilmFile], spec: PreprocessSpec, seed: int) -> 
     return [picture(films[index], fault) for fault in FAULTS for index in chosen]
 
 
-def _rows(film: FilmFile) -> dict[str, str]:
+def _categories(film: FilmFile) -> dict[str, str]:
     return {"class": film.finding.value, "source": film.source}
 
 
-def _refused(name: str, rows: Mapping[str, str], reason: str) -> Answered:
-    return Answered(name, rows, frozenset({REFUSED, ANYTHING}), None, reason)
+def _refused(name: str, categories: Mapping[str, str], reason: str) -> Answered:
+    return Answered(name, categories, frozenset({REFUSED, ANYTHING}), None, reason)
 
 
-def _answered(name: str, rows: Mapping[str, str], observed: Observed, decision: Decision, manifest: ModelManifest) -> Answered:
-    """What each aspect flags when it alone was observed, and whether the decision flags the whole."""
+def _answered(
+    name: str, categories: Mapping[str, str], observed: Observed, decision: Decision, manifest: ModelManifest
+) -> Answered:
+    """The flags that each measure would raise alone, and ANYTHING if the decision flags the picture."""
     alone: dict[str, Observed] = {statistic: Observed(image={statistic: value}) for statistic, value in observed.image.items()}
-    aspects = {SCORE: Observed(outlier_score=observed.outlier_score), **alone}
-    flags = {aspect for aspect, seen in aspects.items() if manifest.outliers and unusual_aspects(seen, manifest.outliers)}
+    measures = {SCORE: Observed(outlier_score=observed.outlier_score), **alone}
+    flags = {measure for measure, seen in measures.items() if manifest.outliers and unusual_aspects(seen, manifest.outliers)}
     if set(FILM_REASONS) & set(decision.review_reasons):
         flags.add(ANYTHING)
-    return Answered(name, rows, frozenset(flags), observed.outlier_score)
+    return Answered(name, categories, frozenset(flags), observed.outlier_score)

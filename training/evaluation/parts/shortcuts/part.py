@@ -1,4 +1,7 @@
-"""The shortcut audit (Zech et al., arXiv:1807.00431; Geirhos et al., arXiv:2004.07780) as a part of the evaluation."""
+"""The part `shortcuts`: does the bundle use the source instead of the disease?
+
+After Zech et al. (arXiv:1807.00431) and Geirhos et al. (arXiv:2004.07780).
+"""
 
 from pathlib import Path
 
@@ -20,8 +23,10 @@ from training.evaluation.parts.shortcuts.probes import (
 
 
 def measure_shortcuts(evidence: Evidence) -> Measured:
-    """All answers; None where the evidence lacks what one needs: `masked` a lung segmenter and lungs found, the others training
-    films, and `leave_one_source_out` two sources. Example films are drawn into `evidence.local`.
+    """The values of each check, or None where the evidence lacks what it needs.
+
+    `masked` needs a lung segmenter that finds lungs. `leave_one_source_out` and `source_within_class` need training films, and
+    `leave_one_source_out` two sources. Also draws masked example films into `evidence.local`.
     """
     measured = {
         "leave_one_source_out": None,
