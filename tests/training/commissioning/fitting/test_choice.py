@@ -38,7 +38,7 @@ def test_random_labels_write_nothing_with_embeddings_of_the_real_size():
 def test_labels_of_a_site_that_the_model_knows_write_nothing_in_random_order():
     films = site_films((40, 0, 40), released=2.0)
     labels = np.random.default_rng(3).permutation(films.labels)
-    found = chosen(SiteFilms(labels, films.logits, films.embeddings, films.patients, films.thumbnails, films.outlier_scores))
+    found = chosen(SiteFilms(labels, films.logits, films.embeddings, films.patients, films.images, films.outlier_scores))
     assert not found.tells_classes_apart
 
 
@@ -50,7 +50,7 @@ def test_a_planted_signal_gives_a_head_and_thresholds_for_it():
 
 def test_probabilities_that_are_too_sure_give_scale_and_offsets():
     films = calibrated_films(300)
-    unsure = SiteFilms(films.labels, 4 * films.logits, films.embeddings, films.patients, films.thumbnails, films.outlier_scores)
+    unsure = SiteFilms(films.labels, 4 * films.logits, films.embeddings, films.patients, films.images, films.outlier_scores)
     found = chosen(unsure)
     assert found.classifier is Classifier.OFFSETS
     assert "Scale and offsets alone make the released head's probabilities truer" in found.parts[HEAD].reason
