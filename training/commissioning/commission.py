@@ -149,11 +149,13 @@ def _describe(films: ReadFilms) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in films_by_finding(films.used).items())
     print(f"      Used: {counts or 'none'}.", file=sys.stderr)
     if unknown := sum(each.film.finding is not None and not each.patient for each in films.used):
-        print(f"      Of {unknown} labelled films nothing says the patient; each counts as its own.", file=sys.stderr)
+        print(
+            f"      The patient of {unknown} labelled films is unknown; each counts as a patient of its own.", file=sys.stderr
+        )
     tops = Counter((*each.film.relative.partition("/")[:2], each.film.finding) for each in films.used)
     others = ", ".join(f"{top}/ {count}" for (top, slash, finding), count in tops.items() if slash and finding is None)
     if others and any(top == finding for top, _, finding in tops):
-        print(f"      Without a label, as these folders are not named as classes: {others}.", file=sys.stderr)
+        print(f"      Without a label, since these folders are not named as a class: {others}.", file=sys.stderr)
     for reason, count in Counter(each.reason for each in films.left_out).most_common():
         names = [each.film.relative for each in films.left_out if each.reason == reason]
         print(f"      Left out as {reason}: {count} ({named(names)}).", file=sys.stderr)

@@ -65,13 +65,12 @@ def _judge_head(gain: _Bounds) -> PartVerdict:
 
 
 def _judge_offsets(gain: _Bounds) -> PartVerdict:
+    """Written if log loss is better beyond chance; or ECE is, with a log loss that is no worse. gain: as for the head."""
     error, loss = gain["ece",], gain["log_loss",]
     figures = f"log loss {loss.value:+.3f}, ECE {error.value:+.3f}"
     if loss.at_most(BETTER) < 0 or (error.at_most(BETTER) < 0 and loss.value <= 0):
-        return PartVerdict(
-            True, f"Scale and offsets alone make the released head's probabilities truer beyond chance: {figures}."
-        )
-    return PartVerdict(False, f"Scale and offsets alone do not make its probabilities truer beyond chance: {figures}.")
+        return PartVerdict(True, f"Scale and offsets alone improve the released head's probabilities beyond chance: {figures}.")
+    return PartVerdict(False, f"Scale and offsets alone do not improve its probabilities beyond chance: {figures}.")
 
 
 def _choose_thresholds(
@@ -100,7 +99,8 @@ def _judge_sets(before: _Bounds, gain: _Bounds, promised: float) -> PartVerdict:
         return PartVerdict(True, f"The site's review flags catch more of the errors beyond chance ({caught.value:+.0%}).")
     return PartVerdict(
         False,
-        f"Released sets hold the truth for {before['coverage',].value:.0%} of the films, as promised but for chance.",
+        f"Released sets hold the truth for {before['coverage',].value:.0%} of the films, not less than the {promised:.0%} "
+        "promised beyond chance.",
     )
 
 

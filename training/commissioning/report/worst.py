@@ -33,8 +33,8 @@ def write_worst_films(path: Path, films: tuple[ReadFilm, ...], acceptance: Accep
     write_local_page(
         path,
         "The worst films",
-        f"{min(len(wrong), _WORST_FILMS)} of the {len(wrong)} films that are called wrongly, most confident first. Left the "
-        "film, right what speaks for the finding it was called (Grad-CAM, red is strongest).",
+        f"{min(len(wrong), _WORST_FILMS)} of the {len(wrong)} films that are called wrongly, most confident first. Left: the "
+        "film. Right: what speaks for the finding that it was called (Grad-CAM, red is strongest).",
         (
             _figure(film, before, after, model)
             for film, before, after in tqdm(wrong[:_WORST_FILMS], desc="Explaining the worst films", unit="film", disable=None)

@@ -53,7 +53,7 @@ def test_probabilities_that_are_too_sure_give_scale_and_offsets():
     unsure = SiteFilms(films.labels, 4 * films.logits, films.embeddings, films.patients, films.images, films.outlier_scores)
     found = chosen(unsure)
     assert found.classifier is Classifier.OFFSETS
-    assert "Scale and offsets alone make the released head's probabilities truer" in found.parts[HEAD].reason
+    assert "Scale and offsets alone improve the released head's probabilities" in found.parts[HEAD].reason
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -79,7 +79,7 @@ def test_released_sets_that_keep_their_promise_stay():
     kept = manifest.conformal.model_copy(update={"quantiles": dict.fromkeys(manifest.conformal.quantiles, 0.93)})
     found = chosen(calibrated_films(120), manifest=manifest.model_copy(update={"conformal": kept}))
     assert not found.parts[CONFORMAL].written
-    assert "as promised but for chance" in found.parts[CONFORMAL].reason
+    assert "not less than the 90% promised" in found.parts[CONFORMAL].reason
 
 
 def test_screening_is_judged_by_its_sensitivity_where_the_released_head_stays():
