@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pydicom
 
-# (TABLE or HEADER, what that names the patient). The two may name one patient differently.
+# (TABLE or HEADER, the patient's ID there). The two may name one patient differently.
 Identity = tuple[str, str]
 
 TABLE, HEADER = "table", "header"
@@ -31,13 +31,13 @@ def patient_in_header(data: bytes) -> str | None:
 def merged(films: Sequence[frozenset[Identity]]) -> tuple[frozenset[Identity], ...]:
     """All identities of each film's patient. Films are of one patient if they share an identity, directly or through others.
 
-    An ID that headers give to several patients of the table, such as ANON, identifies nobody.
+    An ID of headers that occurs with several other identities, such as ANON, identifies nobody.
     """
-    named: dict[Identity, set[Identity]] = defaultdict(set)
+    seen_with: dict[Identity, set[Identity]] = defaultdict(set)
     for identities in films:
         for header in (each for each in identities if each[0] == HEADER):
-            named[header] |= identities - {header}
-    nobody = {header for header, of_table in named.items() if len(of_table) > 1}
+            seen_with[header] |= identities - {header}
+    nobody = {header for header, others in seen_with.items() if len(others) > 1}
     patients: dict[Identity, frozenset[Identity]] = {}
     films = [identities - nobody for identities in films]
     for identities in films:

@@ -20,8 +20,8 @@ from training.commissioning.films.patients import HEADER, TABLE, Identity, merge
 from training.data.parallel import each_of
 from training.evaluation.measures.confusion import Floats
 
-# Reasons to leave out a film that the decoder can read.
-DUPLICATE, CONTRADICTION = "Duplicate", "Contradiction"
+# Reasons to leave out a film other than an error of the decoder.
+UNREADABLE, DUPLICATE, CONTRADICTION = "UnreadableFile", "Duplicate", "Contradiction"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LeftOutFilm:
     """A film that is not used."""
 
     film: FoundFilm
-    reason: str  # the name of the decoder's error class, DUPLICATE or CONTRADICTION
+    reason: str  # the name of the decoder's error class, UNREADABLE, DUPLICATE or CONTRADICTION
     detail: str  # for people; may name other films
 
 
@@ -87,7 +87,7 @@ class _Reader:
             data = film.path.read_bytes()
             radiograph = decode(data, spec)
         except OSError as fault:
-            return LeftOutFilm(film, "UnreadableFile", f"The file cannot be opened ({fault.strerror}); check its permissions.")
+            return LeftOutFilm(film, UNREADABLE, f"The file cannot be opened ({fault.strerror}); check its permissions.")
         except InputError as fault:
             return LeftOutFilm(film, type(fault).__name__, str(fault))
         if self.observer.statistics is not None:
