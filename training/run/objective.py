@@ -23,7 +23,7 @@ class LossTerms:
     """Class-weighted cross-entropy of a batch, before it is divided."""
 
     summed: Tensor  # over the films, a scalar
-    # Sum of the class weights, a scalar. An epoch's mean sums both first, since batches have different weights.
+    # Sum of the class weights, a scalar. The mean over an epoch divides the sums of both, since batches have different weights.
     weight: Tensor
 
     @property

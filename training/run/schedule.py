@@ -10,7 +10,7 @@ from training.network.classifier import ChestXrayNetwork
 
 
 def is_backbone_frozen(epoch: int, schedule: ScheduleConfig) -> bool:
-    """Whether the backbone is frozen in an epoch, which it is in epochs 1..frozen_epochs."""
+    """Whether the backbone is frozen in this epoch: it is in epochs 1 to frozen_epochs."""
     return epoch <= schedule.frozen_epochs
 
 
