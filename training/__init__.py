@@ -2,4 +2,5 @@
 
 from service.usage_data import switch_off
 
+# Before any library that sends usage data is imported.
 switch_off()

@@ -1,11 +1,14 @@
-"""A command line as a report shows it: without telling where folders lie on this machine."""
+"""The command line that a report shows, without the paths of this machine."""
 
 import shlex
 from pathlib import Path
 
 
 def command_line(command: str, *arguments: object, **options: object) -> str:
-    """Such as `cxr evaluate BUNDLE --not-chest other`; of an absolute path, the last name alone. A list repeats its option."""
+    """The words as a shell takes them, such as `cxr evaluate BUNDLE --not-chest other`.
+
+    An absolute path is shortened to its last part. A list repeats its option.
+    """
     words = [*command.split(), *map(_shown, arguments)]
     for name, value in options.items():
         for each in value if isinstance(value, list) else [value]:

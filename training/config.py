@@ -21,7 +21,8 @@ class DataConfig:
     # "none" draws each film once an epoch, "class" draws all classes equally often, "class_source" also evens out the sources
     # within each class (needs a manifest.csv that names them)
     balance: Literal["none", "class", "class_source"] = "none"
-    source_flattening: Share = 1.0  # 0 keeps each source's share of its class, 1 draws all sources equally often
+    # With "class_source": 0 keeps each source's share of its class, 1 draws all sources of a class equally often
+    source_flattening: Share = 1.0
     workers: int = 2  # loader processes
     cache: bool = True  # keep decoded films in memory, about 60 kB each
     near_duplicate_bits: int = 14  # largest Hamming distance, of 256 bits, at which two films count as near duplicates
@@ -46,7 +47,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of training films. `noise` and what follows it are off in the report's recipe (REPORT 3.5.3)."""
+    """Random transforms of training films. From `noise` on, all are off in the report's recipe (REPORT 3.5.3)."""
 
     resize_px: int = 246  # side before the random crop to data.image_size_px
     horizontal_flip: Share = 0.5  # probability
@@ -64,8 +65,8 @@ class AugmentConfig:
     border: Share = 0.0  # probability that one grey level replaces random margins
     mixup_alpha: float = 0.0  # parameter of Mixup's Beta distribution; 0 is off
     cutmix_alpha: float = 0.0  # parameter of CutMix's Beta distribution; 0 is off
-    surroundings: Share = 0.0  # probability that everything outside the lungs is exchanged
-    # Probability that the lungs are exchanged. Such a film shows no finding, and its target is the uniform distribution.
+    surroundings: Share = 0.0  # probability that everything outside the lungs is replaced
+    # Probability that the lungs are replaced. Such a film shows no finding, and its target is the uniform distribution.
     hollow: Share = 0.0
 
 
@@ -75,9 +76,9 @@ class LossConfig:
 
     class_weights: bool = True  # weight class c by N / (C n_c), with n_c as the sampler draws it
     label_smoothing: BelowOne = 0.1  # share of each target that is spread over all classes
-    # Weight of the term that draws films of one class from different sources together; 0 is off
+    # Weight of the term that draws the embeddings of one class from different sources together; 0 is off
     source_alignment: Annotated[float, Field(ge=0)] = 0.0
-    distillation: Share = 0.0  # share of each target that the network's own initial answer makes up
+    distillation: Share = 0.0  # share of each target that comes from the initial network's answer
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,13 @@ class ScheduleConfig:
     """Warm-up, then cosine annealing with warm restarts (REPORT Tables 13 and 15)."""
 
     epochs: AtLeastOne = 50  # at most
-    warmup_epochs: int = 3  # first epochs, over which the learning rate rises linearly
+    warmup_epochs: int = 3  # number of first epochs over which the learning rate rises linearly
     warmup_factor: float = 0.1  # relative learning rate at the start
-    frozen_epochs: int = 5  # number of first epochs, in which the backbone does not train
+    frozen_epochs: int = 5  # number of first epochs in which the backbone does not train
     cycle_epochs: AtLeastOne = 10  # length of the first cosine cycle
     cycle_growth: AtLeastOne = 2  # length of each later cycle, relative to the one before
     minimum_learning_rate: float = 1e-5  # of the head, at the end of a cycle
-    # Number of first epochs, which train and validate at small_side_px instead of data.image_size_px (progressive resizing, Tan
+    # Number of first epochs that train and validate at small_side_px instead of data.image_size_px (progressive resizing, Tan
     # and Le, arXiv:2104.00298)
     small_epochs: int = 0
     small_side_px: int = 160  # side of the model input in those epochs
@@ -143,7 +144,7 @@ class RunConfig:
     amp: Literal["auto", "off", "fp16", "bf16"] = "auto"
     channels_last: bool = True  # memory layout of the network
     deterministic: bool = True  # use deterministic algorithms
-    threads: int = 0  # of PyTorch; 0 leaves the number to it
+    threads: int = 0  # of PyTorch; 0 keeps its default
 
 
 @dataclass(frozen=True)

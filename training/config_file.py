@@ -74,7 +74,7 @@ def _check(config: TrainConfig) -> None:
         ),
         (
             not loss.distillation or model.weights in ("bundle", "checkpoint"),
-            'loss.distillation needs a network that knows the findings: model.weights = "bundle" or "checkpoint"',
+            'loss.distillation needs initial weights that predict the findings: model.weights = "bundle" or "checkpoint"',
         ),
         (
             bool(data.lungs) or not (augment.surroundings or augment.hollow),

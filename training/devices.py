@@ -49,7 +49,7 @@ def leave_processes(processes: Processes) -> None:
 
 
 def share_buffers(module: nn.Module, processes: Processes) -> None:
-    """Copy the main process's buffers to all: each has BatchNorm statistics of its own, and would validate another model."""
+    """Copy the main process's buffers to all, or each would validate a model with BatchNorm statistics of its own."""
     if processes.count > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, src=0)
@@ -84,7 +84,7 @@ class _DepthwiseInFloat32(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class Precision:
-    """Mixed precision."""
+    """The mixed precision that a device computes with."""
 
     device_type: str  # "cpu", "cuda" or "mps"
     dtype: torch.dtype | None  # of the forward pass; None is full precision
@@ -130,7 +130,7 @@ class Compute:
 def seed_everything(config: RunConfig) -> None:
     """Seed all generators and choose deterministic algorithms (REPORT Table 23)."""
     if config.deterministic:
-        # cuBLAS reads this once, with the first matrix product. Without it, the order of its sums varies.
+        # cuBLAS reads this once, at the first matrix product. Without it, its order of summation varies from run to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     random.seed(config.seed)
     np.random.seed(config.seed)
@@ -139,7 +139,7 @@ def seed_everything(config: RunConfig) -> None:
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
-    # Writing into memory that the next operation overwrites takes a fifth of a run on the CPU, and changes no result.
+    # Else PyTorch fills each new tensor before use. That takes a fifth of a run on the CPU, and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if config.threads:
         torch.set_num_threads(config.threads)

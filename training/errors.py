@@ -16,7 +16,7 @@ class CheckpointInvalid(ExportError):
 
 
 class NotCommissioned(ExportError):
-    """A release has no profile of the site that the release served now is commissioned for."""
+    """A release has no profile for a site, and the release served there now has one."""
 
 
 class DatasetError(ChestXrayError):
@@ -44,7 +44,7 @@ class TrainingDiverged(ChestXrayError):
 
 
 class CommissioningError(ChestXrayError):
-    """A site's films cannot be commissioned with."""
+    """A site's films cannot be used for commissioning."""
 
 
 class TooFewFilms(CommissioningError):
@@ -52,7 +52,7 @@ class TooFewFilms(CommissioningError):
 
 
 class StepFailed(ChestXrayError):
-    """A step of a longer piece of work ended with a fault of its own."""
+    """A step that runs in a process of its own has failed."""
 
 
 class WeightsUnavailable(ChestXrayError):

@@ -23,5 +23,5 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def height_of(value: float | None) -> float:
-    """A value of metrics.json as a coordinate; matplotlib leaves out NaN, which stands for undefined."""
+    """A value of metrics.json as a coordinate: NaN, which matplotlib leaves out, for an undefined one."""
     return float("nan") if value is None else value

@@ -1,10 +1,10 @@
-"""Markdown for reports: tables that are readable in a terminal too, plots and shares. Knows nothing of what is measured."""
+"""Markdown for reports: tables that are readable in a terminal too, links to plots, and percentages."""
 
 from collections.abc import Iterable, Sequence
 
 UNDEFINED = "-"
 
-# Of the plots, beside a report.
+# Folder of the plots, beside the report.
 PLOTS_FOLDER = "figures"
 
 
@@ -23,10 +23,10 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, word
 
 
 def picture(title: str, name: str) -> str:
-    """A plot of PLOTS_FOLDER."""
+    """A link to a plot in PLOTS_FOLDER."""
     return f"![{title}]({PLOTS_FOLDER}/{name})"
 
 
 def percent(share: float) -> str:
-    """Such as "12.3 %"."""
+    """A share, 0..1, as text such as "12.3 %"."""
     return f"{100 * share:.1f} %"

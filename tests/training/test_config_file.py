@@ -51,7 +51,7 @@ def test_overrides_are_applied_after_the_file():
         ({"loss": {"source_alignment": -0.1}}, "source_alignment"),
         ({"model": {"weights": "bundle"}}, "weights_file"),
         ({"model": {"weights": "checkpoint"}}, "weights_file"),
-        ({"loss": {"distillation": 0.5}}, "knows the findings"),
+        ({"loss": {"distillation": 0.5}}, "predict the findings"),
         ({"loss": {"distillation": 1.5}, "model": {"weights": "bundle", "weights_file": "a"}}, "loss.distillation"),
         ({"augment": {"hollow": 0.1}}, "data.lungs"),
         ({"schedule": {"small_epochs": 3, "epochs": 3}}, "small_epochs"),

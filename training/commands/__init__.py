@@ -1,1 +1,1 @@
-"""Commands of training, evaluation and exploration, as `cxr` shows them."""
+"""The `cxr` commands for training, evaluation and exploration."""

@@ -21,7 +21,7 @@ def ablate(
     ] = None,
     changes: Changes = None,
 ) -> None:
-    """Compare augmentations one by one, on a frozen backbone. The same command continues; finished runs are kept.
+    """Compare augmentations one by one, on a frozen backbone. The same command resumes; finished runs are kept.
 
     Example: cxr ablate --data data/cxr --only noise --only mixup
     """

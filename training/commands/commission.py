@@ -37,13 +37,9 @@ def commission(
     ] = None,
     from_feedback: Annotated[
         Path | None,
-        typer.Option(
-            metavar="ARCHIVE", help="Folder with films as they were sent; takes those with a confirmed label on record."
-        ),
+        typer.Option(metavar="ARCHIVE", help="Folder of films as they were sent; uses those with a confirmed label on record."),
     ] = None,
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Take all films as films without a label. Verifies nothing.")
-    ] = False,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Ignore all labels. Nothing is verified then.")] = False,
     leave_out: Annotated[
         list[Finding] | None, typer.Option(metavar="CLASS", help="Class whose films are not used; repeatable.")
     ] = None,
@@ -51,12 +47,12 @@ def commission(
     reports: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the reports. Default: reports.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cross-validation and bootstrap.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Films read at the same time.")] = os.cpu_count() or 1,
-    demo: Annotated[bool, typer.Option("--demo", help="Try it on a synthetic hospital, made of drawings.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Try it on a synthetic hospital with drawn films.")] = False,
 ) -> None:
     """Test the model on a site's own films, adjust it, and write a report and a site profile. For research use only.
 
-    From 20 films of each class on. The profile is written in the parts that are better than the release beyond chance; the
-    report says which, and why. The exit status is 0 also if there is none.
+    Needs at least 20 films of each class. The profile holds only the parts that are better than the release beyond chance; the
+    report says which, and why. The exit status is 0 even if no profile is written.
 
     Example: cxr commission /data/own-films --site st-anna
     """

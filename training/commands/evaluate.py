@@ -10,7 +10,7 @@ import typer
 
 from training.commands.options import Changes
 
-# Options that say nothing where a recipe is judged, where commissioning is, and where a bundle is.
+# Options without a meaning where a recipe, commissioning or a bundle is judged.
 _NOT_OF_A_RECIPE = ("split", "parts", "against", "seed", "lungs", "not_chest")
 _NOT_OF_COMMISSIONING = (*_NOT_OF_A_RECIPE, "out", "threads", "resamples", "seeds", "one_hospital", "changes")
 _NOT_OF_A_BUNDLE = ("seeds", "sources", "one_hospital", "changes", "draws")
@@ -60,7 +60,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="CONFIG",
-            help="Judge this recipe instead of a bundle: train it without each source in turn, and judge that source's films. "
+            help="Judge this recipe instead of a bundle: train it without each source in turn, and judge it on that source. "
             "Takes hours; the same command resumes.",
             rich_help_panel="Hospitals never seen",
         ),
@@ -88,8 +88,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NUMBERS",
-            help="Judge what a site profile is worth: fit one to that many films of each class of each of --sources, such as "
-            "20,40,80, and judge it on the other patients. With --leave-one-out: in each source left out.",
+            help="Judge site profiles: fit one to this many films of each class of each of --sources, such as 20,40,80, and "
+            "judge it on the other patients. With --leave-one-out: on each source left out.",
             rich_help_panel="Hospitals never seen",
         ),
     ] = None,
@@ -172,7 +172,7 @@ def evaluate(
 
 
 def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
-    """Raise BadParameter if one of these options was given: ignored, it would let figures be read as something else."""
+    """Raise BadParameter if one of these options was given: ignored without a word, it would seem to apply to the figures."""
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
         if option.name in names and source is not None and source.name == "COMMANDLINE":

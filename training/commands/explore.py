@@ -1,4 +1,4 @@
-"""`cxr explore`: what a data set is like before anything is trained on it."""
+"""`cxr explore`: describe a data set before training on it."""
 
 import os
 from pathlib import Path

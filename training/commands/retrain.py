@@ -13,7 +13,9 @@ def retrain(
     data: DataFolder,
     prometheus: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Prometheus whose alerts are reasons. Default: none, so that only labels are."),
+        typer.Option(
+            metavar="URL", help="Prometheus whose alerts are reasons to retrain. Default: none; only new labels are a reason."
+        ),
     ] = None,
     archive: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder with films as they were sent, found by their SHA-256.")
@@ -22,7 +24,7 @@ def retrain(
         Path | None, typer.Option(metavar="DIR", help="Folder of the releases. Default: the project's models/.")
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder of retrainings.")] = Path("runs/retraining"),
-    labels: Annotated[int, typer.Option(metavar="N", help="More new labels than this are a reason.")] = 1000,
+    labels: Annotated[int, typer.Option(metavar="N", help="Retrain if there are more new labels than this.")] = 1000,
     force: Annotated[str | None, typer.Option(metavar="REASON", help="Retrain for a reason of your own.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the reasons, and train nothing.")] = False,
     config: Annotated[

@@ -13,7 +13,7 @@ def tune(
     data: DataFolder,
     storage: Annotated[str, typer.Option(help="Database of Optuna, as a URL; created if missing.")] = "sqlite:///runs/tune.db",
     study: Annotated[str, typer.Option(help="Name within the storage; a known name continues that study.")] = "tune",
-    trials: Annotated[int, typer.Option(min=1, help="Stop when the study has so many finished trials.")] = 30,
+    trials: Annotated[int, typer.Option(min=1, help="Stop when the study has this many finished trials.")] = 30,
     config: BaseConfig = Path("training/configs/lite0.toml"),
     changes: Changes = None,
     out: ResultsFolder = Path("runs/tune"),
@@ -21,7 +21,7 @@ def tune(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 5,
     side_px: ShortSide = 160,
 ) -> None:
-    """Search for better training settings in short runs, and write the best as a configuration. The same command continues.
+    """Search for better training settings in short runs, and write the best as a configuration. The same command resumes.
 
     Example: cxr tune --data data/cxr --trials 60
     """

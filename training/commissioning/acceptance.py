@@ -1,4 +1,4 @@
-"""Labelled films of a site: what the bundle is worth there, and what a profile would change."""
+"""Commissioning with labelled films: judges the bundle on them, and decides which parts of a site profile are written."""
 
 from service.model.manifest import ModelManifest
 from training.commissioning.cases import Acceptance, PartVerdict, ShortcutControl, SiteFilms
@@ -21,17 +21,17 @@ from training.commissioning.sentences import verdict_of, warnings_of
 
 
 def commission_labelled(films: SiteFilms, manifest: ModelManifest, seed: int = 0) -> Acceptance:
-    """Judge the bundle on the films, and fit what is better than it beyond chance.
+    """Judge the bundle on the films, fit a site profile, and keep the parts of it that are better beyond chance.
 
     manifest: of the bundle. seed: of folds and bootstrap samples.
-    Raises TooFewFilms for a class with 1 to 19 films or of fewer than 10 patients, or fewer than two classes.
+    Raises TooFewFilms for a class with 1 to 19 films or of fewer than 10 patients, or for fewer than two classes.
     """
     require_enough(films)
     nested = nested_cross_validation(films, manifest, seed)
     choice = choose(films, nested, manifest, seed)
     fitted = adjust(films, manifest, seed)[choice.classifier]
     parts = {**choice.parts, OUTLIERS: _judge_outliers(choice, fitted, manifest)}
-    parts = {name: _as_fitted(name, part, fitted.manifest, manifest) for name, part in parts.items()}
+    parts = {name: _unless_unchanged(name, part, fitted.manifest, manifest) for name, part in parts.items()}
     written = [name for name, part in parts.items() if part.written and name != HEAD]
     answers = nested.answers(choice.classifier, written)
     before, after, difference = measure(films, nested.released, answers, seed)
@@ -58,7 +58,7 @@ def commission_labelled(films: SiteFilms, manifest: ModelManifest, seed: int = 0
 
 
 def _control(films: SiteFilms, nested: NestedAnswers, choice: Choice, seed: int) -> ShortcutControl:
-    """A warning is for a head with weights: scale and offsets cannot learn a scanner."""
+    """Compare the heads with a control. Only a head with weights gets a warning: scale and offsets cannot learn a scanner."""
     control = shortcut_auc(films, seed)
     released = float(within_site_auc(films.labels, nested.released.probabilities))
     refitted = float(within_site_auc(films.labels, nested.adjusted[Classifier.HEAD].probabilities))
@@ -81,8 +81,8 @@ def _judge_outliers(choice: Choice, fitted: Adjustment, manifest: ModelManifest)
     )
 
 
-def _as_fitted(name: str, part: PartVerdict, fitted: ModelManifest, manifest: ModelManifest) -> PartVerdict:
-    """Not written where fitting had nothing to change."""
+def _unless_unchanged(name: str, part: PartVerdict, fitted: ModelManifest, manifest: ModelManifest) -> PartVerdict:
+    """The verdict, or that the part is not written because its fitted values are the bundle's."""
     if name in (OPERATING_POINTS, CONFORMAL, REVIEW) and part.written and getattr(fitted, name) == getattr(manifest, name):
         return PartVerdict(False, "The site's films give no other values than the released ones.")
     return part

@@ -1,6 +1,6 @@
 """Commissions a bundle at one site: reads its films, measures, fits, and writes the report and the site profile.
 
-`commission` is the table of contents. Prints progress on stderr, nothing on stdout.
+Prints progress on stderr, nothing on stdout.
 """
 
 import os
@@ -42,8 +42,8 @@ from training.errors import CommissioningError, ConfigError
 SITES = Path("sites")
 REPORTS = Path("reports")
 
-# Of a site, as in the profile's schema.
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+# The profile's schema allows these names of sites.
+_SITE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class CommissioningJob:
 
     site: str  # name of the site
     bundle: Path  # folder of the bundle
-    folder: Path | None = None  # of the site's films; None: only those of the archive
-    labels: Path | None = None  # table of labels; None: labels.csv of the folder, if it is there
+    folder: Path | None = None  # of the site's films; None takes only those of the archive
+    labels: Path | None = None  # table of labels; None takes labels.csv of the folder, if it is there
     archive: Path | None = None  # folder with films whose confirmed labels are on record; None takes none
-    unlabelled: bool = False  # whether to take every film as one without a label
+    unlabelled: bool = False  # whether to ignore all labels
     leave_out: tuple[Finding, ...] = ()  # classes whose films are not used
     sites: Path = SITES  # folder of the profiles
     reports: Path = REPORTS  # folder of the reports
@@ -75,9 +75,9 @@ class Commissioned:
 def commission(job: CommissioningJob) -> Commissioned:
     """Commission a bundle, and write report and profile under the next free number of the site.
 
-    Raises CommissioningError (TooFewFilms is one), ConfigError, DatasetError, BundleError or OSError; nothing is written then.
+    Raises CommissioningError, ConfigError, DatasetError, BundleError or OSError; nothing is written then.
     """
-    if not _NAME.fullmatch(job.site):
+    if not _SITE_NAME.fullmatch(job.site):
         raise ConfigError(
             f"The site's name is {job.site!r}; give small letters, digits and hyphens, at most 40, such as st-anna (--site)."
         )
@@ -85,12 +85,13 @@ def commission(job: CommissioningJob) -> Commissioned:
         raise ConfigError(f"threads is {job.threads}; commissioning needs at least 1.")
     bundle = ModelBundle.open(job.bundle)
     for folder in (job.sites, job.reports):
-        folder.mkdir(parents=True, exist_ok=True)  # one that cannot be made is known before the films are read
+        folder.mkdir(parents=True, exist_ok=True)  # now, so that a folder that cannot be made fails before the films are read
     with _step(1, "The films are looked up"):
-        found, left_out = _found(job)
+        found, left_out = _find_films(job)
     with _step(2, f"{len(found)} films are read and judged by {bundle.manifest.name} {bundle.manifest.version}"):
         films = read_films(bundle, load_predictor(bundle), found, threads=job.threads)
     _describe(films)
+    _require_used(films)
     with _step(3, "The released model is measured, and a profile fitted by nested cross-validation"):
         acceptance, unlabelled = _measure(films, bundle.manifest, job.seed)
     drift = site_drift(bundle, films, acceptance)
@@ -121,8 +122,8 @@ def commission(job: CommissioningJob) -> Commissioned:
     return Commissioned(outcome.verdict, report, profile.path if profile else None)
 
 
-def _found(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, int]]:
-    """The films to use, and how many films of the classes to leave out there were."""
+def _find_films(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, int]]:
+    """The films to use, and the number of films of each class that is left out."""
     films = (find_films(job.folder, job.labels) if job.folder else ()) + (feedback_films(job.archive) if job.archive else ())
     if not films:
         raise ConfigError("There are no films to commission with; give their folder, or --from-feedback.")
@@ -131,31 +132,36 @@ def _found(job: CommissioningJob) -> tuple[tuple[FoundFilm, ...], dict[Finding, 
     if dropped and not any(film.finding or job.unlabelled for film in kept):
         raise CommissioningError(
             f"--leave-out leaves no {'film' if job.unlabelled else 'labelled film'} of {job.folder or job.archive} to "
-            "commission with; leave out fewer classes, or add films of others."
+            "commission with; leave out fewer classes, or add films of other classes."
         )
     if job.unlabelled:
         kept = tuple(FoundFilm(film.path, film.relative, None, film.patient) for film in kept)
     elif not any(film.finding for film in kept):
         raise CommissioningError(
             f"No film of {job.folder or job.archive} has a label: put films into folders named {', '.join(FINDINGS)}, or write "
-            "labels.csv. Without labels nothing can be verified; --unlabelled goes on all the same."
+            "labels.csv. Without labels nothing can be verified; --unlabelled continues all the same."
         )
     return kept, {finding: number for finding, number in dropped.items() if finding}
 
 
 def _describe(films: ReadFilms) -> None:
-    """What was read, on stderr. Raises CommissioningError if no film can be used, or none of a class that was given."""
+    """Print on stderr which films are used, and which are left out and why."""
     counts = ", ".join(f"{name} {count}" for name, count in films_by_finding(films.used).items())
     print(f"      Used: {counts or 'none'}.", file=sys.stderr)
     if unknown := sum(each.film.finding is not None and not each.patient for each in films.used):
-        print(f"      Of {unknown} labelled films nothing says the patient; each counts as its own.", file=sys.stderr)
+        print(
+            f"      The patient of {unknown} labelled films is unknown; each counts as a patient of its own.", file=sys.stderr
+        )
     tops = Counter((*each.film.relative.partition("/")[:2], each.film.finding) for each in films.used)
     others = ", ".join(f"{top}/ {count}" for (top, slash, finding), count in tops.items() if slash and finding is None)
     if others and any(top == finding for top, _, finding in tops):
-        print(f"      Without a label, as these folders are not named as classes: {others}.", file=sys.stderr)
+        print(f"      Without a label, since these folders are not named as a class: {others}.", file=sys.stderr)
     for reason, count in Counter(each.reason for each in films.left_out).most_common():
         names = [each.film.relative for each in films.left_out if each.reason == reason]
         print(f"      Left out as {reason}: {count} ({named(names)}).", file=sys.stderr)
+
+
+def _require_used(films: ReadFilms) -> None:
     if not films.used:
         first = films.left_out[0]
         raise CommissioningError(f"None of the {len(films.left_out)} films can be used; {first.film.relative}: {first.detail}")
@@ -171,7 +177,7 @@ def _describe(films: ReadFilms) -> None:
 
 def _measure(films: ReadFilms, manifest: ModelManifest, seed: int) -> tuple[Acceptance | None, Unlabelled | None]:
     labelled = [each for each in films.used if each.film.finding]
-    with threadpool_limits(limits=1, user_api="blas"):  # many small fits, which more threads slow down
+    with threadpool_limits(limits=1, user_api="blas"):  # more threads would slow down these many small fits
         acceptance = commission_labelled(labelled_cases(labelled, manifest), manifest, seed) if labelled else None
     others = [each for each in films.used if not each.film.finding]
     if not others:
@@ -194,7 +200,7 @@ def _next_number(job: CommissioningJob) -> int:
 
 
 def _take_number(job: CommissioningJob) -> tuple[Site, Path]:
-    """The site with the next number, and the new folder of its report, which keeps the number from others."""
+    """The site with the next free number, and its report folder; making that folder reserves the number."""
     number = _next_number(job)
     while True:
         report = job.reports / f"commission-{job.site}-{number}"
@@ -207,7 +213,7 @@ def _take_number(job: CommissioningJob) -> tuple[Site, Path]:
 
 
 def _command(job: CommissioningJob) -> str:
-    """The command line, without folders of this machine."""
+    """The command line that the report shows."""
     given: dict[str, object] = {"site": job.site, "bundle": job.bundle}
     for name, value in (("labels", job.labels), ("from_feedback", job.archive)):
         if value is not None:

@@ -1,4 +1,4 @@
-"""The site profile: its members from what was found, and the drift reference of the site's own films."""
+"""Writes the site profile, with a drift reference of the site's own films."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from training.commissioning.cases import Acceptance, PartVerdict
 from training.commissioning.films.read import ReadFilm, ReadFilms
 from training.commissioning.report.outcome import Outcome, films_by_finding
 
-# With fewer films, chance alone explains nearly any difference between their ten bins and those of later films.
+# With fewer films, nearly any difference between their ten bins and those of later films may be chance.
 _MIN_FILMS = 20
 
-# As many films without a label stand for the site's usual films better than those chosen for their labels.
+# From this number on, films without a label represent the site better than films that were chosen to be labelled.
 _MANY_FILMS = 100
 
 
@@ -34,10 +34,10 @@ class SiteDrift:
 
 
 def site_drift(bundle: ModelBundle, films: ReadFilms, acceptance: Acceptance | None) -> SiteDrift:
-    """Measure the site's own films.
+    """Build the drift reference from the site's films, without the labelled ones if there are many others.
 
-    A labelled film counts with the answer of cross-validation: of the films that a head was fitted on it is surer than of any
-    other, and the reference would show drift from the first day on.
+    A labelled film counts with its out-of-fold answer: a head is surer of the films that it was fitted to than of others, and
+    a reference of such answers would show drift from the first day on.
     """
     if acceptance and not acceptance.tells_classes_apart:
         return SiteDrift(PartVerdict(False, "The labels or the films are in doubt, so nothing of them is written."), None)
@@ -45,7 +45,7 @@ def site_drift(bundle: ModelBundle, films: ReadFilms, acceptance: Acceptance | N
     unlabelled = [index for index, each in enumerate(films.used) if not each.film.finding]
     chosen = unlabelled if len(unlabelled) >= _MANY_FILMS else list(range(len(films.used)))
     if len(chosen) < _MIN_FILMS:
-        reason = f"There are {len(chosen)} films; it takes {_MIN_FILMS} at least."
+        reason = f"There are {len(chosen)} films; it takes at least {_MIN_FILMS}."
         return SiteDrift(PartVerdict(False, reason), None)
     of_films = [films.used[index] for index in chosen]
     reference = build_reference(
@@ -86,7 +86,7 @@ def write_site_profile(sites: Path, bundle: ModelBundle, outcome: Outcome, drift
 
 
 def _answers(films: Sequence[ReadFilm], acceptance: Acceptance | None) -> NetworkValues:
-    """What the profile answers to each film, float32 [N, 3]."""
+    """Probabilities of the profile for each film, out of fold for labelled ones; float32 [N, 3]."""
     head = acceptance.head if acceptance else None
     rows = [_probabilities(each, head) for each in films]
     if acceptance:

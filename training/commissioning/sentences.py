@@ -1,4 +1,4 @@
-"""Verdict and warnings of commissioning with labelled films, in words."""
+"""Verdict and warnings of commissioning with labelled films, as sentences."""
 
 from export.calibration import TB_SCREENING, TB_SENSITIVITY
 from service.model.findings import FINDINGS
@@ -17,15 +17,15 @@ _NAMES = {
     "outliers": "the threshold for outliers",
 }
 
-# Share of the films that are flagged for review from which on a warning says so.
+# A warning says so if a larger share of the films is flagged for review.
 _MANY_FLAGS = 0.5
 
-# Coverage of prediction sets may fall short of the promised one by this before a warning says so.
+# A warning says so if the coverage of prediction sets is lower than promised by more than this.
 _TOLERATED_SHORTFALL = 0.05
 
 
 def verdict_of(films: SiteFilms, before: Figures, after: Figures, parts: dict[str, PartVerdict], choice: Choice) -> str:
-    """A paragraph: the released figures, what is written and what that gives."""
+    """A paragraph: the released figures, the written parts, and the figures with them."""
     counts = enumerated([f"{count} {finding.value}" for finding, count in films.films_by_finding().items() if count])
     patients = len(set(films.patients))
     opening = f"On {len(films)} films ({counts}) of {patients} patients the released model has {_figures(before)}."
@@ -52,8 +52,8 @@ def verdict_of(films: SiteFilms, before: Figures, after: Figures, parts: dict[st
 def warnings_of(
     films: SiteFilms, control: ShortcutControl, after: Figures, manifest: ModelManifest, classifier: Classifier
 ) -> tuple[str, ...]:
-    """Sentences that the profile carries. after: figures with what is written; classifier: the one that is written."""
-    # Both heads are fitted to films of the other classes alone, which moves their answers away from it.
+    """Warnings for the profile. after: figures with the written parts. classifier: the one that is written."""
+    # A head that is fitted without films of a class moves its answers towards the other classes.
     head = _HEADS.get(classifier)
     less = f" With {head} it may be called less often than before." if head else ""
     absent = _absent(films, "No film of {} was given: nothing was verified for it." + less)
@@ -74,7 +74,7 @@ def warnings_of(
 
 
 def _absent(films: SiteFilms, sentence: str) -> str:
-    """The sentence with the findings without films in it, "" if every finding has some."""
+    """The sentence with the findings that have no films filled in; "" if all have some."""
     absent = [FINDINGS[index].value for index in range(len(FINDINGS)) if index not in films.present]
     return sentence.format(enumerated(absent)) if absent else ""
 

@@ -1,4 +1,4 @@
-"""What commissioning is worth: fitted to a few films of a hospital, judged on its other patients, over many draws."""
+"""Trials of commissioning: fit to a few films of a hospital, judge on its other patients, and repeat over many draws."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from training.evaluation.measures.bootstrap import plain
 from training.evaluation.measures.confusion import Floats, mean_of_defined
 from training.tables import markdown_table
 
-# The released bundle; with the site's head and thresholds, whether or not they are better beyond chance; with what is written.
+# The bundle as released; with the site's head and all thresholds, even if not better beyond chance; with the written parts.
 STAGES = ("released", "fitted", "as written")
 
 FIGURES = {
@@ -37,25 +37,26 @@ class Trial:
     """Commissioning with some films of a site, judged on the others."""
 
     source: str
-    per_class: int  # films given of each class
-    figures: dict[str, dict[str, float | None]]  # of each of STAGES, each of FIGURES; None where it is undefined
+    per_class: int  # films of each class that it is fitted to
+    figures: dict[str, dict[str, float | None]]  # by one of STAGES, then one of FIGURES; None where undefined
     head_written: bool
     profile_written: bool
 
 
-def attempts(source: str, films: SiteFilms, manifest: ModelManifest, per_class: int, draws: int) -> Iterator[Trial]:
+def run_trials(source: str, films: SiteFilms, manifest: ModelManifest, per_class: int, draws: int) -> Iterator[Trial]:
     """One trial for each draw of `per_class` films of every class that the site has."""
     for seed in range(draws):
         given, left_over = draw(films, per_class, seed)
-        accepted = commission_labelled(given, manifest, seed)
+        acceptance = commission_labelled(given, manifest, seed)
         fitted = adjust(given, manifest, seed)[Classifier.HEAD]
         figures = (
             _judge(left_over, _released(left_over, manifest), manifest),
             _judge(left_over, fitted.probabilities(Cases.of(left_over, manifest.temperature)), fitted.manifest),
-            _judge(left_over, _written(left_over, accepted, manifest), _adjusted(accepted, manifest)),
+            _judge(left_over, _written(left_over, acceptance, manifest), _written_manifest(acceptance, manifest)),
         )
-        head = accepted.head is not None and bool(accepted.head.weights.any())  # not scale and offsets alone
-        yield Trial(source, per_class, dict(zip(STAGES, figures, strict=True)), head, accepted.writes_profile)
+        # Scale and offsets alone are no head of the site's own.
+        head_written = acceptance.head is not None and bool(acceptance.head.weights.any())
+        yield Trial(source, per_class, dict(zip(STAGES, figures, strict=True)), head_written, acceptance.writes_profile)
 
 
 def trials_table(trials: Sequence[Trial]) -> str:
@@ -94,16 +95,16 @@ def _released(films: SiteFilms, manifest: ModelManifest) -> Floats:
     return Adjustment(None, manifest.temperature, manifest).probabilities(Cases.of(films, manifest.temperature))
 
 
-def _written(films: SiteFilms, accepted: Acceptance, manifest: ModelManifest) -> Floats:
+def _written(films: SiteFilms, acceptance: Acceptance, manifest: ModelManifest) -> Floats:
     """Probabilities by the head as it is stored; the released ones if none is written."""
-    if accepted.head is None:
+    if acceptance.head is None:
         return _released(films, manifest)
-    logits = accepted.head.logits(films.logits.astype(np.float32), films.embeddings)
+    logits = acceptance.head.logits(films.logits.astype(np.float32), films.embeddings)
     return np.asarray(softmax(logits.astype(np.float64), axis=1))
 
 
-def _adjusted(accepted: Acceptance, manifest: ModelManifest) -> ModelManifest:
-    parts = {name: getattr(accepted, name) for name in THRESHOLDS}
+def _written_manifest(acceptance: Acceptance, manifest: ModelManifest) -> ModelManifest:
+    parts = {name: getattr(acceptance, name) for name in THRESHOLDS}
     return manifest.model_copy(update={name: part for name, part in parts.items() if part is not None})
 
 

@@ -1,4 +1,4 @@
-"""Unlabelled films of a site: what can be said of them without knowing the truth."""
+"""Commissioning with unlabelled films: what can be estimated without the truth."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""What commissioning is worth in hospitals of a data folder: `cxr evaluate BUNDLE --commission 20,40,80 --sources sakha`.
+"""Trials of commissioning in sources of a data folder: `cxr evaluate BUNDLE --commission 20,40,80 --sources sakha`.
 
-A source says something of a hospital never seen only if the bundle was trained without it.
+Only a source that the bundle was trained without can stand for an unseen hospital.
 """
 
 import os
@@ -20,7 +20,7 @@ from training.commissioning.films.cases import labelled_cases
 from training.commissioning.films.folder import FoundFilm
 from training.commissioning.films.read import read_films
 from training.commissioning.fitting.folds import LEAST_FILMS
-from training.commissioning.trial import Trial, attempts
+from training.commissioning.trial import Trial, run_trials
 from training.data.folder import FilmFile, scan_folder
 from training.data.held_out import learns_nothing_of
 from training.errors import DatasetError
@@ -46,16 +46,18 @@ def try_commissioning(
     for source, films in films_of.items():
         site = _read_site(bundle, films)
         for count in per_class:
-            found = attempts(source, site, bundle.manifest, count, draws)
-            with threadpool_limits(limits=1, user_api="blas"):  # many small fits, which more threads slow down
-                trials += tqdm(found, desc=f"{source}, {count} films a class", total=draws, unit="draw", disable=None)
+            trials_of_source = run_trials(source, site, bundle.manifest, count, draws)
+            with threadpool_limits(limits=1, user_api="blas"):  # more threads would slow down these many small fits
+                trials += tqdm(
+                    trials_of_source, desc=f"{source}, {count} films a class", total=draws, unit="draw", disable=None
+                )
     return trials
 
 
 def require_films_left_over(films: Sequence[FilmFile], per_class: Sequence[int]) -> None:
-    """Raise DatasetError if so many films of each class are too few to commission with, or leave none of a class to judge on.
+    """Raise DatasetError if `per_class` films are too few to commission with, or may leave no patient of a class to judge on.
 
-    films: of one source.
+    films: of one source. per_class: films of each class to commission with, one number for each trial.
     """
     if min(per_class) < LEAST_FILMS:
         raise DatasetError(f"Commissioning takes {LEAST_FILMS} films of a class or more, not {min(per_class)}.")

@@ -14,12 +14,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def augment(film: GreyPixels, config: AugmentConfig, size_px: int, rng: np.random.Generator) -> GreyPixels:
-    """Transform uint8 [resize_px, resize_px] -> uint8 [size_px, size_px]: geometry first, then exposure, then damage."""
+    """uint8 [resize_px, resize_px] -> uint8 [size_px, size_px]: geometry first, then exposure, then damage."""
     return expose_and_damage(_place(film, config, size_px, rng), config, rng)
 
 
 def expose_and_damage(film: GreyPixels, config: AugmentConfig, rng: np.random.Generator) -> GreyPixels:
-    """Change the grey values of uint8 [S, S], without geometry."""
+    """The transforms of grey values alone: uint8 [S, S] -> uint8 [S, S]."""
     if rng.random() < config.clahe:
         film = _clahe(film, float(rng.uniform(1.5, 4.0)))
     if rng.random() < config.equalise:
@@ -55,7 +55,7 @@ def _place(film: GreyPixels, config: AugmentConfig, size_px: int, rng: np.random
 
 
 def affine(linear: Floats, source: Floats, target: Floats) -> Floats:
-    """The matrix [2, 3] that turns and scales by `linear`, [2, 2], and takes the point `source`, (x, y), to `target`."""
+    """The matrix [2, 3] that applies `linear`, [2, 2], and maps the point `source`, (x, y), to `target`."""
     return np.column_stack([linear, target - linear @ source])
 
 

@@ -31,15 +31,14 @@ from training.errors import ConfigError
 # Each decoding thread holds one film at full size: on large machines, more threads would cost much memory.
 _MOST_DECODING_THREADS = 8
 
-
-# Label of a film whose lungs were exchanged.
+# Label of a film whose lungs were replaced.
 NO_FINDING_SHOWN = -1
 
 
 class FilmStore:
-    """Decodes films, and with `cache` keeps them: training films before cropping, others as model input.
+    """Decodes films, and keeps them if `cache` is set: training films before cropping, others as model input.
 
-    side_px: side S of the decoded films. outline: uint8 [S, S] -> lungs, bool [S, S].
+    side_px: side S of the decoded films. outline: finds the lungs, uint8 [S, S] -> bool [S, S].
     """
 
     def __init__(
@@ -99,11 +98,11 @@ class FilmStore:
         return FINDINGS.index(self.films[index].finding)
 
     def warm(self, indices: Sequence[int], *, shows_progress: bool) -> None:
-        """Decode films that are to be kept, before loader processes fork, so that all of them share one copy."""
+        """Fill the cache before loader processes fork, so that they share one copy."""
         missing = [index for index in indices if self._cache and index not in self._kept]
         if not missing:
             return
-        # Decoders release the GIL, so that threads use all cores.
+        # Decoders release the GIL, so threads use all cores.
         with ThreadPoolExecutor(min(_MOST_DECODING_THREADS, os.cpu_count() or 1)) as pool:
             decoded = pool.map(self.lungs if self._outline is not None else self.__getitem__, missing)
             bar = tqdm(
@@ -116,7 +115,7 @@ class FilmStore:
 class TrainingFilms(Dataset[tuple[Tensor, ...]]):
     """One epoch of augmented films: item -> (uint8 [S, S], label or NO_FINDING_SHOWN, index of the film in its store).
 
-    order: indices of the epoch's films. size_px: side S. seed: what augmentation depends on, beside the position in `order`.
+    order: indices of the epoch's films. size_px: side S. seed: augmentation is a function of it and the position in `order`.
     films_px: side to which stored films are reduced before the crop to S; None leaves them as stored.
     """
 
@@ -138,13 +137,13 @@ class TrainingFilms(Dataset[tuple[Tensor, ...]]):
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         index = int(self._order[position])
         rng = np.random.default_rng([*self._seed, position])
-        film, label = self._change_parts(index, rng)
+        film, label = self._replace_parts(index, rng)
         return torch.from_numpy(augment(film, self._config, self._size_px, rng)), torch.tensor(label), torch.tensor(index)
 
-    def _change_parts(self, index: int, rng: np.random.Generator) -> tuple[GreyPixels, int]:
-        """Exchange the lungs or what surrounds them, or neither."""
+    def _replace_parts(self, index: int, rng: np.random.Generator) -> tuple[GreyPixels, int]:
+        """The film and its label after replacing its lungs, its surroundings or neither."""
         film, label = self._film(index), self._store.label(index)
-        # One draw for both: without lungs and surroundings, nothing of a film would be left.
+        # One draw decides for both, because with both replaced nothing of the film would be left.
         drawn = rng.random() if self._config.surroundings or self._config.hollow else 1.0
         if drawn < self._config.hollow:
             hollow = hollow_out(film, self._lungs(index), rng)
@@ -168,7 +167,7 @@ class TrainingFilms(Dataset[tuple[Tensor, ...]]):
 
 
 class EvaluationFilms(Dataset[tuple[Tensor, ...]]):
-    """Films as the service sees them: item -> (uint8 [S, S], label). size_px: reduces them to this side, unless None."""
+    """Films as the service sees them: item -> (uint8 [S, S], label). size_px: side to reduce them to; None leaves them."""
 
     def __init__(self, store: FilmStore, indices: Sequence[int], size_px: int | None = None) -> None:
         self._store, self._indices, self._size_px = store, indices, size_px

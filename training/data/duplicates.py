@@ -1,4 +1,4 @@
-"""Difference hashes: find the same film after re-encoding, rescaling or a change of brightness. Knows no files."""
+"""Difference hashes: they find copies of a film after re-encoding, rescaling or a change of brightness."""
 
 from collections.abc import Iterator
 
@@ -12,17 +12,17 @@ HASH_BITS = 256
 
 Hash = npt.NDArray[np.uint64]
 
-# Hashes compared at once with all later ones: with 25,000 films, 256 x 25,000 x 8 bytes are 50 MB.
+# Rows of the distance matrix that are computed at once. For 25,000 films, 256 x 25,000 x 8 bytes are 50 MB.
 _BLOCK = 256
 
 
 def thumbnail(pixels: GreyPixels) -> GreyPixels:
-    """uint8 [H, W] -> uint8 [16, 17], area-averaged; differences of neighbours need one more column than the hash."""
+    """uint8 [H, W] -> uint8 [16, 17], area-averaged. 16 differences of neighbours in a row take 17 columns."""
     return np.asarray(cv2.resize(pixels, (17, 16), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def difference_hash(small: GreyPixels) -> Hash:
-    """Thumbnail uint8 [16, 17] -> uint64 [4]: one bit for each of 16 x 16 neighbours, set where the right one is brighter.
+    """Thumbnail uint8 [16, 17] -> uint64 [4]: one bit for each pair of neighbours in a row, set if the right one is brighter.
 
     After N. Krawetz, "Kind of Like That", 2013, with more bits. The hash of a nearly constant film is noise; do not compare it.
     """

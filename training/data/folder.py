@@ -1,4 +1,4 @@
-"""A data folder -> film files: split, finding, source and patient of each. Opens no film."""
+"""A data folder -> film files with split, finding, source and patient. Opens no film."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.csv"
 MANIFEST_COLUMNS = ("path", "split", "label", "source", "patient_or_group_id")
 UNKNOWN_SOURCE = "unknown"
 
-_NAMED_AT_MOST = 10  # files in an error message
+_MOST_NAMED = 10  # items that an error message lists
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def folder_fingerprint(films: Sequence[FilmFile], *, threads: int) -> str:
 def sources_fingerprint(films: Iterable[FilmFile]) -> str:
     """SHA-256 (hex) over path, source and group of each film, in any order: identifies what manifest.csv says of them.
 
-    Holding out, balancing and aligning sources depend on it; the fingerprint of the films does not change with it.
+    Holding out, balancing and aligning sources depend on it, and the fingerprint of the films does not cover it.
     """
     return fingerprint((film.relative, f"{film.source}\0{film.group or ''}") for film in films)
 
@@ -61,9 +61,9 @@ def sources_fingerprint(films: Iterable[FilmFile]) -> str:
 def scan_folder(root: Path, required: Sequence[str] = REQUIRED_SPLITS) -> tuple[FilmFile, ...]:
     """List the films of `root`/{train,val,test}/{finding}/**, sorted by relative path, with what manifest.csv adds.
 
-    required: splits that must exist. Every file that is not hidden counts as a film, so that a stray file is reported as
-    unreadable. manifest.csv is optional; it needs the columns path, split, label, source and patient_or_group_id, the last two
-    of which may be empty, and may have others.
+    required: splits that must exist. Every file that is not hidden counts as a film; a stray file is later reported as
+    unreadable. manifest.csv is optional. It needs the columns path, split, label, source and patient_or_group_id. Cells of the
+    last two may be empty; other columns are ignored.
 
     Raises DatasetNotFound when the folder or a required split is missing, and DatasetError when a folder is not a finding,
     a film lies outside the finding folders, or the manifest is malformed or contradicts the tree.
@@ -167,8 +167,8 @@ def _read_manifest(manifest: Path) -> dict[str, tuple[int, dict[str, str]]]:
 
 def named(items: list[str]) -> str:
     """The first ten items, comma separated, and how many more there are."""
-    more = len(items) - _NAMED_AT_MOST
-    return ", ".join(items[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(items) - _MOST_NAMED
+    return ", ".join(items[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:

@@ -1,6 +1,6 @@
-"""Which films a run leaves out, as data.held_out_source names them: sources, or one finding of a source, with commas between.
+"""The films that data.held_out_source leaves out of a run: comma-separated sources, or one finding of a source.
 
-"rsna,rahman/Normal" names all films of rsna and the normal films of rahman: what two collections have of one hospital.
+"rsna,rahman/Normal" names all films of rsna and the normal films of rahman, which are of the same hospital.
 """
 
 from collections.abc import Iterable
@@ -11,19 +11,19 @@ from training.errors import DatasetError
 
 
 def is_held_out(film: FilmFile, names: str) -> bool:
-    """Whether the names hold this film out; "" names none."""
+    """Whether `names` holds out the film; "" holds out none."""
     return any(film.source == source and finding in ("", film.finding) for source, finding in _named(names))
 
 
 def learns_nothing_of(source: str, names: str) -> bool:
-    """Whether the names hold out every film of a source."""
+    """Whether `names` holds out all films of the source, not just one finding."""
     return (source, "") in _named(names)
 
 
 def without_held_out(films: Iterable[FilmFile], names: str) -> list[FilmFile]:
     """The films that are not held out.
 
-    Raises DatasetError if a name fits no film, or if the others do not show every finding in train and val.
+    Raises DatasetError if a name fits no film, or if train or val then lacks a finding.
     """
     films = list(films)
     for source, finding in _named(names):
@@ -40,6 +40,6 @@ def without_held_out(films: Iterable[FilmFile], names: str) -> list[FilmFile]:
 
 
 def _named(names: str) -> list[tuple[str, str]]:
-    """(source, finding) of each name; the finding is "" for all of them."""
+    """(source, finding) of each name; the finding is "" for all findings."""
     pairs = (name.strip().partition("/") for name in names.split(","))
     return [(source, finding) for source, _, finding in pairs if source]

@@ -11,7 +11,7 @@ from service.film.arrays import GreyPixels, Mask
 from service.film.preprocessing import resize_stretched
 from service.model.errors import BundleNotFound, ManifestInvalid
 
-# Least share of the film that a lung covers.
+# Smallest share of the film that a region must cover to count as a lung.
 _SMALLEST_SHARE = 0.02
 
 
@@ -37,7 +37,7 @@ class LungSegmenter:
         return cls(session, path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path: loader processes that are not forked must open the graph again, for a session cannot be sent."""
+        """Pickle the path alone: a session cannot be pickled, so spawned loader processes open the graph again."""
         return (LungSegmenter.open, (self._path,))
 
     def outline(self, film: GreyPixels) -> Mask:

@@ -1,4 +1,4 @@
-"""How a configuration has films decoded and prepared. Export writes the same into the bundle's manifest."""
+"""The preprocessing that a configuration asks for. Export writes it into the bundle's manifest."""
 
 from pydantic import ValidationError
 
@@ -10,8 +10,8 @@ from training.errors import ConfigError
 def preprocess_spec(config: TrainConfig) -> PreprocessSpec:
     """The spec for model inputs of data.image_size_px. Raises ConfigError for sizes out of its range.
 
-    The decoder reduces films to no less than augment.resize_px: a crop of a smaller film would be enlarged, and less sharp than
-    what the service sees.
+    The decoder reduces no film below augment.resize_px. It would be enlarged again for the random crop, and be less sharp than
+    the films that the service sees.
     """
     image_size_px, resize_px = config.data.image_size_px, config.augment.resize_px
     try:

@@ -26,14 +26,14 @@ def film_weights(films: Sequence[FilmFile], config: DataConfig) -> npt.NDArray[n
             'data.balance = "class_source" needs sources, and no film has one: give the data folder a manifest.csv with a '
             'column source, or set data.balance = "class".'
         )
-    cells = Counter((film.finding, film.source) for film in films)
-    classes = Counter(film.finding for film in films)
     if config.balance == "none":
         return np.full(len(films), 1.0 / len(films))
+    classes = Counter(film.finding for film in films)
     if config.balance == "class":
         weights = np.array([1.0 / classes[film.finding] for film in films])
     else:
         power = 1.0 - config.source_flattening
+        cells = Counter((film.finding, film.source) for film in films)
         totals = {finding: sum(n**power for (of, _), n in cells.items() if of == finding) for finding in classes}
         share = {cell: n**power / totals[cell[0]] / n for cell, n in cells.items()}
         weights = np.array([share[(film.finding, film.source)] for film in films])

@@ -1,4 +1,4 @@
-"""Random subsets of films that keep the shares of classes and sources."""
+"""Random subsets of films, stratified by class and source."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,11 @@ from training.errors import ConfigError
 def stratified_films(films: Sequence[FilmFile], most: int, seed: int) -> list[FilmFile]:
     """At most `most` films, in their order; each class of each source keeps about its share.
 
-    Each class of each source is shuffled and taken from its front, so that a larger subset contains every smaller one of the
-    same seed.
+    A larger subset contains every smaller one of the same seed.
     """
     rng = np.random.default_rng(seed)
     members = np.unique([f"{film.finding}\0{film.source}" for film in films], return_inverse=True)[1]
-    position = np.empty(len(films))
+    position = np.empty(len(films))  # of each film within its shuffled stratum, 0..1; the subset takes the lowest
     for stratum in range(members.max() + 1):
         of_stratum = np.flatnonzero(members == stratum)
         position[of_stratum] = (rng.permutation(len(of_stratum)) + 0.5) / len(of_stratum)

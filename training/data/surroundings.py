@@ -1,4 +1,4 @@
-"""Exchanges the lungs or the surroundings of films, so that a network learns to look at the lungs (training only).
+"""Replaces the lungs or the surroundings of training films, so that a network learns to look at the lungs.
 
 Markers, borders, collimation and processing identify the source of a film, and where source and class correlate, its class too.
 Films are uint8 [S, S], lungs bool [S, S]. All draws come from the generator passed in.
@@ -10,17 +10,17 @@ import numpy as np
 from service.film.arrays import GreyPixels, Mask
 from training.data.lung_regions import SMALLEST_LUNGS, moved_onto, widened
 
-# Signs at the pleura, the hila and the costophrenic angles lie on or just outside the outline, so the lungs are widened by up
-# to this share of the side.
+# Largest margin around the lungs, as a share of the side. Signs at the pleura, the hila and the costophrenic angles lie on or
+# just outside the outline.
 _WIDEST_MARGIN = 0.06
 
 
 def replace_surroundings(
     film: GreyPixels, lungs: Mask, other: GreyPixels, other_lungs: Mask, rng: np.random.Generator
 ) -> GreyPixels:
-    """Keep the lungs of `film`. Put around them, with probability 0.5, another film, aligned by its lungs, else no film.
+    """Keep the lungs of `film`, and replace the rest: half the time by `other`, aligned by its lungs, else by no picture.
 
-    other: of any class. Unusable outlines leave `film` unchanged.
+    other: of any class. `film` is returned unchanged if its outline is unusable.
     """
     if lungs.mean() < SMALLEST_LUNGS:
         return film
@@ -32,14 +32,14 @@ def replace_surroundings(
 
 
 def hollow_out(film: GreyPixels, lungs: Mask, rng: np.random.Generator) -> GreyPixels | None:
-    """Replace the lungs with something without signs of disease. None if the outline is unusable."""
+    """Replace the lungs by what shows no sign of disease. None if the outline is unusable."""
     if lungs.mean() < SMALLEST_LUNGS:
         return None
     return _blend(_without_picture(film, rng), film, _with_margin(lungs, rng), rng)
 
 
 def _without_picture(film: GreyPixels, rng: np.random.Generator) -> GreyPixels:
-    """A flat grey, noise, or the film blurred to its shading."""
+    """A film of the same size without a picture: flat grey, noise, or `film` blurred to its shading."""
     kind = rng.integers(3)
     if kind == 0:
         return np.full_like(film, rng.integers(0, 256))
@@ -54,7 +54,7 @@ def _with_margin(lungs: Mask, rng: np.random.Generator) -> Mask:
 
 
 def _blend(inside: GreyPixels, outside: GreyPixels, region: Mask, rng: np.random.Generator) -> GreyPixels:
-    """`inside` where region is True, fading into `outside`: the network could learn a sharp edge."""
+    """`inside` where region is True, fading into `outside`, since a network could learn to see a sharp edge."""
     softness = region.shape[0] * rng.uniform(0.004, 0.03)
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), softness)
     return np.asarray(outside + share * (inside.astype(np.float32) - outside) + 0.5, dtype=np.uint8)

@@ -11,7 +11,7 @@ from training.data.validation import validate_dataset
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Usable films, without those of the held-out source."""
+    """Usable films, without those held out."""
 
     train: list[FilmFile]  # of the training split, sorted by path
     val: list[FilmFile]  # of the validation split, sorted by path
@@ -24,8 +24,8 @@ def read_training_data(
 ) -> TrainingData:
     """Validate the folder (REPORT Table 4), and leave out what the configuration holds out.
 
-    threads: that read films; None is one per core. report_to: print the report, and write it into this folder. Raises
-    DatasetError or a subclass if the folder must not be trained on, or has no source to hold out.
+    threads: number that read films; None is one per core. report_to: print the report, and write it into this folder.
+    Raises DatasetError or a subclass if the folder must not be trained on, or lacks a film to hold out.
     """
     report = validate_dataset(scan_folder(folder), threads=threads, near_duplicate_bits=config.near_duplicate_bits)
     if report_to is not None:

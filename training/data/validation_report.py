@@ -1,4 +1,4 @@
-"""ValidationReport: what validation found in a data folder (REPORT Table 4), as table, document and verdict."""
+"""ValidationReport: the faults of a data folder (REPORT Table 4), as table and as document, and whether they allow training."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from training.tables import markdown_table
 
 REPORT_NAME = "validation_report.md"
 
-_LISTED_AT_MOST = 100  # entries per list, to keep the report of a broken folder small; counts include all
+_LISTED_AT_MOST = 100  # entries per list, so that a broken folder has a short report; counts include all
 
 
 class Reason(StrEnum):
@@ -69,7 +69,7 @@ class ValidationReport:
     """What validation found in a data folder."""
 
     films: int  # number of files
-    usable: tuple[FilmFile, ...]  # films to train on and to judge with, sorted by relative path
+    usable: tuple[FilmFile, ...]  # films for training and evaluation, sorted by relative path
     excluded: tuple[ExcludedFilm, ...]  # the other films
     pairs: tuple[FilmPair, ...]  # duplicates within a split, and all links between splits
     flat: tuple[FilmFile, ...]  # nearly constant films; usable, but not compared with others
@@ -93,7 +93,7 @@ class ValidationReport:
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
-        """The "split/finding" of train and val without a usable film."""
+        """Classes of train and val without a usable film, as "split/finding"."""
         present = {(film.split, film.finding) for film in self.usable}
         return tuple(
             f"{split}/{finding}" for split in REQUIRED_SPLITS for finding in FINDINGS if (split, finding) not in present
@@ -117,7 +117,7 @@ class ValidationReport:
             raise EmptyClass(f"No usable film in {', '.join(self.empty_classes)}; train and val need every finding.")
 
     def checks(self) -> list[tuple[str, str, int]]:
-        """(what was looked for, what is done about it, number found): the rows of REPORT Table 4 in its order, then others."""
+        """(quality check, action, number found): the rows of REPORT Table 4 in its order, then others."""
         decode = DecodeLimits()
         excluded = Counter(entry.reason for entry in self.excluded)
         near = [pair for pair in self.pairs if pair.link is Link.NEAR and not pair.crosses_splits]
@@ -157,7 +157,7 @@ class ValidationReport:
         return f"{markdown_table(('Quality check', 'Action', 'Found'), rows, words=2)}\n\n{usable}\n"
 
     def lists(self) -> str:
-        """Markdown: what was found, each kind with its films. Empty for a folder without a fault."""
+        """Markdown lists of the films behind the table, one for each kind of fault. Empty for a folder without faults."""
         sections = (
             ("In two splits", [str(pair) for pair in self.leaks]),
             ("Findings without a usable film", list(self.empty_classes)),

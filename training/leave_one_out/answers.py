@@ -1,4 +1,4 @@
-"""What a model answers on the films of a hospital that it has never seen, and how good that is."""
+"""A model's answers on the films of a hospital that it has never seen, and their metrics."""
 
 import zipfile
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ from training.evaluation.measures.calibration import one_vs_rest_ece
 from training.evaluation.measures.confusion import FilmMask, Floats, Labels, mean_of_defined, ratio
 from training.evaluation.measures.discrimination import pair_auc
 
-# Name of a metric -> what the table calls it.
+# Name of a metric -> its column in the table.
 METRICS = {
     "auc": "AUC",
     "accuracy": "accuracy",
@@ -31,13 +31,13 @@ class Answers:
 
     labels: Labels  # indices into FINDINGS, int [N]
     probabilities: Floats  # calibrated, [N, C]
-    sets: FilmMask  # whether a finding is in the film's prediction set, bool [N, C]
+    sets: FilmMask  # whether each finding is in the prediction set, bool [N, C]
     flagged: FilmMask  # whether a person must look at the film, bool [N]
     groups: npt.NDArray[np.str_]  # patient or group of each film, [N]
     names: npt.NDArray[np.str_]  # path of each film within the data folder, [N]
 
     def write(self, path: Path) -> None:
-        """Write all arrays into one file, or nothing."""
+        """Write all arrays into one file. A kill while writing leaves no file at `path`."""
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as stream:
             np.savez_compressed(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
@@ -53,7 +53,7 @@ class Answers:
             raise DatasetError(f"{path} does not hold the answers of a run; delete it and run the command again.") from fault
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
-        """METRICS as functions of the films' weights [B, N]: each [B], NaN where it is undefined.
+        """METRICS under each of B sets of film weights, [B, N] -> [B] each; NaN where undefined.
 
         The AUC is that of each disease against normal, averaged over the diseases of the source.
         """

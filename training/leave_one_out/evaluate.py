@@ -1,4 +1,4 @@
-"""`cxr evaluate --leave-one-out`: every fold with every seed, then the table."""
+"""`cxr evaluate --leave-one-out`: runs every fold with every seed, and writes the table after each seed."""
 
 import sys
 from dataclasses import asdict, dataclass, field
@@ -19,8 +19,8 @@ from training.leave_one_out.left_out_run import LeftOutRun
 from training.leave_one_out.report import measure_unseen, unseen_table
 
 _COMMISSIONED = (
-    "## Commissioned there\n\nSite profiles fitted to so many films of each class of the source, by networks that were trained "
-    "without it, and judged on its other patients; means over draws and seeds."
+    "## Commissioned there\n\nSite profiles for networks that were trained without the source, fitted to a number of films of "
+    "each of its classes, and judged on its other patients; means over draws and seeds."
 )
 
 
@@ -30,19 +30,19 @@ class LeaveOneOut:
 
     config: Path  # the recipe, in TOML
     data: Path  # folder train|val|test/<class>/… with a manifest.csv that names the sources
-    out: Path  # folder of runs and table; the same one resumes
+    out: Path  # folder of runs and table; runs in it are resumed
     changes: list[str] = field(default_factory=list)  # SECTION.KEY=VALUE, over the recipe
     sources: list[str] = field(default_factory=list)  # to leave out; [] for all that hold normal films and films of a disease
     one_hospital: list[str] = field(default_factory=list)  # what is left out together; see `make_folds`
     seeds: int = 2  # runs of each fold, with the seeds 1, 2, …
     threads: int = 1  # films judged at the same time
     resamples: int = 2000  # bootstrap samples behind each interval
-    commission: list[int] = field(default_factory=list)  # films of each class to commission with; [] for no such trials
-    draws: int = 20  # of these films
+    commission: list[int] = field(default_factory=list)  # films of each class to commission with; [] for no trials of it
+    draws: int = 20  # trials with each of these numbers, each with other films
 
     @property
     def command(self) -> str:
-        """As the report shows it."""
+        """The command line that the report shows."""
         sources = {"sources": ",".join(self.sources)} if self.sources else {}
         numbers = {"commission": ",".join(map(str, self.commission)), "draws": self.draws} if self.commission else {}
         options = sources | numbers | {"one_hospital": self.one_hospital, "set": self.changes}
@@ -64,7 +64,7 @@ def leave_one_out(job: LeaveOneOut) -> dict[str, Any]:
     answers: dict[str, list[Answers]] = {fold.source: [] for fold in folds}
     trials: list[Trial] = []
     total = len(folds) * job.seeds
-    # Seed by seed: after the first, the table of one seed is there.
+    # The outer loop is over seeds, so that a table exists after the first seed.
     for seed in range(1, job.seeds + 1):
         for fold in folds:
             done = sum(map(len, answers.values()))

@@ -1,4 +1,4 @@
-"""The folds: which source is judged, and what the run that judges it leaves out."""
+"""Folds: the source to judge, and the sources that the run that judges it leaves out."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from training.errors import DatasetError
 class Fold:
     """One source, judged by runs without it."""
 
-    source: str  # its films are judged, of every split
+    source: str  # films of it are judged, whatever their split
     held_out: str  # what the runs leave out, as data.held_out_source takes it
 
     def judged(self, films: Sequence[FilmFile]) -> list[FilmFile]:
@@ -29,7 +29,7 @@ def make_folds(films: Sequence[FilmFile], sources: Sequence[str] = (), one_hospi
     what it takes to tell disease from hospital. one_hospital: what is left out together, each as data.held_out_source takes it.
     Raises DatasetError for a source that cannot be judged or left out.
     """
-    able = sorted(source for source in {film.source for film in films} if _findings(films, source) >= {Finding.NORMAL, None})
+    able = sorted(source for source in {film.source for film in films} if _has_normal_and_disease(films, source))
     if not able:
         raise DatasetError("No source holds both normal films and films of a disease; name the sources in manifest.csv.")
     if unknown := [source for source in sources if source not in able]:
@@ -59,9 +59,8 @@ def require_unseen(folds: Sequence[Fold], films: Sequence[FilmFile]) -> None:
                 )
 
 
-def _findings(films: Sequence[FilmFile], source: str) -> set[Finding | None]:
-    """Normal, if the source has normal films; None, if it has films of a disease."""
-    return {film.finding if film.finding is Finding.NORMAL else None for film in films if film.source == source}
+def _has_normal_and_disease(films: Sequence[FilmFile], source: str) -> bool:
+    return {film.finding is Finding.NORMAL for film in films if film.source == source} == {True, False}
 
 
 def _held_out(source: str, one_hospital: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""One run without a source: trained, exported, and judged on the films of that source. A finished step is not repeated.
+"""One run without a source: trains, exports, and judges the films of that source. A finished step is not repeated.
 
 Sources that are left out together share a run.
 """
@@ -40,7 +40,7 @@ _VERSION = "0.0.0"
 
 @dataclass(frozen=True)
 class LeftOutRun:
-    """A run of one fold and seed."""
+    """One run, with one fold and seed."""
 
     fold: Fold
     config: TrainConfig  # with the fold's held-out source and the seed
@@ -66,7 +66,7 @@ class LeftOutRun:
         return self.folder / ANSWERS_NAME.format(source=self.fold.source)
 
     def answers(self) -> Answers:
-        """Train, export and judge, or go on where a killed run stopped. Raises ConfigError or StepFailed."""
+        """Train, export and judge, or resume where a killed run stopped. Raises ConfigError or StepFailed."""
         self._claim()
         log = self.folder / LOG_NAME
         if not self.answers_path.exists():
@@ -77,14 +77,14 @@ class LeftOutRun:
         return Answers.read(self.answers_path)
 
     def trials(self, per_class: int, draws: int) -> list[Trial]:
-        """Commission the run's bundle on films of the source; see `attempts`. Once `answers` has run."""
+        """Trials of commissioning the run's bundle on films of the source; see `run_trials`. Call `answers` first."""
         path = self.folder / TRIALS_NAME.format(source=self.fold.source, draws=draws, per_class=per_class)
         if not path.exists():
             run_step(self.folder / LOG_NAME, commission_left_out, self, per_class, draws, path)
         return [Trial(**each) for each in json.loads(path.read_text("utf-8"))]
 
     def _claim(self) -> None:
-        """Make the folder, or find that it is this run's: a finished one must not answer for another recipe or other films."""
+        """Make the folder, or raise ConfigError if it holds a run of another recipe or other films."""
         own = {**self.config.settings(), "sources of the data": sources_fingerprint(scan_folder(self.data))}
         claim = self.folder / CLAIM_NAME
         if not claim.exists():
@@ -106,7 +106,7 @@ def export_left_out(run: LeftOutRun) -> None:
 
 
 def judge_left_out(run: LeftOutRun) -> None:
-    """Judge the films of the source as the service would, with the thresholds that the other sources gave."""
+    """Judge the films of the source as the service would, with thresholds fitted to the other sources."""
     bundle = ModelBundle.open(run.bundle)
     films = run.fold.judged(scan_folder(run.data))
     split = judge(Predictor.from_bundle(bundle), films, threads=run.threads, observer=Observer.from_bundle(bundle))

@@ -13,7 +13,7 @@ from training.tables import markdown_table
 
 
 def measure_unseen(answers: Mapping[str, Sequence[Answers]], bootstrap: Bootstrap) -> dict[str, Any]:
-    """METRICS of each source, as means over its runs, and the mean over the sources, with intervals over patients.
+    """METRICS of each source as means over its runs, and their mean over sources, all with intervals over patients.
 
     answers: of each source, by each of its runs, on the same films.
     """
@@ -35,7 +35,7 @@ def measure_unseen(answers: Mapping[str, Sequence[Answers]], bootstrap: Bootstra
 
 
 def unseen_table(measured: Mapping[str, Any]) -> str:
-    """One row a source, and their mean."""
+    """One row for each source, and one for their mean."""
     rows = [
         (source, str(each["films"]), *(with_interval(each, name) for name in METRICS))
         for source, each in measured["sources"].items()

@@ -1,8 +1,8 @@
 """Weights of a released bundle -> a network that continues training: backbone from the graph, head from its safetensors.
 
-The exporter folds each BatchNorm into the convolution before it. Here each gets the statistics of its inputs again, and the
-scale and shift that undo them. In evaluation mode the network then computes what the bundle does; in training mode, with a
-batch's own statistics, nearly the same.
+The exporter folds each BatchNorm into the convolution before it. Here each BatchNorm gets statistics of its inputs again, and a
+scale and shift that undo them. In evaluation mode the network then computes what the bundle does; in training mode, where each
+batch has its own statistics, it computes nearly the same.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from service.model.manifest import GRAPH_NAME, HEAD_NAME
 from training.errors import WeightsUnavailable
 from training.network.classifier import ChestXrayNetwork
 
-# Where export.graph.ServingGraph keeps the backbone.
+# Prefix of the backbone's tensors, as export.graph.ServingGraph names them.
 _PREFIX = "network.backbone."
 
 # Keeps a constant channel from being divided by zero.
@@ -92,7 +92,7 @@ def settle_norms(network: ChestXrayNetwork, images: Iterable[Tensor]) -> None:
     for norm in norms:
         mean, square = (torch.stack(each).mean(dim=0) for each in zip(*moments[norm], strict=True))
         variance = (square - mean**2).clamp(min=_LEAST_VARIANCE)
-        # Express y = scale * x + shift, which the norm computes, with the new statistics.
+        # The norm computes y = scale * x + shift; express that with the new statistics.
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         shift = norm.bias - scale * norm.running_mean
         norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))

@@ -20,7 +20,7 @@ REQUIRED_KEYS = (
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values. A kill while writing leaves the file as it was."""
+    """Write tensors and plain values. A kill while writing leaves an existing file intact."""
     with atomic_write(path) as draft:
         torch.save(content, draft)
 
@@ -31,7 +31,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointInvalid(f"No checkpoint at {path}; train first: `cxr train --help`.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as fault:  # a damaged pickle can raise anything, and PyTorch's text advises to run its code
+    except Exception as fault:  # a damaged pickle can raise anything; PyTorch's message advises to run its code
         raise CheckpointInvalid(
             f"{path} is damaged or holds more than tensors and plain values ({type(fault).__name__}); train again."
         ) from fault
@@ -42,6 +42,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def recipe_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The configuration that led to a checkpoint, and those of the runs that were averaged for it or before it."""
+    """The configuration of a checkpoint's run, with the recipes of the runs that it averages or began with."""
     ancestry = ("averaged_runs", "averaged_with_start", "averaged_last", "began_with")
     return {**checkpoint["config"], **{name: checkpoint[name] for name in ancestry if name in checkpoint}}

@@ -1,4 +1,4 @@
-"""build_network(): a timm backbone and the classifier head of REPORT Table 11. Knows no data and no optimiser."""
+"""build_network(): a timm backbone and the classifier head of REPORT Table 11."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class Head(nn.Module):
 
     @property
     def spec(self) -> HeadSpec:
-        """Shape of the head, for the manifest."""
+        """Sizes of the head, for the manifest."""
         return HeadSpec(
             features=self.hidden.in_features,
             hidden=self.hidden.out_features,
@@ -94,12 +94,10 @@ def build_network(architecture: str, *, hidden: int = 256, dropout: float = 0.3,
 
     architecture: any timm name whose forward_features ends in a map [N, C, H, W]: efficientnet_b0, tf_efficientnet_lite0,
         resnet50, densenet121 and others. Raises ConfigError for any other name; timm's hub and folder addresses are refused,
-        because a checkpoint names its architecture, and may come from others.
+        because the name may come from a checkpoint of unknown origin.
     """
     if ":" in architecture or not timm.is_model(architecture):
-        raise ConfigError(
-            f"timm knows no architecture {architecture!r}; timm.list_models() lists them, such as efficientnet_b0."
-        )
+        raise ConfigError(f"timm has no architecture {architecture!r}; timm.list_models() lists all, such as efficientnet_b0.")
     model: Any = timm.create_model(architecture, pretrained=False, num_classes=0)
     config = model.pretrained_cfg
     head = Head(model.num_features, hidden, classes, dropout)

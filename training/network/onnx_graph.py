@@ -1,4 +1,4 @@
-"""PyTorch module -> ONNX graph, checked, and without traces of this machine."""
+"""PyTorch module -> checked ONNX graph without paths of this machine."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def to_onnx_graph(module: nn.Module, size_px: int, input_name: str, output_names
 
     input_name: also the name of forward's argument. Raises ExportError if the converted graph is not valid ONNX.
     """
-    # Two images: the exporter takes a batch of one for a constant.
+    # Two images: the exporter would make a batch size of one constant.
     example = torch.zeros(2, size_px, size_px, dtype=torch.uint8)
     program = torch.onnx.export(
         module,

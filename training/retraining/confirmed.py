@@ -1,4 +1,4 @@
-"""Confirmed labels in the service's records, and their films in the hospital's archive, found by their SHA-256."""
+"""Reads confirmed labels from the service's records, and finds their films in an archive by SHA-256."""
 
 import csv
 import subprocess
@@ -14,9 +14,9 @@ from training.errors import ConfigError, DatasetError
 
 
 def write_labels(path: Path, since: str | None = None) -> Path:
-    """Write the labels confirmed since a moment (ISO 8601), or all of them, as CSV. Raises ConfigError.
+    """Write the labels confirmed since a time (ISO 8601; None for all) as CSV, and return `path`. Raises ConfigError.
 
-    By a command of the service, whose settings name the database; training does not import the service's records.
+    Runs a command of the service, whose settings name the database: training does not import the service's records.
     """
     command = [sys.executable, "-m", "service.commands.cxr", "records", "labels", "--out", str(path)]
     if since is not None:
@@ -28,25 +28,22 @@ def write_labels(path: Path, since: str | None = None) -> Path:
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """The labels that `cxr records labels` wrote: finding by the SHA-256 of the film.
-
-    Of a film that was sent more than once, the last label counts.
-    """
+    """The labels that `cxr records labels` wrote, by SHA-256 of the film. For a film sent more than once, the last counts."""
     with path.open(newline="", encoding="utf-8") as stream:
         return {row["image_sha256"]: row["label"] for row in csv.DictReader(stream)}
 
 
 def films_in(archive: Path, wanted: Collection[str]) -> tuple[dict[str, Path], list[Path]]:
-    """The files of an archive whose SHA-256 is wanted, by it; of several copies, the first by path. And the unreadable ones.
+    """The wanted files of an archive by SHA-256, of several copies the first by path; and its unreadable files.
 
-    Raises DatasetError without such a folder.
+    Raises DatasetError if there is no such folder.
     """
     if not archive.is_dir():
         raise no_archive(archive)
     found: dict[str, Path] = {}
     unreadable = []
-    every = list(files_below(archive)) if wanted else []
-    for path in tqdm(every, desc="looking through the archive", unit="file", disable=None):
+    paths = list(files_below(archive)) if wanted else []
+    for path in tqdm(paths, desc="looking through the archive", unit="file", disable=None):
         try:
             digest = sha256_of(path)
         except OSError:
@@ -58,5 +55,5 @@ def films_in(archive: Path, wanted: Collection[str]) -> tuple[dict[str, Path], l
 
 
 def no_archive(archive: Path) -> DatasetError:
-    """The fault of an archive that is not there."""
+    """The error for an archive that does not exist."""
     return DatasetError(f"There is no archive folder {archive}; give the one that holds the films as they were sent.")

@@ -1,7 +1,6 @@
 """The decision of a retraining: written down, carried out, and tracked in MLflow.
 
-It is written down before it is carried out, and each part of carrying it out may be repeated, so that a retraining may be
-killed at any moment.
+It is written down first, and every part of carrying it out can be repeated, so that a retraining can be killed at any moment.
 """
 
 import json
@@ -17,12 +16,12 @@ from training.run.tracking import RUN_NAME, open_client
 
 DECISION_NAME = "decision.json"
 
-# A decision that is not carried out yet.
+# File with a decision that is not carried out yet.
 PENDING_NAME = "pending.json"
 
 
 def decided(folder: Path) -> dict[str, Any] | None:
-    """The decision that was carried out in this folder, if any."""
+    """The decision that was carried out in this folder; None if there is none."""
     path = folder / DECISION_NAME
     return dict(json.loads(path.read_text("utf-8"))) if path.exists() else None
 
@@ -33,24 +32,24 @@ def settle(folder: Path, decision: dict[str, Any], note: str, mlflow: str | None
 
 
 def unfinished(runs: Path) -> list[Path]:
-    """Folders with a decision that was not carried out to its end."""
+    """Folders of retrainings with a decision that is not fully carried out."""
     return sorted(path.parent for path in runs.glob(f"*/{PENDING_NAME}"))
 
 
 def carry_out(folder: Path, models: Path, site: str | None = None) -> str:
-    """Carry out the decision of this folder, as far as that is not done; returns its note.
+    """Carry out what remains of this folder's decision; returns its note.
 
-    Releases and promotes the challenger, or logs why the champion stays; tracks the decision in MLflow; writes decision.json
-    last, which marks the end of a retraining. Where the champion is commissioned for a site and the challenger is not, the
-    decision becomes that it needs commissioning: it is released, and not promoted.
+    Releases and promotes the challenger, or logs why the champion stays; tracks the decision in MLflow; last, writes
+    decision.json, which marks the end of the retraining. If the champion is commissioned for a site and the challenger is not,
+    the challenger is released but not promoted, and the decision says that it needs commissioning.
 
-    site: the setting CXR_SITE, if there is one. Raises BundleError or ConfigError.
+    site: the setting CXR_SITE, None if it is not set. Raises BundleError or ConfigError.
     """
     pending = folder / PENDING_NAME
     settled = json.loads(pending.read_text("utf-8"))
     decision, note = settled["decision"], settled["note"]
     registry = Registry(models, site)
-    # Once only: it may have been rolled back since.
+    # Not a second time: the promotion may have been rolled back since.
     if decision["promoted"] and not _was_promoted(decision["challenger"], registry):
         note = _promote(folder / "bundle" / decision["challenger"], registry, decision, note)
     if not decision["promoted"]:
@@ -67,8 +66,8 @@ def _was_promoted(challenger: str, registry: Registry) -> bool:
 
 
 def _promote(challenger: Path, registry: Registry, decision: dict[str, Any], note: str) -> str:
-    """Release and promote the challenger, or change the decision to that it needs commissioning; returns the note."""
-    is_added = registry.has_chosen()  # else the service would load it, as the newest
+    """Release and promote the challenger, or change `decision`, because it needs commissioning. Returns the note."""
+    is_added = registry.has_chosen()  # without a choice, the service would load it as the newest release
     bundle = ModelBundle.open(registry.add(challenger)[0] if is_added else challenger)
     try:
         registry.require_commissioned(bundle)

@@ -1,6 +1,6 @@
 """Assembles the challenger's data set: the base data set, and films of the archive with a confirmed label.
 
-New films join the training split only. Hard links where the file system has them; the originals stay as they are.
+New films join the training split only. Files are hard links where possible; the originals are never changed.
 """
 
 import csv
@@ -22,12 +22,12 @@ _PREFIX = "feedback_"
 
 @dataclass(frozen=True)
 class NewFilms:
-    """What happened to the films with confirmed labels; all fields are numbers of films."""
+    """Number of films with a confirmed label, by what became of them."""
 
     added: int  # to the training split
-    not_in_archive: int  # with bytes that no file of the archive has
-    known: int  # in the data set before
-    too_close: int  # left out, because they resemble a film of the validation or test split
+    not_in_archive: int  # left out: no file of the archive has their SHA-256
+    known: int  # already in the base data set
+    too_close: int  # left out: they resemble a film of the validation or test split
 
     def __str__(self) -> str:
         return (
@@ -37,11 +37,11 @@ class NewFilms:
 
 
 def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: Path, near_duplicate_bits: int) -> NewFilms:
-    """Replace `out` by the data folder to train on.
+    """Write the data folder to train on to `out`, and delete what was there.
 
     archive: folder of films as they were sent; None adds none. labels: confirmed finding by the SHA-256 of a film.
-    near_duplicate_bits: of the training's configuration; decides what is too close.
-    Raises DatasetError or DatasetNotFound for a bad `base`.
+    near_duplicate_bits: as in `DataConfig`; new films this close to one of another split are left out.
+    Raises DatasetError or DatasetNotFound for a faulty `base` or a missing archive.
     """
     scan_folder(base, required=SPLITS)
     if archive is not None and not archive.is_dir():
@@ -72,13 +72,13 @@ def assemble(base: Path, archive: Path | None, labels: Mapping[str, str], out: P
 
 
 def _leaks(out: Path, near_duplicate_bits: int) -> set[Path]:
-    """New films that resemble one of another split."""
+    """The new films that equal or resemble a film of another split."""
     report = validate_dataset(scan_folder(out, required=SPLITS), near_duplicate_bits=near_duplicate_bits)
     return {film.path for pair in report.leaks for film in (pair.first, pair.second) if film.path.name.startswith(_PREFIX)}
 
 
 def _extend_manifest(out: Path, added: Sequence[Path]) -> None:
-    """Add the new films as a source of their own. A folder without a manifest has no sources and gets none."""
+    """Add the new films to the manifest as a source of their own. A folder without a manifest gets none."""
     manifest = out / MANIFEST_NAME
     if not added or not manifest.exists():
         return
@@ -88,7 +88,7 @@ def _extend_manifest(out: Path, added: Sequence[Path]) -> None:
     for path in added:
         values = (path.relative_to(out).as_posix(), "train", path.parent.name, SOURCE, path.stem)
         rows.append(dict(zip(MANIFEST_COLUMNS, values, strict=True)))
-    manifest.unlink()  # a link to the original
+    manifest.unlink()  # it is a hard link: writing to it would change the original
     with manifest.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()

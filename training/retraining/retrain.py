@@ -1,8 +1,8 @@
 """Retraining: trains a challenger if there is a reason, and promotes it if it is better.
 
-A reason is an alert or enough confirmed labels (REPORT 8.4). Training continues from the released model; both models are
-evaluated on the same test films; the challenger is promoted only if it is better overall and worse in no class, beyond chance,
-and if it is commissioned for the site that the champion is commissioned for; else it waits for that as a release.
+A reason is an alert or enough confirmed labels (REPORT 8.4). Training continues from the released model, the champion. Both
+models are evaluated on the same test films. The challenger is promoted only if it is better overall and worse in no class,
+beyond chance. If the champion is commissioned for a site and the challenger is not, it is released and waits for commissioning.
 The decision is in the registry's log, in the run's decision.json and, if asked for, in MLflow. The same command resumes a
 killed retraining, and does not train twice on the same films.
 """
@@ -36,17 +36,17 @@ class RetrainingJob:
     prometheus: str | None  # address of the Prometheus whose alerts are reasons; None: confirmed labels alone are
     archive: Path | None  # folder with the films as they were sent, found by their SHA-256; None adds no films
     models: Path  # folder of the releases
-    site: str | None  # site profile that is served whatever the registry chose, the setting CXR_SITE
+    site: str | None  # setting CXR_SITE: site profile that is served whatever the registry chose; None if not set
     runs: Path  # folder of retrainings
     labels: int  # more new labels than this are a reason
-    force: str | None  # a reason of the caller's
+    force: str | None  # the caller's own reason; None for none
     config: Path  # training configuration
     changes: tuple[str, ...]  # to the configuration, each SECTION.KEY=VALUE
     mlflow: str | None  # experiment for run and decision
 
 
 def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
-    """Look for a reason, assemble films, train, export, evaluate, decide; prints what it does. dry_run: only show the reasons.
+    """Look for a reason, assemble films, train, export, evaluate, decide; print what happens. dry_run: only print the reasons.
 
     Raises ConfigError (another retraining is under way, Prometheus or the records do not answer), StepFailed, DatasetError,
     BundleError or OSError.
@@ -76,7 +76,7 @@ def retrain(job: RetrainingJob, *, dry_run: bool = False) -> None:
 
 
 def _challenge(job: RetrainingJob, champion: ModelBundle, labels: Mapping[str, str], triggers: Sequence[Trigger]) -> None:
-    """Train a challenger, and let the better of the two models be released."""
+    """Train and evaluate a challenger, and carry out the decision about it."""
     config = load_config(job.config, (*job.changes, *changes_for(champion)))
     data = job.runs / "data"
     films = assemble(job.data, job.archive, labels, data, config.data.near_duplicate_bits)

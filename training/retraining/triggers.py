@@ -1,4 +1,4 @@
-"""Reasons to retrain (REPORT 8.4): alerts that fire in Prometheus, and confirmed labels."""
+"""Reasons to retrain (REPORT 8.4): firing alerts of Prometheus, and confirmed labels."""
 
 import json
 import os
@@ -28,10 +28,10 @@ class Trigger:
 
 
 def firing_alerts(prometheus: str) -> list[Trigger]:
-    """The retraining alerts that fire now. prometheus: its address, as http://prometheus:9090.
+    """The retraining alerts that fire now. prometheus: its address, such as http://prometheus:9090.
 
-    The environment variable PROMETHEUS_TOKEN may hold a bearer token. Raises ConfigError if Prometheus does not answer, or the
-    answer is not Prometheus's.
+    The environment variable PROMETHEUS_TOKEN may hold a bearer token. Raises ConfigError if Prometheus does not answer, or not
+    in its format.
     """
     if urllib.parse.urlsplit(prometheus).scheme not in ("http", "https"):
         raise ConfigError(f"--prometheus is {prometheus!r}; give an address like http://prometheus:9090.")
@@ -55,5 +55,5 @@ def _trigger(labels: dict[str, str]) -> Trigger:
 
 
 def enough_labels(labels: int, enough: int) -> list[Trigger]:
-    """The trigger of new labels, if there are more than `enough`."""
+    """The trigger of new labels if there are more than `enough`, else no trigger."""
     return [Trigger("NewLabels", f"{labels} confirmed, more than {enough}")] if labels > enough else []

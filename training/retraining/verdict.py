@@ -1,13 +1,13 @@
-"""Decides whether a challenger is promoted, from paired differences on the same test films. Pure."""
+"""Decides whether a challenger is promoted, from paired differences on the same test films."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Must be better. F1 weighs the errors of each class alike, whatever the mix of the test films.
+# The metric that must be better. It weights all classes equally, whatever their shares among the test films.
 OVERALL = "macro_f1"
 
-# Must not be worse in any class.
+# The metrics that must not be worse in any class.
 OF_CLASS = ("recall", "auc")
 
 
@@ -30,8 +30,8 @@ def judge_challenger(difference: Mapping[str, Any], films_of_class: Mapping[str,
     neither better nor worse.
     films_of_class: number of test films of each finding.
 
-    "Beyond chance" means that the 95 % interval excludes zero by more than half a film. Intervals are centred on the estimate:
-    if a single film changed sides, the bound that should be zero lies up to half a film beside it.
+    "Beyond chance" means that the 95 % interval excludes zero by more than half a film. Intervals are centred on the estimate,
+    so if a single film changed sides, the bound that should be zero may be off by half a film.
     """
     gain = _Gain.of(difference["headline"], OVERALL)
     gains = [
@@ -40,7 +40,9 @@ def judge_challenger(difference: Mapping[str, Any], films_of_class: Mapping[str,
         for name in OF_CLASS
     ]
     worse = tuple(
-        f"{each.name} of {finding} {each}" for finding, each, half in gains if each.high is not None and each.high < -half
+        f"{each.name} of {finding} {each}"
+        for finding, each, half_film in gains
+        if each.high is not None and each.high < -half_film
     )
     if gain.low is None or gain.low <= 0.5 / sum(films_of_class.values()):
         return Verdict(False, (f"{gain.name} {gain}, which may be chance", *worse))

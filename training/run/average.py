@@ -1,8 +1,8 @@
 """Averages the weights of several runs.
 
 Runs with the same initial weights but other seeds or recipes end close to each other, and the mean of their weights is often
-better than each of them, at the cost of one network (model soups, Wortsman et al. 2022, arXiv:2203.05482). So is the mean with
-the initial weights (arXiv:2109.01903). The validation split judges all of them; nothing is chosen by it.
+better than each of them, at the cost of one network (model soups, Wortsman et al. 2022, arXiv:2203.05482). The same holds if
+the initial weights are included (arXiv:2109.01903). The validation metrics are only shown; they choose nothing.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ def average_runs(
 ) -> str:
     """Write the mean of the runs' best models to `out`/best_model.pt. Returns a Markdown table of validation metrics.
 
-    with_start: include the initial weights of the first run. last: average each run as it ended, not its best epoch, which is
-    the best for one network alone. device_name: overrides run.device.
+    with_start: include the initial weights of the first run. last: average the runs' last epochs instead of their best, which
+    are the best of each network alone. device_name: overrides run.device.
 
-    The checkpoint has the first run's configuration, and the recipes of all in `averaged_runs`. Raises CheckpointInvalid for
+    The checkpoint has the first run's configuration; `averaged_runs` has the recipes of all. Raises CheckpointInvalid for
     runs that do not fit each other, ConfigError if `out` cannot be written or holds a model, and DatasetError if `data` is not
     the folder that they were trained on.
     """
@@ -76,7 +76,7 @@ def average_runs(
 
 
 def mean_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each tensor over networks of one shape; counters, which are integers, are the first one's.
+    """The mean of each tensor over networks of the same shapes. Integer counters are those of the first network.
 
     BatchNorm statistics are averaged like weights: where the weights differ little, so do the layers' inputs.
     """
@@ -87,7 +87,7 @@ def mean_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _weights(checkpoint: dict[str, Any], *, last: bool) -> dict[str, Tensor]:
-    """The weights that validation judged: of a latest checkpoint the running average, if there is one."""
+    """The weights that validation judged: in a latest checkpoint, the running average if it has begun."""
     prefix = "module."  # of torch.optim.swa_utils.AveragedModel
     average = checkpoint.get("average_state_dict", {}) if last else {}
     if not average.get("n_averaged"):
@@ -104,7 +104,7 @@ def _judge(state: dict[str, Tensor], config: TrainConfig, store: FilmStore, comp
 
 
 def _require_alike(runs: Sequence[Path], checkpoints: Sequence[dict[str, Any]]) -> None:
-    """Raise CheckpointInvalid for runs whose mean says nothing."""
+    """Raise CheckpointInvalid for runs whose mean has no meaning."""
     first = _shared(checkpoints[0])
     for run, checkpoint in zip(runs[1:], checkpoints[1:], strict=True):
         for what, value in _shared(checkpoint).items():
@@ -113,9 +113,9 @@ def _require_alike(runs: Sequence[Path], checkpoints: Sequence[dict[str, Any]]) 
 
 
 def _shared(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What runs must have in common, by the words for it."""
+    """What runs must have in common, by its name in the error message."""
     model, data, run = (checkpoint["config"].get(section, {}) for section in ("model", "data", "run"))
-    # Without a head in the initial weights, the seed draws it.
+    # If the initial weights have no head, the seed draws it.
     seed = run.get("seed") if model.get("weights") not in ("bundle", "checkpoint") else None
     return {
         "network": {name: tensor.shape for name, tensor in checkpoint["model_state_dict"].items()},

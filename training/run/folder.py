@@ -25,7 +25,7 @@ def claim_folder(job: TrainingJob) -> None:
         if (out / LATEST_NAME).is_file() and not job.resume:
             raise ConfigError(f"{out} already holds a run; continue it with --resume or choose another --out.")
         out.mkdir(parents=True, exist_ok=True)
-        # Only a file shows that the folder can be written.
+        # The only sure test that the folder is writable.
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as fault:
@@ -36,7 +36,7 @@ def claim_folder(job: TrainingJob) -> None:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run's results depend on. A checkpoint can be resumed by a run of the same origin only."""
+    """Everything that a run's results depend on. Only a run of the same origin can resume a checkpoint."""
 
     config: TrainConfig  # of the run
     data_fingerprint: str  # of the data folder
@@ -46,7 +46,7 @@ class Origin:
 
     @classmethod
     def of(cls, config: TrainConfig, data: TrainingData) -> "Origin":
-        """Reads the file with the initial weights."""
+        """Hashes and reads the file with the initial weights."""
         return cls(
             config,
             data.data_fingerprint,
@@ -83,9 +83,9 @@ class Origin:
 
 
 def save_epoch(out: Path, checkpoint: dict[str, Any], history: Sequence[EpochRecord], best: dict[str, Any] | None) -> None:
-    """Write latest_checkpoint.pt, history and curves; best_model.pt with the weights `best`, unless they are None."""
+    """Write latest_checkpoint.pt, history and curves, and if `best` is not None best_model.pt with these weights."""
     if best is not None:
-        # The best model first: after a kill between the two writes, the resumed run repeats this epoch and writes both again.
+        # Before the latest: after a kill between the two, the resumed run repeats this epoch and writes both again.
         save_checkpoint(out / BEST_NAME, checkpoint | {"model_state_dict": best})
     save_checkpoint(out / LATEST_NAME, checkpoint)
     write_history(out, history, {"finished": False})

@@ -21,7 +21,7 @@ class EpochRecord:
     backbone_frozen: bool  # whether only the head trained
     learning_rate: float  # of the head, at the start of the epoch
     train_loss: float  # label-smoothed cross-entropy, class-weighted mean over the films
-    train_f1: float  # macro, 0..1; of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth
+    train_f1: float  # macro, 0..1; the truth of a mixed film (Mixup, CutMix) is the finding with the largest share
     val_loss: float  # as train_loss
     val_f1: float  # macro, 0..1
     val_accuracy: float  # 0..1

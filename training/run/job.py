@@ -1,4 +1,4 @@
-"""One training run as it is asked for."""
+"""The parameters of one training run."""
 
 from dataclasses import dataclass
 from pathlib import Path

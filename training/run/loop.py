@@ -1,4 +1,4 @@
-"""One pass over batches, training or validating: batches in, metrics out. Knows no files."""
+"""One pass over batches, to train or to validate: batches in, metrics out."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ from training.run.objective import LossTerms, Objective, mix
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """Metrics of one pass; of mixed films (Mixup, CutMix) the finding with the largest share counts as the truth."""
+    """Metrics of one pass. The truth of a mixed film (Mixup, CutMix) is the finding with the largest share."""
 
     loss: float  # cross-entropy, class-weighted mean over the films
     f1: float  # macro, 0..1
@@ -35,7 +35,7 @@ class EpochMetrics:
 
 @dataclass
 class Stepper:
-    """Makes optimiser steps."""
+    """What makes optimiser steps, and the state that they change."""
 
     network: nn.Module  # whose gradients are clipped
     optimiser: torch.optim.Optimizer  # of its parameters
@@ -45,7 +45,7 @@ class Stepper:
     config: OptimiserConfig  # accumulation and clipping
 
     def step(self) -> None:
-        """Unscale, clip, step, average; then move the learning rate."""
+        """Make one optimiser step from the accumulated gradients, and advance learning rate and average."""
         self.scaler.unscale_(self.optimiser)
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
@@ -80,12 +80,13 @@ def train_epoch(
             with compute.precision.autocast():
                 logits, embedding = (output.float() for output in model(images))
                 teacher = objective.teacher
-                terms = objective.terms(logits, targets if teacher is None else teacher.soften(targets, labels, images))
+                softened = targets if teacher is None else teacher.soften(targets, labels, images)
+                terms = objective.terms(logits, softened)
                 loss = terms.mean
                 if objective.alignment is not None:
                     loss = loss + objective.alignment_weight * objective.alignment.loss(embedding, labels, batch_films)
             _require_finite(loss, f"batch {number} of {label}")
-            # An epoch's last group of batches may be shorter; divided by its own length, each step is a mean.
+            # The last step of an epoch may accumulate fewer batches. Each step divides by its own number, to follow their mean.
             group = accumulation if number <= total - total % accumulation else total % accumulation
             stepper.scaler.scale(loss / group).backward()
         if closes_step:
@@ -126,7 +127,7 @@ def _progress(loader: Iterable[Any], label: str, compute: Compute) -> Iterable[A
 
 
 class _Outcomes:
-    """Losses, probabilities and labels of an epoch, gathered over processes at the end."""
+    """Losses, probabilities and labels of a pass, which `metrics` gathers over all processes."""
 
     def __init__(self) -> None:
         self._losses: list[tuple[float, float]] = []

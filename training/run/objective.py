@@ -1,4 +1,4 @@
-"""What training minimises: targets, mixing, cross-entropy, and the terms beside it."""
+"""The training loss: targets, Mixup and CutMix, cross-entropy, and further terms."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -23,20 +23,20 @@ class LossTerms:
     """Class-weighted cross-entropy of a batch, before it is divided."""
 
     summed: Tensor  # over the films, a scalar
-    # What to divide by, a scalar. A mean of batch means is not the mean over films when batches weigh differently.
+    # Sum of the class weights, a scalar. The mean over an epoch divides the sums of both, since batches have different weights.
     weight: Tensor
 
     @property
     def mean(self) -> Tensor:
-        """For hard targets, torch's class-weighted mean."""
+        """The class-weighted mean; for hard targets, that of torch's cross_entropy."""
         return self.summed / self.weight
 
 
 class Teacher:
-    """The network as a run begins, frozen; its answers make up a share of each target.
+    """A frozen copy of the network; a share of each target comes from its answers (self-distillation).
 
     Where labels are noisy, this keeps a network from learning their errors (born-again networks, Furlanello et al. 2018,
-    arXiv:1805.04770). share: of a target, 0..1.
+    arXiv:1805.04770). network: with its initial weights. share: of a target, 0..1.
     """
 
     def __init__(self, network: nn.Module, share: float) -> None:
@@ -45,7 +45,7 @@ class Teacher:
 
     @torch.no_grad()
     def soften(self, targets: Tensor, labels: Tensor, images: Tensor) -> Tensor:
-        """Targets [B, C] with the teacher's share. Films that show no finding keep theirs.
+        """Mix the teacher's answers into targets [B, C]. Films that show no finding keep theirs.
 
         labels: int64 [B]. images: model input, [B, S, S], as the network gets it.
         """
@@ -56,14 +56,14 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Objective:
-    """Loss of a run."""
+    """The loss of a run."""
 
     class_weights: Tensor | None = None  # float32 [C]; None weights all classes equally
     label_smoothing: float = 0.0  # share of each target that is spread over all classes
     mixing: AugmentConfig = field(default_factory=AugmentConfig)  # Mixup and CutMix
-    alignment: SourceAlignment | None = None  # draws films of one class from different sources together; None for no such term
+    alignment: SourceAlignment | None = None  # see `SourceAlignment`; None for no such term
     alignment_weight: float = 0.0  # of that term
-    teacher: Teacher | None = None  # softens targets; None leaves them
+    teacher: Teacher | None = None  # see `Teacher`; None leaves targets as they are
 
     @classmethod
     def build(
@@ -81,7 +81,7 @@ class Objective:
         )
 
     def targets(self, labels: Tensor) -> Tensor:
-        """int64 [B] -> float [B, C], smoothed; all classes alike for NO_FINDING_SHOWN."""
+        """Labels int64 [B] -> smoothed targets float [B, C]; NO_FINDING_SHOWN gives the uniform distribution."""
         spread = torch.where(labels == NO_FINDING_SHOWN, 1.0, self.label_smoothing).unsqueeze(1)
         return F.one_hot(labels.clamp(min=0), len(FINDINGS)).float() * (1.0 - spread) + spread / len(FINDINGS)
 

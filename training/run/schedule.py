@@ -1,4 +1,4 @@
-"""Learning rates and freezing phases (REPORT Tables 13 and 15): functions of progress, so that resuming changes nothing."""
+"""Learning rate and frozen epochs (REPORT Tables 13 and 15): functions of progress, so that resuming changes nothing."""
 
 import math
 
@@ -10,7 +10,7 @@ from training.network.classifier import ChestXrayNetwork
 
 
 def is_backbone_frozen(epoch: int, schedule: ScheduleConfig) -> bool:
-    """Epochs count from 1; the backbone is frozen in epochs 1..frozen_epochs."""
+    """Whether the backbone is frozen in this epoch: it is in epochs 1 to frozen_epochs."""
     return epoch <= schedule.frozen_epochs
 
 
@@ -31,7 +31,7 @@ def learning_rate_factor(progress: float, schedule: ScheduleConfig, base: float)
 
 
 def build_optimiser(network: ChestXrayNetwork, config: OptimiserConfig) -> AdamW:
-    """AdamW with two groups: 0 the backbone at backbone_factor times the rate, 1 the head."""
+    """AdamW with two parameter groups: the backbone at backbone_factor times the learning rate, then the head."""
     rate = config.learning_rate
     groups = [
         {"params": list(network.backbone.parameters()), "lr": rate * config.backbone_factor},
@@ -41,5 +41,5 @@ def build_optimiser(network: ChestXrayNetwork, config: OptimiserConfig) -> AdamW
 
 
 def build_scheduler(optimiser: AdamW, config: OptimiserConfig, schedule: ScheduleConfig, steps_per_epoch: int) -> LambdaLR:
-    """Scheduler stepped after every optimiser step."""
+    """The scheduler, to be stepped after every optimiser step."""
     return LambdaLR(optimiser, lambda step: learning_rate_factor(step / steps_per_epoch, schedule, config.learning_rate))

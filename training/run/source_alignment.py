@@ -1,9 +1,9 @@
 """SourceAlignment: a loss term that draws the embeddings of one class from different sources together.
 
-In most collections class and source correlate, and cross-entropy alone lets a network learn the source. This term draws each
-film towards the running means of its class in the other sources. It aligns first moments within a class (deep CORAL, Sun and
-Saenko, arXiv:1607.01719, aligns second moments of all films), and keeps running centres as center loss does (Wen et al.,
-ECCV 2016).
+In most collections class and source correlate, and with cross-entropy alone a network may learn the source. This term draws the
+embedding of each film towards the running means of its class in the other sources. It aligns first moments within a class,
+where deep CORAL (Sun and Saenko, arXiv:1607.01719) aligns second moments of all films. Running means are kept as in center
+loss (Wen et al., ECCV 2016).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from service.model.findings import FINDINGS
 from training.data.folder import FilmFile
 from training.errors import ConfigError
 
-# Share of a running mean that a batch with films of its class and source keeps.
-_MEMORY = 0.95
+# Decay of a running mean, for each batch that has films of its class and source.
+_DECAY = 0.95
 
 
 class SourceAlignment:
-    """Running mean of each class and source, and the distance of films to them. Each process keeps its own means.
+    """Running mean embedding of each class in each source, and the distance of films to them. Each process has its own means.
 
     films: of the training split, in the order of their indices. features: width of the embedding. Raises ConfigError if no
     class has films of two sources.
@@ -42,14 +42,14 @@ class SourceAlignment:
     def loss(self, embedding: Tensor, labels: Tensor, films: Tensor) -> Tensor:
         """Mean squared distance of films to the mean of their class in other sources, in standard deviations of each feature.
 
-        embedding: float [B, E]. labels: int64 [B], negative where a film shows no class. films: indices, int64 [B]. Zero as
-        long as no film's class has been seen in another source.
+        embedding: float [B, E]. labels: int64 [B], negative where a film shows no class. films: indices, int64 [B]. Zero
+        until a film's class has been seen in another source.
         """
         shown = labels >= 0
         if int(shown.sum()) < 2:  # one film has no standard deviation
             return embedding.sum() * 0.0
         embedding, labels, sources = embedding[shown], labels[shown], self._sources[films.to(self._sources.device)[shown]]
-        # Gradients pass through the normalisation, or shrinking all embeddings would minimise the distances.
+        # Gradients must pass through the normalisation; else shrinking all embeddings would reduce the distances.
         embedding = functional.batch_norm(embedding, None, None, training=True)
         self._remember(embedding.detach(), labels, sources)
         means = self._sums / self._weights.clamp(min=1e-6).unsqueeze(2)
@@ -75,5 +75,5 @@ class SourceAlignment:
     def _remember(self, embedding: Tensor, labels: Tensor, sources: Tensor) -> None:
         for label, source in {(int(a), int(b)) for a, b in zip(labels, sources, strict=True)}:
             cell = (labels == label) & (sources == source)
-            self._sums[label, source] = _MEMORY * self._sums[label, source] + (1 - _MEMORY) * embedding[cell].mean(dim=0)
-            self._weights[label, source] = _MEMORY * self._weights[label, source] + (1 - _MEMORY)
+            self._sums[label, source] = _DECAY * self._sums[label, source] + (1 - _DECAY) * embedding[cell].mean(dim=0)
+            self._weights[label, source] = _DECAY * self._weights[label, source] + (1 - _DECAY)

@@ -1,7 +1,7 @@
-"""Runs one step of a longer piece of work in a process of its own, which ends with this process, however that ends.
+"""Runs one step of a job in a process of its own, which never outlives this process.
 
-Training, export and evaluation set threads and seeds for their process, and need its memory for themselves. A step that
-outlived the killed work would write into the folder that the next start resumes.
+Training, export and evaluation set threads and seeds for their whole process, and need its memory for themselves. A step that
+went on after this process was killed would write into the folder that the next start resumes.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ from training.errors import StepFailed
 
 
 def run_step(log: Path, function: Callable[..., object], *arguments: Any) -> None:
-    """Call a function of a module in a new process; its output is shown and appended to `log`. Raises StepFailed."""
+    """Call a module-level function in a new process; print its output and append it to `log`. Raises StepFailed."""
     name = function.__name__
     context = multiprocessing.get_context("spawn")
     output, theirs = context.Pipe(duplex=False)
@@ -31,7 +31,7 @@ def run_step(log: Path, function: Callable[..., object], *arguments: Any) -> Non
         process.start()
         theirs.close()
         try:
-            # By pieces, not lines: progress bars have none.
+            # In pieces, not lines: progress bars do not end theirs.
             while piece := os.read(output.fileno(), 65536):
                 stream.write(piece)
                 sys.stdout.write(piece.decode(errors="replace"))

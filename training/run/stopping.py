@@ -7,7 +7,7 @@ from training.run.history import EpochRecord
 
 
 def best_epoch(history: Sequence[EpochRecord], minimum_improvement: float) -> EpochRecord:
-    """The epoch whose validation F1 no later one exceeds by more than minimum_improvement."""
+    """The last epoch that improved the best validation F1 so far by more than minimum_improvement."""
     best = history[0]
     for record in history[1:]:
         if record.val_f1 > best.val_f1 + minimum_improvement:
@@ -16,15 +16,15 @@ def best_epoch(history: Sequence[EpochRecord], minimum_improvement: float) -> Ep
 
 
 def judged_alike(history: Sequence[EpochRecord], small_epochs: int) -> Sequence[EpochRecord]:
-    """The epochs that can be compared: those at the final side once there are any, else those at the small side.
+    """The epochs with comparable metrics: those at the final side once there are any, else those at the small side.
 
-    A network does best at the side that it was last trained at, so metrics at two sides do not compare.
+    A network does best at the side that it was last trained at, so metrics at two sides are not comparable.
     """
     return history[small_epochs:] or history
 
 
 def stop_reason(history: Sequence[EpochRecord], config: StoppingConfig) -> str | None:
-    """Why training should end now, or None. Epochs with a frozen backbone can be the best, but do not count as waiting."""
+    """Why training should end now, or None. An epoch with a frozen backbone can be the best, but does not count as waiting."""
     unfrozen = [record for record in history if not record.backbone_frozen]
     if not unfrozen:
         return None

@@ -1,4 +1,4 @@
-"""MLflow tracking of a training run: parameters, metrics of each epoch, artefacts. Imports MLflow only when asked to.
+"""MLflow tracking of a training run: parameters, metrics of each epoch, artefacts. Imports MLflow only if asked to track.
 
 The store is mlflow.db beside the run's folder (SQLite), or the one that MLFLOW_TRACKING_URI names. A resumed run continues
 its MLflow run, whose id is in mlflow_run.json.
@@ -35,7 +35,7 @@ _ARTEFACTS = (HISTORY_NAME, CURVES_NAME, REPORT_NAME)
 
 @contextmanager
 def track(job: TrainingJob) -> Iterator[Callable[[], None]]:
-    """Track the run in the experiment job.mlflow, or not at all without one. Ends the MLflow run.
+    """Track the run in the experiment job.mlflow, or not at all if that is None. Ends the MLflow run on leaving.
 
     Yields `TrackedRun.log_epochs`, to be called before the first epoch and after each one. Raises ConfigError if MLflow is not
     installed or its store cannot be used.
@@ -66,8 +66,8 @@ class TrackedRun:
     def log_epochs(self) -> None:
         """Log all epochs of the history that MLflow lacks; the first call creates the MLflow run or continues it.
 
-        It may lack more than one: tracking was off, the run was killed, or the store did not answer. Raises ConfigError if the
-        MLflow run cannot be begun.
+        Several are missing after a time without tracking, a kill, or a store that did not answer. Raises ConfigError if the
+        MLflow run cannot begin.
         """
         if not self._id:
             self._begin()
@@ -148,7 +148,7 @@ class TrackedRun:
             self._client.set_tag(self._id, name, str(value))
 
     def _try(self, action: Callable[[], None]) -> None:
-        """A store that does not answer must not end hours of training: print the fault; the next epoch logs what is missing."""
+        """Print a fault of the store instead of ending hours of training; the next epoch logs what is missing."""
         from mlflow.exceptions import MlflowException
 
         try:

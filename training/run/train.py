@@ -1,4 +1,4 @@
-"""One training run. `fit` is its table of contents: claim the folder, read the data, build, train epoch by epoch, save."""
+"""Runs one training: claims the folder, reads the data, builds the trainer, trains epoch by epoch, saves."""
 
 import os
 import shlex
@@ -69,7 +69,7 @@ def fit(job: TrainingJob, compute: Compute, log_epochs: Callable[[], None]) -> N
 
 
 def _reason_to_stop(history: Sequence[EpochRecord], config: TrainConfig) -> str | None:
-    # A network that was only trained on small films is not the one to export: no run ends with them.
+    # No run ends in the small epochs: a network that has only seen small films is not one to export.
     reason = None
     if len(history) > config.schedule.small_epochs:
         reason = stop_reason(judged_alike(history, config.schedule.small_epochs), config.stopping)
@@ -85,7 +85,7 @@ def _best_of(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord
 def _line(record: EpochRecord, config: TrainConfig, *, is_best: bool) -> str:
     schedule = config.schedule
     left_minutes = (schedule.epochs - record.epoch) * record.seconds / 60
-    # Metrics at two sides do not compare, so the first epoch at the final side is the best so far.
+    # Metrics at two sides are not comparable, so the first epoch at the final side is the best one there.
     judged_px = schedule.small_side_px if record.epoch <= schedule.small_epochs else config.data.image_size_px
     best = f"  * best at {judged_px} px" if is_best else ""
     return (

@@ -1,4 +1,4 @@
-"""Trainer: trains and validates a network, one epoch at a time. Writes no files."""
+"""Trainer: trains and validates a network, one epoch at a time."""
 
 import time
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ class Trainer:
     """A run's state in memory."""
 
     config: TrainConfig  # of the run
-    network: ChestXrayNetwork  # what trains, on the device
-    stepper: Stepper  # its optimiser
-    objective: Objective  # its loss
+    network: ChestXrayNetwork  # in training, on the device
+    stepper: Stepper  # optimiser, learning rate and running average
+    objective: Objective  # loss
     training: FilmStore  # films of the training split
     validation: FilmStore  # films of the validation split
     compute: Compute  # device, precision and processes
 
     @classmethod
     def build(cls, config: TrainConfig, data: TrainingData, compute: Compute) -> "Trainer":
-        """With the initial weights. Raises ConfigError, WeightsUnavailable or CheckpointInvalid."""
+        """A trainer before its first epoch. Raises ConfigError, WeightsUnavailable or CheckpointInvalid."""
         training = FilmStore.for_training(data.train, config, cache=config.data.cache)
         network = initial_network(config, training)
         network.to(compute.device)
@@ -107,7 +107,7 @@ class Trainer:
             drop_last=len(films) >= config.optimiser.batch_size,
             pin_memory=self.compute.device.type == "cuda",
         )
-        # DDP notes which parameters train when it is built, so each freezing phase gets its own wrapper.
+        # DDP records at construction which parameters train, and freezing changes that, so each epoch wraps anew.
         model: nn.Module = self.network if processes.count == 1 else DistributedDataParallel(self.network)
         label = f"epoch {number}/{config.schedule.epochs} train"
         return train_epoch(model, loader, self.objective, self.stepper, self.compute, label)

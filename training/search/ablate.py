@@ -1,6 +1,6 @@
-"""The augmentation ablation of REPORT Table 8, on a data folder: computes the missing cells and writes the table.
+"""Runs the augmentation ablation of REPORT Table 8 on a data folder.
 
-Finished cells are kept in `out`: after a kill, or with more seeds, the same job computes only what is missing.
+Finished cells are kept in `out`, so after a kill, or with more seeds, the same job computes only the missing ones.
 """
 
 import json
@@ -24,8 +24,8 @@ CELLS_NAME = "cells.json"
 TABLE_NAME = "ablation.md"
 
 _LIMITS = (
-    "A frozen backbone cannot learn from an augmentation, only its head can. And validation films come from the hospitals of "
-    "the training films: an augmentation that helps in a new hospital may look useless or harmful here."
+    "A frozen backbone cannot learn from an augmentation; only the head can. Validation films come from the hospitals of the "
+    "training films, so an augmentation that helps in a new hospital may look useless or harmful here."
 )
 
 
@@ -33,24 +33,24 @@ _LIMITS = (
 class AblationJob:
     """What to compare, on what."""
 
-    base: TrainConfig  # backbone, loss, optimiser and sampling; the ablation sets schedule, augmentation and seeds itself
+    base: TrainConfig  # backbone, loss, optimiser and sampling; the ablation sets schedule, augmentation and seeds
     data: Path  # folder with train/ and val/
     out: Path  # folder of the results
     seeds: int  # per row
     films: int  # training films per seed, at most
     epochs: int  # of the head's training
     side_px: int  # of the model input
-    rows: Sequence[str] = ()  # names of `ROWS`, to compare with the baseline; empty for all
+    rows: Sequence[str] = ()  # names in `ROWS` to compare with the baseline; empty for all
 
 
 def ablate(job: AblationJob) -> str:
-    """Compute what is missing and write the table; returns it, with its protocol, as Markdown.
+    """Compute the missing cells, write the table, and return it with its protocol as Markdown.
 
-    Raises ConfigError for impossible settings, or if job.out holds cells of another protocol; DatasetError.
+    Raises DatasetError, or ConfigError for impossible settings or if job.out holds cells of another protocol.
     """
     require_unseen_source(job.base)
     data = read_training_data(job.data, job.base.data)
-    config = _config_of(job, data)
+    config = _baseline_config(job, data)
     protocol = {
         **config.settings(),
         "films": job.films,
@@ -77,8 +77,8 @@ def _compute(row: str, seed: int, config: TrainConfig, data: TrainingData) -> Ce
     return Cell(row, describe_row(row), seed, round(last.val_accuracy, 6), round(last.val_auc, 6))
 
 
-def _config_of(job: AblationJob, data: TrainingData) -> TrainConfig:
-    """The baseline's: only the head trains, and nothing but cross-entropy."""
+def _baseline_config(job: AblationJob, data: TrainingData) -> TrainConfig:
+    """A short run that trains only the head, with cross-entropy alone and without augmentation."""
     plain = replace(
         job.base,
         augment=row_augment(BASELINE, job.base.data.image_size_px),
@@ -102,7 +102,7 @@ def _protocol_text(job: AblationJob) -> str:
 
 
 def _read_cells(path: Path, protocol: dict[str, Any]) -> list[Cell]:
-    """Finished cells, but for rows whose augmentation has changed since."""
+    """The finished cells, without those of rows whose augmentation has changed since. Raises ConfigError."""
     if not path.is_file():
         return []
     document = json.loads(path.read_text("utf-8"))

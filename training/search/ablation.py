@@ -1,6 +1,6 @@
-"""The augmentation ablation of REPORT Table 8: its rows and its table.
+"""The rows of the augmentation ablation of REPORT Table 8, and its table from the metrics of the cells.
 
-A cell is one row under one seed. Metrics of cells in, table out; knows no films.
+A cell is one row with one seed.
 """
 
 import math
@@ -15,7 +15,7 @@ from training.tables import UNDEFINED, markdown_table
 
 BASELINE = "baseline"
 
-# Nothing is drawn: the film as it is. resize_px is set by `row_augment`.
+# No augmentation. `row_augment` sets resize_px.
 _OFF = AugmentConfig(horizontal_flip=0.0, rotation_degrees=0.0, brightness=0.0, contrast=0.0, clahe=0.0)
 
 # The report resizes to 246 px before it crops 224.
@@ -47,15 +47,16 @@ ROWS: dict[str, dict[str, float]] = {
     "mixup": {"mixup_alpha": 0.2},
 }
 
-_FEWEST_SEEDS = 3
-
-# Rows that also shift the film: a random crop of a film 10 % larger.
+# Rows that also shift the film, by a random crop from a film 10 % larger.
 _CROPPED = frozenset({"affine", "geometric", "full"})
+
+# With fewer seeds there is no recommendation.
+_FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Validation metrics of one row under one seed."""
+    """Validation metrics of one row with one seed."""
 
     row: str  # name in `ROWS`
     changes: str  # what the row changes, see `describe_row`
@@ -64,13 +65,13 @@ class Cell:
     auc: float  # macro, one class against the others, 0..1
 
 
-# Mean over seeds and, of more than one, standard deviation.
+# Mean and standard deviation over seeds; None for the latter with one seed.
 Spread = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
 class RowSummary:
-    """One row over its seeds."""
+    """One row, summarised over its seeds."""
 
     row: str  # name in `ROWS`
     seeds: int  # number of seeds
@@ -82,7 +83,7 @@ class RowSummary:
 
 
 def row_augment(row: str, side_px: int) -> AugmentConfig:
-    """What a row does to films of side_px."""
+    """The augmentation of a row for model inputs of side_px."""
     resize_px = round(side_px * _CROP_RATIO) if row in _CROPPED else side_px
     return replace(AugmentConfig(**asdict(_OFF) | ROWS[row]), resize_px=resize_px)
 
@@ -94,7 +95,7 @@ def describe_row(row: str) -> str:
 
 
 def summarise(cells: Sequence[Cell]) -> list[RowSummary]:
-    """One summary a row, the highest mean accuracy first (as REPORT Table 8 is sorted)."""
+    """One summary for each row, highest mean accuracy first, as in REPORT Table 8."""
     by_row: dict[str, dict[int, Cell]] = {}
     for cell in cells:
         by_row.setdefault(cell.row, {})[cell.seed] = cell
@@ -123,8 +124,8 @@ def summarise(cells: Sequence[Cell]) -> list[RowSummary]:
 def recommend(deltas: Sequence[float]) -> str:
     """Recommendation from paired differences of accuracy [S].
 
-    "keep" or "leave out" if the 95 % t interval of their mean excludes 0; "leaning to keep" or "leaning to leave out" if only
-    the standard error does; else "no effect seen". Fewer than three seeds can agree by chance: "too few seeds".
+    "keep" or "leave out" if the 95 % t interval of their mean excludes 0; "leaning to keep" or "leaning to leave out" if the
+    mean is only beyond its standard error; else "no effect seen". "too few seeds" for fewer than 3: they can agree by chance.
     """
     if len(deltas) < _FEWEST_SEEDS:
         return "too few seeds"
@@ -137,7 +138,7 @@ def recommend(deltas: Sequence[float]) -> str:
 
 
 def table(summaries: Sequence[RowSummary]) -> str:
-    """REPORT Table 8, with spread."""
+    """REPORT Table 8 as Markdown, with standard deviations."""
     rows = [
         (
             each.row,

@@ -21,7 +21,7 @@ def short_run(config: TrainConfig, data: TrainingData) -> Iterator[EpochRecord]:
 def shortened(config: TrainConfig, *, epochs: int, films: int, all_films: int, side_px: int) -> TrainConfig:
     """The configuration of a short run in place of `config`. Raises ConfigError.
 
-    films: training films of the short run. all_films: of the whole run. The decay of an EMA is raised to the ratio of their
+    films, all_films: training films of the short and of the whole run. The decay of an EMA is raised to the ratio of their
     optimiser steps, so that the average spans the same part of the run.
     """
     ratio = max(1.0, config.schedule.epochs * all_films / (epochs * films))

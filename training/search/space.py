@@ -1,7 +1,4 @@
-"""The settings that a search varies (REPORT Table 16 and more), as Optuna parameters named after the configuration's keys.
-
-Trial in, configuration out; knows no films and runs nothing.
-"""
+"""The search space (REPORT Table 16 and more): Optuna parameters named after settings, and the configurations they give."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +11,7 @@ from training.config_file import config_from_dict
 
 Space = Mapping[str, FloatDistribution | CategoricalDistribution]
 
-# Of all augmentations: 0 is none, 1 is the base configuration's.
+# Factor on all augmentations: 0 turns them off, 1 keeps the base configuration's.
 STRENGTH = "augment.strength"
 
 SPACE: Space = {
@@ -27,53 +24,53 @@ SPACE: Space = {
     "data.source_flattening": FloatDistribution(0.0, 1.0),
     "averaging.kind": CategoricalDistribution(("none", "ema", "swa")),
     "averaging.decay": CategoricalDistribution((0.98, 0.99, 0.995, 0.998)),
-    # The epoch of unfreezing of Table 16 is the one after these. A short run has only 5 epochs.
+    # Table 16 gives the epoch of unfreezing, which follows these. Few, since a short run has only 5 epochs.
     "schedule.frozen_epochs": CategoricalDistribution((0, 1, 2, 3)),
     "augment.mixup_alpha": CategoricalDistribution((0.0, 0.2, 0.4)),
     STRENGTH: CategoricalDistribution((0.0, 0.5, 1.0, 1.5)),
 }
 
-# Of films whose sources are not known.
+# For films of unknown sources.
 SPACE_WITHOUT_SOURCES: Space = {
-    **{name: drawn for name, drawn in SPACE.items() if name != "data.source_flattening"},
+    **{name: distribution for name, distribution in SPACE.items() if name != "data.source_flattening"},
     "data.balance": CategoricalDistribution(("none", "class")),
 }
 
-# What scales with the strength.
+# Settings that scale with the strength.
 _PROBABILITIES = (
     "horizontal_flip", "clahe", "equalise", "degrade", "jpeg", "erase", "border", "surroundings", "hollow",
 )  # fmt: skip
 _AMOUNTS = ("rotation_degrees", "brightness", "contrast", "noise", "scale")
 
-# From 1.0 on, brightness or contrast could blacken or invert a film, and scale could mirror it.
+# Upper limit of these. From 1.0 on, brightness or contrast could blacken or invert a film, and scale could mirror it.
 _LARGEST_SHARE = 0.9
 _SHARES = ("brightness", "contrast", "scale")
 
 
 def suggest(trial: Trial, space: Space) -> dict[str, Any]:
-    """Draw one set of values."""
+    """Draw a value for each parameter of the space."""
     values: dict[str, Any] = {}
-    for name, drawn in space.items():
-        if isinstance(drawn, FloatDistribution):
-            values[name] = trial.suggest_float(name, drawn.low, drawn.high, log=drawn.log)
+    for name, distribution in space.items():
+        if isinstance(distribution, FloatDistribution):
+            values[name] = trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
         else:
-            values[name] = trial.suggest_categorical(name, drawn.choices)
+            values[name] = trial.suggest_categorical(name, distribution.choices)
     return values
 
 
 def base_values(base: TrainConfig, space: Space) -> dict[str, Any]:
-    """The base configuration as a point of the space, to be tried first: a search must not end worse than it started.
+    """The base configuration as a point of the space. It is tried first, so that the best trial is not worse than it.
 
-    Values outside the space are left out, so that the trial draws them.
+    Values outside the space are left out, and the trial draws them.
     """
     values = {**base.settings(), STRENGTH: 1.0}
-    return {name: values[name] for name, drawn in space.items() if _holds(drawn, values[name])}
+    return {name: values[name] for name, distribution in space.items() if _contains(distribution, values[name])}
 
 
-def _holds(drawn: FloatDistribution | CategoricalDistribution, value: Any) -> bool:
-    if isinstance(drawn, FloatDistribution):
-        return drawn.low <= value <= drawn.high
-    return value in drawn.choices
+def _contains(distribution: FloatDistribution | CategoricalDistribution, value: Any) -> bool:
+    if isinstance(distribution, FloatDistribution):
+        return distribution.low <= value <= distribution.high
+    return value in distribution.choices
 
 
 def tuned(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
@@ -91,7 +88,7 @@ def tuned(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 
 def scaled_augment(augment: AugmentConfig, strength: float) -> dict[str, float]:
-    """All augmentations but mixing and cropping, `strength` times as strong or as likely."""
+    """All augmentations but mixing and cropping, `strength` times as strong or as likely, within their limits."""
     scaled = {name: min(1.0, getattr(augment, name) * strength) for name in _PROBABILITIES}
     scaled |= {name: getattr(augment, name) * strength for name in _AMOUNTS}
     scaled |= {name: min(_LARGEST_SHARE, scaled[name]) for name in _SHARES}

@@ -1,4 +1,4 @@
-"""An Optuna study that can be continued: opened under one protocol, hopeless trials pruned."""
+"""An Optuna study that can be resumed under the same protocol, and that prunes trials behind the median."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from training.errors import ConfigError, TrainingDiverged
 from training.run.history import EpochRecord
 from training.search.space import Space, suggest, tuned
 
-# No trial is pruned in its first epochs, while the learning rate is still warming up.
+# Number of first epochs in which no trial is pruned, since the learning rate is still warming up.
 _UNPRUNED_EPOCHS = 2
 
 
@@ -31,7 +31,7 @@ def open_study(storage: str, name: str, protocol: dict[str, Any]) -> optuna.Stud
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_UNPRUNED_EPOCHS),
     )
-    # With a constant seed, a continued study would draw its first points again.
+    # Not a constant seed: a resumed study would draw its first points again.
     study.sampler = optuna.samplers.TPESampler(seed=protocol["run.seed"] + len(study.trials))
     kept = study.user_attrs.get("protocol")
     if kept is None:
@@ -39,7 +39,7 @@ def open_study(storage: str, name: str, protocol: dict[str, Any]) -> optuna.Stud
     elif kept != protocol:
         differing = ", ".join(key for key, value in protocol.items() if kept.get(key) != value)
         raise ConfigError(
-            f"The study {name!r} was made with other settings ({differing}), so that its trials do not compare; "
+            f"The study {name!r} was made with other settings ({differing}), so that its trials are not comparable; "
             "choose another --study, or the same options."
         )
     return study
@@ -48,10 +48,10 @@ def open_study(storage: str, name: str, protocol: dict[str, Any]) -> optuna.Stud
 def objective(
     base: TrainConfig, run: Callable[[TrainConfig], Iterable[EpochRecord]], space: Space
 ) -> Callable[[optuna.Trial], float]:
-    """The function to maximise: macro AUC after a trial's last epoch, since that of the best epoch would reward noise.
+    """The function to maximise: macro AUC after a trial's last epoch. That of its best epoch would reward noise.
 
-    run: one trial. The function raises TrialPruned for trials behind the median of the others at the same epoch, and for those
-    that diverged.
+    run: trains with a configuration, and yields each epoch. The function raises TrialPruned for a trial behind the median of
+    the others at the same epoch, and for one that diverged.
     """
 
     def value_of(trial: optuna.Trial) -> float:

@@ -1,6 +1,6 @@
 """Searches for better training settings, and writes the best as a configuration.
 
-A study continues with the same job until it has the trials asked for. optuna-dashboard reads its storage.
+The same job resumes a study until it has the number of trials asked for. optuna-dashboard can show its storage.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,14 +38,14 @@ class TuneJob:
     out: Path  # folder of the best configuration
     storage: str  # of Optuna, as an SQLAlchemy URL
     study: str  # name within the storage
-    trials: int  # finished trials that the study shall have, pruned ones included
+    trials: int  # number of finished trials to reach, pruned ones included
     films: int  # training films, at most
     epochs: int  # of a trial
     side_px: int  # of the model input in trials
 
 
 def tune(job: TuneJob) -> str:
-    """Search, write the best configuration to job.out, and return what was found, as Markdown.
+    """Search, write the best configuration to job.out, and return a summary as Markdown.
 
     Raises ConfigError or DatasetError.
     """
@@ -61,7 +61,7 @@ def _search(job: TuneJob) -> optuna.Study:
     data = read_training_data(job.data, job.base.data)
     films = films_of_every_class(data.train, job.films, job.base.run.seed)
     space = SPACE if any(film.source != UNKNOWN_SOURCE for film in films) else SPACE_WITHOUT_SOURCES
-    # What all trials share; plain values, as the storage keeps them.
+    # What all trials share, as plain values that the storage can hold.
     protocol = {
         **job.base.settings(),
         "films": job.films,
@@ -76,11 +76,11 @@ def _search(job: TuneJob) -> optuna.Study:
         short = shortened(config, epochs=job.epochs, films=len(films), all_films=len(data.train), side_px=job.side_px)
         return short_run(short, replace(data, train=films))
 
-    left = job.trials - len(study.get_trials(deepcopy=False, states=_FINISHED))
-    if left == job.trials:
+    finished = len(study.get_trials(deepcopy=False, states=_FINISHED))
+    if finished == 0:
         study.enqueue_trial(base_values(job.base, space))
-    if left > 0:
-        study.optimize(objective(job.base, run, space), n_trials=left, show_progress_bar=True)
+    if finished < job.trials:
+        study.optimize(objective(job.base, run, space), n_trials=job.trials - finished, show_progress_bar=True)
     return study
 
 
@@ -95,7 +95,7 @@ def _conclusion(study: optuna.Study, job: TuneJob) -> str:
     best = study.best_trial
     comment = (
         f"Trial {best.number} of the study {study.study_name}: macro AUC {best.value:.4f} on the validation split after a "
-        "short run;\nlonger runs may rank settings otherwise."
+        "short run;\nlonger runs may rank settings differently."
     )
     text = as_toml(tuned(job.base, best.params), comment)
     path = job.out / f"{study.study_name}.toml"

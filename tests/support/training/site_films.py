@@ -49,7 +49,7 @@ def site_films(
         logits=2 * (rng.normal(size=truth.shape) + released * truth),
         embeddings=embeddings.astype(np.float32),
         patients=tuple(f"patient {number}" for number in patients),
-        thumbnails=rng.integers(0, 256, (films, 32, 32), dtype=np.uint8),
+        images=rng.integers(0, 256, (films, 32, 32), dtype=np.uint8),
         outlier_scores=rng.uniform(0.5, 1.5, films),
     )
 
@@ -65,6 +65,6 @@ def calibrated_films(films: int, seed: int = 0) -> SiteFilms:
         logits=logits,
         embeddings=rng.normal(size=(films, 16)).astype(np.float32),
         patients=tuple(map(str, range(films))),
-        thumbnails=rng.integers(0, 256, (films, 32, 32), dtype=np.uint8),
+        images=rng.integers(0, 256, (films, 32, 32), dtype=np.uint8),
         outlier_scores=rng.uniform(0.5, 1.5, films),
     )

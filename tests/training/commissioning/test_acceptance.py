@@ -109,9 +109,9 @@ def test_random_labels_write_nothing_and_ask_for_the_labels(at_random: Acceptanc
 
 def test_a_shortcut_is_warned_of_with_both_areas():
     films = site_films((30, 0, 30), planted=3.0)
-    images = films.thumbnails.copy()
+    images = films.images.copy()
     images[films.labels == 2, :4] = 0
-    found = commission_labelled(replace(films, thumbnails=images), site_manifest())
+    found = commission_labelled(replace(films, images=images), site_manifest())
     assert found.shortcuts.warning in found.warnings
     assert f"{found.shortcuts.macro_auc:.3f}" in found.shortcuts.warning
     assert f"{found.shortcuts.refitted_macro_auc:.3f}" in found.shortcuts.warning

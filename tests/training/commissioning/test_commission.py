@@ -107,7 +107,7 @@ def test_films_with_and_without_labels_are_used_together(mixed):
     assert metrics["films"]["by_finding"] == {"Normal": 20, "Tuberculosis": 20, "unlabelled": 6}
     assert metrics["verified"] and metrics["unlabelled"]["films"] == 6
     assert "Measured on 46 films of this site" in metrics["parts"]["drift_reference"]["reason"]
-    assert "Without a label, as these folders are not named as classes: new/ 6." in mixed.err
+    assert "Without a label, since these folders are not named as a class: new/ 6." in mixed.err
 
 
 def test_films_that_the_service_refuses_are_listed_and_left_out(mixed):
@@ -126,8 +126,8 @@ def test_a_table_gives_labels_and_patients(site, capsys):
     films = site.metrics()["films"]
     assert films["by_finding"] == {"Normal": 20, "Tuberculosis": 20}
     assert (films["patients"], films["with_known_patient"]) == (20, 40)
-    assert "nothing says the patient" not in capsys.readouterr().err
-    assert "nothing says the patient" not in (site.root / "reports/commission-mercy-1/report.md").read_text()
+    assert "is unknown" not in capsys.readouterr().err
+    assert "is unknown" not in (site.root / "reports/commission-mercy-1/report.md").read_text()
 
 
 def test_films_without_labels_alone_need_to_be_called_so(site, capsys):
@@ -215,7 +215,7 @@ def test_labels_at_random_give_a_report_and_no_profile(site, capsys):
     assert site.written() == ["commission-mercy-1"]
     assert site.metrics()["profile"] is None
     shown, err = capsys.readouterr()
-    assert "Of 40 labelled films nothing says the patient; each counts as its own." in err
+    assert "The patient of 40 labelled films is unknown; each counts as a patient of its own." in err
     assert "Check the labels" in shown and "No profile is written." in shown and "CXR_SITE" not in shown
 
 

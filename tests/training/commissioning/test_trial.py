@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from tests.support.training.site_films import site_films, site_manifest
-from training.commissioning.trial import STAGES, attempts, draw, trials_table
+from training.commissioning.trial import STAGES, draw, run_trials, trials_table
 from training.errors import DatasetError
 
 
 def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
     films = site_films((60, 0, 60), planted=4.0, films_per_patient=2)
-    trials = list(attempts("clinic", films, site_manifest(), per_class=25, draws=2))
+    trials = list(run_trials("clinic", films, site_manifest(), per_class=25, draws=2))
     assert [trial.head_written for trial in trials] == [True, True]
     for trial in trials:
         released, fitted, written = (trial.figures[stage] for stage in STAGES)
@@ -24,7 +24,7 @@ def test_a_planted_signal_is_worth_its_accuracy_on_patients_left_over():
 
 
 def test_a_figure_that_is_undefined_on_all_draws_is_null_in_the_file_and_nan_in_the_table():
-    [trial] = attempts("clinic", site_films((60, 0, 60), planted=9.0), site_manifest(), per_class=25, draws=1)
+    [trial] = run_trials("clinic", site_films((60, 0, 60), planted=9.0), site_manifest(), per_class=25, draws=1)
     assert trial.figures["fitted"]["errors_flagged"] is None  # there are no errors
     row = trials_table([trial]).splitlines()[3]
     assert "fitted" in row and "nan" in row

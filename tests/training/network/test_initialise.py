@@ -33,5 +33,5 @@ def test_a_checkpoint_may_if_its_own_run_held_the_source_out(tiny_checkpoint, tm
     save_checkpoint(unseen, checkpoint)
     require_unseen_source(config_of("checkpoint", unseen, "clinic"))
     for origin, held_out in ((seen, "clinic"), (unseen, "hospital")):
-        with pytest.raises(ConfigError, match="was not trained without that"):
+        with pytest.raises(ConfigError, match="were not trained without that"):
             require_unseen_source(config_of("checkpoint", origin, held_out))

@@ -1,7 +1,7 @@
 """A synthetic hospital, to try commissioning without a film of any patient.
 
-Its films are phantoms, exposed as no hospital of the training data does, so that the released model fails there and a profile
-has something to learn. How a film was exposed says nothing of its class.
+Its films are phantoms. No hospital of the training data exposes films like them, so that the released model fails here and a
+profile has something to learn. The exposure does not depend on the class.
 """
 
 import csv
@@ -27,8 +27,9 @@ _SHARES = (0.7, 0.2, 0.1)
 
 
 def write_hospital(folder: Path, seed: int = 0) -> None:
-    """Write the films of the synthetic hospital into a new folder: labelled ones with labels.csv, films without a label, a
-    damaged file and a copy. Raises DatasetError if the folder exists.
+    """Write films with labels.csv, films without a label, a damaged file and a copy into a new folder.
+
+    Raises DatasetError if the folder exists.
     """
     try:
         folder.mkdir(parents=True)
@@ -60,7 +61,7 @@ def _write(path: Path, finding: Finding, rng: np.random.Generator) -> str:
 
 
 def _film(finding: Finding, rng: np.random.Generator) -> GreyPixels:
-    """A phantom of this hospital: a disease of any strength, framed and exposed by chance, and darker than usual."""
+    """A phantom of this hospital, darker than usual, with random strength of disease, framing and exposure."""
     seed = int(rng.integers(1 << 30))
     strength = rng.uniform(0.15, 0.9)
     healthy, diseased = (phantom_film(each, seed, _SIDE_PX).astype(np.float32) for each in (Finding.NORMAL, finding))

@@ -11,10 +11,9 @@ from training.retraining.confirmed import films_in, no_archive, read_labels, wri
 
 
 def feedback_films(archive: Path) -> tuple[FoundFilm, ...]:
-    """The archive's films that the records have a confirmed label for, and its files that cannot be read, without a label.
+    """The archive's films with a confirmed label in the records, and its unreadable files, without a label.
 
-    Says on stderr how many labels have no film.
-
+    Prints on stderr how many confirmed labels have a film.
     Raises ConfigError if the records cannot be read, and DatasetError without the archive or any film.
     """
     if not archive.is_dir():

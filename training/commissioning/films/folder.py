@@ -16,20 +16,20 @@ class FoundFilm:
     """One file of the site's folder."""
 
     path: Path
-    # Path within the folder, with forward slashes, and printable; may name a patient, so only local files show it
+    # Path within the folder, with forward slashes, see `printable`; may name a patient, so only local files show it
     relative: str
     finding: Finding | None  # as the class folder or labels.csv says; None without a label
     patient: str | None = None  # as labels.csv says; None if it does not
 
 
 def find_films(folder: Path, labels: Path | None = None) -> tuple[FoundFilm, ...]:
-    """Every file of the folder that is not hidden, by relative path, so that a stray file is reported as unreadable.
+    """Every file of the folder that is not hidden, sorted by relative path; a stray file is later reported as unreadable.
 
     labels: table of labels with paths within the folder; None takes labels.csv of the folder, if it is there.
-    A film's finding is that of its row in the table, else the name of the folder at the top that it lies in, else unknown.
+    A film's finding is that of its row in the table, else the name of its top-level folder, else unknown.
 
-    Raises DatasetNotFound without such a folder, and DatasetError for a folder without files, one that cannot be read, one that
-    holds splits, a class folder that is misspelt, and a table that is malformed or contradicts the folders.
+    Raises DatasetNotFound if the folder is missing, and DatasetError if it is empty, cannot be read, holds class folders in a
+    subfolder or a misspelt class folder, or if the table is malformed or contradicts the folders.
     """
     if not folder.is_dir():
         raise DatasetNotFound(f"There is no folder {folder}; give the one that holds the site's films.")
@@ -51,18 +51,18 @@ def _walk(folder: Path) -> Iterator[FoundFilm]:
 
 
 def printable(relative: Path) -> str:
-    """A path as `FoundFilm.relative` has it."""
+    """A relative path with forward slashes, as valid UTF-8: bytes that are not become backslash escapes."""
     return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _refuse_other_layouts(folder: Path) -> None:
-    """Folders whose films would silently count as films without a label."""
+    """Raise DatasetError for folders whose films would silently count as unlabelled."""
     allowed = ", ".join(FINDINGS)
-    misspelt = {finding.casefold(): finding for finding in FINDINGS}
+    casefolded = {finding.casefold() for finding in FINDINGS}
     for child in visible(folder):
         if not child.is_dir() or _finding_of(child.name):
             continue
-        if child.name.casefold() in misspelt:
+        if child.name.casefold() in casefolded:
             raise DatasetError(f"The folder {child.name}/ is not named as a class; the names are {allowed}.")
         if any((child / finding).is_dir() for finding in FINDINGS):
             raise DatasetError(

@@ -1,4 +1,4 @@
-"""labels.csv of a site's folder: what is known of each film. Opens no film."""
+"""Reads labels.csv of a site's folder: label and patient of each film. Opens no film."""
 
 import csv
 import unicodedata
@@ -17,15 +17,13 @@ PATH, LABEL, PATIENT = "path", "label", "patient"
 class Row:
     """One line of labels.csv."""
 
-    line: int  # its number, the header's being 1
+    line: int  # number in the file; the header is line 1
     finding: Finding | None  # None if the label is empty
-    patient: str | None  # whatever tells patients apart; None if it is empty or there is no such column
+    patient: str | None  # any text that tells patients apart; None if it is empty or the column is missing
 
 
 def read_labels(path: Path) -> dict[str, Row]:
-    """The rows by path within the folder, `composed` and with forward slashes.
-
-    Other columns than path, label and patient are ignored.
+    """The rows by path within the folder, with forward slashes and `composed`. Columns but path, label, patient are ignored.
 
     Raises DatasetError for a file that is not CSV in UTF-8, lacks or misspells a column, or has a line with too few or too many
     cells, an unknown label, a path outside of the folder, or a path that another line has.
@@ -58,7 +56,7 @@ def _require_columns(names: Sequence[str], path: Path) -> None:
             f"{path} lacks the column(s) {', '.join(missing)}; its first line is {','.join(names)[:200]!r} and must be "
             f"{PATH},{LABEL} or {PATH},{LABEL},{PATIENT}, with commas."
         )
-    # Ignored, it would make a patient of every film without a word.
+    # Without an error, a column such as patient_id would be ignored, and each film count as a patient of its own.
     alike = [name for name in names if name.casefold().startswith(PATIENT)]
     if alike and PATIENT not in names:
         raise DatasetError(
@@ -68,7 +66,7 @@ def _require_columns(names: Sequence[str], path: Path) -> None:
 
 
 def _inside(cell: str, path: Path, line: int) -> str:
-    """The path as the folder's listing has it; tables from Windows have backslashes."""
+    """The path with forward slashes and `composed`; tables from Windows have backslashes. Raises DatasetError."""
     relative = PurePosixPath(cell.strip().replace("\\", "/"))
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
         raise DatasetError(
@@ -79,7 +77,7 @@ def _inside(cell: str, path: Path, line: int) -> str:
 
 
 def composed(path: str) -> str:
-    """A path with one character for a letter and its accent (NFC): macOS names files with two, tables have one."""
+    """A path in Unicode form NFC, an accented letter in one character: file names of macOS have two, tables have one."""
     return unicodedata.normalize("NFC", path)
 
 

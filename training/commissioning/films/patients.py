@@ -1,4 +1,4 @@
-"""Which films are of one patient, so that none of them judges what another one has fitted. Keeps no identity."""
+"""Which films are of one patient, so that no model is judged on a patient that it was fitted to. Keeps no identity."""
 
 import hashlib
 import io
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pydicom
 
-# What tells a patient apart: the source that says it, and what that says. Two sources may name one patient differently.
+# (TABLE or HEADER, the patient's ID there). The two may name one patient differently.
 Identity = tuple[str, str]
 
 TABLE, HEADER = "table", "header"
@@ -20,9 +20,9 @@ _NOBODY = 6
 
 
 def patient_in_header(data: bytes) -> str | None:
-    """A digest of the PatientID of a DICOM file (PS3.3 C.7.1.1) that the decoder has read; None without one.
+    """A digest of PatientID and issuer (PS3.3 C.7.1.1) of a DICOM file that the decoder has read; None without PatientID.
 
-    The digest is for comparison in memory: it can be undone by trying numbers, so it must not be written anywhere.
+    For comparison in memory alone: trying all numbers reveals the ID, so the digest must not be written anywhere.
     """
     try:
         header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=list(_KEYWORDS))
@@ -33,7 +33,7 @@ def patient_in_header(data: bytes) -> str | None:
 
 
 def merged(films: Sequence[frozenset[Identity]]) -> tuple[frozenset[Identity], ...]:
-    """Every identity of each film's patient. Films are of one patient if they share an identity, or others link them.
+    """All identities of each film's patient. Films are of one patient if they share an identity, directly or through others.
 
     An ID in the headers of many patients of the table, such as ANON, stands for nobody.
     """
@@ -51,7 +51,7 @@ def merged(films: Sequence[frozenset[Identity]]) -> tuple[frozenset[Identity], .
 
 
 def numbered(patients: Iterable[frozenset[Identity]]) -> tuple[str, ...]:
-    """The films' patients under names that say nothing: equal names for one patient, a name of its own for an unknown one.
+    """A neutral name for each film's patient, the same for all films of one; a film of an unknown patient has its own.
 
     patients: as `merged` gives them; empty if unknown.
     """

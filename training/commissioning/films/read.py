@@ -1,4 +1,4 @@
-"""A site's films -> what the model sees and says of them, as the service would."""
+"""Reads a site's films as the service would: model input, the model's answers, and the patient."""
 
 import hashlib
 from collections import defaultdict
@@ -20,16 +20,16 @@ from training.commissioning.films.patients import HEADER, TABLE, Identity, merge
 from training.data.parallel import each_of
 from training.evaluation.measures.confusion import Floats
 
-# Reasons for leaving a film out that are not an error of the decoder.
-DUPLICATE, CONTRADICTION = "Duplicate", "Contradiction"
+# Reasons to leave out a film other than an error of the decoder.
+UNREADABLE, DUPLICATE, CONTRADICTION = "UnreadableFile", "Duplicate", "Contradiction"
 
 
 @dataclass(frozen=True)
 class ReadFilm:
-    """A film, and what the model says of it."""
+    """A film, and the model's answers to it."""
 
     film: FoundFilm
-    patient: frozenset[Identity]  # every identity that is known of its patient, in memory only; empty if unknown
+    patient: frozenset[Identity]  # all known identities of its patient, in memory only; empty if unknown
     image: GreyPixels  # model input, uint8 [S, S]
     width_px: int  # as stored
     height_px: int  # as stored
@@ -45,13 +45,13 @@ class LeftOutFilm:
     """A film that is not used."""
 
     film: FoundFilm
-    reason: str  # the name of the decoder's error class, DUPLICATE or CONTRADICTION
+    reason: str  # the name of the decoder's error class, UNREADABLE, DUPLICATE or CONTRADICTION
     detail: str  # for people; may name other films
 
 
 @dataclass(frozen=True)
 class ReadFilms:
-    """What became of the films, in their order."""
+    """The films that are used, and those left out."""
 
     used: tuple[ReadFilm, ...]
     left_out: tuple[LeftOutFilm, ...]
@@ -60,8 +60,8 @@ class ReadFilms:
 def read_films(bundle: ModelBundle, predictor: Predictor, films: Sequence[FoundFilm], *, threads: int) -> ReadFilms:
     """Decode, set upright and judge every film, `threads` at a time; progress on stderr.
 
-    A film that the service would refuse is left out, and so is one that equals another one: the later ones of a duplicate, or
-    all of them if their labels differ. Two films are equal if the model sees the same picture, whatever their headers say.
+    A film that the service would refuse is left out. Of films with the same model input, whatever their headers say, only one
+    is used, or none if their labels differ.
     """
     reader = _Reader(predictor, Observer.from_bundle(bundle))
     read = list(each_of(films, reader.read, threads=threads, title="Reading films"))
@@ -81,13 +81,13 @@ class _Reader:
     observer: Observer
 
     def read(self, film: FoundFilm) -> ReadFilm | LeftOutFilm:
-        """One film, one run of the graph, so that the numbers depend neither on thread count nor on a batch size."""
+        """Run the graph on one film alone, so that the answers depend neither on the threads nor on a batch size."""
         spec = self.predictor.manifest.preprocess
         try:
             data = film.path.read_bytes()
             radiograph = decode(data, spec)
         except OSError as fault:
-            return LeftOutFilm(film, "UnreadableFile", f"The file cannot be opened ({fault.strerror}); check its permissions.")
+            return LeftOutFilm(film, UNREADABLE, f"The file cannot be opened ({fault.strerror}); check its permissions.")
         except InputError as fault:
             return LeftOutFilm(film, type(fault).__name__, str(fault))
         if self.observer.statistics is not None:
@@ -110,13 +110,13 @@ class _Reader:
 
 
 def _identities(film: FoundFilm, data: bytes, file_format: str) -> frozenset[Identity]:
-    """What labels.csv and the header say of the patient."""
+    """The patient as labels.csv and the DICOM header name it."""
     said = {TABLE: film.patient, HEADER: patient_in_header(data) if file_format == "dicom" else None}
     return frozenset((source, identity) for source, identity in said.items() if identity)
 
 
 def _same_pictures(films: Sequence[ReadFilm]) -> list[list[int]]:
-    """The films' indices, those of one picture together."""
+    """Indices of the films, grouped by model input."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for index, each in enumerate(films):
         groups[hashlib.sha256(each.image.tobytes()).digest()].append(index)
@@ -124,13 +124,13 @@ def _same_pictures(films: Sequence[ReadFilm]) -> list[list[int]]:
 
 
 def _patients(films: Sequence[ReadFilm], pictures: Sequence[list[int]]) -> Iterator[tuple[int, frozenset[Identity]]]:
-    """Every identity of each film's patient, by the film's index; a film's copies are of its patient, too."""
+    """All identities of each film's patient, by the film's index. Copies of a picture are of one patient."""
     known = merged([frozenset().union(*(films[index].patient for index in same)) for same in pictures])
     yield from ((index, patient) for same, patient in zip(pictures, known, strict=True) for index in same)
 
 
 def _copies(films: Sequence[ReadFilm], pictures: Sequence[list[int]]) -> Iterator[tuple[int, LeftOutFilm]]:
-    """Films to leave out by their index. A labelled film stands for its copies without a label."""
+    """The films to leave out, by index. Of copies with and without a label, a labelled one is used."""
     for same in pictures:
         first, *later = sorted(same, key=lambda index: films[index].film.finding is None)  # stable
         if len({films[index].film.finding for index in same} - {None}) > 1:

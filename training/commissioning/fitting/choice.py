@@ -1,4 +1,4 @@
-"""Which parts of a profile are written: those that are better than the released model beyond chance, on films not fitted on."""
+"""Decides which parts of a profile are written: those that beat the released model beyond chance, out of fold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _Bounds = Mapping[MetricPath, Bounded]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is written."""
+    """The classifier and the parts of the profile that are written."""
 
     classifier: Classifier  # RELEASED: no head is written
     parts: dict[str, PartVerdict]  # of each of PARTS but OUTLIERS, which needs no labels
@@ -29,7 +29,7 @@ class Choice:
 
 
 def choose(films: SiteFilms, nested: NestedAnswers, manifest: ModelManifest, seed: int) -> Choice:
-    """Decide from answers out of fold, paired by patient. Without answers that tell the classes apart nothing is written."""
+    """Decide from out-of-fold answers, paired by patient. If no answers tell the classes apart, nothing is written."""
     apart = {classifier: tells_apart(films, answers, seed) for classifier, answers in nested.adjusted.items()}
     if not any(apart.values()):
         nothing = PartVerdict(False, f"{_NOT_APART} by any answers.")
@@ -50,34 +50,33 @@ def choose(films: SiteFilms, nested: NestedAnswers, manifest: ModelManifest, see
 
 
 def _judge_head(gain: _Bounds) -> PartVerdict:
-    """Better in AUC or accuracy beyond chance, with a log loss that is not larger; or in log loss, with neither of them
-    smaller by more than its standard error.
+    """Written if AUC or accuracy is better beyond chance and log loss is no worse; or if log loss is better beyond chance and
+    neither AUC nor accuracy is worse by more than its standard error.
 
     gain: figures minus the released ones.
     """
     auc, accuracy, loss = gain["macro_auc",], gain["accuracy",], gain["log_loss",]
     figures = f"AUC {auc.value:+.3f}, accuracy {accuracy.value:+.3f}, log loss {loss.value:+.3f}"
-    calls_better = max(auc.at_least(BETTER), accuracy.at_least(BETTER)) > 0 and loss.value <= 0
-    is_truer = loss.at_most(BETTER) < 0 and min(auc.at_most(1), accuracy.at_most(1)) >= 0
-    if calls_better or is_truer:
+    classifies_better = max(auc.at_least(BETTER), accuracy.at_least(BETTER)) > 0 and loss.value <= 0
+    is_better_calibrated = loss.at_most(BETTER) < 0 and min(auc.at_most(1), accuracy.at_most(1)) >= 0
+    if classifies_better or is_better_calibrated:
         return PartVerdict(True, f"A head of the site's own is better than the released one beyond chance: {figures}.")
     return PartVerdict(False, f"A head of the site's own is not better than the released one beyond chance: {figures}.")
 
 
 def _judge_offsets(gain: _Bounds) -> PartVerdict:
+    """Written if log loss is better beyond chance; or ECE is, with a log loss that is no worse. gain: as for the head."""
     error, loss = gain["ece",], gain["log_loss",]
     figures = f"log loss {loss.value:+.3f}, ECE {error.value:+.3f}"
     if loss.at_most(BETTER) < 0 or (error.at_most(BETTER) < 0 and loss.value <= 0):
-        return PartVerdict(
-            True, f"Scale and offsets alone make the released head's probabilities truer beyond chance: {figures}."
-        )
-    return PartVerdict(False, f"Scale and offsets alone do not make its probabilities truer beyond chance: {figures}.")
+        return PartVerdict(True, f"Scale and offsets alone improve the released head's probabilities beyond chance: {figures}.")
+    return PartVerdict(False, f"Scale and offsets alone do not improve its probabilities beyond chance: {figures}.")
 
 
 def _choose_thresholds(
     films: SiteFilms, nested: NestedAnswers, manifest: ModelManifest, seed: int, head: PartVerdict
 ) -> Choice:
-    """Parts beside the released head. Sets and review go together, since a set of two findings is flagged."""
+    """Choose thresholds for the released head. Prediction sets and review go together: a set of two findings is flagged."""
     released = nested.released
     before, gain = bounds(films, released, None, seed), bounds(films, nested.adjusted[Classifier.RELEASED], released, seed)
     sets, points = _judge_sets(before, gain, manifest.conformal.coverage), _judge_screening(before, gain)
@@ -86,9 +85,9 @@ def _choose_thresholds(
 
 def _judge_sets(before: _Bounds, gain: _Bounds, promised: float) -> PartVerdict:
     """before: the released figures; gain: what the site's quantiles and review threshold add to them."""
-    short = {path: each for path, each in before.items() if path[-1] == "coverage" and each.at_most(BETTER) < promised}
-    if short:
-        path, worst = min(short.items(), key=lambda item: item[1].value)
+    too_low = {path: each for path, each in before.items() if path[-1] == "coverage" and each.at_most(BETTER) < promised}
+    if too_low:
+        path, worst = min(too_low.items(), key=lambda item: item[1].value)
         whose = f"the films of {path[1]}" if len(path) > 1 else "the films"
         after = worst.value + gain[path].value
         figures = f"prediction sets hold the truth for {worst.value:.0%} of {whose}, {promised:.0%} is promised"
@@ -100,7 +99,8 @@ def _judge_sets(before: _Bounds, gain: _Bounds, promised: float) -> PartVerdict:
         return PartVerdict(True, f"The site's review flags catch more of the errors beyond chance ({caught.value:+.0%}).")
     return PartVerdict(
         False,
-        f"Released sets hold the truth for {before['coverage',].value:.0%} of the films, as promised but for chance.",
+        f"Released sets hold the truth for {before['coverage',].value:.0%} of the films, not less than the {promised:.0%} "
+        "promised beyond chance.",
     )
 
 

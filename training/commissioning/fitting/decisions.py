@@ -1,4 +1,4 @@
-"""What the service would answer to a site's films, by its own rules."""
+"""The service's answers to a site's films, by the service's own decision rules."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from training.evaluation.measures.confusion import FilmMask, Floats
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers to films, in the order of these."""
+    """Answers to N films, in their order."""
 
     probabilities: Floats  # calibrated, [N, 3]
     called: npt.NDArray[np.intp]  # finding at `balanced`, index into FINDINGS, [N]
@@ -25,13 +25,13 @@ class Answers:
 
     @classmethod
     def joined(cls, parts: "list[tuple[npt.NDArray[np.intp], Answers]]") -> "Answers":
-        """Answers to films that were answered in folds: (indices of the films, their answers)."""
+        """All answers in the order of the films. parts: of each fold, the indices of its films and their answers."""
         order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
         return cls(*(np.concatenate([getattr(part, name) for _, part in parts])[order] for name in cls.__dataclass_fields__))
 
 
 def answer(probabilities: Floats, outlier_scores: npt.NDArray[np.float64], manifest: ModelManifest) -> Answers:
-    """Apply the manifest's rules to calibrated probabilities [N, 3] and outlier scores [N]; the pictures are not looked at."""
+    """Apply the manifest's rules to calibrated probabilities [N, 3] and outlier scores [N], but not those for pictures."""
     decisions = [
         decide(row, manifest, DEFAULT_OPERATING_POINT, Observed(outlier_score=float(score)))
         for row, score in zip(probabilities.tolist(), outlier_scores, strict=True)
@@ -48,6 +48,6 @@ def answer(probabilities: Floats, outlier_scores: npt.NDArray[np.float64], manif
 
 
 def answers_of(probabilities: Floats, films: SiteFilms, manifest: ModelManifest) -> Answers:
-    """The same of films, whose pictures may be flagged themselves."""
+    """As `answer`, and also flag the films with `flagged_images`."""
     answers = answer(probabilities, films.outlier_scores, manifest)
     return replace(answers, flagged=answers.flagged | films.flagged_images)

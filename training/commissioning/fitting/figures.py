@@ -1,4 +1,4 @@
-"""Figures of answers to a site's films, with intervals, and what of their difference is more than chance."""
+"""Figures of answers to a site's films: with intervals, and with standard errors that tell a difference from chance."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from training.evaluation.measures.discrimination import pair_auc
 
 RESAMPLES = 1000
 
-# Standard errors: for a figure that must be better, those of the 95 % intervals that the report shows; for the question whether
-# answers tell the classes apart at all those of a one-sided 99.95 %, so that random labels, tried many times, do not pass.
+# In standard errors. A figure must be better by BETTER, two-sided 95 % as the report's intervals. The AUC must exceed 0.5 by
+# APART, a one-sided 99.95 %, so that random labels do not pass even if they are tried many times.
 BETTER = 1.96
 APART = 3.291
 
-# Half width of the interval that a figure is useful with.
+# Half the width of the interval that makes a figure useful.
 _USEFUL = 0.05
 _Z_95 = 1.96
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A value, and the standard error that the patients drawn give it."""
+    """A value and its bootstrap standard error over patients."""
 
     value: float
     error: float
@@ -41,12 +41,12 @@ class Bounded:
         return self.value - z * self.error
 
     def at_most(self, z: float) -> float:
-        """The upper bound."""
+        """The upper bound, z standard errors above; NaN if the value is undefined."""
         return self.value + z * self.error
 
 
 def film_statistics(films: SiteFilms, answers: Answers) -> Statistics:
-    """The figures of `Acceptance`, as a function of how often each film is counted."""
+    """The figures of `Acceptance`, as a function of the films' weights."""
     labels, present = films.labels, films.present
     wrong = (answers.probabilities.argmax(axis=1) != labels).astype(float)
     covered = answers.sets[np.arange(len(labels)), labels].astype(float)
@@ -83,7 +83,7 @@ def film_statistics(films: SiteFilms, answers: Answers) -> Statistics:
 
 
 def within_site_auc(labels: npt.NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Floats:
-    """Mean AUC over every two classes that have films, by their difference of logits; weights [..., N] -> [...]."""
+    """Mean AUC over all pairs of classes that have films, by the difference of their logits; weights [..., N] -> [...]."""
     pairs = combinations(np.unique(labels).tolist(), 2)
     return mean_of_defined(
         np.stack([pair_auc(labels, probabilities, positive, negative, weights) for negative, positive in pairs], axis=-1)
@@ -91,7 +91,7 @@ def within_site_auc(labels: npt.NDArray[np.int64], probabilities: Floats, weight
 
 
 def measure(films: SiteFilms, before: Answers, after: Answers, seed: int) -> tuple[Figures, Figures, Figures]:
-    """Figures before, after, and after minus before, on the same samples of patients."""
+    """Figures of `before`, of `after`, and after minus before, on the same bootstrap samples of patients."""
     bootstrap = Bootstrap(RESAMPLES, seed)
     first, second = film_statistics(films, before), film_statistics(films, after)
 
@@ -107,7 +107,7 @@ def measure(films: SiteFilms, before: Answers, after: Answers, seed: int) -> tup
 
 
 def bounds(films: SiteFilms, answers: Answers, other: Answers | None, seed: int) -> Mapping[MetricPath, Bounded]:
-    """Each figure of answers, or its difference from that of other answers, with its standard error."""
+    """Each defined figure of `answers`, or answers minus `other` if there are others, with its standard error."""
     first, second = film_statistics(films, answers), None if other is None else film_statistics(films, other)
 
     def statistics(weights: Floats) -> Mapping[MetricPath, Floats]:
@@ -129,18 +129,18 @@ def bounds(films: SiteFilms, answers: Answers, other: Answers | None, seed: int)
 def tells_apart(films: SiteFilms, answers: Answers, seed: int) -> bool:
     """Whether the mean AUC within the site is above 0.5 beyond chance.
 
-    Its standard error is at least the one that it has if labels are random: the bootstrap's is too small where few films happen
-    to be ranked well.
+    The bootstrap's standard error is too small where few films happen to be ranked well, so it counts as at least the one under
+    random labels.
     """
     found = bounds(films, answers, None, seed)[("macro_auc",)]
     return Bounded(found.value, max(found.error, _error_of_random_labels(films))).at_least(APART) > 0.5
 
 
 def films_needed(figures: Figures, films: Mapping[Finding, int]) -> dict[Finding, int]:
-    """Films of each finding for an interval of +-0.05 on its sensitivity, where that is known.
+    """Films of each finding for a 95 % interval of +-0.05 around its sensitivity, where that is known.
 
-    By Agresti & Coull (1998, The American Statistician 52), who add two films that are called right and two that are not, so
-    that a sensitivity of 1 on few films does not ask for none.
+    By Agresti & Coull (1998, The American Statistician 52): two right and two wrong films are added, or a sensitivity of 1 on
+    few films would need no films at all.
     """
     needed = {}
     for finding, count in films.items():
@@ -160,8 +160,8 @@ def share_with_interval(chosen: npt.NDArray[np.bool_], patients: Sequence[str], 
 
 
 def _error_of_random_labels(films: SiteFilms) -> float:
-    """Standard error of the mean AUC under random labels (Mann & Whitney 1947), with patients instead of films."""
+    """Standard error of the mean AUC under random labels (Mann & Whitney 1947), counting patients instead of films."""
     patients = np.asarray(films.patients)
     of_class = [len(np.unique(patients[films.labels == index])) for index in films.present]
     variances = [(first + second + 1) / (12 * first * second) for first, second in combinations(of_class, 2)]
-    return math.sqrt(sum(variances) / len(variances))  # as large as of one pair: pairs share films
+    return math.sqrt(sum(variances) / len(variances))  # the mean is no surer than one pair: pairs share films

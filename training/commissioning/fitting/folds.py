@@ -1,4 +1,4 @@
-"""Folds of cross-validation. No patient is in two of them, and every class is on both sides."""
+"""Cross-validation folds by patient, and the films that they need."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ FOLDS = 5
 
 LEAST_FILMS = 20
 
-# Of each class, so that each of the outer folds leaves several on the side that is split again.
+# Of each class. The films outside an outer fold are split again, and need several patients of each class.
 LEAST_PATIENTS = 2 * FOLDS
 
 
 def patient_folds(
     labels: npt.NDArray[np.int64], patients: Sequence[str], seed: int, folds: int = FOLDS
 ) -> list[npt.NDArray[np.intp]]:
-    """Indices of the films of each fold, which together are all films; the mix of classes is alike as far as possible.
+    """Indices of the films of each fold, which together are all films. Folds share no patient, and class shares are similar.
 
-    Fewer folds where there are fewer patients: those with films of several classes may leave few others beside a fold.
+    With fewer patients than `folds` there is one fold for each. That happens where many patients have films of several classes.
     """
     # Numbers instead of names: the splitter compares them.
     groups = np.unique(np.asarray(patients), return_inverse=True)[1]
@@ -32,7 +32,7 @@ def patient_folds(
 
 
 def require_enough(films: SiteFilms) -> None:
-    """Raises TooFewFilms for a class with some films, but fewer than 20 or of fewer than 10 patients; or a single class."""
+    """Raise TooFewFilms for a class with 1 to 19 films or of fewer than 10 patients, or for fewer than two classes."""
     if len(films.labels) >= LEAST_FILMS and len(set(films.patients)) == 1:
         raise TooFewFilms(
             f"All {len(films.labels)} labelled films count as one patient's, perhaps because their headers have one PatientID; "

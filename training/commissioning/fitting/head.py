@@ -1,10 +1,10 @@
-"""The classifier of a site: multinomial logistic regression on the frozen embedding, drawn towards the released head.
+"""Fits a site's head: multinomial logistic regression on the frozen embedding, regularised towards the released head.
 
 Its logits are scale * released logits + weights @ embedding of unit length + bias (see `SiteHead`). Arrays in, numbers out.
 
-Tried with chest-xray 1.1.1 on hospitals that it has not seen (sakha, siim, rsna), 20, 40 and 80 films a class, 10 or 20 draws,
-and no better: discriminant analysis, embeddings centred by the site's mean, a larger ridge along the leading components of the
-embedding, a temperature fitted to the logits out of fold.
+These were tried and did no better (chest-xray 1.1.1 on unseen hospitals: sakha, siim, rsna; 20, 40 and 80 films a class; 10 or
+20 draws): discriminant analysis, embeddings centred by the site's mean, a larger ridge along the leading components of the
+embedding, a temperature fitted to the out-of-fold logits.
 """
 
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from service.model.site_profile import SiteHead
 from training.commissioning.cases import SiteFilms
 from training.evaluation.measures.confusion import Floats
 
-# Ridge on the weights: -log likelihood, summed over films, + penalty / 2 * |weights|^2. None: no weights at all, scale and
-# offsets alone. The best one lies between 0.03 and 0.3, whatever the number of films.
+# Ridge on the weights: the loss is -log likelihood, summed over films, + penalty / 2 * |weights|^2. None fits no weights, only
+# scale and offsets. The best penalty lies between 0.03 and 0.3, whatever the number of films.
 PENALTIES: tuple[float | None, ...] = (None, 3.0, 1.0, 0.3, 0.1, 0.03)
 
-# Ridge on the scale's distance from the released one (1 / temperature), and on the offsets. Results do not depend on them
-# within a factor of ten, as long as offsets are nearly free.
+# Ridges on the scale's distance from the released one (1 / temperature), and on the offsets. A factor of ten changes no result,
+# as long as the offsets are nearly free.
 SCALE_PENALTY = 1.0
 BIAS_PENALTY = 0.05
 
-# A class without films keeps its released logit. Nothing then stops the others from rising together until it is never called:
-# with chest-xray 1.1.1 fitted to 40 normal films and 40 of pneumonia from siim, its sensitivity to tuberculosis in shenzhen
-# falls from 0.94 to 0. The part of the weights that classes share therefore has a ridge that is larger by this times the films,
-# and offsets have no such part: 0.78 then remains of 0.94, for 0.01 of accuracy.
+# A class without films keeps its released logit. Without a further ridge, the logits of the other classes could rise together
+# until it is never predicted: chest-xray 1.1.1, fitted to 40 normal and 40 pneumonia films of siim, loses all sensitivity to
+# tuberculosis in shenzhen (0.94 to 0). So the weights' mean over classes has a ridge of penalty * films * this factor, and the
+# offsets' mean is 0. The sensitivity is then 0.78, at a cost of 0.01 in accuracy.
 SHARED_PENALTY_PER_FILM = 1 / 8
 
-# Exponent on the likelihood that penalties are weighed by; see `weigh`.
+# Exponent of the likelihoods in `weigh`.
 _TEMPERING = 0.3
 
 _LEAST_SCALE = 0.05
@@ -45,18 +45,18 @@ _ITERATIONS = 300
 
 @dataclass(frozen=True)
 class HeadValues:
-    """A head in double precision; see `SiteHead`."""
+    """A site's head in double precision; see `SiteHead`."""
 
     scale: float
     weights: Floats  # [3, C]
     bias: Floats  # [3]
 
     def logits(self, released: Floats, units: Floats) -> Floats:
-        """[N, 3] of released logits [N, 3] and embeddings of unit length [N, C]."""
+        """Released logits [N, 3] and embeddings of unit length [N, C] -> the site's logits [N, 3]."""
         return self.scale * released + units @ self.weights.T + self.bias
 
     def as_site_head(self) -> SiteHead:
-        """As it is stored and served."""
+        """In float32, as it is stored and served."""
         return SiteHead(
             scale=np.array([self.scale], np.float32),
             weights=self.weights.astype(np.float32),
@@ -66,7 +66,7 @@ class HeadValues:
 
 @dataclass(frozen=True)
 class Cases:
-    """What heads are fitted to."""
+    """N films as heads are fitted to them."""
 
     labels: npt.NDArray[np.int64]  # index into FINDINGS, [N]
     released: Floats  # logits, [N, 3]
@@ -75,7 +75,7 @@ class Cases:
 
     @classmethod
     def of(cls, films: SiteFilms, temperature: float) -> "Cases":
-        """Of films; temperature: of the bundle."""
+        """temperature: of the bundle."""
         lengths = np.linalg.norm(films.embeddings.astype(np.float64), axis=1, keepdims=True)
         units = films.embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
         return cls(films.labels, films.logits.astype(np.float64), units, 1 / temperature)
@@ -89,16 +89,16 @@ class Cases:
 
     @cached_property
     def span(self) -> tuple[Floats, Floats]:
-        """Coordinates of the embeddings [N, r] in an orthonormal basis of their span [r, C]: the best weights lie in it."""
+        """Coordinates of the embeddings [N, r] in an orthonormal basis of their span [r, C], in which the best weights lie."""
         left, values, right = np.linalg.svd(self.units, full_matrices=False)
         rank = int((values > 1e-6 * max(values[0], np.finfo(float).tiny)).sum())
         return left[:, :rank] * values[:rank], right[:rank]
 
 
 def fit_head(cases: Cases, penalty: float | None, start: HeadValues | None = None) -> HeadValues:
-    """The head of least penalised loss. Classes without films get weights and bias of 0.
+    """The head with the least penalised loss. Classes without films get zero weights and bias.
 
-    penalty: one of `PENALTIES`, or any positive number. start: a head near it, which saves time.
+    penalty: one of `PENALTIES`, or any positive number. start: a head to begin the search with, which saves time.
     """
     coordinates, basis = cases.span if penalty is not None else (np.zeros((len(cases), 0)), np.zeros((0, cases.units.shape[1])))
     problem = _Problem(cases, coordinates, penalty or 0.0)
@@ -120,13 +120,13 @@ def fit_head(cases: Cases, penalty: float | None, start: HeadValues | None = Non
 def fit_heads(cases: Cases) -> list[HeadValues]:
     """One head for each of `PENALTIES`."""
     heads: list[HeadValues] = []
-    for penalty in PENALTIES:  # from the strongest on, so that each is near the one before
+    for penalty in PENALTIES:  # strongest first, so that each head starts near its solution
         heads.append(fit_head(cases, penalty, heads[-1] if heads else None))
     return heads
 
 
 def out_of_fold_logits(cases: Cases, folds: Sequence[npt.NDArray[np.intp]]) -> Floats:
-    """Logits of every film by heads that have not seen its fold, for each of `PENALTIES`; [P, N, 3].
+    """Logits of every film by heads fitted without its fold, for each of the P `PENALTIES`; [P, N, 3].
 
     folds: the films of each fold, which together are all films.
     """
@@ -139,11 +139,11 @@ def out_of_fold_logits(cases: Cases, folds: Sequence[npt.NDArray[np.intp]]) -> F
 
 
 def weigh(logits: Floats, labels: npt.NDArray[np.int64]) -> Floats:
-    """Weight of each penalty, summing to 1, from logits out of fold [P, N, 3]: its likelihood to the power of 0.3.
+    """Weight of each penalty [P], proportional to the likelihood of its out-of-fold logits [P, N, 3] to the power of 0.3.
 
-    The mean of the heads is steadier than the one that happens to be best on few films (10 draws of 20 films a class, AUC in
-    sakha 0.821 against 0.816, in siim 0.827 against 0.820), and as its logits are linear, it is a head again. Tempered, since
-    the likelihoods of few films differ by more than the heads do (compare pseudo-BMA+, Yao et al. 2018, doi:10.1214/17-BA1091).
+    A weighted mean of the heads is better than the single head that is best on few films (10 draws of 20 films a class: AUC in
+    sakha 0.821 against 0.816, in siim 0.827 against 0.820). The power is there because the likelihoods of few films differ by
+    more than the heads do (compare pseudo-BMA+, Yao et al. 2018, doi:10.1214/17-BA1091).
     """
     likelihoods = log_softmax(logits, axis=2)[:, np.arange(len(labels)), labels].sum(axis=1)
     weights = np.exp(_TEMPERING * (likelihoods - likelihoods.max()))
@@ -151,7 +151,7 @@ def weigh(logits: Floats, labels: npt.NDArray[np.int64]) -> Floats:
 
 
 def mean_head(heads: Sequence[HeadValues], weights: Floats) -> HeadValues:
-    """The head whose logits are the weighted mean of theirs."""
+    """The head whose logits are the weighted mean of theirs; it exists because logits are linear in a head's values."""
     return HeadValues(
         scale=float(sum(weight * head.scale for weight, head in zip(weights, heads, strict=True))),
         weights=np.tensordot(weights, np.stack([head.weights for head in heads]), 1),
@@ -181,7 +181,7 @@ class _Problem:
         scale, bias, weights = self.unpacked(vector)
         cases, surplus = self._cases, scale - self._cases.released_scale
         logits = scale * cases.released + (self._coordinates @ weights.T) @ self.rows.T + self.centred_rows @ bias
-        # Written out, since SciPy's takes three times as long for few films.
+        # SciPy's log_softmax takes three times as long for few films.
         shifted = logits - logits.max(axis=1, keepdims=True)
         likelihoods = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         error = np.exp(likelihoods) - self._truth

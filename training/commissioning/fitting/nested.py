@@ -1,4 +1,4 @@
-"""Nested cross-validation by patient: all that is fitted is fitted again in every fold, and judged on the films left out."""
+"""Nested cross-validation by patient: everything is fitted again without each fold, and judged on the films of that fold."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from training.commissioning.fitting.head import PENALTIES, Cases, HeadValues, fi
 from training.commissioning.fitting.thresholds import fit_thresholds
 from training.evaluation.measures.confusion import Floats
 
-# Parts of a profile that are members of the manifest.
+# Parts of a profile that replace members of the bundle's manifest.
 THRESHOLDS = (OPERATING_POINTS, CONFORMAL, REVIEW, OUTLIERS) = ("operating_points", "conformal", "review", "outliers")
 
 
 class Classifier(StrEnum):
-    """What answers at the site: the released head, the released head with a scale and offsets, or a head of the site's own."""
+    """The released head, the released head with a scale and offsets of the site, or a head of the site's own."""
 
     RELEASED = "released"
     OFFSETS = "offsets"
@@ -36,7 +36,7 @@ class Adjustment:
 
     head: HeadValues | None  # None: the released one
     temperature: float  # of the bundle; divides the logits if there is no head
-    manifest: ModelManifest  # with every threshold of the site
+    manifest: ModelManifest  # of the bundle, with the site's thresholds
 
     def probabilities(self, cases: Cases) -> Floats:
         """Calibrated probabilities of films, [N, 3]."""
@@ -51,11 +51,11 @@ class NestedAnswers:
 
     films: SiteFilms
     manifest: ModelManifest  # of the bundle
-    # Of each fold, the films left out of it, and what was fitted to the others
+    # Of each fold, the indices of its films, and what was fitted to all other films
     folds: tuple[tuple[npt.NDArray[np.intp], Mapping[Classifier, Adjustment]], ...]
 
     def answers(self, classifier: Classifier, thresholds: Collection[str]) -> Answers:
-        """By a classifier, with the thresholds of these parts fitted, and the bundle's of all others."""
+        """The classifier's answers. thresholds: parts whose fitted values are used; all others are the bundle's."""
         answered = []
         for fold, fitted in self.folds:
             chosen, left_out = fitted[classifier], self.films.only(fold)
@@ -66,17 +66,17 @@ class NestedAnswers:
 
     @cached_property
     def released(self) -> Answers:
-        """Of the bundle as it is, which is fitted to nothing."""
+        """The bundle's own answers."""
         return self.answers(Classifier.RELEASED, ())
 
     @cached_property
     def adjusted(self) -> Mapping[Classifier, Answers]:
-        """Of each classifier with every threshold of the site."""
+        """Each classifier's answers, with all thresholds of the site."""
         return {classifier: self.answers(classifier, THRESHOLDS) for classifier in Classifier}
 
 
 def adjust(films: SiteFilms, manifest: ModelManifest, seed: int) -> dict[Classifier, Adjustment]:
-    """Fit each classifier, and to its answers out of fold every threshold."""
+    """Fit each classifier to all films, and all thresholds to its out-of-fold answers."""
     cases = Cases.of(films, manifest.temperature)
     logits = out_of_fold_logits(cases, patient_folds(films.labels, films.patients, seed))
     heads = fit_heads(cases)
@@ -88,16 +88,16 @@ def adjust(films: SiteFilms, manifest: ModelManifest, seed: int) -> dict[Classif
 
 
 def nested_cross_validation(films: SiteFilms, manifest: ModelManifest, seed: int) -> NestedAnswers:
-    """Fit everything again in each fold. films: as `folds.require_enough` asks for."""
+    """Fit everything without each fold in turn. films: as many as `folds.require_enough` demands."""
     folds = []
     outer = patient_folds(films.labels, films.patients, seed)
     for number, fold in enumerate(tqdm(outer, desc="Fitting and judging by patient", unit="fold", disable=None, leave=False)):
         others = np.setdiff1d(np.arange(len(films)), fold)
-        # Another seed in each fold, so that the inner folds are not cut alike.
+        # Another seed for each fold, so that the inner folds differ.
         folds.append((fold, adjust(films.only(others), manifest, seed + number + 1)))
     return NestedAnswers(films, manifest, tuple(folds))
 
 
 def _adjustment(head: HeadValues | None, logits: Floats, films: SiteFilms, manifest: ModelManifest) -> Adjustment:
-    """Thresholds from logits out of fold [N, 3], calibrated."""
+    """Fit thresholds to the head's out-of-fold logits [N, 3], which are calibrated."""
     return Adjustment(head, manifest.temperature, fit_thresholds(softmax(logits, axis=1), films, manifest))

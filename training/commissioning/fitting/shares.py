@@ -16,10 +16,10 @@ _RESAMPLES = 500
 
 
 def training_shares(manifest: ModelManifest) -> Floats:
-    """Share of each class among the films that the probabilities are calibrated to, [3].
+    """Share of each class among the films that the probabilities were calibrated on, [3].
 
-    Of the test split, which was drawn like the validation split, and whose counts are in the manifest; equal ones in a bundle
-    that has not been evaluated.
+    They are those of the test split, which was drawn like the validation split and whose counts are in the manifest. For a
+    bundle that has not been evaluated, they are equal.
     """
     counts = manifest.test_metrics.get("confusion_matrix", {}).get("counts")
     films = np.ones(len(FINDINGS)) if counts is None else np.asarray(counts, dtype=float).sum(axis=1)
@@ -29,9 +29,9 @@ def training_shares(manifest: ModelManifest) -> Floats:
 def estimate_shares(probabilities: Floats, calibrated_to: Floats, weights: Floats | None = None) -> Floats:
     """Shares of the classes by expectation maximisation (Saerens et al. 2002, doi:10.1162/089976602753284446), [..., 3].
 
-    Right if the films of each class look as they do where the probabilities [N, 3] were calibrated, and only the shares
-    `calibrated_to` [3] are others. On four hospitals mixed to 10 to 70 % diseased, chest-xray 1.1.1 is off by up to 0.12 so;
-    black-box shift estimation (arXiv:1802.03916) by up to 0.17, the share of films called so by up to 0.21.
+    Assumes that the films of each class look as they do where the probabilities [N, 3] were calibrated, and that only the
+    shares differ from `calibrated_to` [3]. On four hospitals with 10 to 70 % diseased films, chest-xray 1.1.1 is off by up to
+    0.12; by black-box shift estimation (arXiv:1802.03916) it is by up to 0.17, by counting its predictions by up to 0.21.
 
     weights: [..., N], how often each film counts (default: once).
     """
@@ -40,14 +40,14 @@ def estimate_shares(probabilities: Floats, calibrated_to: Floats, weights: Float
     total = weights.sum(axis=-1)[..., None]
     for _ in range(_ITERATIONS):
         ratios = shares / calibrated_to
-        # Share of film n in class c: p * ratio over its sum; summed over films.
+        # Expected films of class c: sum over the films of p_c * ratio_c / sum_k(p_k * ratio_k).
         evidence = ratios @ probabilities.T
         shares = ratios * ((weights / evidence) @ probabilities) / total
     return np.asarray(shares)
 
 
 def intervals(probabilities: Floats, calibrated_to: Floats, patients: Sequence[str], seed: int) -> tuple[Floats, Floats]:
-    """95 % bounds of the shares over samples of patients, [3] and [3]. They say nothing of films that look otherwise here."""
+    """Lower and upper 95 % bounds of the shares over patients, [3] each, if the assumption of `estimate_shares` holds."""
     blocks = Bootstrap(_RESAMPLES, seed).group_weights(patients)
     samples = np.concatenate([estimate_shares(probabilities, calibrated_to, weights) for weights in blocks])
     low, high = np.quantile(samples, [0.025, 0.975], axis=0)

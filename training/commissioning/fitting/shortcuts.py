@@ -1,6 +1,6 @@
-"""Control against shortcuts: how well do border, histogram and sharpness of the film alone tell the site's classes?
+"""Shortcut control: how well do the border, histogram and sharpness of the films alone tell the site's classes apart?
 
-They show the scanner and how a film was taken, and no lung.
+They show the scanner and how a film was taken, but no lung.
 """
 
 import cv2
@@ -23,20 +23,20 @@ _HISTOGRAM_BINS = 32
 # AUC by which the refitted head must exceed the control.
 _LEAST_ADVANTAGE = 0.05
 
-# Control below this tells little of the classes, whatever the head does.
+# A control with a lower AUC is no reason for a warning, whatever the head does.
 _LEAST_CONTROL = 0.6
 
 
 def shortcut_auc(films: SiteFilms, seed: int) -> float:
-    """Mean AUC within the site, out of fold, of the same refit on what shows no lung."""
-    features = np.stack([shortcut_features(image) for image in films.thumbnails])
+    """Mean out-of-fold AUC within the site of a head fitted to `shortcut_features` instead of embeddings."""
+    features = np.stack([shortcut_features(image) for image in films.images])
     deviations = features.std(axis=0)
     varying = deviations > 1e-9
     if not varying.any():
         return 0.5
-    # Of unlabelled statistics, over all films: no label passes from one fold to another.
+    # Over the films of all folds; this uses no labels.
     standardised = (features[:, varying] - features[:, varying].mean(axis=0)) / deviations[varying]
-    # Of length 1 on average, as embeddings are, so that the same penalties suit.
+    # Scaled to a length of about 1, as embeddings have, so that the same penalties suit.
     units = standardised / np.sqrt(varying.sum())
     cases = Cases(films.labels, np.zeros((len(films), len(FINDINGS))), units, released_scale=1.0)
     logits = out_of_fold_logits(cases, patient_folds(films.labels, films.patients, seed))
@@ -45,7 +45,7 @@ def shortcut_auc(films: SiteFilms, seed: int) -> float:
 
 
 def shortcut_features(image: GreyPixels) -> Floats:
-    """Border pixels of the coarsened film, its histogram, mean, contrast and sharpness (logarithmic); image: uint8 [S, S]."""
+    """Border pixels of the reduced film; its histogram, mean, standard deviation and log sharpness. image: uint8 [S, S]."""
     small = cv2.resize(image, (_BORDER_SIDE_PX, _BORDER_SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float64)
     histogram = np.bincount(image.ravel() // (256 // _HISTOGRAM_BINS), minlength=_HISTOGRAM_BINS) / image.size
     laplacian = cv2.Laplacian(image, cv2.CV_16S, ksize=1)[1:-1, 1:-1]
@@ -54,7 +54,7 @@ def shortcut_features(image: GreyPixels) -> Floats:
 
 
 def shortcut_warning(control: float, released: float, refitted: float) -> str | None:
-    """A sentence if the control does nearly as well as the refitted head, or as well as the released one; AUC each."""
+    """A sentence if the control is nearly as good as the refitted head, or as good as the released one; all three are AUCs."""
     if control < max(_LEAST_CONTROL, min(released, refitted - _LEAST_ADVANTAGE)):
         return None
     return (
@@ -65,6 +65,7 @@ def shortcut_warning(control: float, released: float, refitted: float) -> str | 
 
 
 def _border() -> npt.NDArray[np.bool_]:
+    """Which pixels of the reduced film lie in its border; bool [_BORDER_SIDE_PX, _BORDER_SIDE_PX]."""
     width = max(1, round(BORDER_SHARE * _BORDER_SIDE_PX))
     border = np.ones((_BORDER_SIDE_PX, _BORDER_SIDE_PX), dtype=bool)
     border[width:-width, width:-width] = False

@@ -1,4 +1,4 @@
-"""Thresholds of a site: prediction sets, review, operating points and outliers, from answers to films not fitted on."""
+"""Fits the thresholds of a site: prediction sets, review, operating points and outliers. Answers must be out of fold."""
 
 import math
 
@@ -22,26 +22,27 @@ from training.commissioning.fitting.decisions import answers_of
 from training.errors import ExportError
 from training.evaluation.measures.confusion import FilmMask, Floats
 
-# Review flags must catch this share of the errors. More than the 75 % asked for, since those that they were fitted to are few.
+# Share of the errors that review flags must catch. Above the 75 % that are meant, since the threshold is fitted to few errors.
 ERRORS_FLAGGED = 0.80
 
-# But no more than this share of the films is flagged for it.
+# Largest share of the films that may be flagged to catch them.
 MOST_FLAGGED = 0.35
 
 # Share of the films that low confidence flags where no answer is wrong, and so nothing shows which share would catch errors.
 FLAGGED_WITHOUT_ERRORS = 0.10
 
+# Level of the test whether the released outlier threshold flags too many films.
 _OUTLIER_LEVEL = 0.01
 
-# A site's own threshold may exceed the bundle's by this at most. With chest-xray 1.1.1 one in twenty pictures that are no chest
-# film scores 1.7 times the threshold, and one in ten 2.4 times.
+# Largest ratio of a site's own outlier threshold to the bundle's. With chest-xray 1.1.1, the lowest 5 % of pictures that are no
+# chest film score up to 1.7 times the bundle's threshold, and the lowest 10 % up to 2.4 times.
 _MOST_OUTLIER_ALLOWANCE = 2.0
 
 
 def fit_thresholds(probabilities: Floats, films: SiteFilms, manifest: ModelManifest) -> ModelManifest:
-    """The manifest with every threshold fitted to these answers; a part without the films for it stays as it is.
+    """The manifest with all thresholds fitted to these answers. A threshold without films to fit it to stays as it is.
 
-    probabilities: calibrated answers to the films, by heads that have not seen them, [N, 3].
+    probabilities: calibrated out-of-fold answers to the films, [N, 3].
     """
     adjusted = manifest.model_copy(
         update={
@@ -50,15 +51,15 @@ def fit_thresholds(probabilities: Floats, films: SiteFilms, manifest: ModelManif
             "outliers": manifest.outliers and fit_outlier_threshold(films.outlier_scores, manifest.outliers),
         }
     )
-    # Last: it makes good what the others do not flag.
+    # Last: its threshold depends on what the others flag.
     return adjusted.model_copy(update={"review": _fit_review(probabilities, films, adjusted)})
 
 
 def fit_outlier_threshold(scores: npt.NDArray[np.float64], spec: OutlierSpec) -> OutlierSpec:
-    """The threshold that flags at most the share of the site's films that the bundle's flags of its validation films.
+    """The bundle's threshold, or a higher one of the site's if the bundle's flags too many of the site's films beyond chance.
 
-    The bundle's where that does not flag more of them than it should, beyond chance (one-sided binomial test at 1 %): it stands
-    on more films. At most twice the bundle's. scores: float [N], N >= 1.
+    Too many: more than its share of the validation films, in a one-sided binomial test at 1 %. The site's own threshold flags
+    at most that share, but is at most twice the bundle's. scores: of the site's films, float [N], N >= 1.
     """
     above = int(np.sum(scores > spec.threshold))
     if binom.sf(above - 1, len(scores), spec.flagged_share) >= _OUTLIER_LEVEL:
@@ -70,7 +71,7 @@ def fit_outlier_threshold(scores: npt.NDArray[np.float64], spec: OutlierSpec) ->
 
 
 def _fit_conformal(probabilities: Floats, films: SiteFilms, spec: ConformalSpec) -> ConformalSpec:
-    """Quantiles of the classes that have films."""
+    """Fitted quantiles for the classes that have films, the bundle's for the others."""
     fitted = conformal_quantiles(probabilities, films.labels, spec.coverage)
     present = {FINDINGS[index] for index in films.present}
     return spec.model_copy(
@@ -81,14 +82,15 @@ def _fit_conformal(probabilities: Floats, films: SiteFilms, spec: ConformalSpec)
 def _fit_operating_points(
     probabilities: Floats, films: SiteFilms, points: dict[str, OperatingPoint]
 ) -> dict[str, OperatingPoint]:
-    """The bundle's points; that of screening with a threshold of the site's, if films of tuberculosis allow one."""
+    """The bundle's points, `tb_screening` with a threshold of the site's if its films of tuberculosis allow one."""
     tuberculosis = FINDINGS.index(Finding.TUBERCULOSIS)
     if TB_SCREENING not in points or tuberculosis not in films.present:
         return points
     try:
         is_tuberculosis = films.labels == tuberculosis
         count = int(is_tuberculosis.sum())
-        # Of films to come, k of the n + 1 with the next one: without the 1, a threshold fitted to few films promises too much.
+        # Finite-sample correction, as in split conformal prediction: n + 1 counts the next film. Without it, a threshold fitted
+        # to few films promises too much.
         meant = min(1.0, math.ceil((count + 1) * TB_SENSITIVITY) / count)
         threshold = screening_threshold(probabilities[:, tuberculosis], is_tuberculosis, meant)
     except ExportError:
@@ -101,8 +103,10 @@ def _fit_operating_points(
 
 
 def _fit_review(probabilities: Floats, films: SiteFilms, manifest: ModelManifest) -> ReviewSpec:
-    """The lowest threshold at which review flags of all kinds catch ERRORS_FLAGGED of the errors, while they are at most
-    MOST_FLAGGED of the films. 0, which flags no film, where flags of other kinds already catch the errors or reach that share.
+    """The lowest confidence threshold at which all review flags together catch ERRORS_FLAGGED of the errors.
+
+    It is lower if they would flag more than MOST_FLAGGED of the films, and 0 if other flags already reach either share.
+    If no answer is wrong, it flags FLAGGED_WITHOUT_ERRORS of the films.
     """
     wrong = probabilities.argmax(axis=1) != films.labels
     if not wrong.any():
@@ -113,6 +117,7 @@ def _fit_review(probabilities: Floats, films: SiteFilms, manifest: ModelManifest
 
 
 def _review_threshold(confidence: Floats, wrong: FilmMask, already: FilmMask) -> float:
+    """confidence: largest probability of each film, [N]. already: whether a flag of another kind is on it, [N]."""
     room = math.floor(MOST_FLAGGED * len(wrong) + 1e-9) - int(already.sum())
     missing = math.ceil(ERRORS_FLAGGED * int(wrong.sum()) - 1e-9) - int((wrong & already).sum())
     if room <= 0 or missing <= 0:
@@ -120,5 +125,5 @@ def _review_threshold(confidence: Floats, wrong: FilmMask, already: FilmMask) ->
     ascending = np.flatnonzero(~already)[np.argsort(confidence[~already], kind="stable")]
     enough = int(np.searchsorted(np.cumsum(wrong[ascending]), missing)) + 1
     flagged = min(enough, room, len(ascending))
-    # Below is flagged, so that the threshold lies just above the last film's confidence.
+    # Films below the threshold are flagged, so it lies just above the confidence of the last film to flag.
     return min(round((math.floor(confidence[ascending[flagged - 1]] / THRESHOLD_STEP) + 1) * THRESHOLD_STEP, 4), 1.0)

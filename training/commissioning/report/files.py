@@ -1,4 +1,4 @@
-"""The files of a report: metrics.json, report.md, report.html, plots, and the folder local/. Computes nothing."""
+"""Writes the files of a report: metrics.json, report.md, report.html, plots, and the folder local/."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What one commissioning found, and the JSON object of metrics.json that says so. It names no film, path or patient."""
+"""The outcome of one commissioning, and its JSON object for metrics.json, which names no film, path or patient."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,21 +22,21 @@ OUTLIERS, DRIFT_REFERENCE = "outliers", "drift_reference"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A commissioning that has come to its end."""
+    """A finished commissioning, before its files are written."""
 
-    command: str  # the command line, without folders of this machine
+    command: str  # command line, without folders of this machine
     created_at: str  # ISO 8601, UTC
-    site: Site  # name and number of this commissioning; its profile, if it is written, has the same
+    site: Site  # name and number of this commissioning, and of its profile
     manifest: ModelManifest  # of the bundle
-    films: ReadFilms  # all films that were found, but for those of a class left out
-    classes_left_out: dict[Finding, int]  # films of classes that were not to be used
+    films: ReadFilms  # all films that were found, without those of the classes left out
+    classes_left_out: dict[Finding, int]  # number of films of each class left out
     acceptance: Acceptance | None  # of the labelled films; None without any
     unlabelled: Unlabelled | None  # of the films without a label; None without any
     drift_reference: PartVerdict
 
     @property
     def has_profile(self) -> bool:
-        """Whether a profile is written: whether any part of it is."""
+        """Whether any part of a profile is written."""
         return any(part.written for part in self.parts.values())
 
     @property
@@ -50,7 +50,7 @@ class Outcome:
         found = self.acceptance or self.unlabelled
         measured = found.verdict if found else ""
         if not self.has_profile:
-            # Where the classes cannot be told apart, the measured part has said so.
+            # If the classes are not told apart, the acceptance says already that no profile is written.
             is_said = self.acceptance and not self.acceptance.tells_classes_apart
             return measured if is_said else f"{measured} No site profile is written."
         name, written = f"{self.site.name}-{self.site.version}", [part for part, each in self.parts.items() if each.written]
@@ -114,7 +114,7 @@ class Outcome:
 
 
 def films_by_finding(films: Iterable[ReadFilm]) -> dict[str, int]:
-    """Films of each finding and without a label, those of none left out."""
+    """Number of films of each finding and without a label; counts of 0 are left out."""
     counts = Counter(each.film.finding.value if each.film.finding else UNLABELLED for each in films)
     return {name: counts[name] for name in (*FINDINGS, UNLABELLED) if counts[name]}
 
@@ -143,7 +143,7 @@ def _acceptance(found: Acceptance, films: Sequence[ReadFilm]) -> dict[str, Any]:
 
 
 def _errors(found: Acceptance, films: Sequence[ReadFilm]) -> list[dict[str, Any]]:
-    """Films of one class that were called another one, before and after."""
+    """Number of misclassified films for each pair of classes, before and after."""
     counts = {"before": Counter[tuple[Finding, Finding]](), "after": Counter[tuple[Finding, Finding]]()}
     rows = {"before": found.probabilities_before, "after": found.probabilities_after}
     for when, probabilities in rows.items():

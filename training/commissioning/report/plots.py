@@ -1,4 +1,4 @@
-"""The plots of a commissioning: how well the classes are told apart and whether probabilities hold, before and after."""
+"""The plots of a commissioning report: ROC curves and calibration, before and after."""
 
 from itertools import combinations
 from pathlib import Path
@@ -28,7 +28,7 @@ def draw_plots(acceptance: Acceptance, labels: Labels, folder: Path) -> None:
 
 
 def _roc_curves(acceptance: Acceptance, labels: Labels) -> Figure:
-    """One panel for every two classes that have films, by the difference of their logits."""
+    """One panel for each pair of classes that have films, by the difference of their logits."""
     pairs = list(combinations(np.unique(labels), 2))
     figure = new_figure(4.2 * len(pairs), 4.4)
     for axes, (first, second) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
@@ -49,7 +49,7 @@ def _roc_curves(acceptance: Acceptance, labels: Labels) -> Figure:
 
 
 def _calibration(acceptance: Acceptance, labels: Labels) -> Figure:
-    """The largest probability of each film beside how often it is right; bins of equally many films."""
+    """Reliability diagram of the largest probability, with the same number of films in each bin."""
     figure = new_figure(5.2, 4.8)
     axes = figure.subplots()
     for name, probabilities, style in _answers(acceptance):

@@ -69,13 +69,13 @@ def _films(metrics: Values) -> Iterator[str]:
         labelled = sum(count for name, count in films["by_finding"].items() if name != UNLABELLED)
         unknown = labelled - films["with_known_patient"]
         yield f"The {labelled} labelled films are of {films['patients']} patients." + (
-            f" Of {unknown} of them nothing says the patient, so each counts as a patient of its own. If some are of one, the "
-            "figures flatter and the intervals are too narrow: give the column `patient` of labels.csv."
+            f" The patient of {unknown} of them is unknown, so each counts as a patient of its own. If some are of the same "
+            "patient, the figures are too good and the intervals too narrow: give the column `patient` of labels.csv."
             if unknown
             else ""
         )
     flagged = ", ".join(f"{label(reason)} {percent(share)}" for reason, share in films["flagged"].items())
-    yield f"Flagged by the bundle for what the picture is: {flagged}."
+    yield f"Flagged by the bundle because of the picture: {flagged}."
 
 
 def _measured(metrics: Values) -> Iterator[str]:
@@ -84,9 +84,9 @@ def _measured(metrics: Values) -> Iterator[str]:
     yield "## Before and after"
     yield (
         "Before: the bundle as it is released. After: with the profile's parts that are written. All figures after come from "
-        "nested cross-validation by patient: no film judges what it, or another film of its patient, has fitted. Which parts "
-        "are written is decided by these same figures, which flatters them slightly. In brackets: 95 % bootstrap intervals "
-        "over patients; those of the difference are paired."
+        "nested cross-validation by patient: no film judges what was fitted to it or to another film of its patient. Which "
+        "parts are written is decided by these same figures, which makes them slightly too good. In brackets: 95 % bootstrap "
+        "intervals over patients; those of the difference are paired."
     )
     columns = ("before", "after", "difference")
     header = ("", "before", "after", "difference")
@@ -99,7 +99,7 @@ def _measured(metrics: Values) -> Iterator[str]:
     yield picture("Calibration", CALIBRATION_NAME)
     yield "### Where it fails"
     errors = [(f"{each['truth']} called {each['called']}", str(each["before"]), str(each["after"])) for each in found["errors"]]
-    yield markdown_table(("error", "before", "after"), errors) if errors else "On no film."
+    yield markdown_table(("error", "before", "after"), errors) if errors else "No film is misclassified."
     if errors:
         yield f"`{LOCAL_FOLDER}/{WORST_NAME}` shows the worst of them with Grad-CAM. It shows patients: do not pass it on."
     yield "### How many films a useful interval takes"
@@ -130,8 +130,8 @@ def _class_rows(found: Values) -> Iterator[tuple[str, ...]]:
 def _shortcuts(control: Values) -> Iterator[str]:
     yield "### Lungs or scanner?"
     yield (
-        "The same refit on the border, the histogram and the sharpness of the film alone, which show the scanner and no lung, "
-        f"has an AUC of {control['macro_auc']:.3f}. The released head has {control['released_macro_auc']:.3f}, the refitted "
+        "A head fitted to the border, histogram and sharpness of the films alone, which show the scanner and no lung, has an "
+        f"AUC of {control['macro_auc']:.3f}. The released head has {control['released_macro_auc']:.3f}, the refitted "
         f"one {control['refitted_macro_auc']:.3f}."
     )
     if control["warning"]:

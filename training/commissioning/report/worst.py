@@ -1,4 +1,4 @@
-"""Files that name or show films, for people on this machine: the worst films with Grad-CAM, and the films left out."""
+"""Files for people at the site, since they show or name films: the worst films with Grad-CAM, and the films left out."""
 
 import csv
 from pathlib import Path
@@ -17,15 +17,15 @@ from training.evaluation.report.local_page import film_figure, write_local_page
 WORST_NAME = "worst.html"
 LEFT_OUT_NAME = "left_out.csv"
 
-# More than a person looks at in one sitting; each takes a tenth of a second.
+# A person looks at no more in one sitting. Each takes a tenth of a second to explain.
 _WORST_FILMS = 40
 
 
 def write_worst_films(path: Path, films: tuple[ReadFilm, ...], acceptance: Acceptance, model: Model) -> None:
-    """Write a page of the films that are called wrongly, most confident first.
+    """Write a page of the misclassified films, most confident first.
 
-    films: the labelled ones, in the order of the acceptance's arrays. model: the bundle with the profile, if there is one; its
-    maps explain the finding that was called, while the probabilities come from cross-validation.
+    films: the labelled ones, in the order of the acceptance's arrays. model: the bundle with the profile, if there is one. It
+    makes the Grad-CAM maps, while findings and probabilities come from cross-validation.
     """
     rows = list(zip(films, acceptance.probabilities_before, acceptance.probabilities_after, strict=True))
     wrong = [row for row in rows if called(row[2]) is not row[0].film.finding]
@@ -33,8 +33,8 @@ def write_worst_films(path: Path, films: tuple[ReadFilm, ...], acceptance: Accep
     write_local_page(
         path,
         "The worst films",
-        f"{min(len(wrong), _WORST_FILMS)} of the {len(wrong)} films that are called wrongly, most confident first. Left the "
-        "film, right what speaks for the finding it was called (Grad-CAM, red is strongest).",
+        f"{min(len(wrong), _WORST_FILMS)} of the {len(wrong)} films that are called wrongly, most confident first. Left: the "
+        "film. Right: what speaks for the finding that it was called (Grad-CAM, red is strongest).",
         (
             _figure(film, before, after, model)
             for film, before, after in tqdm(wrong[:_WORST_FILMS], desc="Explaining the worst films", unit="film", disable=None)

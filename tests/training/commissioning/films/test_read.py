@@ -122,5 +122,5 @@ def test_films_become_arrays_with_patients_from_tables_and_headers(read, bundle,
     assert cases.labels.tolist() == [0, 0, 0, 2]
     assert cases.patients == ("patient-1", "patient-2", "patient-1", "patient-3")
     assert cases.embeddings.shape == (4, bundle.manifest.head.features)
-    assert cases.thumbnails.shape == (4, 224, 224)
+    assert cases.images.shape == (4, 224, 224)
     np.testing.assert_array_equal(cases.outlier_scores, [each.observed.outlier_score for each in films])

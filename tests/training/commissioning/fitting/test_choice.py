@@ -38,7 +38,7 @@ def test_random_labels_write_nothing_with_embeddings_of_the_real_size():
 def test_labels_of_a_site_that_the_model_knows_write_nothing_in_random_order():
     films = site_films((40, 0, 40), released=2.0)
     labels = np.random.default_rng(3).permutation(films.labels)
-    found = chosen(SiteFilms(labels, films.logits, films.embeddings, films.patients, films.thumbnails, films.outlier_scores))
+    found = chosen(SiteFilms(labels, films.logits, films.embeddings, films.patients, films.images, films.outlier_scores))
     assert not found.tells_classes_apart
 
 
@@ -50,10 +50,10 @@ def test_a_planted_signal_gives_a_head_and_thresholds_for_it():
 
 def test_probabilities_that_are_too_sure_give_scale_and_offsets():
     films = calibrated_films(300)
-    unsure = SiteFilms(films.labels, 4 * films.logits, films.embeddings, films.patients, films.thumbnails, films.outlier_scores)
+    unsure = SiteFilms(films.labels, 4 * films.logits, films.embeddings, films.patients, films.images, films.outlier_scores)
     found = chosen(unsure)
     assert found.classifier is Classifier.OFFSETS
-    assert "Scale and offsets alone make the released head's probabilities truer" in found.parts[HEAD].reason
+    assert "Scale and offsets alone improve the released head's probabilities" in found.parts[HEAD].reason
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -79,7 +79,7 @@ def test_released_sets_that_keep_their_promise_stay():
     kept = manifest.conformal.model_copy(update={"quantiles": dict.fromkeys(manifest.conformal.quantiles, 0.93)})
     found = chosen(calibrated_films(120), manifest=manifest.model_copy(update={"conformal": kept}))
     assert not found.parts[CONFORMAL].written
-    assert "as promised but for chance" in found.parts[CONFORMAL].reason
+    assert "not less than the 90% promised" in found.parts[CONFORMAL].reason
 
 
 def test_screening_is_judged_by_its_sensitivity_where_the_released_head_stays():

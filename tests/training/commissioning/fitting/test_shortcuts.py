@@ -10,25 +10,25 @@ from training.commissioning.fitting.shortcuts import shortcut_auc, shortcut_feat
 
 def test_a_border_that_goes_with_the_class_is_found():
     films = site_films((30, 0, 30))
-    images = films.thumbnails.copy()
+    images = films.images.copy()
     images[films.labels == 2, :3] = 0  # black at the top, as one scanner leaves it
     images[films.labels == 0, -3:] = 0  # at the bottom, as another does: the histograms are alike
-    assert shortcut_auc(replace(films, thumbnails=images), 0) > 0.95
+    assert shortcut_auc(replace(films, images=images), 0) > 0.95
 
 
 def test_a_sign_within_the_lungs_is_not():
     rng = np.random.default_rng(0)
     films = site_films((30, 0, 30))
-    images = np.full_like(films.thumbnails, 128)
+    images = np.full_like(films.images, 128)
     for image, label in zip(images, films.labels, strict=True):
         row, column = (rng.permutation(16)[:2] + 8).tolist()
         image[row, column], image[31 - row, 31 - column] = (10, 200) if label else (200, 10)
-    assert shortcut_auc(replace(films, thumbnails=images), 0) < 0.7
+    assert shortcut_auc(replace(films, images=images), 0) < 0.7
 
 
 def test_films_that_are_all_alike_tell_nothing():
     films = site_films((20, 0, 20))
-    assert shortcut_auc(replace(films, thumbnails=np.full_like(films.thumbnails, 7)), 0) == 0.5
+    assert shortcut_auc(replace(films, images=np.full_like(films.images, 7)), 0) == 0.5
 
 
 def test_the_middle_of_the_film_is_seen_through_its_histogram_alone():

@@ -113,7 +113,7 @@ def test_each_part_is_named_with_its_reason_whether_written_or_not(report):
 def test_films_are_counted_by_what_became_of_them(report):
     _, metrics, markdown, _ = report
     films = metrics["films"]
-    assert "The 18 labelled films are of 18 patients. Of 18 of them nothing says the patient" in markdown
+    assert "The 18 labelled films are of 18 patients. The patient of 18 of them is unknown" in markdown
     assert films["by_finding"] == {"Normal": 6, "Pneumonia": 6, "Tuberculosis": 6, "unlabelled": 6}
     assert (films["used"], films["patients"], films["with_known_patient"]) == (24, 18, 0)
     assert films["left_out"] == {"Duplicate": 1, "UnreadableImage": 1}
