@@ -24,7 +24,7 @@ CONFORMAL_COVERAGE = 0.90
 
 # Share of the validation films that are flagged for review because of low confidence. Large, because a release serves hospitals
 # that it has not seen, where it is more often wrong than it is unsure; a site profile has a threshold of its own.
-REVIEW_SHARE = 0.25
+REVIEW_SHARE = 0.20
 
 # Label smoothing needs about 0.5 to 1, an overconfident network 1 to 3. A fit that ends at a bound has found no minimum: on
 # those films the network is never wrong (lower bound) or no better than chance (upper bound).

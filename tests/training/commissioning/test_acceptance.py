@@ -91,7 +91,7 @@ def test_scale_and_offsets_also_move_answers_away_from_a_finding_without_films()
     films = calibrated_films(300)
     given = films.only(np.flatnonzero(films.labels != 1))
     found = commission_labelled(replace(given, logits=4 * given.logits), site_manifest())
-    assert "Scale and offsets alone make" in found.parts["head"].reason and found.parts["head"].written
+    assert "Scale and offsets alone improve" in found.parts["head"].reason and found.parts["head"].written
     assert found.warnings[0] == (
         "No film of Pneumonia was given: nothing was verified for it. "
         "With scale and offsets of the site's own it may be called less often than before."

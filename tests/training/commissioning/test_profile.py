@@ -92,7 +92,7 @@ def test_few_films_have_no_reference(bundle, films):
     few = ReadFilms(films.used[:19], ())
     drift = site_drift(bundle, few, None)
     assert drift.reference is None and not drift.verdict.written
-    assert drift.verdict.reason == "There are 19 films; it takes 20 at least."
+    assert drift.verdict.reason == "There are 19 films; it takes at least 20."
 
 
 def test_films_whose_labels_are_in_doubt_have_no_reference(bundle, films, found):
