@@ -27,7 +27,7 @@ def test_packaged_weights_fill_the_whole_lite0_backbone_and_see_like_imagenet():
     with torch.no_grad():
         features = network.features(network.normalise(torch.randint(0, 256, (1, 224, 224), dtype=torch.uint8)))
     assert 0.05 < features.mean() < 5
-    with pytest.raises(WeightsUnavailable, match="tf_efficientnet_lite0 only"):
+    with pytest.raises(WeightsUnavailable, match="holds only tf_efficientnet_lite0"):
         load_backbone_weights(network, ModelConfig(architecture="resnet50", weights="packaged"))
 
 
