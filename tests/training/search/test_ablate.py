@@ -72,6 +72,6 @@ def test_impossible_numbers_are_refused_by_name(data, config_path, tmp_path, cap
 def test_only_the_head_trains_and_a_seed_repeats_its_cell(data, config_path, tmp_path):
     base = load_config(config_path, ("loss.source_alignment=0.5", 'run.device="cpu"'))
     films = read_training_data(data, base.data)
-    config = command._config_of(AblationJob(base, data, tmp_path, seeds=1, films=12, epochs=2, side_px=64), films)
+    config = command._baseline_config(AblationJob(base, data, tmp_path, seeds=1, films=12, epochs=2, side_px=64), films)
     assert config.schedule.frozen_epochs == config.schedule.epochs == 2
     assert command._compute("mixup", 1, config, films) == command._compute("mixup", 1, config, films)
