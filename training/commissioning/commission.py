@@ -4,7 +4,6 @@ Prints progress on stderr, nothing on stdout.
 """
 
 import os
-import re
 import shutil
 import sys
 from collections import Counter
@@ -23,6 +22,7 @@ from service.model.findings import FINDINGS, Finding
 from service.model.manifest import ModelManifest
 from service.model.model import Model
 from service.model.predictor import load_predictor
+from service.model.releases import profile_name
 from service.model.site_profile import Site
 from training.command_text import command_line
 from training.commissioning.acceptance import commission_labelled
@@ -41,9 +41,6 @@ from training.errors import CommissioningError, ConfigError
 
 SITES = Path("sites")
 REPORTS = Path("reports")
-
-# The profile's schema allows these names of sites.
-_SITE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def commission(job: CommissioningJob) -> Commissioned:
 
     Raises CommissioningError, ConfigError, DatasetError, BundleError or OSError; nothing is written then.
     """
-    if not _SITE_NAME.fullmatch(job.site):
+    if profile_name(f"{job.site}-1") is None:
         raise ConfigError(
             f"The site's name is {job.site!r}; give small letters, digits and hyphens, at most 40, such as st-anna (--site)."
         )

@@ -1,9 +1,9 @@
 """Folds: the source to judge, and the sources that the run that judges it leaves out."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.model.bundle import sha256_of
 from service.model.findings import Finding
 from training.data.folder import FilmFile
 from training.data.held_out import is_held_out, learns_nothing_of, without_held_out
@@ -47,7 +47,7 @@ def require_unseen(folds: Sequence[Fold], films: Sequence[FilmFile]) -> None:
 
     films: of the whole data folder. Each is read once.
     """
-    digests = {film.relative: hashlib.sha256(film.path.read_bytes()).digest() for film in films}
+    digests = {film.relative: sha256_of(film.path) for film in films}
     for fold in folds:
         learnt = {digests[film.relative]: film for film in films if not is_held_out(film, fold.held_out)}
         for film in fold.judged(films):

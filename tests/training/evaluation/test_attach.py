@@ -22,12 +22,14 @@ def test_attaching_puts_metrics_and_card_into_the_bundle_and_leaves_the_graph(ev
     assert {name for name in before.files if before.files[name] != after.manifest.files[name]} == {MODEL_CARD_NAME}
 
 
-def test_metrics_of_another_graph_or_split_are_not_attached(evaluated, metrics, trained_bundle, tmp_path, capsys):
+def test_metrics_of_another_graph_version_or_split_are_not_attached(evaluated, metrics, trained_bundle, tmp_path, capsys):
     bundle_copy = shutil.copytree(trained_bundle, tmp_path / "bundle")
     foreign = {**metrics, "bundle": {**metrics["bundle"], "model_sha256": "0" * 64}}
+    older = {**metrics, "bundle": {**metrics["bundle"], "version": "0.9.0"}}
     card = str(evaluated / MODEL_CARD_NAME)
     for content, fault in (
         (json.dumps(foreign), "measured on a graph with SHA-256 000000000000"),
+        (json.dumps(older), "measured on version 0.9.0, whose thresholds may be others"),
         (json.dumps({**metrics, "trained_on_this_folder": False}), "on another data folder than"),
         (json.dumps({**metrics, "split": "val"}), "measured on the val split, a bundle takes metrics of the test split"),
         ("{}", "lacks command, split"),
